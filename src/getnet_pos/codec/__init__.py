@@ -1,0 +1,78 @@
+"""Bytes <-> messages, in two implementations with one meaning: ``native`` (compiled) and ``pure``.
+
+``GETNET_POS_BACKEND=native|pure`` chooses; without it the native one runs where it was built. ``BACKEND`` tells which
+one runs, ``backend(name)`` returns either, and both can be used side by side in one process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, cast
+
+from ..errors import ConfigurationError
+from . import _pure
+from ._pure import MAX_FRAME, acknowledgement
+from ._surface import Backend, Message, StreamDecoder
+
+__all__ = [
+    "BACKEND",
+    "MAX_FRAME",
+    "Backend",
+    "Decoder",
+    "Message",
+    "StreamDecoder",
+    "acknowledgement",
+    "backend",
+    "encode_simplified",
+    "envelope",
+    "frame_simplified",
+    "lrc",
+    "seal",
+    "signature",
+]
+
+
+def backend(name: str) -> Backend:
+    """The implementation called ``name``: ``"native"`` or ``"pure"``.
+
+    Raises:
+        ConfigurationError: there is no such implementation, or the native one was not built.
+    """
+    if name == "pure":
+        return cast("Backend", _pure)
+    if name != "native":
+        raise ConfigurationError(f"there is no codec backend {name!r}: use 'native' or 'pure'")
+    try:
+        return cast("Backend", importlib.import_module(f"{__name__}._native"))
+    except ImportError as error:
+        raise ConfigurationError(
+            "the native codec is not in this installation: install a prebuilt wheel, or build with a C compiler and "
+            "GETNET_POS_EXTENSIONS=require; GETNET_POS_BACKEND=pure runs without it"
+        ) from error
+
+
+def _chosen() -> Backend:
+    name = os.environ.get("GETNET_POS_BACKEND", "")
+    if name:
+        return backend(name)
+    try:
+        return backend("native")
+    except ConfigurationError:
+        return backend("pure")
+
+
+if TYPE_CHECKING:
+    from ._pure import Decoder, encode_simplified, envelope, frame_simplified, lrc, seal, signature
+
+    BACKEND: str
+else:
+    _active = _chosen()
+    BACKEND = _active.BACKEND
+    Decoder = _active.Decoder
+    encode_simplified = _active.encode_simplified
+    envelope = _active.envelope
+    frame_simplified = _active.frame_simplified
+    lrc = _active.lrc
+    seal = _active.seal
+    signature = _active.signature

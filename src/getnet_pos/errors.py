@@ -1,0 +1,230 @@
+"""Every error the library raises, as one tree. Nothing here does I/O or knows a wire.
+
+::
+
+    GetnetError
+    ├── ConfigurationError          a setting that cannot work
+    │   └── InvalidValue            also ValueError: a value outside what the field allows
+    │       └── InvalidType         also TypeError: a value of a kind that is refused (a float as money)
+    ├── LifecycleError              an operation before its turn, or after close()
+    ├── UnsupportedOperation        this profile, wire or terminal has no such operation
+    ├── TerminalBusy                another command holds the terminal
+    ├── TransportError              the link; carries bytes_written
+    │   ├── ConnectError            it could not be opened
+    │   │   ├── PortBusy            another process holds the port
+    │   │   └── PortPermissionDenied
+    │   ├── Disconnected            it ended while in use
+    │   ├── PartialWrite            only a part of the bytes left
+    │   └── DeadlineExceeded        also TimeoutError: nothing came, or could be written, in time
+    │       └── WriteTimeout
+    ├── ProtocolError               the peer broke the protocol
+    │   ├── MalformedFrame
+    │   ├── FrameTooLarge
+    │   ├── SignatureMismatch
+    │   ├── ChecksumMismatch
+    │   ├── NotAccepted             the terminal answered Received:false
+    │   └── UnexpectedReply         a valid reply, but not to this command
+    ├── OutcomeUnknown              money may have moved; carries intent_id and what to do
+    ├── JournalError                the durable record cannot be kept
+    └── ApiError                    an HTTP API answered with an error
+        ├── AuthenticationError     the token or the credentials
+        ├── Forbidden               known, but not allowed
+        └── ServerError             the server's fault
+
+A declined card is a result, not an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "ChecksumMismatch",
+    "ConfigurationError",
+    "ConnectError",
+    "DeadlineExceeded",
+    "Disconnected",
+    "Forbidden",
+    "FrameTooLarge",
+    "GetnetError",
+    "InvalidType",
+    "InvalidValue",
+    "JournalError",
+    "LifecycleError",
+    "MalformedFrame",
+    "NotAccepted",
+    "OutcomeUnknown",
+    "PartialWrite",
+    "PortBusy",
+    "PortPermissionDenied",
+    "ProtocolError",
+    "ProvisionalCommandWarning",
+    "ServerError",
+    "SignatureMismatch",
+    "TerminalBusy",
+    "TransportError",
+    "UnexpectedReply",
+    "UnsupportedOperation",
+    "WriteTimeout",
+]
+
+
+class GetnetError(Exception):
+    """The root of every error of this library."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[GetnetError], args: tuple[Any, ...], state: dict[str, Any]) -> GetnetError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(GetnetError):
+    """A setting that cannot work, found before anything was sent."""
+
+
+class InvalidValue(ConfigurationError, ValueError):
+    """A value outside what the field allows; nothing was sent."""
+
+
+class InvalidType(InvalidValue, TypeError):
+    """A value of a kind that is refused, such as a float where money is meant; nothing was sent."""
+
+
+class LifecycleError(GetnetError):
+    """An operation out of order: before ``polling()`` or after ``close()``; nothing was sent."""
+
+
+class UnsupportedOperation(GetnetError):
+    """The profile, the wire or the terminal has no such operation; nothing was sent."""
+
+
+class TerminalBusy(GetnetError):
+    """Another command holds the terminal; nothing was sent."""
+
+
+class TransportError(GetnetError):
+    """The link to the terminal failed.
+
+    ``bytes_written`` counts the bytes of the current write that left before it failed; zero means that none did.
+    """
+
+    def __init__(self, message: str, *, bytes_written: int = 0) -> None:
+        super().__init__(message)
+        self.bytes_written = bytes_written
+
+
+class ConnectError(TransportError):
+    """The link could not be opened; nothing was sent."""
+
+
+class PortBusy(ConnectError):
+    """The port is held by another process, or not ready yet after plugging in."""
+
+
+class PortPermissionDenied(ConnectError):
+    """The user may not open the port."""
+
+
+class Disconnected(TransportError):
+    """The link ended while in use: unplugged, reset, or closed by the peer."""
+
+
+class PartialWrite(TransportError):
+    """Only the first ``bytes_written`` bytes left; whether the peer acts on them is not known."""
+
+
+class DeadlineExceeded(TransportError, TimeoutError):
+    """The peer did not do what it should within the deadline."""
+
+
+class WriteTimeout(DeadlineExceeded):
+    """No byte could be written within the deadline."""
+
+
+class ProtocolError(GetnetError):
+    """The peer sent something the protocol does not allow."""
+
+
+class MalformedFrame(ProtocolError):
+    """Bytes that are not a frame, or a frame that does not mean anything."""
+
+
+class FrameTooLarge(ProtocolError):
+    """A frame longer than the decoder's limit."""
+
+
+class SignatureMismatch(ProtocolError):
+    """A signed frame whose signature is missing or does not fit its text."""
+
+
+class ChecksumMismatch(ProtocolError):
+    """A simplified frame whose LRC does not fit its text."""
+
+
+class NotAccepted(ProtocolError):
+    """The terminal answered ``Received: false``: it did not accept the command."""
+
+
+class UnexpectedReply(ProtocolError):
+    """A valid reply that does not answer the command in progress."""
+
+
+class OutcomeUnknown(GetnetError):
+    """Money may or may not have moved: never repeat the command before the question is answered.
+
+    ``intent_id`` names the operation. ``__cause__``, where present, is what raised the doubt.
+    """
+
+    def __init__(self, message: str, *, intent_id: str) -> None:
+        super().__init__(message)
+        self.intent_id = intent_id
+
+
+class JournalError(GetnetError):
+    """The durable record of money commands cannot be kept; no money command was sent."""
+
+
+class ApiError(GetnetError):
+    """An HTTP API answered with an error.
+
+    ``status`` is the HTTP status, ``code`` and ``message`` are the API's own words where it sent any, and ``log_id`` is
+    its identifier for tracing, to be quoted to support.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        message: str | None = None,
+        log_id: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.log_id = log_id
+
+
+class AuthenticationError(ApiError):
+    """The token or the credentials were refused."""
+
+
+class Forbidden(ApiError):
+    """The credentials are known but may not do this."""
+
+
+class ServerError(ApiError):
+    """The server failed to process the request."""
+
+
+class ProvisionalCommandWarning(UserWarning):
+    """The command code in use is this library's own assumption: Getnet has published none."""

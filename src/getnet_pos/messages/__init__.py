@@ -1,0 +1,6 @@
+"""The vocabulary: commands, replies, progress and their enums. It imports nothing but errors and money."""
+
+from .commands import *
+from .enums import *
+from .progress import *
+from .replies import *

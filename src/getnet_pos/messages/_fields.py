@@ -1,0 +1,97 @@
+"""How a field of a message is spelled and typed on the wire. Describes only; the codec reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum, auto
+from functools import cache
+from typing import Any
+
+__all__ = ["Kind", "Shown", "WireField", "boolean", "integer", "last_digits", "rows", "sale_type", "text", "wire_fields"]
+
+
+class Kind(Enum):
+    """What a field may hold; every kind also takes ``null``, which means not sent."""
+
+    INTEGER = auto()
+    """A JSON integer."""
+    TEXT = auto()
+    """A JSON string; an integer is taken as its decimal digits."""
+    BOOLEAN = auto()
+    LAST_DIGITS = auto()
+    """Four card digits: text as sent, or an integer that lost its leading zeros."""
+    SALE_TYPE = auto()
+    """An integer, shown as ``SaleType`` where it is a known one."""
+    ROWS = auto()
+    """A list of objects of one row type."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireField:
+    """One field: its name in Python, its spellings on the wire (the first is written), its kind and its row type."""
+
+    name: str
+    spellings: tuple[str, ...]
+    kind: Kind
+    row: type | None
+
+
+def _pascal(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def _wire(kind: Kind, aliases: tuple[str, ...], *, row: type | None = None, shown: bool = True) -> Any:
+    metadata = {"kind": kind, "aliases": aliases, "row": row}
+    return field(default=() if kind is Kind.ROWS else None, metadata=metadata, repr=shown)
+
+
+def integer(*aliases: str) -> Any:
+    return _wire(Kind.INTEGER, aliases)
+
+
+def text(*aliases: str, shown: bool = True) -> Any:
+    return _wire(Kind.TEXT, aliases, shown=shown)
+
+
+def boolean(*aliases: str) -> Any:
+    return _wire(Kind.BOOLEAN, aliases)
+
+
+def last_digits() -> Any:
+    return _wire(Kind.LAST_DIGITS, ())
+
+
+def sale_type() -> Any:
+    return _wire(Kind.SALE_TYPE, ())
+
+
+def rows(row: type) -> Any:
+    return _wire(Kind.ROWS, (), row=row)
+
+
+@cache
+def wire_fields(message: type) -> tuple[WireField, ...]:
+    """The wire fields of a message type, in the order in which they are declared."""
+    found = []
+    for item in fields(message):
+        if "kind" not in item.metadata:
+            continue
+        primary = _pascal(item.name)
+        spellings = tuple(dict.fromkeys(name for word in (primary, *item.metadata["aliases"]) for name in _cases(word)))
+        found.append(WireField(item.name, spellings, item.metadata["kind"], item.metadata["row"]))
+    return tuple(found)
+
+
+def _cases(name: str) -> tuple[str, str]:
+    return name, name[:1].lower() + name[1:]
+
+
+class Shown:
+    """A ``repr`` that leaves out what was not sent and what could identify a card or its holder."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        pairs = ((item.name, getattr(self, item.name)) for item in fields(self) if item.repr)  # type: ignore[arg-type]  # only dataclasses mix this in
+        shown = ", ".join(f"{name}={value!r}" for name, value in pairs if value is not None)
+        return f"{type(self).__name__}({shown})"
