@@ -29,7 +29,11 @@
     └── ApiError                    an HTTP API answered with an error
         ├── AuthenticationError     the token or the credentials
         ├── Forbidden               known, but not allowed
-        └── ServerError             the server's fault
+        ├── NotFound                no such merchant, or no such address
+        ├── RateLimited             too many requests; carries retry_after
+        ├── RedirectRefused         sent elsewhere; carries location
+        ├── ServerError             the server's fault
+        └── MalformedResponse       not what the API documents; carries item and field
 
 A declined card is a result, not an error.
 """
@@ -54,13 +58,17 @@ __all__ = [
     "JournalError",
     "LifecycleError",
     "MalformedFrame",
+    "MalformedResponse",
     "NotAccepted",
+    "NotFound",
     "OutcomeUnknown",
     "PartialWrite",
     "PortBusy",
     "PortPermissionDenied",
     "ProtocolError",
     "ProvisionalCommandWarning",
+    "RateLimited",
+    "RedirectRefused",
     "ServerError",
     "SignatureMismatch",
     "TerminalBusy",
@@ -222,8 +230,40 @@ class Forbidden(ApiError):
     """The credentials are known but may not do this."""
 
 
+class NotFound(ApiError):
+    """There is no such thing at this address: look at the merchant id and at the base URL."""
+
+
+class RateLimited(ApiError):
+    """Too many requests. ``retry_after`` is how many seconds the server asks to wait, where it says so."""
+
+    def __init__(self, text: str, *, retry_after: float | None = None, **answer: Any) -> None:
+        super().__init__(text, **answer)
+        self.retry_after = retry_after
+
+
+class RedirectRefused(ApiError):
+    """The server sent the request elsewhere, to ``location``. Redirects are never followed: a token would go along."""
+
+    def __init__(self, text: str, *, location: str | None = None, **answer: Any) -> None:
+        super().__init__(text, **answer)
+        self.location = location
+
+
 class ServerError(ApiError):
     """The server failed to process the request."""
+
+
+class MalformedResponse(ApiError):
+    """The answer is not what the API documents: not JSON, cut, or a value that a field cannot hold.
+
+    ``field`` names the field and ``item`` the position, from 0, of the list item that holds it, where there is one.
+    """
+
+    def __init__(self, text: str, *, item: int | None = None, field: str | None = None, **answer: Any) -> None:
+        super().__init__(text, **answer)
+        self.item = item
+        self.field = field
 
 
 class ProvisionalCommandWarning(UserWarning):

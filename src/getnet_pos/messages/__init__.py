@@ -2,5 +2,6 @@
 
 from .commands import *
 from .enums import *
+from .intents import *
 from .progress import *
 from .replies import *

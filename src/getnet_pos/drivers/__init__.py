@@ -1,0 +1,1 @@
+"""Perform the effects that flows yield; they decide nothing."""

@@ -1,0 +1,79 @@
+"""Performs effects on the running asyncio event loop. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import GetnetError
+from ..flows.effects import Close, Effect, Flow, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from ..journal import Journal
+from ..messages import Progress
+from ..transports import AsyncTransport
+
+__all__ = ["AsyncDriver"]
+
+log = logging.getLogger("getnet_pos.driver")
+
+T = TypeVar("T")
+
+
+class AsyncDriver:
+    """Runs flows over one transport and one journal."""
+
+    def __init__(self, transport: AsyncTransport, journal: Journal) -> None:
+        self.transport = transport
+        self.journal = journal
+
+    async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
+        """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
+        error: GetnetError | None = None
+        result: Any = None
+        try:
+            while True:
+                effect = flow.send(result) if error is None else flow.throw(error)
+                result = error = None
+                try:
+                    result = await self._perform(effect, on_progress)
+                except GetnetError as raised:
+                    error = raised
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+        match effect:
+            case Receive(deadline):
+                return await self.transport.read(deadline)
+            case Now():
+                return time.monotonic()
+            case Send(data, deadline):
+                return await self.transport.write(data, deadline)
+            case Report(progress):
+                return await _report(on_progress, progress)
+            case Record(intent):
+                return await asyncio.to_thread(self.journal.record, intent)
+            case Recall(terminal):
+                return await asyncio.to_thread(self.journal.unsettled, terminal)
+            case Sleep(seconds):
+                return await asyncio.sleep(seconds)
+            case Open():
+                return await self.transport.open()
+            case Close():
+                return await self.transport.close()
+
+
+async def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:
+    if on_progress is not None:
+        try:
+            answer = on_progress(progress)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:
+            log.exception("on_progress failed; the command goes on")

@@ -1,0 +1,75 @@
+"""Performs effects by blocking the calling thread. Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import GetnetError
+from ..flows.effects import Close, Effect, Flow, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from ..journal import Journal
+from ..messages import Progress
+from ..transports import Transport
+
+__all__ = ["BlockingDriver"]
+
+log = logging.getLogger("getnet_pos.driver")
+
+T = TypeVar("T")
+
+
+class BlockingDriver:
+    """Runs flows over one transport and one journal."""
+
+    def __init__(self, transport: Transport, journal: Journal) -> None:
+        self.transport = transport
+        self.journal = journal
+
+    def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
+        """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
+        error: GetnetError | None = None
+        result: Any = None
+        try:
+            while True:
+                effect = flow.send(result) if error is None else flow.throw(error)
+                result = error = None
+                try:
+                    result = self._perform(effect, on_progress)
+                except GetnetError as raised:
+                    error = raised
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        finally:
+            flow.close()
+
+    def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+        match effect:
+            case Receive(deadline):
+                return self.transport.read(deadline)
+            case Now():
+                return time.monotonic()
+            case Send(data, deadline):
+                return self.transport.write(data, deadline)
+            case Report(progress):
+                return _report(on_progress, progress)
+            case Record(intent):
+                return self.journal.record(intent)
+            case Recall(terminal):
+                return self.journal.unsettled(terminal)
+            case Sleep(seconds):
+                return time.sleep(seconds)
+            case Open():
+                return self.transport.open()
+            case Close():
+                return self.transport.close()
+
+
+def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:
+    if on_progress is not None:
+        try:
+            on_progress(progress)
+        except Exception:
+            log.exception("on_progress failed; the command goes on")

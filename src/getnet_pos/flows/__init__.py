@@ -1,0 +1,1 @@
+"""The procedures as generators: they decide and do no I/O. A driver performs the effects they yield."""

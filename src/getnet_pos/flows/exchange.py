@@ -1,0 +1,172 @@
+"""One command and its reply on a byte stream. Decides what answers the command; knows nothing of intents."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ..errors import DeadlineExceeded, NotAccepted, UnexpectedReply
+from ..messages import (
+    Ack,
+    BadFrame,
+    CancelReply,
+    CancelSale,
+    Command,
+    CommandMessage,
+    FrameFault,
+    LastVoucher,
+    MainPosData,
+    ParametersReport,
+    Poll,
+    Progress,
+    Reply,
+    SetDefaultSaleType,
+    SetNormalMode,
+    SimReport,
+)
+from ..profiles import Timeouts
+from .effects import Flow, Now, Report
+from .link import Link, describe
+
+__all__ = ["Verdict", "Waiting", "await_reply", "exchange", "reply_time"]
+
+log = logging.getLogger("getnet_pos.exchange")
+
+LAST_VOUCHER_CODES = frozenset({100, 101, 102, 108, 120, 122, 123, 130, 131, 132})
+"""A last voucher may come under the function code of the operation it records (docs/protocol.md, "Field behaviour")."""
+
+_SHORT = (Poll, SetNormalMode, SetDefaultSaleType, ParametersReport, SimReport, CancelSale, MainPosData)
+
+
+class Verdict(Enum):
+    """What a reply is to the command in progress."""
+
+    MINE = auto()
+    OTHER = auto()
+    """It answers another command: set aside, and the wait goes on."""
+    DOUBT = auto()
+    """It claims to answer this one, and cannot be believed."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A wait for one reply.
+
+    ``judge`` says what a reply is. ``patience`` is counted from the last sign of progress, ``total`` from the beginning.
+    ``accepted`` becomes true with the first sign that the terminal has the command; ``on_accepted`` is then run once.
+    """
+
+    judge: Callable[[Reply], Verdict]
+    patience: float
+    total: float
+    cancellable: bool = False
+    accepted: bool = False
+    on_accepted: Callable[[], Flow[None]] | None = None
+    cancel_sent: bool = False
+
+
+def reply_time(command: Command, timeouts: Timeouts) -> float:
+    return timeouts.short if isinstance(command, _SHORT) else timeouts.report
+
+
+def exchange(link: Link, command: Command, *, patience: float | None = None) -> Flow[Reply]:
+    """Send a command that moves no money and return its reply, acknowledged.
+
+    Raises:
+        TransportError: the link failed, or a deadline passed.
+        ProtocolError: the terminal refused the command, or its answer cannot be used.
+    """
+    codes = LAST_VOUCHER_CODES if isinstance(command, LastVoucher) else frozenset({command.code})
+    limit = reply_time(command, link.timeouts) if patience is None else patience
+    yield from link.discard_stale()
+    sent = yield from link.send(command)
+    waiting = Waiting(
+        judge=lambda reply: Verdict.MINE if reply.function_code in codes else Verdict.OTHER, patience=limit, total=limit
+    )
+    reply = yield from await_reply(link, waiting, sent)
+    yield from link.acknowledge_final()
+    return reply
+
+
+def await_reply(link: Link, waiting: Waiting, sent: float) -> Flow[Reply]:
+    """The reply that ``waiting.judge`` takes, not acknowledged yet.
+
+    Raises:
+        DeadlineExceeded: no sign of receipt, or no reply, in time.
+        NotAccepted: the terminal answered ``Received: false``.
+        UnexpectedReply: the terminal reported an error of its own, or the reply cannot be believed.
+        ProtocolError: a message came whole and damaged.
+        TransportError: the link failed.
+    """
+    acknowledged_by = sent + link.timeouts.acknowledgement
+    last_by, reply_by = sent + waiting.total, sent + waiting.patience
+    if not link.acknowledges:
+        acknowledged_by = last_by
+    while True:
+        if waiting.cancellable and link.cancel_wanted and not waiting.cancel_sent:
+            waiting.cancel_sent = True
+            yield from link.cancel()
+        limit = min(last_by, reply_by) if waiting.accepted else min(last_by, reply_by, acknowledged_by)
+        message = yield from link.next_message(limit)
+        now: float = yield Now()
+        if message is None or now > limit:
+            if now >= limit:
+                raise _too_late(waiting)
+            continue
+        if isinstance(message, Ack):
+            if not message.received and not waiting.cancel_sent:
+                raise NotAccepted("the terminal did not accept the command (Received: false): poll it, then look at its screen")
+        elif isinstance(message, Progress):
+            yield from link.acknowledge()
+            yield Report(message)
+            reply_by = now + waiting.patience
+        elif isinstance(message, Reply):
+            if isinstance(message, CancelReply) and waiting.cancel_sent:
+                yield from link.acknowledge()
+                if message.approved:
+                    reply_by = min(reply_by, now + link.timeouts.cancel)
+                continue
+            if (yield from _is_answer(link, waiting, message)):
+                return message
+        else:
+            yield from _mend(link, message)
+            continue
+        if not waiting.accepted:
+            waiting.accepted = True
+            if waiting.on_accepted is not None:
+                yield from waiting.on_accepted()
+
+
+def _is_answer(link: Link, waiting: Waiting, reply: Reply) -> Flow[bool]:
+    if reply.function_code == 0:
+        yield from link.acknowledge()
+        said = reply.response_message or "no message"
+        raise UnexpectedReply(f"the terminal reported an error of its own ({reply.response_code}: {said}): poll it again")
+    verdict = waiting.judge(reply)
+    if verdict is Verdict.DOUBT:
+        yield from link.acknowledge()
+        raise UnexpectedReply("the reply does not fit the command: its amount is another one, or it could be of another sale")
+    if verdict is Verdict.OTHER:
+        yield from link.set_aside(reply)
+        return False
+    return True
+
+
+def _mend(link: Link, message: BadFrame | CommandMessage) -> Flow[None]:
+    """Pass over noise; raise for a message that was damaged on its way, or that is our own."""
+    if isinstance(message, CommandMessage):
+        raise UnexpectedReply("the port sends back what is written to it: it is not a terminal in integrated mode")
+    log.warning("received %s", describe(message))
+    if message.sealed or message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM):
+        yield from link.acknowledge(received=False)
+        raise message.error()
+
+
+def _too_late(waiting: Waiting) -> DeadlineExceeded:
+    if waiting.accepted:
+        return DeadlineExceeded("the terminal did not reply in time: look at its screen")
+    return DeadlineExceeded(
+        "the terminal did not answer: check that it is switched on, connected and in integrated mode"
+    )

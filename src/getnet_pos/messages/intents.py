@@ -1,0 +1,81 @@
+"""The record of one money command, from the decision to its final state. Describes only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["FINAL_STATES", "OPEN_STATES", "Intent", "IntentState", "VoucherMark"]
+
+
+class IntentState(str, Enum):
+    """Where a money command stands (docs/reliability.md, "States")."""
+
+    INTENT = "INTENT"
+    """Recorded; no byte is known to have left."""
+    SENT = "SENT"
+    """At least one byte may have left."""
+    ACCEPTED = "ACCEPTED"
+    """The terminal has shown that it got the command."""
+    RECOVERING = "RECOVERING"
+    """In doubt; the terminal is being asked."""
+    APPROVED = "APPROVED"
+    DECLINED = "DECLINED"
+    NOT_SENT = "NOT_SENT"
+    """No byte left: it is safe to try again."""
+    UNKNOWN = "UNKNOWN"
+    """The terminal could not say; a person must."""
+    RESOLVED_PAID = "RESOLVED_PAID"
+    RESOLVED_NOT_PAID = "RESOLVED_NOT_PAID"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
+"""The states that only a question to the terminal can end."""
+
+FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN}
+"""The states that nothing may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherMark:
+    """What tells a terminal's last voucher from any other. All fields ``None``: the terminal has no voucher."""
+
+    operation_id: int | None = None
+    real_date: str | None = None
+    authorization_code: str | None = None
+    amount: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One money command: what was asked, of whom, and what is known to have become of it.
+
+    It never holds a card number, a token or a frame.
+    """
+
+    intent_id: str
+    terminal: str
+    command: int
+    amount: int | None = None
+    ticket: str | None = None
+    reference: str | None = None
+    """What the command refers to: the operation id of a void, the authorization code of a refund."""
+    baseline: VoucherMark | None = None
+    """The terminal's last voucher before the command; ``None`` where it is not known."""
+    frame_hash: str | None = None
+    """SHA-256 of the bytes sent, to compare with a capture."""
+    state: IntentState = IntentState.INTENT
+    response_code: int | None = None
+    authorization_code: str | None = None
+    operation_id: int | None = None
+    last4_digits: str | None = None
+    decided_by: str | None = None
+    """Who resolved an unknown outcome, and ``note`` says on what ground."""
+    note: str | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN_STATES

@@ -1,0 +1,357 @@
+"""A terminal on a USB or serial port: 115200 baud, 8N1, no flow control, held exclusively. Knows no message.
+
+On POSIX the port's file descriptor is waited on directly, by ``poll`` or by the event loop, so a byte is read when it
+comes. Elsewhere pyserial's own blocking calls do it, in a thread of its own under asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import select
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import serial
+from serial.tools import list_ports
+
+from ..errors import (
+    ConnectError,
+    Disconnected,
+    PartialWrite,
+    PortBusy,
+    PortPermissionDenied,
+    TransportError,
+    WriteTimeout,
+)
+
+__all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "open_serial"]
+
+_VENDOR = 0x2FB8
+_LIKELY = ("getnet", "pax")
+_CHUNK = 65536
+
+
+def candidate_ports() -> list[str]:
+    """The ports a terminal could be on, the likeliest first."""
+    found = list(list_ports.comports())
+    found.sort(key=lambda port: (not _is_likely(port), port.vid is None, port.device))
+    return [port.device for port in found]
+
+
+def _is_likely(port: Any) -> bool:
+    words = f"{port.description} {port.manufacturer} {port.product}".lower()
+    return port.vid == _VENDOR or any(word in words for word in _LIKELY)
+
+
+def open_serial(port: str, baudrate: int) -> serial.Serial:
+    """The opened port, with DTR and RTS on.
+
+    Raises:
+        PortBusy, PortPermissionDenied, ConnectError: each with what to do about it.
+    """
+    line = serial.Serial(baudrate=baudrate, timeout=0, write_timeout=0, exclusive=True)
+    line.port = port
+    line.dtr = line.rts = True
+    try:
+        line.open()
+    except (serial.SerialException, OSError) as error:
+        raise _open_error(port, error) from error
+    return line
+
+
+def _open_error(port: str, error: Exception) -> ConnectError:
+    code = getattr(error, "errno", None)
+    text = str(error).lower()
+    if code in (errno.EACCES, errno.EPERM) or ("permission" in text and os.name != "nt"):
+        return PortPermissionDenied(
+            f"{port}: this user may not open it; on Linux add the user to the group of the port, usually dialout "
+            "(sudo usermod -aG dialout $USER), and log in again"
+        )
+    if code in (errno.EBUSY, errno.EAGAIN) or "lock" in text or "access is denied" in text:
+        return PortBusy(
+            f"{port} is in use by another process, or not ready yet after plugging in: close the other program, keep "
+            "ModemManager away from it, or try again in half a minute"
+        )
+    if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO) or "no such file" in text or "filenotfound" in text:
+        there = ", ".join(candidate_ports()) or "none"
+        return ConnectError(f"{port} does not exist: plug the terminal in and check the name; ports present: {there}")
+    return ConnectError(f"{port} cannot be opened as a serial port: {error}")
+
+
+def _lost(name: str, error: Exception | None = None) -> Disconnected:
+    reason = f": {error}" if error else ""
+    return Disconnected(f"{name} was disconnected{reason}: check the cable, then poll again")
+
+
+def _write_error(name: str, written: int, error: Exception | None) -> TransportError:
+    if written:
+        return PartialWrite(f"{name}: only {written} bytes could be written: check the cable", bytes_written=written)
+    if error is not None:
+        return _lost(name, error)
+    return WriteTimeout(f"{name} does not take bytes: restart the terminal or plug it in again")
+
+
+class _Descriptor:
+    """What the blocking and the asyncio transport share on POSIX."""
+
+    def __init__(self, port: str, *, baudrate: int = 115200) -> None:
+        self.name = port
+        self._baudrate = baudrate
+        self._line: serial.Serial | None = None
+        self._woken = False
+
+    def _fileno(self) -> int:
+        if self._line is None:
+            raise Disconnected(f"{self.name} is not open: poll the terminal first")
+        return int(self._line.fileno())
+
+    def _open(self) -> None:
+        if self._line is None:
+            self._line = open_serial(self.name, self._baudrate)
+            os.set_blocking(self._fileno(), False)
+
+    def _close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(OSError, serial.SerialException):
+                line.close()
+
+    def _read_now(self, fd: int) -> bytes | None:
+        """What is there; ``None`` where there is nothing yet."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise _lost(self.name, error) from error
+        if not data:
+            raise _lost(self.name)
+        return data
+
+    def _writes(self, data: bytes, fd: int) -> Iterator[int]:
+        """Write; yields the bytes written so far whenever the port must be waited for."""
+        view, written = memoryview(data), 0
+        while written < len(data):
+            try:
+                written += os.write(fd, view[written:])
+            except BlockingIOError:
+                yield written
+            except OSError as error:
+                raise _write_error(self.name, written, error) from error
+
+
+class _PosixSerialTransport(_Descriptor):
+    def __init__(self, port: str, *, baudrate: int = 115200) -> None:
+        super().__init__(port, baudrate=baudrate)
+        self._wake_read, self._wake_write = -1, -1
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        self._open()
+        if self._wake_read < 0:
+            self._wake_read, self._wake_write = os.pipe()
+            os.set_blocking(self._wake_read, False)
+            os.set_blocking(self._wake_write, False)
+
+    def read(self, deadline: float) -> bytes:
+        fd = self._fileno()
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            ready = dict(poll.poll(left * 1000))
+            if self._wake_read in ready:
+                os.read(self._wake_read, 64)
+                return b""
+            if fd in ready:
+                data = self._read_now(fd)
+                if data is not None:
+                    return data
+            if time.monotonic() >= deadline:
+                return b""
+
+    def write(self, data: bytes, deadline: float) -> None:
+        fd = self._fileno()
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        for written in self._writes(data, fd):
+            left = deadline - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000):
+                raise _write_error(self.name, written, None)
+
+    def wake(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self._wake_write >= 0:
+                os.write(self._wake_write, b"w")
+
+    def close(self) -> None:
+        self._close()
+        with self._lock:
+            for fd in (self._wake_read, self._wake_write):
+                if fd >= 0:
+                    os.close(fd)
+            self._wake_read = self._wake_write = -1
+
+
+class _PosixAsyncSerialTransport(_Descriptor):
+    def __init__(self, port: str, *, baudrate: int = 115200) -> None:
+        super().__init__(port, baudrate=baudrate)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open()
+
+    async def read(self, deadline: float) -> bytes:
+        fd = self._fileno()
+        while True:
+            if self._woken:
+                self._woken = False
+                return b""
+            data = self._read_now(fd)
+            if data is not None:
+                return data
+            if not await self._ready(fd, deadline, write=False):
+                return b""
+
+    async def write(self, data: bytes, deadline: float) -> None:
+        fd = self._fileno()
+        for written in self._writes(data, fd):
+            if not await self._ready(fd, deadline, write=True):
+                raise _write_error(self.name, written, None)
+
+    async def _ready(self, fd: int, deadline: float, *, write: bool) -> bool:
+        """Wait until the port can be read or written, or attention is asked for; false at the deadline."""
+        loop = asyncio.get_running_loop()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        waiting = self._waiting = loop.create_future()
+        timer = loop.call_later(left, _finish, waiting, False)
+        (loop.add_writer if write else loop.add_reader)(fd, _finish, waiting, True)
+        try:
+            return bool(await waiting)
+        finally:
+            timer.cancel()
+            (loop.remove_writer if write else loop.remove_reader)(fd)
+            self._waiting = None
+
+    def wake(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._woken = True
+        if self._waiting is not None:
+            _finish(self._waiting, True)
+
+    async def close(self) -> None:
+        self._close()
+
+
+def _finish(waiting: asyncio.Future[Any], value: bool) -> None:
+    if not waiting.done():
+        waiting.set_result(value)
+
+
+class PortableSerialTransport:
+    """The same through pyserial alone, for systems whose ports cannot be polled."""
+
+    def __init__(self, port: str, *, baudrate: int = 115200) -> None:
+        self.name = port
+        self._baudrate = baudrate
+        self._line: serial.Serial | None = None
+        self._woken = False
+
+    def _opened(self) -> serial.Serial:
+        if self._line is None:
+            raise Disconnected(f"{self.name} is not open: poll the terminal first")
+        return self._line
+
+    def open(self) -> None:
+        if self._line is None:
+            self._line = open_serial(self.name, self._baudrate)
+
+    def read(self, deadline: float) -> bytes:
+        line = self._opened()
+        if self._woken:
+            self._woken = False
+            return b""
+        try:
+            line.timeout = max(0.0, deadline - time.monotonic())
+            data = line.read(1)
+            if data:
+                data += line.read(line.in_waiting)
+        except (OSError, serial.SerialException, TypeError) as error:
+            raise _lost(self.name, error) from error
+        self._woken = False
+        return bytes(data)
+
+    def write(self, data: bytes, deadline: float) -> None:
+        line = self._opened()
+        try:
+            line.write_timeout = max(0.001, deadline - time.monotonic())
+            line.write(data)
+        except serial.SerialTimeoutException as error:
+            # pyserial does not tell how much left, and nothing is guessed about money: some may have.
+            raise PartialWrite(f"{self.name} did not take all bytes in time", bytes_written=len(data)) from error
+        except (OSError, serial.SerialException) as error:
+            raise PartialWrite(f"{self.name} was disconnected while writing", bytes_written=len(data)) from error
+
+    def wake(self) -> None:
+        self._woken = True
+        if self._line is not None:
+            self._line.cancel_read()
+
+    def close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(OSError, serial.SerialException):
+                line.close()
+
+
+class PortableAsyncSerialTransport:
+    """The portable transport in threads, for event loops that cannot wait for a port."""
+
+    def __init__(self, port: str, *, baudrate: int = 115200) -> None:
+        self._blocking = PortableSerialTransport(port, baudrate=baudrate)
+        self.name = port
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._blocking.open)
+
+    async def read(self, deadline: float) -> bytes:
+        return await self._shielded(self._blocking.read, deadline)
+
+    async def write(self, data: bytes, deadline: float) -> None:
+        await self._shielded(self._blocking.write, data, deadline)
+
+    async def _shielded(self, work: Any, *arguments: Any) -> Any:
+        """Run in a thread that a cancellation wakes and waits for, so that no two threads use the port."""
+        task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._blocking.wake()
+            with contextlib.suppress(TransportError):
+                await task
+            raise
+
+    def wake(self) -> None:
+        self._blocking.wake()
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._blocking.close)
+
+
+SerialTransport = _PosixSerialTransport if os.name == "posix" else PortableSerialTransport
+AsyncSerialTransport = _PosixAsyncSerialTransport if os.name == "posix" else PortableAsyncSerialTransport
