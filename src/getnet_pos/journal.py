@@ -23,7 +23,16 @@ import platformdirs
 from .errors import ConfigurationError, InvalidValue, JournalError
 from .messages import FINAL_STATES, Intent, IntentState, VoucherMark
 
-__all__ = ["DEFAULT_JOURNAL", "Journal", "JournalSource", "MemoryJournal", "SqliteJournal", "Step", "default_path", "open_journal"]
+__all__ = [
+    "DEFAULT_JOURNAL",
+    "Journal",
+    "JournalSource",
+    "MemoryJournal",
+    "SqliteJournal",
+    "Step",
+    "default_path",
+    "open_journal",
+]
 
 log = logging.getLogger("getnet_pos.journal")
 
@@ -68,7 +77,9 @@ class Step:
 def default_path() -> Path:
     """The journal file in the user's state directory; ``GETNET_POS_JOURNAL`` names another one."""
     chosen = os.environ.get("GETNET_POS_JOURNAL")
-    return Path(chosen) if chosen else Path(platformdirs.user_state_dir("getnet-pos", appauthor=False)) / "journal.sqlite3"
+    return (
+        Path(chosen) if chosen else Path(platformdirs.user_state_dir("getnet-pos", appauthor=False)) / "journal.sqlite3"
+    )
 
 
 def open_journal(source: JournalSource) -> Journal:
@@ -85,7 +96,9 @@ def open_journal(source: JournalSource) -> Journal:
                 journal = _opened[key] = SqliteJournal(path)
         return journal
     if not (hasattr(source, "record") and hasattr(source, "unsettled")):
-        raise ConfigurationError(f"a journal is a path, an object with record() and unsettled(), or None, not {source!r}")
+        raise ConfigurationError(
+            f"a journal is a path, an object with record() and unsettled(), or None, not {source!r}"
+        )
     return source
 
 
@@ -186,7 +199,9 @@ class SqliteJournal:
             if not intent_id or len(found) != 1:
                 known = any(key.startswith(intent_id) for key in self._known.sequences) if intent_id else False
                 reason = "is settled already" if known and not found else "is not in the journal"
-                raise InvalidValue(f"intent {intent_id} {reason if len(found) < 2 else 'is ambiguous: give more of its id'}")
+                raise InvalidValue(
+                    f"intent {intent_id} {reason if len(found) < 2 else 'is ambiguous: give more of its id'}"
+                )
             state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
             return replace(found[0], state=state, decided_by=by.strip(), note=note.strip())
 

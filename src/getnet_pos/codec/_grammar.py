@@ -1,8 +1,8 @@
 """Where a frame ends, read byte by byte: two machines that remember how far they came. They know no message.
 
-Both have ``read(data, at, end)``, which goes on at ``data[at]`` and returns a verdict and a place: ``True`` and the place
-behind the frame, ``False`` and the place of the byte that cannot follow, or ``None`` and the place to go on from when
-``end`` came first.
+Both have ``read(data, at, end)``, which goes on at ``data[at]`` and returns a verdict and a place: ``True`` and the
+place behind the frame, ``False`` and the place of the byte that cannot follow, or ``None`` and the place to go on
+from when ``end`` came first.
 """
 
 from __future__ import annotations

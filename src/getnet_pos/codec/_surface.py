@@ -25,7 +25,9 @@ class StreamDecoder(Protocol):
 
 
 class _DecoderType(Protocol):
-    def __call__(self, max_frame: int = ..., *, reply_types: Mapping[int, type[Reply]] | None = ...) -> StreamDecoder: ...
+    def __call__(
+        self, max_frame: int = ..., *, reply_types: Mapping[int, type[Reply]] | None = ...
+    ) -> StreamDecoder: ...
 
 
 class Backend(Protocol):

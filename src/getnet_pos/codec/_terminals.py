@@ -7,7 +7,7 @@ terminal is kept once, so reading takes, beside the body, the result (some 350 b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -43,14 +43,6 @@ _MODES = {mode.value: mode for mode in CommercialMode}
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _SCALAR = re.compile(rb"[^ \t\r\n,\]}]*")
 _STRUCTURE = re.compile(rb'["{}\[\]]')
-
-_Put = Callable[[Any, Any], None]
-
-
-def _slots(kind: type) -> dict[str, _Put]:
-    # A slot's own setter works on a frozen object too: the object is not shared yet.
-    return {name: getattr(kind, name).__set__ for name in kind.__match_args__ or kind.__slots__}  # type: ignore[attr-defined]
-
 
 def read_terminals(body: bytes | bytearray, *, strict: bool = False) -> TerminalList:
     """The listing in the body of an answer.
@@ -112,7 +104,8 @@ class _Reader:
             self._deviate("merchant_id", "is a number, not a text")
             return str(value)
         if type(value) is not str:
-            self._refuse("merchant_id", f"is {_named(value)}, not a text: this is not a listing of terminals")
+            found = "missing" if value is None else _named(value)
+            self._refuse("merchant_id", f"is {found}, not a text: this is not a listing of terminals")
         return value
 
     def _equipments(self, terminals: list[PaymentTerminal]) -> dict[str, Any]:
@@ -157,8 +150,8 @@ class _Reader:
         while True:
             self._item = len(terminals)
             if self._next() != b"{":
-                value = self._value("item", 4)
-                self._refuse("item", f"is {_named(value)}, not an object")
+                reason = f"item {self._item} is {_named(self._value(None, 4))}, not an object"
+                raise MalformedResponse(reason, item=self._item, field="item")
             terminals.append(self._terminal(4))
             if body.startswith(b",{", self._at):
                 self._at += 1
@@ -371,7 +364,7 @@ def _short(text: str) -> str:
 def _named(value: Any) -> str:
     """A value as a message may show it: bounded, and without control characters."""
     if value is None:
-        return "missing"
+        return "null"
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is str:

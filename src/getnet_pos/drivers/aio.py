@@ -54,19 +54,20 @@ class AsyncDriver:
             case Now():
                 return time.monotonic()
             case Send(data, deadline):
-                return await self.transport.write(data, deadline)
+                await self.transport.write(data, deadline)
             case Report(progress):
-                return await _report(on_progress, progress)
+                await _report(on_progress, progress)
             case Record(intent):
-                return await asyncio.to_thread(self.journal.record, intent)
+                await asyncio.to_thread(self.journal.record, intent)
             case Recall(terminal):
                 return await asyncio.to_thread(self.journal.unsettled, terminal)
             case Sleep(seconds):
-                return await asyncio.sleep(seconds)
+                await asyncio.sleep(seconds)
             case Open():
-                return await self.transport.open()
+                await self.transport.open()
             case Close():
-                return await self.transport.close()
+                await self.transport.close()
+        return None
 
 
 async def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

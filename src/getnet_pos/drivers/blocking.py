@@ -52,19 +52,20 @@ class BlockingDriver:
             case Now():
                 return time.monotonic()
             case Send(data, deadline):
-                return self.transport.write(data, deadline)
+                self.transport.write(data, deadline)
             case Report(progress):
-                return _report(on_progress, progress)
+                _report(on_progress, progress)
             case Record(intent):
-                return self.journal.record(intent)
+                self.journal.record(intent)
             case Recall(terminal):
                 return self.journal.unsettled(terminal)
             case Sleep(seconds):
-                return time.sleep(seconds)
+                time.sleep(seconds)
             case Open():
-                return self.transport.open()
+                self.transport.open()
             case Close():
-                return self.transport.close()
+                self.transport.close()
+        return None
 
 
 def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

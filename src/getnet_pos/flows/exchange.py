@@ -54,8 +54,9 @@ class Verdict(Enum):
 class Waiting:
     """A wait for one reply.
 
-    ``judge`` says what a reply is. ``patience`` is counted from the last sign of progress, ``total`` from the beginning.
-    ``accepted`` becomes true with the first sign that the terminal has the command; ``on_accepted`` is then run once.
+    ``judge`` says what a reply is. ``patience`` is counted from the last sign of progress, ``total`` from the
+    beginning. ``accepted`` becomes true with the first sign that the terminal has the command; ``on_accepted`` is
+    then run once.
     """
 
     judge: Callable[[Reply], Verdict]
@@ -117,7 +118,9 @@ def await_reply(link: Link, waiting: Waiting, sent: float) -> Flow[Reply]:
             continue
         if isinstance(message, Ack):
             if not message.received and not waiting.cancel_sent:
-                raise NotAccepted("the terminal did not accept the command (Received: false): poll it, then look at its screen")
+                raise NotAccepted(
+                    "the terminal did not accept the command (Received: false): poll it, then look at its screen"
+                )
         elif isinstance(message, Progress):
             yield from link.acknowledge()
             yield Report(message)
@@ -143,11 +146,15 @@ def _is_answer(link: Link, waiting: Waiting, reply: Reply) -> Flow[bool]:
     if reply.function_code == 0:
         yield from link.acknowledge()
         said = reply.response_message or "no message"
-        raise UnexpectedReply(f"the terminal reported an error of its own ({reply.response_code}: {said}): poll it again")
+        raise UnexpectedReply(
+            f"the terminal reported an error of its own ({reply.response_code}: {said}): poll it again"
+        )
     verdict = waiting.judge(reply)
     if verdict is Verdict.DOUBT:
         yield from link.acknowledge()
-        raise UnexpectedReply("the reply does not fit the command: its amount is another one, or it could be of another sale")
+        raise UnexpectedReply(
+            "the reply does not fit the command: its amount is another one, or it could be of another sale"
+        )
     if verdict is Verdict.OTHER:
         yield from link.set_aside(reply)
         return False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..messages import Intent, MultiCommerceSaleReply, PreAuthorizationReply, Reply, SaleReply, VoucherMark, VoucherReply
+from ..messages import Intent, MultiCommerceSaleReply, Reply, SaleReply, VoucherMark, VoucherReply
 from .exchange import Verdict
 
 __all__ = ["generated_ticket", "judge", "mark", "recognise"]
 
 _LAST_VOUCHER = 101
-_STATES_AMOUNT = (SaleReply, PreAuthorizationReply, MultiCommerceSaleReply)
+_STATES_AMOUNT = (SaleReply, MultiCommerceSaleReply)
 """Replies that carry the amount whenever they approve."""
 
 
@@ -27,7 +27,13 @@ def mark(voucher: VoucherReply) -> VoucherMark | None:
 
 
 def judge(
-    intent: Intent, reply: Reply, *, accepted: bool, acknowledged_before: bool, previous: Reply | None, unknown: Sequence[Intent]
+    intent: Intent,
+    reply: Reply,
+    *,
+    accepted: bool,
+    acknowledged_before: bool,
+    previous: Reply | None,
+    unknown: Sequence[Intent],
 ) -> Verdict:
     """What ``reply``, received while ``intent`` waits, is to it.
 
@@ -66,11 +72,8 @@ def recognise(intent: Intent, voucher: Reply, *, previous: Reply | None, unknown
     own_ticket = _same_ticket(intent, voucher)
     if not voucher.approved:
         return own_ticket and voucher.function_code == intent.command and _amount_fits(intent, voucher)
-    if intent.amount is None:
-        # A void names no amount: only a record of a void can be its own.
-        fits = voucher.function_code == intent.command
-    else:
-        fits = voucher.amount == intent.amount
+    # A void names no amount: only a record of a void can be its own.
+    fits = voucher.function_code == intent.command if intent.amount is None else voucher.amount == intent.amount
     if not fits or (not own_ticket and any(_could_be(other, voucher) for other in unknown)):
         return False
     return _is_newer(voucher, intent.baseline) or (own_ticket and intent.ticket == generated_ticket(intent.intent_id))
@@ -110,4 +113,6 @@ def _is_newer(voucher: VoucherReply, baseline: VoucherMark | None) -> bool:
         return True
     if voucher.real_date and baseline.real_date and voucher.real_date != baseline.real_date:
         return voucher.real_date > baseline.real_date
-    return bool(voucher.operation_id and baseline.operation_id) and (voucher.operation_id or 0) > (baseline.operation_id or 0)
+    return bool(voucher.operation_id and baseline.operation_id) and (voucher.operation_id or 0) > (
+        baseline.operation_id or 0
+    )

@@ -58,7 +58,9 @@ class Till:
     """The intents that became unknown while this till was in use: a reply of theirs may still be on its way."""
 
 
-def pay(till: Till, command: Command, intent_id: str, *, patience: float, total: float, cancellable: bool = False) -> Flow[Reply]:
+def pay(
+    till: Till, command: Command, intent_id: str, *, patience: float, total: float, cancellable: bool = False
+) -> Flow[Reply]:
     """Run a command that moves money and return its final reply, recorded and then acknowledged.
 
     Raises:
@@ -67,7 +69,6 @@ def pay(till: Till, command: Command, intent_id: str, *, patience: float, total:
         TransportError: not one byte of the command left.
     """
     link = till.link
-    link.cancel_wanted = False
     unknown = yield from recover_all(till)
     if till.baseline is None:
         yield from learn_baseline(till)
@@ -160,7 +161,9 @@ def _recover(
 ) -> Flow[Reply]:
     """Ask the terminal what became of ``intent`` until it says, or until the time for it is over."""
     link, timeouts = till.link, till.link.timeouts
-    log.warning("the outcome of intent %s is in doubt (%s): asking the terminal", intent.intent_id, doubt or "left open")
+    log.warning(
+        "the outcome of intent %s is in doubt (%s): asking the terminal", intent.intent_id, doubt or "left open"
+    )
     intent = yield from _advance(intent, IntentState.RECOVERING)
     till.baseline = None
     if isinstance(doubt, TransportError) and not isinstance(doubt, TimeoutError):
@@ -201,8 +204,9 @@ def _advice(intent: Intent) -> str:
     what = "" if intent.amount is None else f" of {intent.amount}"
     ticket = f", ticket {intent.ticket}" if intent.ticket else ""
     return (
-        f"it is not known whether command {intent.command}{what}{ticket} was carried out: do not repeat it; look at the "
-        f"terminal's last vouchers, then record what you found: getnet-pos resolve {intent.intent_id} --paid or --not-paid"
+        f"it is not known whether command {intent.command}{what}{ticket} was carried out: do not repeat it; look at "
+        "the terminal's last vouchers, then record what you found: "
+        f"getnet-pos resolve {intent.intent_id} --paid or --not-paid"
     )
 
 
@@ -291,4 +295,3 @@ def _record(intent: Intent) -> Flow[None]:
         yield Record(intent)
     except JournalError as error:
         log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
-

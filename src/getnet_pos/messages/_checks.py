@@ -46,7 +46,9 @@ def check_rut(value: object, field: str = "RUT") -> str:
     """
     text = check_text(value, field, 3, 12).replace(".", "").upper()
     body, dash, digit = text.partition("-")
-    if not (dash and body.isascii() and body.isdigit() and len(body) <= 8 and len(digit) == 1 and digit in "0123456789K"):
+    if not (
+        dash and body.isascii() and body.isdigit() and len(body) <= 8 and len(digit) == 1 and digit in "0123456789K"
+    ):
         raise InvalidValue(f"{field} must be digits, a hyphen and a check digit, such as 12345678-5")
     weighted = sum(int(number) * (2 + place % 6) for place, number in enumerate(reversed(body)))
     if digit != "0123456789K0"[11 - weighted % 11]:

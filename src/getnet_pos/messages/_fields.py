@@ -7,7 +7,18 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any
 
-__all__ = ["Kind", "Shown", "WireField", "boolean", "integer", "last_digits", "rows", "sale_type", "text", "wire_fields"]
+__all__ = [
+    "Kind",
+    "Shown",
+    "WireField",
+    "boolean",
+    "integer",
+    "last_digits",
+    "rows",
+    "sale_type",
+    "text",
+    "wire_fields",
+]
 
 
 class Kind(Enum):

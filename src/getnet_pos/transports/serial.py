@@ -19,6 +19,9 @@ from typing import Any
 import serial
 from serial.tools import list_ports
 
+if os.name == "posix":
+    import termios
+
 from ..errors import (
     ConnectError,
     Disconnected,
@@ -113,7 +116,12 @@ class _Descriptor:
     def _open(self) -> None:
         if self._line is None:
             self._line = open_serial(self.name, self._baudrate)
-            os.set_blocking(self._fileno(), False)
+            fd = self._fileno()
+            os.set_blocking(fd, False)
+            # With VMIN 1 an empty read can only mean that the port is gone, and "nothing yet" is an error of its own.
+            settings = termios.tcgetattr(fd)
+            settings[6][termios.VMIN] = 1
+            termios.tcsetattr(fd, termios.TCSANOW, settings)
 
     def _close(self) -> None:
         line, self._line = self._line, None
@@ -330,7 +338,8 @@ class PortableAsyncSerialTransport:
         await asyncio.to_thread(self._blocking.open)
 
     async def read(self, deadline: float) -> bytes:
-        return await self._shielded(self._blocking.read, deadline)
+        data: bytes = await self._shielded(self._blocking.read, deadline)
+        return data
 
     async def write(self, data: bytes, deadline: float) -> None:
         await self._shielded(self._blocking.write, data, deadline)

@@ -1,0 +1,369 @@
+/* JSON strings in bytes: where they end, and what they hold. Sixty-four bytes are looked at in one step. */
+#ifndef GETNET_TEXT_H
+#define GETNET_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sha256.h"
+
+#if defined(__SSE2__) || defined(_M_X64)
+#define GETNET_SSE2 1
+#include <emmintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define GETNET_NEON 1
+#include <arm_neon.h>
+#endif
+
+#if defined(GETNET_SSE2) && (defined(__x86_64__) || defined(_M_X64))
+#define GETNET_SSSE3 1
+#include <tmmintrin.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+#define GETNET_WITH_SSSE3 __attribute__((target("ssse3,popcnt")))
+#else
+#define GETNET_WITH_SSSE3
+#endif
+#endif
+
+#define GETNET_STEP 64
+
+/* Every text that is read here has as many readable bytes behind it. */
+#define GETNET_SLACK 64
+
+static inline unsigned getnet_first(uint64_t bits)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    unsigned long place;
+#if defined(_M_X64) || defined(_M_ARM64)
+    _BitScanForward64(&place, bits);
+#else
+    if ((uint32_t)bits != 0)
+        _BitScanForward(&place, (uint32_t)bits);
+    else
+        _BitScanForward(&place, (uint32_t)(bits >> 32)), place += 32;
+#endif
+    return place;
+#else
+    return (unsigned)__builtin_ctzll(bits);
+#endif
+}
+
+/* A bit for each of 64 bytes that is a quote, a backslash, below 0x20, or not ASCII. */
+typedef struct {
+    uint64_t quote, backslash, control, foreign;
+} getnet_masks;
+
+static inline getnet_masks getnet_look(const uint8_t *at)
+{
+    getnet_masks masks = {0, 0, 0, 0};
+#if defined(GETNET_SSE2)
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), highest = _mm_set1_epi8(0x1f);
+    for (int i = 0; i < 4; i++) {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)(at + 16 * i));
+        const int shift = 16 * i;
+        masks.quote |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, quote)) << shift;
+        masks.backslash |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, backslash)) << shift;
+        masks.control |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, highest), bytes))
+                         << shift;
+        masks.foreign |= (uint64_t)(unsigned)_mm_movemask_epi8(bytes) << shift;
+    }
+#elif defined(GETNET_NEON)
+    static const uint8_t weights[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint8x16_t weight = vld1q_u8(weights);
+#define GETNET_BITS(m)                                                                                                 \
+    ((uint64_t)vaddv_u8(vget_low_u8(vandq_u8(m, weight))) |                                                            \
+     (uint64_t)vaddv_u8(vget_high_u8(vandq_u8(m, weight))) << 8)
+    for (int i = 0; i < 4; i++) {
+        const uint8x16_t bytes = vld1q_u8(at + 16 * i);
+        masks.quote |= GETNET_BITS(vceqq_u8(bytes, vdupq_n_u8('"'))) << 16 * i;
+        masks.backslash |= GETNET_BITS(vceqq_u8(bytes, vdupq_n_u8('\\'))) << 16 * i;
+        masks.control |= GETNET_BITS(vcltq_u8(bytes, vdupq_n_u8(0x20))) << 16 * i;
+        masks.foreign |= GETNET_BITS(vcgeq_u8(bytes, vdupq_n_u8(0x80))) << 16 * i;
+    }
+#undef GETNET_BITS
+#else
+    for (int i = 0; i < 64; i++) {
+        masks.quote |= (uint64_t)(at[i] == '"') << i;
+        masks.backslash |= (uint64_t)(at[i] == '\\') << i;
+        masks.control |= (uint64_t)(at[i] < 0x20) << i;
+        masks.foreign |= (uint64_t)(at[i] >= 0x80) << i;
+    }
+#endif
+    return masks;
+}
+
+/* Whether the first `size` bytes are the same; for sizes that are not known when compiled. */
+static inline int getnet_same(const uint8_t *one, const uint8_t *other, size_t size)
+{
+    uint64_t a, b, c, d;
+    uint32_t e, f, g, h;
+
+    if (size > 16)
+        return memcmp(one, other, size) == 0;
+    if (size >= 8) {
+        memcpy(&a, one, 8), memcpy(&b, other, 8);
+        memcpy(&c, one + size - 8, 8), memcpy(&d, other + size - 8, 8);
+        return ((a ^ b) | (c ^ d)) == 0;
+    }
+    if (size >= 4) {
+        memcpy(&e, one, 4), memcpy(&f, other, 4);
+        memcpy(&g, one + size - 4, 4), memcpy(&h, other + size - 4, 4);
+        return ((e ^ f) | (g ^ h)) == 0;
+    }
+    for (size_t i = 0; i < size; i++)
+        if (one[i] != other[i])
+            return 0;
+    return 1;
+}
+
+/* The first byte at or behind `at` that does not belong to a plain run of a string; `end` where there is none. */
+static inline const uint8_t *getnet_skip_plain(const uint8_t *at, const uint8_t *end)
+{
+    while (end - at >= GETNET_STEP) {
+        const getnet_masks masks = getnet_look(at);
+        const uint64_t stop = masks.quote | masks.backslash | masks.control;
+        if (stop)
+            return at + getnet_first(stop);
+        at += GETNET_STEP;
+    }
+    while (at < end && *at != '"' && *at != '\\' && *at >= 0x20)
+        at++;
+    return at;
+}
+
+/* ---------------------------------------------------------------------------------------------- unescaped text */
+
+/* A text that grows. Behind it there are at least GETNET_SLACK bytes. */
+typedef struct {
+    uint8_t *bytes;
+    size_t size, room;
+} getnet_text;
+
+static inline int getnet_text_reserve(getnet_text *text, size_t more)
+{
+    size_t room = text->room ? text->room : 1024;
+    uint8_t *bytes;
+
+    if (text->room >= text->size + more + GETNET_SLACK)
+        return 1;
+    while (room < text->size + more + GETNET_SLACK)
+        room *= 2;
+    bytes = (uint8_t *)realloc(text->bytes, room);
+    if (bytes == NULL)
+        return 0;
+    text->bytes = bytes;
+    text->room = room;
+    return 1;
+}
+
+static inline void getnet_text_free(getnet_text *text)
+{
+    free(text->bytes);
+    text->bytes = NULL;
+    text->size = text->room = 0;
+}
+
+/* The value of four hex digits, or -1. */
+static inline int getnet_hex4(const uint8_t *at)
+{
+    int value = 0;
+
+    for (int i = 0; i < 4; i++) {
+        const int byte = at[i], digit = byte >= '0' && byte <= '9'   ? byte - '0'
+                                        : byte >= 'a' && byte <= 'f' ? byte - 'a' + 10
+                                        : byte >= 'A' && byte <= 'F' ? byte - 'A' + 10
+                                                                     : -1;
+        if (digit < 0)
+            return -1;
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+/* Read the escape whose backslash is at `*at`, with six bytes there; 0 where it is none, or a half of a pair. */
+static inline int getnet_escape(const uint8_t **at, uint8_t **out)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const uint8_t *in = *at + 1;
+    const char *found;
+    int code;
+
+    if (*in != 'u') {
+        found = *in ? strchr(from, *in) : NULL;
+        if (found == NULL)
+            return 0;
+        *(*out)++ = (uint8_t)to[found - from];
+        *at += 2;
+        return 1;
+    }
+    code = getnet_hex4(in + 1);
+    if (code < 0 || (code >= 0xd800 && code < 0xe000))
+        return 0;
+    if (code < 0x80) {
+        *(*out)++ = (uint8_t)code;
+    } else if (code < 0x800) {
+        *(*out)++ = (uint8_t)(0xc0 | code >> 6);
+        *(*out)++ = (uint8_t)(0x80 | (code & 63));
+    } else {
+        *(*out)++ = (uint8_t)(0xe0 | code >> 12);
+        *(*out)++ = (uint8_t)(0x80 | (code >> 6 & 63));
+        *(*out)++ = (uint8_t)(0x80 | (code & 63));
+    }
+    *at += 6;
+    return 1;
+}
+
+/* Copy the bytes whose bit in `keep` is set, out of 64; more than those may be written. */
+static inline uint8_t *getnet_squeeze_plain(uint8_t *out, const uint8_t *in, uint64_t keep, unsigned size)
+{
+    uint64_t drop = ~keep & (size == 64 ? ~(uint64_t)0 : ((uint64_t)1 << size) - 1);
+    unsigned from = 0;
+
+    while (drop) {
+        const unsigned to = getnet_first(drop);
+        if (to - from <= 8 && from <= 56)
+            memcpy(out, in + from, 8); /* of a known size: one instruction */
+        else
+            memcpy(out, in + from, to - from);
+        out += to - from;
+        from = to + 1;
+        drop &= drop - 1;
+    }
+    if (from < size) {
+        memcpy(out, in + from, size - from);
+        out += size - from;
+    }
+    return out;
+}
+
+#if defined(GETNET_SSSE3)
+/* For each choice of eight bytes the order that brings the chosen ones to the front; filled when the module loads. */
+static uint8_t getnet_orders[256][8];
+
+static int getnet_has_ssse3(void)
+{
+#if defined(_MSC_VER) && !defined(__clang__)
+    int words[4];
+    __cpuid(words, 1);
+    return (words[2] >> 9 & 1) && (words[2] >> 23 & 1); /* SSSE3, POPCNT */
+#else
+    return __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("popcnt");
+#endif
+}
+
+static void getnet_fill_orders(void)
+{
+    for (int choice = 0; choice < 256; choice++)
+        for (int bit = 0, place = 0; bit < 8; bit++)
+            if (choice >> bit & 1)
+                getnet_orders[choice][place++] = (uint8_t)bit;
+}
+
+GETNET_WITH_SSSE3 static inline uint8_t *getnet_squeeze_ssse3(uint8_t *out, const uint8_t *in, uint64_t keep)
+{
+    for (int i = 0; i < 8; i++) {
+        const unsigned choice = (unsigned)(keep >> 8 * i) & 255;
+        const __m128i bytes = _mm_loadl_epi64((const __m128i *)(in + 8 * i));
+        const __m128i order = _mm_loadl_epi64((const __m128i *)getnet_orders[choice]);
+        _mm_storel_epi64((__m128i *)out, _mm_shuffle_epi8(bytes, order));
+#if defined(_MSC_VER) && !defined(__clang__)
+        out += __popcnt(choice);
+#else
+        out += __builtin_popcount(choice);
+#endif
+    }
+    return out;
+}
+#else
+static void getnet_fill_orders(void)
+{
+}
+#endif
+
+/* A string that was read: what it holds is in the text, whose whole blocks went through the hash. */
+typedef struct {
+    const getnet_sha256 *sha;
+    uint32_t state[8];
+    size_t hashed;
+    int foreign; /* whether there is a byte that is not ASCII */
+} getnet_string;
+
+enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
+
+/* Unescape the string that begins at `*at`, behind its quote, and hash it while it is warm; leave `*at` at the closing
+   quote. Not plain: it does not end 64 bytes before `end`, or holds what a string may not, or a surrogate. */
+#define GETNET_UNESCAPE(SQUEEZE)                                                                                       \
+    const uint8_t *in = *at;                                                                                           \
+    text->size = 0;                                                                                                    \
+    read->hashed = 0;                                                                                                  \
+    read->foreign = 0;                                                                                                 \
+    memcpy(read->state, read->sha->start, sizeof read->state);                                                         \
+    for (;;) {                                                                                                         \
+        getnet_masks masks;                                                                                            \
+        uint64_t stop, keep, upto;                                                                                     \
+        unsigned size;                                                                                                 \
+        uint8_t *out;                                                                                                  \
+        if (end - in < GETNET_STEP)                                                                                    \
+            return GETNET_NOT_PLAIN;                                                                                   \
+        if (!getnet_text_reserve(text, 2 * GETNET_STEP))                                                               \
+            return GETNET_NO_MEMORY;                                                                                   \
+        masks = getnet_look(in);                                                                                       \
+        /* What is not a plain byte or a backslash with its quote: read by itself below. */                            \
+        stop = masks.control | (masks.quote & ~(masks.backslash << 1)) | (masks.backslash & ~(masks.quote >> 1));      \
+        size = stop ? getnet_first(stop) : GETNET_STEP;                                                                \
+        upto = size == GETNET_STEP ? ~(uint64_t)0 : ((uint64_t)1 << size) - 1;                                         \
+        keep = upto & ~masks.backslash;                                                                                \
+        out = SQUEEZE;                                                                                                 \
+        read->foreign |= (masks.foreign & upto) != 0;                                                                  \
+        in += size;                                                                                                    \
+        if (size < GETNET_STEP) {                                                                                      \
+            if (*in == '"') {                                                                                          \
+                text->size = (size_t)(out - text->bytes);                                                              \
+                *at = in;                                                                                              \
+                return GETNET_READ;                                                                                    \
+            }                                                                                                          \
+            if (*in != '\\' || end - in < 6)                                                                           \
+                return GETNET_NOT_PLAIN;                                                                               \
+            if (!getnet_escape(&in, &out))                                                                             \
+                return GETNET_NOT_PLAIN;                                                                               \
+            read->foreign |= out[-1] >= 0x80;                                                                          \
+        }                                                                                                              \
+        text->size = (size_t)(out - text->bytes);                                                                      \
+        if (text->size - read->hashed >= 64) {                                                                         \
+            read->sha->blocks(read->state, text->bytes + read->hashed, 1);                                             \
+            read->hashed += 64;                                                                                        \
+        }                                                                                                              \
+    }
+
+static int getnet_unescape_plain(const uint8_t **at, const uint8_t *end, getnet_text *text, getnet_string *read)
+{
+    GETNET_UNESCAPE(getnet_squeeze_plain(text->bytes + text->size, in, keep, size))
+}
+
+#if defined(GETNET_SSSE3)
+GETNET_WITH_SSSE3 static int getnet_unescape_ssse3(const uint8_t **at, const uint8_t *end, getnet_text *text,
+                                                   getnet_string *read)
+{
+    GETNET_UNESCAPE(getnet_squeeze_ssse3(text->bytes + text->size, in, keep))
+}
+#endif
+
+typedef int (*getnet_unescape)(const uint8_t **, const uint8_t *, getnet_text *, getnet_string *);
+
+static getnet_unescape getnet_unescape_named(const char *name)
+{
+    if (strcmp(name, "portable") == 0)
+        return getnet_unescape_plain;
+#if defined(GETNET_SSSE3)
+    if (strcmp(name, "ssse3") == 0 && getnet_has_ssse3())
+        return getnet_unescape_ssse3;
+#endif
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,240 @@
+"""What the virtual terminal has really done with money: the truth that tests compare a register's belief with.
+
+It stands for the acquirer's books, so it never forgets, whatever becomes of the terminal's own record. It keeps the
+rules of money (a sale is voided once, a refund never exceeds what is left) and knows no wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from ..errors import InvalidValue
+from .refusals import Declined, Refusal
+
+__all__ = ["ANY_CARD", "Batch", "Card", "Entry", "EntryKind", "Ledger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The card a customer pays with. ``type`` is ``CR`` credit, ``DB`` debit or ``PR`` prepaid."""
+
+    brand: str = "VI"
+    type: str = "DB"
+    last4: str = "0042"
+    """It begins with zeros, which the last voucher and the duplicate lose on the wire, as real ones do."""
+    bin: str = "40000012"
+    expiry: str = "3012"
+    aid: str = "A0000000031010"
+
+    def __post_init__(self) -> None:
+        if self.type not in ("CR", "DB", "PR"):
+            raise InvalidValue("the type of a card must be CR, DB or PR")
+        if not (self.last4.isascii() and self.last4.isdigit()):
+            raise InvalidValue("the last four digits of a card must be digits")
+
+
+ANY_CARD = Card()
+
+
+class EntryKind(Enum):
+    SALE = "sale"
+    VOID = "void"
+    REFUND = "refund"
+    PRE_AUTHORIZATION = "pre-authorization"
+    COMPLETION = "completion"
+    RELEASE = "release"
+
+
+_CHARGES = (EntryKind.SALE, EntryKind.COMPLETION)
+_RETURNS = (EntryKind.VOID, EntryKind.REFUND)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One approved operation.
+
+    A void, refund, completion or release ``refers_to`` the operation id of another entry, and has its authorization
+    code, ticket and card. ``amount`` is in wire units and never negative.
+    """
+
+    kind: EntryKind
+    operation_id: int
+    function_code: int
+    authorization_code: str
+    amount: int
+    real_date: str
+    batch: int
+    ticket: str = ""
+    card: Card = ANY_CARD
+    employee_id: int = 0
+    sale_type: int = 0
+    tip: int = 0
+    commerce_rut: str = ""
+    refers_to: int | None = None
+
+    @property
+    def is_charge(self) -> bool:
+        return self.kind in _CHARGES
+
+    @property
+    def is_return(self) -> bool:
+        return self.kind in _RETURNS
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A closed batch: ``total`` is what was charged in it, less what was voided or refunded."""
+
+    number: int
+    closed_at: str
+    count: int
+    total: int
+
+
+class Ledger:
+    """Every approved operation, in order; ``batch`` is the number of the open batch, ``closed`` holds the earlier ones."""
+
+    def __init__(self, first_authorization: int = 1) -> None:
+        self.batch = 1
+        self.closed: list[Batch] = []
+        self._entries: list[Entry] = []
+        self._first_authorization = first_authorization
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entries)
+
+    # ------------------------------------------------------------------------------------------------------- questions
+
+    def charges(self, ticket: str | None = None) -> tuple[Entry, ...]:
+        """The sales and completions, of one ticket or of all."""
+        return tuple(entry for entry in self._entries if entry.is_charge and ticket in (None, entry.ticket))
+
+    def charged(self, ticket: str | None = None) -> int:
+        """The sum of the charges, voided and refunded ones included."""
+        return sum(entry.amount for entry in self.charges(ticket))
+
+    def returned(self, ticket: str | None = None) -> int:
+        """The sum of the voids and refunds."""
+        return sum(entry.amount for entry in self._entries if entry.is_return and ticket in (None, entry.ticket))
+
+    def balance(self, ticket: str | None = None) -> int:
+        """What the customer has paid in the end."""
+        return self.charged(ticket) - self.returned(ticket)
+
+    def held(self, ticket: str | None = None) -> int:
+        """The sum of the pre-authorizations that were neither completed nor released."""
+        holds = (entry for entry in self._entries if entry.kind is EntryKind.PRE_AUTHORIZATION)
+        return sum(entry.amount for entry in holds if ticket in (None, entry.ticket) and not self._followers(entry))
+
+    def left(self, charge: Entry) -> int:
+        """What of a charge can still be given back."""
+        return charge.amount - sum(entry.amount for entry in self._followers(charge))
+
+    def _followers(self, original: Entry) -> list[Entry]:
+        return [entry for entry in self._entries if entry.refers_to == original.operation_id]
+
+    # ------------------------------------------------------------------------------------------------------ operations
+
+    def add(self, kind: EntryKind, function_code: int, amount: int, real_date: str, **details: Any) -> Entry:
+        """Record a sale or a pre-authorization; ``details`` are other fields of ``Entry``."""
+        operation_id = len(self._entries) + 1
+        # A step that has no factor in common with the modulus: no code comes twice in a million operations.
+        authorization = (self._first_authorization + operation_id * 7919) % 1_000_000
+        entry = Entry(
+            kind=kind,
+            operation_id=operation_id,
+            function_code=function_code,
+            authorization_code=f"{authorization:06d}",
+            amount=amount,
+            real_date=real_date,
+            batch=self.batch,
+            **details,
+        )
+        self._entries.append(entry)
+        return entry
+
+    def void(self, operation_id: int, function_code: int, real_date: str) -> Entry:
+        """Annul a charge of the open batch.
+
+        Raises:
+            Declined: it does not exist, is of a closed batch, or was voided or refunded before.
+        """
+        charge = next((entry for entry in self.charges() if entry.operation_id == operation_id), None)
+        if charge is None:
+            raise Declined.because(Refusal.NOT_FOUND)
+        kinds = {entry.kind for entry in self._followers(charge)}
+        if EntryKind.VOID in kinds:
+            raise Declined.because(Refusal.ALREADY_VOIDED)
+        if EntryKind.REFUND in kinds:
+            raise Declined.because(Refusal.ALREADY_REFUNDED)
+        if charge.batch != self.batch:
+            raise Declined.because(Refusal.BATCH_CLOSED)
+        return self._follow(charge, EntryKind.VOID, function_code, charge.amount, real_date)
+
+    def refund(self, authorization_code: str, amount: int, function_code: int, real_date: str) -> Entry:
+        """Give back a part of a charge, or all of it, in any batch.
+
+        Raises:
+            Declined: there is no such charge, or less of it is left.
+        """
+        charge = next((entry for entry in self.charges() if entry.authorization_code == authorization_code), None)
+        if charge is None:
+            raise Declined.because(Refusal.NOT_FOUND)
+        if amount > self.left(charge):
+            raise Declined.because(Refusal.TOO_MUCH)
+        return self._follow(charge, EntryKind.REFUND, function_code, amount, real_date)
+
+    def complete(self, authorization_code: str, amount: int, function_code: int, real_date: str) -> Entry:
+        """Charge a part of a held amount, or all of it; the rest is let go.
+
+        Raises:
+            Declined: nothing is held under the code, or less than ``amount``.
+        """
+        hold = self._hold(authorization_code)
+        if amount > hold.amount:
+            raise Declined.because(Refusal.TOO_MUCH)
+        return self._follow(hold, EntryKind.COMPLETION, function_code, amount, real_date)
+
+    def release(self, authorization_code: str, function_code: int, real_date: str) -> Entry:
+        """Let a held amount go.
+
+        Raises:
+            Declined: nothing is held under the code.
+        """
+        hold = self._hold(authorization_code)
+        return self._follow(hold, EntryKind.RELEASE, function_code, hold.amount, real_date)
+
+    def close_batch(self, closed_at: str) -> Batch:
+        """End the open batch and open the next one."""
+        entries = [entry for entry in self._entries if entry.batch == self.batch]
+        total = sum(entry.amount * (entry.is_charge - entry.is_return) for entry in entries)
+        batch = Batch(self.batch, closed_at, len(entries), total)
+        self.closed.append(batch)
+        self.batch += 1
+        return batch
+
+    def _hold(self, authorization_code: str) -> Entry:
+        for entry in self._entries:
+            if entry.kind is EntryKind.PRE_AUTHORIZATION and entry.authorization_code == authorization_code:
+                if self._followers(entry):
+                    break
+                return entry
+        raise Declined.because(Refusal.NOT_FOUND)
+
+    def _follow(self, original: Entry, kind: EntryKind, function_code: int, amount: int, real_date: str) -> Entry:
+        entry = replace(
+            original,
+            kind=kind,
+            operation_id=len(self._entries) + 1,
+            function_code=function_code,
+            amount=amount,
+            real_date=real_date,
+            batch=self.batch,
+            tip=0,
+            refers_to=original.operation_id,
+        )
+        self._entries.append(entry)
+        return entry

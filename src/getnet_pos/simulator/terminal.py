@@ -1,0 +1,608 @@
+"""The virtual terminal: bytes and times in, bytes and times out. It does no I/O, reads no clock and sleeps never.
+
+Whoever drives it (a server on the monotonic clock, a test on a virtual one) passes ``now``, in seconds from when the
+terminal was switched on, and writes what ``take`` returns at the times that ``next_event`` names.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..codec import Decoder, Message, acknowledgement
+from ..messages import COMMAND_TYPES, Ack, BadFrame, CommandMessage, FrameFault, Wire
+from ..money import MAX_AMOUNT
+from . import replies
+from .behaviour import Behaviour, Outcome
+from .faults import Direction, Fault, Frame, Frames, Line
+from .ledger import Entry, EntryKind, Ledger
+from .refusals import Declined, Refusal
+from .replies import Fields, Identity
+
+__all__ = ["VirtualTerminal"]
+
+MONEY_COMMANDS = frozenset(code for code, kind in COMMAND_TYPES.items() if kind.moves_money)
+"""The commands that take a behaviour from the script."""
+
+_SALES = frozenset({100, 120, 130})
+"""The commands that wait for a customer: these have progress messages and can be cancelled."""
+
+_SETTLING = frozenset({102, 103, 108, 122, 123, 132})
+"""The commands whose reply says ``Success``."""
+
+_CANCEL_SALE = 116
+_NOISE = b'{}[]"\\:\x00\x02\x03\x0a\x7f\xff0a'
+
+_PLAIN = Behaviour()
+_NO_COMMAND = CommandMessage(0, {})
+
+
+@dataclass(slots=True, eq=False)
+class _Answer:
+    """The answer to one command, as far as it has come.
+
+    ``steps`` yields what to write, and the seconds to wait before going on.
+    """
+
+    command: CommandMessage
+    wire: Wire
+    behaviour: Behaviour
+    accepted: bool = True
+    """``False``: it is answered ``Received: false``, and no more."""
+    busy: bool = False
+    """It came while a money command was being decided."""
+    steps: Iterator[bytes | float] = field(init=False)
+    held: list[bytes] = field(default_factory=list)
+    holding: bool = False
+    """Whether what is written is kept back until the reply is due, as a coalescing terminal does."""
+
+
+class VirtualTerminal:
+    """A Getnet terminal in integrated mode that keeps books.
+
+    Without further words it acknowledges, approves and replies at once. ``script`` holds behaviours that are taken one
+    for each money command; when it is empty, ``answers`` (by command code) and then ``default`` say how. Other commands
+    are answered by ``answers`` too, or else as a good terminal would, in the manner of ``default``. A command that
+    comes while a money command is being decided, other than a cancellation, is refused as busy and takes nothing from
+    the script.
+
+    The same calls with the same ``seed`` have the same effect, to the byte.
+    """
+
+    def __init__(
+        self,
+        *,
+        default: Behaviour = _PLAIN,
+        script: Iterable[Behaviour] = (),
+        answers: Mapping[int, Behaviour] | None = None,
+        faults: Iterable[Fault] = (),
+        identity: Identity | None = None,
+        epoch: datetime = datetime(2026, 1, 1, 12),
+        seed: int = 0,
+    ) -> None:
+        self.default = default
+        self.script = deque(script)
+        self.answers = dict(answers or {})
+        self.identity = identity or Identity()
+        self.epoch = epoch
+        """The date and time at ``now`` 0."""
+        self.commands: list[CommandMessage] = []
+        """Every command that came whole, in order."""
+        self.acknowledgements = 0
+        """How many ``Received: true`` the register has sent."""
+        self.default_sale_type = 0
+        self.integrated = True
+        """Whether the terminal was not told to leave integrated mode; it goes on answering in any case."""
+        self._rng = random.Random(f"{seed} terminal")
+        self.ledger = Ledger(self._rng.randrange(1_000_000))
+        self._record: list[tuple[float, Entry]] = []
+        """The terminal's own record: what it has done, and from when on it knows."""
+        self._lines = {way: Line(random.Random(f"{seed} {way.value}")) for way in Direction}
+        for fault in faults:
+            self.inject(fault)
+        self._frames = Frames()
+        self._decoder = Decoder()
+        self._heard = bytearray()
+        """The bytes since the last message, to echo them and to see which wire it came by."""
+        self._now = 0.0
+        self._plugged = True
+        self._off_until = -math.inf
+        self._answering: list[tuple[float, int, _Answer]] = []
+        self._count = 0
+        self._current: _Answer | None = None
+        """The money command that is being decided."""
+        self._last_reply = b""
+        self._writes: deque[tuple[float, bytes]] = deque()
+        self._handlers: dict[int, Callable[[Fields, Behaviour, int], Fields]] = {
+            100: self._sale,
+            101: self._last_voucher,
+            102: self._void,
+            103: self._close_batch,
+            104: lambda *_: replies.totals(self._open_batch()),
+            105: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
+            106: lambda *_: {"Connected": True},
+            107: self._normal_mode,
+            108: self._refund,
+            109: self._duplicate,
+            110: lambda fields, *_: {"SaleDetails": replies.sales_by_seller(self._charges_of(fields))},
+            111: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
+            113: self._set_default_sale_type,
+            114: lambda *_: replies.parameters(self.identity),
+            115: lambda *_: replies.sim(),
+            _CANCEL_SALE: self._cancel_sale,
+            120: self._multi_commerce_sale,
+            122: self._multi_commerce_void,
+            123: self._multi_commerce_refund,
+            124: lambda *_: replies.main_pos_data(self.identity),
+            130: self._pre_authorize,
+            131: self._complete,
+            132: self._release,
+        }
+
+    # ---------------------------------------------------------------------------------------------------------- driving
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes that the register has written."""
+        self._advance(now)
+        if not data or not self.connected(now):
+            return
+        line = self._lines[Direction.TO_TERMINAL]
+        for piece in self._frames.feed(data) if line.faulty else [self._frames.rest() + data]:
+            line.put(Frame(piece, _PLAIN), self._now)
+        self._advance(now)
+
+    def next_event(self) -> float | None:
+        """When to call ``take`` next; ``None``: not before the register writes. It may name a time that has passed."""
+        times = [self._next_step()]
+        if self._writes:
+            times.append(self._writes[0][0])
+        if self._off_until > self._now:
+            times.append(self._off_until)
+        first = min(times)
+        return None if first == math.inf else first
+
+    def take(self, now: float) -> list[bytes]:
+        """What is due by ``now``, in order; each item is one write."""
+        self._advance(now)
+        due = []
+        while self._writes and self._writes[0][0] <= self._now:
+            due.append(self._writes.popleft()[1])
+        return due
+
+    def connected(self, now: float) -> bool:
+        """Whether the terminal is on the line: plugged in, and not restarting."""
+        return self._plugged and now >= self._off_until
+
+    def disconnect(self, now: float) -> None:
+        """Unplug the link. The terminal works on, and what it says until ``connect`` is lost."""
+        self._advance(now)
+        self._plugged = False
+        self._cut()
+
+    def connect(self, now: float) -> None:
+        """Plug the link in again."""
+        self._advance(now)
+        self._plugged = True
+
+    def reboot(self, keep_record: bool, now: float, *, seconds: float = 0.0) -> None:
+        """Restart: what is in progress ends without a reply, and the terminal is off the line for ``seconds``.
+
+        The ledger stays. What was decided but not recorded yet is missing in the terminal's own record, and without
+        ``keep_record`` all of it is.
+        """
+        self._advance(now)
+        self._restart(keep_record, seconds)
+
+    def inject(self, fault: Fault) -> None:
+        """Have a fault happen on the link; its counting begins now."""
+        self._lines[fault.direction].inject(fault)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a money command is being decided."""
+        return self._current is not None
+
+    # ------------------------------------------------------------------------------------------------------------- time
+
+    def _next_step(self) -> float:
+        times = [time for line in self._lines.values() if (time := line.next_event()) is not None]
+        times.extend(at for at, _, _ in self._answering[:1])
+        return min(times, default=math.inf)
+
+    def _advance(self, now: float) -> None:
+        """Do all that is due by ``now``, each at its own time."""
+        while (at := self._next_step()) <= now:
+            self._now = max(self._now, at)
+            for frame in self._lines[Direction.TO_TERMINAL].take(at):
+                self._hear(frame.data)
+            if self._answering and self._answering[0][0] <= at:
+                self._go_on(self._answering.pop(0)[2])
+            self._write(self._lines[Direction.TO_REGISTER].take(at))
+        self._now = max(self._now, now)
+
+    def _start(self, answer: _Answer, after: float = 0.0) -> None:
+        """Go on with an answer later; never, if that is infinitely late."""
+        if after < math.inf:
+            self._count += 1
+            insort(self._answering, (self._now + after, self._count, answer))
+
+    def _go_on(self, answer: _Answer) -> None:
+        for step in answer.steps:
+            if isinstance(step, bytes):
+                answer.held.append(step)
+                if not answer.holding:
+                    self._send(answer)
+            elif step > 0:
+                self._start(answer, step)
+                return
+        self._send(answer)
+
+    def _send(self, answer: _Answer) -> None:
+        line = self._lines[Direction.TO_REGISTER]
+        for data in answer.held:
+            line.put(Frame(self._dressed(data, answer.behaviour), answer.behaviour), self._now)
+        answer.held.clear()
+
+    def _dressed(self, data: bytes, behaviour: Behaviour) -> bytes:
+        noise = bytes(self._rng.choices(_NOISE, k=self._rng.randint(1, behaviour.noise))) if behaviour.noise else b""
+        return noise + data + (b"\r\n" if behaviour.crlf else b"")
+
+    def _write(self, frames: list[Frame]) -> None:
+        """Schedule the writes of frames that are due together."""
+        if not self.connected(self._now):
+            return
+        joined: list[Frame] = []
+        for frame in frames:
+            if joined and frame.behaviour.coalesce and joined[-1].behaviour.coalesce:
+                joined[-1] = frame._replace(data=joined[-1].data + frame.data)
+            else:
+                joined.append(frame)
+        for data, behaviour in joined:
+            due = max(self._now, self._writes[-1][0]) if self._writes else self._now
+            size = behaviour.fragment or len(data)
+            for place in range(0, len(data), size):
+                self._writes.append((due, data[place : place + size]))
+                due += behaviour.fragment_every
+
+    def _cut(self) -> None:
+        """Lose all that is on its way, both ways."""
+        for line in self._lines.values():
+            line.clear()
+        self._writes.clear()
+        self._frames.rest()
+        self._decoder.reset()
+        self._heard.clear()
+
+    def _restart(self, keep_record: bool, seconds: float) -> None:
+        self._current = None
+        self._answering.clear()
+        self._cut()
+        self._last_reply = b""
+        self._record = [item for item in self._record if keep_record and item[0] <= self._now]
+        self.integrated = True
+        self._off_until = self._now + seconds
+
+    # ---------------------------------------------------------------------------------------------------------- hearing
+
+    def _hear(self, data: bytes) -> None:
+        self._heard += data
+        messages = self._decoder.feed(data)
+        if messages or not self._decoder.pending:
+            heard = bytes(self._heard)
+            self._heard.clear()
+            for message in messages:
+                self._understand(message, heard)
+
+    def _understand(self, message: Message, heard: bytes) -> None:
+        wire = Wire.SIGNED if b"erialized" in heard else Wire.SIMPLIFIED
+        if isinstance(message, CommandMessage):
+            self._begin(message, wire, heard)
+        elif isinstance(message, Ack):
+            self.acknowledgements += message.received
+        elif isinstance(message, BadFrame) and wire is Wire.SIGNED and message.fault is FrameFault.SIGNATURE:
+            self._reply(_Answer(_NO_COMMAND, wire, self.default.manner(), accepted=False))
+        elif isinstance(message, BadFrame) and message.sealed:
+            self._reply(_Answer(_NO_COMMAND, wire, self.default.manner()))
+
+    def _begin(self, command: CommandMessage, wire: Wire, heard: bytes) -> None:
+        self.commands.append(command)
+        busy = self._current is not None and command.code != _CANCEL_SALE
+        behaviour = self._behaviour(command.code, busy)
+        answer = _Answer(command, wire, behaviour, accepted=behaviour.acknowledge is not False, busy=busy)
+        if behaviour.echo:
+            self._lines[Direction.TO_REGISTER].put(Frame(heard, behaviour), self._now)
+        if command.code in MONEY_COMMANDS and answer.accepted and not busy and behaviour.outcome is not Outcome.SILENT:
+            self._current = answer
+        self._reply(answer)
+
+    def _behaviour(self, code: int, busy: bool) -> Behaviour:
+        if busy:
+            return self.default.manner()
+        if code not in MONEY_COMMANDS:
+            return self.answers.get(code) or self.default.manner()
+        return self.script.popleft() if self.script else self.answers.get(code, self.default)
+
+    # -------------------------------------------------------------------------------------------------------- answering
+
+    def _reply(self, answer: _Answer) -> None:
+        answer.holding = answer.behaviour.coalesce
+        answer.steps = self._steps(answer)
+        self._start(answer)
+
+    def _steps(self, answer: _Answer) -> Iterator[bytes | float]:
+        """One command from its receipt to its reply."""
+        behaviour = answer.behaviour
+        if behaviour.late_reply and self._last_reply:
+            yield self._last_reply
+        if answer.wire is Wire.SIGNED and behaviour.acknowledge is not None:
+            yield behaviour.acknowledge_after
+            yield acknowledgement(answer.accepted)
+        if not answer.accepted or behaviour.outcome is Outcome.SILENT:
+            return
+        if answer.command.code in _SALES and not answer.busy:
+            yield from self._progress(answer)
+        yield behaviour.decide_after
+        if self._reboots(answer, approved=False):
+            return
+        before = self._current
+        reply = self._decide(answer)
+        if self._reboots(answer, approved=True):
+            return
+        if answer is self._current:
+            self._current = None
+        yield from self._final(answer, reply)
+        if answer.command.code == _CANCEL_SALE and before is not None and not reply["ResponseCode"]:
+            before.steps = self._final(before, self._refused(before, Declined.because(Refusal.CANCELLED)))
+            self._start(before)
+
+    def _reboots(self, answer: _Answer, *, approved: bool) -> bool:
+        reboot = answer.behaviour.reboot
+        if reboot is None or reboot.approved is not approved:
+            return False
+        answer.held.clear()
+        self._restart(reboot.keep_record, reboot.seconds)
+        return True
+
+    def _progress(self, answer: _Answer) -> Iterator[bytes | float]:
+        behaviour = answer.behaviour
+        told = answer.wire is Wire.SIGNED and _spelled(answer.command.fields).get("SendMessage") is True
+        for code in behaviour.progress:
+            yield behaviour.progress_every
+            if told:
+                yield replies.signed(replies.progress(code), behaviour)
+
+    def _final(self, answer: _Answer, reply: Fields) -> Iterator[bytes | float]:
+        """A reply on its way, as often as the behaviour has it."""
+        behaviour = answer.behaviour
+        fields = {name: value for name, value in {**reply, **behaviour.change}.items() if name not in behaviour.omit}
+        if answer.wire is Wire.SIGNED:
+            frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
+        else:
+            frame = replies.simplified(answer.command.code, fields, wrong_checksum=behaviour.wrong_signature)
+        if answer.command.code in MONEY_COMMANDS and not answer.busy:
+            self._last_reply = frame
+        yield behaviour.reply_after
+        answer.holding = False
+        yield frame
+        if behaviour.duplicate:
+            yield frame
+        for _ in range(behaviour.resends):
+            before = self.acknowledgements
+            yield behaviour.resend_after
+            if self.acknowledgements > before:
+                return
+            yield frame
+
+    def _decide(self, answer: _Answer) -> Fields:
+        """Do what was asked, or do not, and say which."""
+        command, behaviour = answer.command, answer.behaviour
+        handler = self._handlers.get(command.code)
+        if handler is None:
+            return _header(0, Refusal.MALFORMED.code, Refusal.MALFORMED.message)
+        try:
+            if answer.busy:
+                raise Declined.because(Refusal.BUSY)
+            refusal = behaviour.refusal()
+            if refusal is not None:
+                raise refusal
+            body = handler(_spelled(command.fields), behaviour, command.code)
+            return {**_header(command.code, 0, "Aprobado"), **body}
+        except _Malformed:
+            return _header(0, Refusal.MALFORMED.code, Refusal.MALFORMED.message)
+        except Declined as declined:
+            return self._refused(answer, declined)
+
+    def _refused(self, answer: _Answer, declined: Declined) -> Fields:
+        """A refusal's fields: a sale's still say what was asked for."""
+        code = answer.command.code
+        reply = _header(code, declined.code, declined.message)
+        if code in _SETTLING:
+            reply["Success"] = False
+        if code in _SALES:
+            fields = _spelled(answer.command.fields)
+            reply.update(
+                CommerceCode=self.identity.commerce_code,
+                TerminalId=self.identity.terminal_id,
+                Ticket=fields.get("TicketNumber") or "",
+                AuthorizationCode="",
+                Amount=fields.get("Amount"),
+                OperationId=0,
+                PosMode=0,
+            )
+        return reply
+
+    # ------------------------------------------------------------------------------------------------------------ money
+
+    def _sale(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        return replies.voucher(self._charge(EntryKind.SALE, fields, behaviour, code), self.identity)
+
+    def _multi_commerce_sale(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        entry = self._charge(EntryKind.SALE, fields, behaviour, code, commerce_rut=_text(fields, "RutCommerceSon"))
+        return {**replies.voucher(entry, self.identity), **replies.host_data(entry)}
+
+    def _pre_authorize(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        return replies.voucher(self._charge(EntryKind.PRE_AUTHORIZATION, fields, behaviour, code), self.identity)
+
+    def _charge(self, kind: EntryKind, fields: Fields, behaviour: Behaviour, code: int, **more: Any) -> Entry:
+        entry = self.ledger.add(
+            kind,
+            code,
+            _amount(fields),
+            self._date(),
+            ticket=_ticket(fields),
+            card=behaviour.card,
+            employee_id=_optional(fields, "EmployeeId", 0),
+            sale_type=_optional(fields, "SaleType", self.default_sale_type),
+            tip=behaviour.tip,
+            **more,
+        )
+        return self._recorded(entry, behaviour)
+
+    def _void(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        return replies.settled(self._annulled(fields, behaviour, code), self.identity)
+
+    def _multi_commerce_void(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        operation_id, amount = _integer(fields, "OperationId"), _amount(fields)
+        if any(entry.operation_id == operation_id and entry.amount != amount for entry in self._known()):
+            raise Declined.because(Refusal.OTHER_AMOUNT)
+        entry = self._annulled(fields, behaviour, code)
+        return {**replies.settled(entry, self.identity), **replies.host_data(entry)}
+
+    def _annulled(self, fields: Fields, behaviour: Behaviour, code: int) -> Entry:
+        operation_id = _integer(fields, "OperationId")
+        if all(entry.operation_id != operation_id for entry in self._known()):
+            raise Declined.because(Refusal.NOT_FOUND)
+        return self._recorded(self.ledger.void(operation_id, code, self._date()), behaviour)
+
+    def _refund(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        entry = self._given_back(fields, behaviour, code)
+        return {**replies.settled(entry, self.identity), "DateTime": entry.real_date}
+
+    def _multi_commerce_refund(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        entry = self._given_back(fields, behaviour, code)
+        return {**replies.settled(entry, self.identity), "DateTime": entry.real_date, **replies.host_data(entry)}
+
+    def _given_back(self, fields: Fields, behaviour: Behaviour, code: int) -> Entry:
+        authorization_code, amount = _text(fields, "AuthorizationCode"), _amount(fields)
+        return self._recorded(self.ledger.refund(authorization_code, amount, code, self._date()), behaviour)
+
+    def _complete(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        authorization_code, amount = _text(fields, "AuthorizationCode"), _amount(fields)
+        entry = self._recorded(self.ledger.complete(authorization_code, amount, code, self._date()), behaviour)
+        return replies.voucher(entry, self.identity)
+
+    def _release(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
+        entry = self.ledger.release(_text(fields, "AuthorizationCode"), code, self._date())
+        return replies.settled(self._recorded(entry, behaviour), self.identity)
+
+    def _cancel_sale(self, *_: Any) -> Fields:
+        if self._current is None or self._current.command.code not in _SALES:
+            raise Declined.because(Refusal.NO_SALE_IN_PROGRESS)
+        sale, self._current = self._current, None
+        self._answering = [entry for entry in self._answering if entry[2] is not sale]
+        return {}
+
+    # ----------------------------------------------------------------------------------------------------------- record
+
+    def _recorded(self, entry: Entry, behaviour: Behaviour) -> Entry:
+        self._record.append((self._now + behaviour.record_after, entry))
+        return entry
+
+    def _known(self) -> list[Entry]:
+        """What the terminal itself remembers, in order."""
+        return [entry for at, entry in self._record if at <= self._now]
+
+    def _open_batch(self) -> list[Entry]:
+        return [entry for entry in self._known() if entry.batch == self.ledger.batch]
+
+    def _charges_of(self, fields: Fields) -> list[Entry]:
+        """The charges of the open batch by one employee; by all if none is named."""
+        employee = _optional(fields, "EmployeeId", 0)
+        return [entry for entry in self._open_batch() if entry.is_charge and employee in (0, entry.employee_id)]
+
+    def _date(self) -> str:
+        return (self.epoch + timedelta(seconds=self._now)).strftime("%Y-%m-%d %H:%M:%S")
+
+    def _last_voucher(self, *_: Any) -> Fields:
+        known = self._known()
+        if not known:
+            raise Declined.because(Refusal.NO_VOUCHER)
+        return {"FunctionCode": known[-1].function_code, **replies.voucher_with_number(known[-1], self.identity)}
+
+    def _duplicate(self, fields: Fields, *_: Any) -> Fields:
+        operation_id = _integer(fields, "OperationId")
+        for entry in self._known():
+            if entry.operation_id == operation_id:
+                return replies.voucher_with_number(entry, self.identity)
+        raise Declined.because(Refusal.NOT_FOUND)
+
+    def _close_batch(self, *_: Any) -> Fields:
+        self.ledger.close_batch(self._date())
+        return {"CommerceCode": self.identity.commerce_code, "TerminalId": self.identity.terminal_id, "Success": True}
+
+    def _normal_mode(self, *_: Any) -> Fields:
+        self.integrated = False
+        return {"ChangeToNormalMode": True}
+
+    def _set_default_sale_type(self, fields: Fields, *_: Any) -> Fields:
+        self.default_sale_type = _integer(fields, "SaleType")
+        return {"SaleType": self.default_sale_type}
+
+
+# --------------------------------------------------------------------------------------------------------------- fields
+
+
+class _Malformed(Exception):
+    """A field of a command is missing or is not what it should be."""
+
+
+def _header(function_code: int, response_code: int, message: str) -> Fields:
+    return {"FunctionCode": function_code, "ResponseCode": response_code, "ResponseMessage": message}
+
+
+def _spelled(fields: Mapping[str, Any]) -> Fields:
+    """The fields in PascalCase, in whichever case they came."""
+    return {name[:1].upper() + name[1:]: value for name, value in fields.items()}
+
+
+def _integer(fields: Fields, name: str) -> int:
+    value = fields.get(name)
+    if type(value) is not int or value < 0:
+        raise _Malformed(name)
+    return value
+
+
+def _amount(fields: Fields) -> int:
+    amount = _integer(fields, "Amount")
+    if not 0 < amount <= MAX_AMOUNT:
+        raise _Malformed("Amount")
+    return amount
+
+
+def _text(fields: Fields, name: str) -> str:
+    value = fields.get(name)
+    if type(value) is not str or not value:
+        raise _Malformed(name)
+    return value
+
+
+def _ticket(fields: Fields) -> str:
+    """The ticket; some registers send a number."""
+    ticket = fields.get("TicketNumber")
+    return str(ticket) if type(ticket) is int else str(_optional(fields, "TicketNumber", ""))
+
+
+def _optional(fields: Fields, name: str, default: Any) -> Any:
+    """A field of the kind of ``default``, which also stands for one that was not sent."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if type(value) is not type(default):
+        raise _Malformed(name)
+    return value
