@@ -39,7 +39,7 @@ from getnet_pos.messages import (
     Void,
 )
 from getnet_pos.messages._fields import Kind, wire_fields
-from getnet_pos.messages.commands import GenericCommand, sent_fields
+from getnet_pos.messages.commands import sent_fields
 
 cdef extern from "sha256.h":
     ctypedef struct getnet_sha256:
@@ -106,13 +106,20 @@ cdef extern from "objects.h":
         getnet_field field[64]
         getnet_key key[254]
         uint8_t slot[512]
+    ctypedef struct getnet_place:
+        uint8_t key
+        uint8_t kind
+    int GETNET_NUMBERS
     ctypedef struct getnet_memory:
+        PyObject **numbers
         PyObject **sale_types
         int sale_type_count
     ctypedef struct getnet_source:
         const uint8_t *at
         const uint8_t *end
         getnet_memory *memory
+        const getnet_text *text
+        getnet_string *string
     Py_ssize_t getnet_member_offset(object, object)
     int getnet_made_plainly(object)
     int getnet_add_key(getnet_layout *, const char *, size_t, int)
@@ -124,7 +131,12 @@ cdef extern from "objects.h":
     PyObject *getnet_part(getnet_memory *, const uint8_t *, size_t, int)
     int PART_NONE, PART_INTEGER, PART_TEXT, PART_BIG
     int getnet_part_integer(const uint8_t *, size_t, long long *) nogil
-    PyObject *getnet_shown_integer(const getnet_memory *, int, long long)
+    unsigned getnet_find_key(const getnet_layout *, const uint8_t *, size_t) nogil
+    PyObject *getnet_read_parts(
+        getnet_memory *, const getnet_layout *, long long, const uint8_t **, const size_t *, const getnet_place *, int
+    )
+    object getnet_given(PyObject *)
+    object getnet_pair(object, Py_ssize_t, object, Py_ssize_t, object)
     int getnet_part_boolean(const uint8_t *, size_t)
     uint8_t getnet_lrc(const uint8_t *, size_t) nogil
     int getnet_plain_ascii(object, const uint8_t **, size_t *)
@@ -134,25 +146,56 @@ cdef extern from "objects.h":
 
 cdef extern from *:
     """
-    /* A decoder's lock. Its owner is written only by whoever holds it, so a thread that reads itself there holds it. */
+    /* What makes a decoder do one thing at a time. With the interpreter lock, which whoever comes here holds, a flag is
+       enough as long as nobody waits. */
     #if PY_VERSION_HEX >= 0x030D00A1
-    typedef PyMutex getnet_lock;
+    typedef struct {
+        PyMutex mutex;
+    } getnet_lock;
     #define getnet_lock_make(lock) (memset((lock), 0, sizeof *(lock)), 1)
     #define getnet_lock_free(lock) ((void)(lock))
-    #define getnet_lock_take(lock) PyMutex_Lock(lock)
-    #define getnet_lock_give(lock) PyMutex_Unlock(lock)
+    #define getnet_lock_take(lock) PyMutex_Lock(&(lock)->mutex)
+    #define getnet_lock_give(lock) PyMutex_Unlock(&(lock)->mutex)
     #else
-    typedef PyThread_type_lock getnet_lock;
-    #define getnet_lock_make(lock) ((*(lock) = PyThread_allocate_lock()) != NULL)
-    #define getnet_lock_free(lock) do { if (*(lock)) PyThread_free_lock(*(lock)); } while (0)
-    #define getnet_lock_give(lock) PyThread_release_lock(*(lock))
+    typedef struct {
+        PyThread_type_lock gate; /* held but for the moment in which one that waits is let through */
+        int taken, waiting, open;
+    } getnet_lock;
+    static int getnet_lock_make(getnet_lock *lock)
+    {
+        memset(lock, 0, sizeof *lock);
+        lock->gate = PyThread_allocate_lock();
+        return lock->gate != NULL && PyThread_acquire_lock(lock->gate, NOWAIT_LOCK);
+    }
+    static void getnet_lock_free(getnet_lock *lock)
+    {
+        if (lock->gate == NULL)
+            return;
+        PyThread_release_lock(lock->gate);
+        PyThread_free_lock(lock->gate);
+    }
+    static void getnet_lock_wait(getnet_lock *lock)
+    {
+        lock->waiting++;
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(lock->gate, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+        lock->waiting--;
+        lock->open = 0;
+    }
     static void getnet_lock_take(getnet_lock *lock)
     {
-        if (PyThread_acquire_lock(*lock, NOWAIT_LOCK))
-            return;
-        Py_BEGIN_ALLOW_THREADS
-        PyThread_acquire_lock(*lock, WAIT_LOCK);
-        Py_END_ALLOW_THREADS
+        while (lock->taken)
+            getnet_lock_wait(lock);
+        lock->taken = 1;
+    }
+    static void getnet_lock_give(getnet_lock *lock)
+    {
+        lock->taken = 0;
+        if (lock->waiting && !lock->open) {
+            lock->open = 1;
+            PyThread_release_lock(lock->gate);
+        }
     }
     #endif
     """
@@ -166,7 +209,8 @@ cdef extern from *:
     PyObject *PyErr_Occurred()
     PyObject *PyDict_GetItem(object, object)
     const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
-    void Py_DECREF(PyObject *)
+    PyObject *TRUE "Py_True"
+    PyObject *FALSE "Py_False"
 
 __all__ = [
     "BACKEND",
@@ -192,13 +236,6 @@ getnet_fill_orders()
 _unescape_best = getnet_unescape_named("ssse3")
 if _unescape_best == NULL:
     _unescape_best = getnet_unescape_named("portable")
-
-
-cdef object _taken(PyObject *result):
-    """What C made and gave away."""
-    taken = <object>result
-    Py_DECREF(result)
-    return taken
 
 
 def signature(str text):
@@ -244,7 +281,7 @@ def _unescape(bytes data, bytes implementation):
     cdef getnet_string read
     cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
     cdef const uint8_t *at = start
-    memset(&text, 0, sizeof text)
+    memset(&text, 0, sizeof(getnet_text))
     read.sha = _sha
     try:
         if way(&at, start + PyBytes_GET_SIZE(data), &text, &read) != GETNET_READ:
@@ -347,49 +384,38 @@ cdef _Layout _make_layout(message):
     return layout
 
 
-cdef class _Place:
-    """Where a part of a simplified reply goes."""
-
-    cdef str name
-    cdef int integer, boolean, field
-
-
-cdef list _places(_Layout layout, tuple names, list described):
-    """Where the parts behind the message go; None where a name has no field."""
-    cdef _Place place
-    cdef list result = []
-    for name in names:
-        place = _Place.__new__(_Place)
-        place.name = name
-        place.integer = name in _pure._INTEGERS
-        place.boolean = name in ("Success", "PrintOnPos")
-        place.field = -1
-        for number, item in enumerate(described):
-            if name in item.spellings:
-                place.field = number
-        if place.field < 0:
-            return None
-        result.append(place)
-    return result
+cdef int _place(_Layout layout, str name, getnet_place *place) except -1:
+    """Find where a part of that name goes; 0 where the layout has no place for it."""
+    quoted = f'"{name}":'.encode()
+    place.key = getnet_find_key(layout.c, <const uint8_t *>PyBytes_AS_STRING(quoted), len(quoted))
+    place.kind = KIND_TEXT
+    if name in _pure._INTEGERS:
+        place.kind = KIND_INTEGER
+    elif name in _pure._FLAGS:
+        place.kind = KIND_BOOLEAN
+    return place.key != GETNET_NO_KEY
 
 
 cdef enum:
     CODES = 1000
+    FIRST_SIMPLIFIED = 100
+    LAST_SIMPLIFIED = 109
+    PLACES = 24
 
 
 cdef class _Table:
     """The layouts of the replies by function code, and the places of the simplified ones."""
 
     cdef PyObject *by_code[CODES]
+    cdef getnet_place place[10][PLACES]
+    cdef int places[10]
     cdef dict types
-    cdef dict places
     cdef list kept
 
     def __init__(self, dict types):
         cdef _Layout layout
         cdef int code
         self.types = types
-        self.places = {}
         self.kept = []
         generic = _reply_layout(GenericReply)
         for code in range(CODES):
@@ -398,11 +424,18 @@ cdef class _Table:
             if layout is not None:
                 self.kept.append(layout)
                 self.by_code[code] = <PyObject *>layout
-                if code in _pure._POSITIONS:
-                    described = list(wire_fields(message))
-                    common = _places(layout, ("ResponseMessage", *_pure._POSITIONS[code]), described)
-                    if common is not None and common[0].field >= 0:
-                        self.places[code] = common
+                if FIRST_SIMPLIFIED <= code <= LAST_SIMPLIFIED and code in _pure._POSITIONS:
+                    self.find_places(code - FIRST_SIMPLIFIED, layout, ("ResponseMessage", *_pure._POSITIONS[code]))
+
+    cdef int find_places(self, int row, _Layout layout, tuple names) except -1:
+        cdef int number
+        if len(names) > PLACES:
+            return 0
+        for number in range(len(names)):
+            if not _place(layout, names[number], &self.place[row][number]):
+                return 0
+        self.places[row] = len(names)
+        return 0
 
 
 cdef _Layout _reply_layout(message):
@@ -422,6 +455,12 @@ cdef Py_ssize_t _COMMAND_FIELDS = getnet_member_offset(CommandMessage.fields, Co
 cdef object _received = Ack(True)
 cdef object _not_received = Ack(False)
 
+cdef PyObject *_numbers[1024]
+cdef list _kept_numbers = list(range(GETNET_NUMBERS))
+cdef int _number
+for _number in range(GETNET_NUMBERS):
+    _numbers[_number] = <PyObject *>_kept_numbers[_number]
+
 cdef PyObject *_sale_types[32]
 cdef int _sale_type_count = 0
 cdef object _item
@@ -429,3 +468,736 @@ for _item in SaleType:
     if 0 <= int(_item) < 32:
         _sale_types[int(_item)] = <PyObject *>_item
         _sale_type_count = max(_sale_type_count, int(_item) + 1)
+
+
+# ------------------------------------------------------------------------------------------------------------- decoder
+
+cdef enum:
+    NONE = 0
+    JSON = 1
+    SIMPLIFIED = 2
+
+cdef size_t _MAX_FRAME = _pure.MAX_FRAME
+cdef uint64_t _RESCAN = _pure._RESCAN
+cdef object _SaleType = SaleType
+cdef object _Progress = Progress
+cdef object _CommandMessage = CommandMessage
+cdef object _BadFrame = BadFrame
+cdef object _MALFORMED = FrameFault.MALFORMED
+cdef object _TOO_LARGE = FrameFault.TOO_LARGE
+cdef object _CHECKSUM = FrameFault.CHECKSUM
+cdef object _read_signed = _pure.read_signed
+cdef object _read_simplified = _pure.read_simplified
+cdef dict _PROGRESS = _pure._PROGRESS
+cdef dict _REQUESTS = _pure._REQUESTS
+cdef object _INTEGERS = _pure._INTEGERS
+
+cdef enum:
+    KEPT = 65536
+    PARTS = 40
+
+
+cdef class Decoder:
+    cdef getnet_lock lock
+    cdef unsigned long owner
+    cdef _Table table
+    cdef getnet_memory memory
+    cdef getnet_text text
+    cdef getnet_string string
+    cdef size_t max_frame
+    cdef uint8_t *buffer
+    cdef size_t size, room
+    cdef int grammar
+    cdef getnet_json json
+    cdef getnet_simplified simplified
+    cdef size_t at
+    cdef bint torn
+    cdef uint64_t base, horizon, region, work
+    cdef uint64_t skipped_bytes
+    cdef list places
+
+    def __cinit__(self):
+        if not getnet_lock_make(&self.lock):
+            raise MemoryError()
+
+    def __init__(self, max_frame=_MAX_FRAME, *, reply_types=None):
+        if max_frame < 64:
+            raise InvalidValue("max_frame must be at least 64 bytes")
+        types = dict(REPLY_TYPES) if reply_types is None else {**REPLY_TYPES, **reply_types}
+        self.take()
+        try:
+            # Nothing can be longer than the address space, whatever was asked for.
+            self.max_frame = min(max_frame, <size_t>-1 >> 2)
+            self.table = _usual if types == _usual.types else _Table(types)
+            self.memory.numbers = _numbers
+            self.memory.sale_types = _sale_types
+            self.memory.sale_type_count = _sale_type_count
+            self.string.sha = _sha
+            self.skipped_bytes = 0
+            self.forget()
+        finally:
+            self.give()
+
+    def __dealloc__(self):
+        getnet_forget(&self.memory)
+        getnet_text_free(&self.text)
+        free(self.buffer)
+        getnet_lock_free(&self.lock)
+
+    cdef int take(self) except -1:
+        if self.owner == PyThread_get_thread_ident():
+            raise RuntimeError("a reply type must not use the decoder that makes it")
+        getnet_lock_take(&self.lock)
+        self.owner = PyThread_get_thread_ident()
+        return 0
+
+    cdef int give(self) except -1:
+        self.owner = 0
+        getnet_lock_give(&self.lock)
+        return 0
+
+    cdef int forget(self) except -1:
+        free(self.buffer)
+        self.buffer = NULL
+        self.size = self.room = 0
+        self.grammar = NONE
+        self.at = 0
+        self.torn = False
+        self.base = self.horizon = self.region = self.work = 0
+        return 0
+
+    def reset(self):
+        self.take()
+        try:
+            self.forget()
+        finally:
+            self.give()
+
+    @property
+    def pending(self):
+        return self.size
+
+    @property
+    def skipped(self):
+        return self.skipped_bytes
+
+    def feed(self, data):
+        return self.fed(data, None)
+
+    def _feed_placed(self, data, list places not None):
+        """As ``feed``; adds the place in the stream of each message to ``places``."""
+        return self.fed(data, places)
+
+    cdef list fed(self, data, list places):
+        cdef Py_buffer view
+        cdef list messages
+        if type(data) is not bytes:
+            try:
+                PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+            except BufferError:
+                return self.fed(bytes(data), places)
+        self.take()
+        try:
+            if type(data) is bytes and places is None and self.size == 0:
+                message = self.read_whole(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+                if message is not None:
+                    return [message]
+            messages = []
+            self.places = places
+            if type(data) is bytes:
+                self.feed_bytes(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), messages)
+            else:
+                self.feed_bytes(<const uint8_t *>view.buf, view.len, messages)
+        finally:
+            self.places = None
+            self.give()
+            if type(data) is not bytes:
+                PyBuffer_Release(&view)
+        return messages
+
+    cdef object read_whole(self, const uint8_t *data, size_t size):
+        """The message of a frame that came whole and alone, as nearly all do; None where it did not."""
+        cdef size_t end
+        if size > self.max_frame:
+            return None
+        message = self.read_envelope(data, size, &end)
+        if message is None or end != size:
+            return None
+        self.torn = False
+        self.base += size
+        return message
+
+    cdef int feed_bytes(self, const uint8_t *data, size_t size, list messages) except -1:
+        cdef size_t done
+        if self.size:
+            self.append(data, size)
+            done = self.read(self.buffer, self.size, messages)
+            if done:
+                memmove(self.buffer, self.buffer + done, self.size - done)
+                self.size -= done
+                self.shrink()
+        else:
+            done = self.read(data, size, messages)
+            if done < size:
+                self.append(data + done, size - done)
+        self.base += done
+        return 0
+
+    cdef int append(self, const uint8_t *data, size_t size) except -1:
+        cdef size_t room = self.room or 1024
+        cdef uint8_t *grown
+        if self.size + size > self.room:
+            while room < self.size + size:
+                room *= 2
+            grown = <uint8_t *>realloc(self.buffer, room)
+            if grown == NULL:
+                raise MemoryError()
+            self.buffer = grown
+            self.room = room
+        memcpy(self.buffer + self.size, data, size)
+        self.size += size
+        return 0
+
+    cdef int shrink(self) except -1:
+        """Give back what one long frame needed."""
+        if self.room > KEPT and self.size == 0:
+            free(self.buffer)
+            self.buffer = NULL
+            self.room = 0
+        if self.text.room > KEPT:
+            getnet_text_free(&self.text)
+        return 0
+
+    cdef size_t read(self, const uint8_t *data, size_t size, list messages) except? <size_t>-1:
+        """Read ``data``, at whose start a frame has begun unless none has; return how many bytes are done with."""
+        cdef size_t start = 0, begin, limit, at, end
+        cdef int verdict
+        while True:
+            if self.grammar == NONE:
+                begin = start
+                while begin < size and data[begin] != 0x7B and data[begin] != 0x02:
+                    begin += 1
+                self.skipped_bytes += begin - start
+                start = begin
+                if start == size:
+                    return size
+                if self.base + start >= self.horizon:
+                    self.region, self.work = self.base + start, 0
+                if data[start] == 0x7B:
+                    end = self.read_plain(data, start, size, messages)
+                    if end:
+                        start = end
+                        continue
+                    getnet_json_begin(&self.json)
+                    self.grammar = JSON
+                else:
+                    self.simplified.digits = self.simplified.in_text = 0
+                    self.grammar = SIMPLIFIED
+                self.at = 1
+            limit = size if size - start < self.max_frame else start + self.max_frame
+            at = start + self.at
+            if self.grammar == JSON:
+                verdict = getnet_json_read(&self.json, data, &at, limit)
+            else:
+                verdict = getnet_simplified_read(&self.simplified, data, &at, limit)
+            if verdict == GETNET_WHOLE:
+                start = self.whole(data, start, at, messages)
+            elif verdict == GETNET_BAD:
+                bad = BadFrame(_MALFORMED, "bytes that are not a frame", at - start)
+                start = self.fault(bad, at - start, start, messages)
+            elif limit < size:
+                bad = BadFrame(_TOO_LARGE, f"a frame is longer than {self.max_frame} bytes", limit - start)
+                start = self.fault(bad, limit - start, start, messages)
+            else:
+                self.at = at - start
+                return start
+            self.grammar = NONE
+
+    cdef size_t read_plain(self, const uint8_t *data, size_t start, size_t size, list messages) except? <size_t>-1:
+        """Take a frame in a plain form, without the grammar; 0 where it is not whole or not plain."""
+        cdef const uint8_t *frame = data + start
+        cdef size_t left = size - start, end
+        if left >= 17 and memcmp(frame, b'{"Received":true}', 17) == 0:
+            self.take_message(_received, start, messages)
+            return start + 17
+        if left >= 18 and memcmp(frame, b'{"Received":false}', 18) == 0:
+            self.take_message(_not_received, start, messages)
+            return start + 18
+        message = self.read_envelope(frame, left if left < self.max_frame else self.max_frame, &end)
+        if message is None:
+            return 0
+        self.take_message(message, start, messages)
+        return start + end
+
+    cdef object read_envelope(self, const uint8_t *frame, size_t left, size_t *end):
+        """The message in the usual signed frame, or None: it is for the pure codec."""
+        cdef const uint8_t *at = frame + 19
+        cdef uint8_t digest[32]
+        cdef char hexadecimal[64]
+        cdef int i, read
+        if left < 96 or (
+            memcmp(frame, b'{"JsonSerialized":"', 19) != 0 and memcmp(frame, b'{"jsonSerialized":"', 19) != 0
+        ):
+            return None
+        read = _unescape_best(&at, frame + left, &self.text, &self.string)
+        if read == GETNET_NO_MEMORY:
+            raise MemoryError()
+        if read != GETNET_READ or <size_t>(frame + left - at) < 76:
+            return None
+        if memcmp(at, b'","Sign":"', 10) != 0 and memcmp(at, b'","sign":"', 10) != 0:
+            return None
+        if at[74] != 0x22 or at[75] != 0x7D:
+            return None
+        message = self.read_inner()
+        if message is None:
+            return None
+        getnet_sha256_finish(
+            _sha, self.string.state, self.text.bytes + self.string.hashed, self.text.size - self.string.hashed,
+            self.text.size, digest,
+        )
+        getnet_hex(digest, hexadecimal)
+        if memcmp(at + 10, hexadecimal, 64) != 0:
+            for i in range(64):
+                if (at[10 + i] - 32 if 97 <= at[10 + i] <= 102 else at[10 + i]) != <uint8_t>hexadecimal[i]:
+                    return None
+        end[0] = at + 76 - frame
+        return message
+
+    cdef object read_inner(self):
+        """The message in the signed text, to be thrown away if the signature does not hold."""
+        cdef getnet_source source
+        cdef long long guess, code = 0
+        cdef int has_codes = 0
+        memset(self.text.bytes + self.text.size, 0, GETNET_SLACK)
+        source.at = self.text.bytes
+        source.end = self.text.bytes + self.text.size
+        source.memory = &self.memory
+        source.text = &self.text
+        source.string = &self.string
+        guess = getnet_guess(&source, b'"FunctionCode":', b'"functionCode":', 15)
+        if 0 <= guess < CODES and guess != 112:
+            if self.table.by_code[guess] == NULL:
+                return None
+            message = getnet_given(
+                getnet_read_object(&source, (<_Layout>self.table.by_code[guess]).c, &code, &has_codes)
+            )
+        else:
+            message = getnet_given(getnet_read_dict(&source))
+        if message is None or source.at != source.end:
+            return None
+        if type(message) is not dict:
+            return message if has_codes and code == guess else None
+        return self.other_meaning(message)
+
+    cdef object other_meaning(self, dict inner):
+        """A progress message or a command, or None where it could be something else."""
+        cdef object code, text
+        cdef PyObject *found
+        if "functionCode" in inner or "responseCode" in inner or "messageCode" in inner or "ResponseCode" in inner:
+            return None
+        if "MessageCode" in inner or "FunctionCode" in inner:
+            code = inner.get("MessageCode")
+            text = inner.get("MessageText")
+            if text is None or "Message" in inner or "messageText" in inner or "message" in inner:
+                return None
+            if inner.get("FunctionCode", 112) != 112 or type(inner.get("FunctionCode", 112)) is not int:
+                return None
+            if not (code is None or type(code) is int) or type(text) is not str:
+                return None
+            if code is not None:
+                code = _PROGRESS.get(code, code)
+            return getnet_pair(_Progress, _PROGRESS_CODE, code, _PROGRESS_TEXT, text)
+        found = PyDict_GetItem(inner, "Command")
+        if found == NULL or "command" in inner:
+            return None
+        code = <object>found
+        if type(code) is not int:
+            return None
+        del inner["Command"]
+        return getnet_pair(_CommandMessage, _COMMAND_CODE, code, _COMMAND_FIELDS, inner)
+
+    cdef size_t whole(self, const uint8_t *data, size_t start, size_t end, list messages) except? <size_t>-1:
+        cdef size_t size = end - start, read
+        cdef const uint8_t *frame = data + start
+        message = None
+        if frame[0] == 0x02:
+            message = self.read_parts(frame, size)
+        else:
+            message = self.read_envelope(frame, size, &read)
+            if message is not None and read != size:
+                message = None
+        if message is None:
+            cut = PyBytes_FromStringAndSize(<const char *>frame, size)
+            message = (_read_signed if frame[0] == 0x7B else _read_simplified)(cut, self.table.types)
+            if type(message) is _BadFrame and message.fault is _CHECKSUM:
+                return self.fault(message, message.size, start, messages)
+        self.take_message(message, start, messages)
+        return end
+
+    cdef object read_parts(self, const uint8_t *frame, size_t size):
+        """The message in a simplified frame, or None: it is for the pure codec."""
+        cdef const uint8_t *part[PARTS]
+        cdef size_t length[PARTS]
+        cdef const uint8_t *at = frame + 1
+        cdef const uint8_t *end = frame + size - 2
+        cdef const uint8_t *stop
+        cdef int count = 0, code, i
+        if getnet_lrc(frame + 1, size - 2) != frame[size - 1]:
+            return None
+        while True:
+            if count == PARTS:
+                return None
+            stop = <const uint8_t *>memchr(at, 0x7C, end - at)
+            if stop == NULL:
+                stop = end
+            part[count] = at
+            length[count] = stop - at
+            count += 1
+            if stop == end:
+                break
+            at = stop + 1
+        code = 0
+        for i in range(<int>length[0]):
+            code = code * 10 + part[0][i] - 0x30
+        if code == 105 and count > 3:
+            # The third part goes to the end.
+            length[3] = end - part[3]
+            count = 4
+        elif length[count - 1] == 0:
+            count -= 1
+        names = _REQUESTS.get(code)
+        if names is not None and count - 1 == len(<tuple>names):
+            return self.read_request(code, names, part + 1, length + 1)
+        # Another count than the usual one may be refused, or have other names.
+        if code < FIRST_SIMPLIFIED or code > LAST_SIMPLIFIED or self.table.places[code - FIRST_SIMPLIFIED] != count - 2:
+            return None
+        if count < 3:
+            return None
+        return getnet_given(
+            getnet_read_parts(
+                &self.memory, (<_Layout>self.table.by_code[code]).c, code, part + 1, length + 1,
+                self.table.place[code - FIRST_SIMPLIFIED], count - 2,
+            )
+        )
+
+    cdef object read_request(self, int code, tuple names, const uint8_t **part, size_t *length):
+        """A command in as many parts as one has; None where it may be a reply all the same."""
+        cdef dict fields = {}
+        cdef long long number
+        cdef int i, kind
+        for i in range(len(names)):
+            name = names[i]
+            if name in _INTEGERS:
+                kind = getnet_part_integer(part[i], length[i], &number)
+                if kind != PART_INTEGER:
+                    return None
+                fields[name] = number
+            elif name == "PrintOnPos":
+                kind = getnet_part_boolean(part[i], length[i])
+                if kind < 0:
+                    return None
+                fields[name] = kind == 1
+            else:
+                text = getnet_given(getnet_part(&self.memory, part[i], length[i], 0))
+                if text is None:
+                    return None
+                fields[name] = text
+        return getnet_pair(_CommandMessage, _COMMAND_CODE, code, _COMMAND_FIELDS, fields)
+
+    cdef int take_message(self, message, size_t start, list messages) except -1:
+        if type(message) is _BadFrame:
+            if not message.sealed and (message.fault is _MALFORMED or message.fault is _TOO_LARGE):
+                if self.torn:
+                    return 0
+                self.torn = True
+        else:
+            self.torn = False
+        messages.append(message)
+        if self.places is not None:
+            self.places.append(self.base + start)
+        return 0
+
+    cdef size_t fault(self, bad, size_t size, size_t start, list messages) except? <size_t>-1:
+        """Report a frame that ended wrongly; return where to look for the next one."""
+        cdef size_t following = start + 1
+        self.take_message(bad, start, messages)
+        self.horizon = max(self.horizon, self.base + start + size)
+        self.work += size
+        if self.work > _RESCAN * (self.horizon - self.region):
+            following = self.horizon - self.base
+        self.skipped_bytes += following - start
+        return following
+
+
+def decode_many(source, *, max_frame=_MAX_FRAME, reply_types=None):
+    # The interpreter lock is not released: making the messages takes most of the time, and needs it.
+    cdef Decoder decoder = Decoder(max_frame, reply_types=reply_types)
+    cdef list messages, places
+    for chunk in _pure.chunks(source):
+        places = []
+        messages = decoder.fed(chunk, places)
+        yield from zip(places, messages)
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+def lrc(data):
+    cdef Py_buffer view
+    try:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    except (TypeError, BufferError):
+        return _pure.lrc(data)
+    result = getnet_lrc(<const uint8_t *>view.buf, view.len)
+    PyBuffer_Release(&view)
+    return result
+
+
+cdef bytes _signed(const uint8_t *inner, size_t size, const uint8_t *escaped, size_t escaped_size):
+    """The envelope of a text that was escaped already."""
+    cdef uint8_t digest[32]
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, escaped_size + 95)
+    cdef uint8_t *to = <uint8_t *>PyBytes_AS_STRING(result)
+    getnet_sha256_whole(_sha, inner, size, digest)
+    to = getnet_put(to, b'{"JsonSerialized":"', 19)
+    to = getnet_put(to, escaped, escaped_size)
+    to = getnet_put(to, b'","Sign":"', 10)
+    getnet_hex(digest, <char *>to)
+    getnet_put(to + 64, b'"}', 2)
+    return result
+
+
+def envelope(str text):
+    cdef Py_ssize_t size, i
+    cdef const uint8_t *inner
+    cdef uint8_t *escaped
+    cdef uint8_t *to
+    try:
+        inner = <const uint8_t *>PyUnicode_AsUTF8AndSize(text, &size)
+    except UnicodeEncodeError:
+        return _pure.envelope(text)
+    escaped = to = <uint8_t *>PyMem_Malloc(2 * size + 1)
+    if escaped == NULL:
+        raise MemoryError()
+    try:
+        for i in range(size):
+            if inner[i] < 0x20:
+                return _pure.envelope(text)
+            if inner[i] == 0x22 or inner[i] == 0x5C:
+                to[0] = 0x5C
+                to += 1
+            to[0] = inner[i]
+            to += 1
+        return _signed(inner, size, escaped, to - escaped)
+    finally:
+        PyMem_Free(escaped)
+
+
+cdef enum:
+    SENT = 24
+    PREFIX = 48
+    LONGEST = 64
+    ROOM = 4096
+
+cdef struct sent_field:
+    Py_ssize_t offset
+    uint8_t prefix[PREFIX]
+    uint8_t escaped[PREFIX]
+    size_t size
+    size_t escaped_size
+    bint nullable
+
+cdef dict _sealers = {}
+
+
+cdef class _Sealer:
+    """How a command type is written."""
+
+    cdef sent_field field[SENT]
+    cdef int fields
+
+    cdef bytes seal(self, command):
+        """The signed frame, or None where a value is not a plain one."""
+        cdef uint8_t inner[ROOM]
+        cdef uint8_t escaped[ROOM]
+        cdef uint8_t *to = inner
+        cdef uint8_t *also = escaped
+        cdef uint8_t *value
+        cdef const uint8_t *text
+        cdef size_t size
+        cdef long long number
+        cdef sent_field *field
+        cdef PyObject *held
+        cdef int i
+        to[0] = also[0] = 0x7B
+        to += 1
+        also += 1
+        for i in range(self.fields):
+            field = &self.field[i]
+            held = getnet_slot(command, field.offset)[0]
+            if held == NULL:
+                return None
+            if held == <PyObject *>None and not field.nullable:
+                continue
+            memcpy(to, field.prefix, PREFIX)
+            memcpy(also, field.escaped, PREFIX)
+            to += field.size
+            also += field.escaped_size
+            if held == <PyObject *>None:
+                to = getnet_put(to, b"null", 4)
+                also = getnet_put(also, b"null", 4)
+            elif held == TRUE:
+                to = getnet_put(to, b"true", 4)
+                also = getnet_put(also, b"true", 4)
+            elif held == FALSE:
+                to = getnet_put(to, b"false", 5)
+                also = getnet_put(also, b"false", 5)
+            elif type(<object>held) is int or type(<object>held) is _SaleType:
+                if not getnet_long(<object>held, &number):
+                    return None
+                value = to
+                to = getnet_put_number(to, number)
+                also = getnet_put(also, value, to - value)
+            elif getnet_plain_ascii(<object>held, &text, &size) and size <= LONGEST:
+                to[0] = 0x22
+                to = getnet_put(to + 1, text, size)
+                to[0] = 0x22
+                to += 1
+                also[0] = 0x5C
+                also[1] = 0x22
+                also = getnet_put(also + 2, text, size)
+                also[0] = 0x5C
+                also[1] = 0x22
+                also += 2
+            else:
+                return None
+            to[0] = also[0] = 0x2C
+            to += 1
+            also += 1
+        (to - 1)[0] = (also - 1)[0] = 0x7D
+        return _signed(inner, to - inner, escaped, also - escaped)
+
+
+cdef _Sealer _make_sealer(command):
+    """How a type is written, or None where the pure codec has to do it."""
+    cdef _Sealer sealer = _Sealer.__new__(_Sealer)
+    cdef sent_field *field
+    described = sent_fields(command)
+    if not getnet_made_plainly(command) or hasattr(command, "fields") or len(described) > SENT or not described:
+        return None
+    for name, wire, nullable in described:
+        field = &sealer.field[sealer.fields]
+        field.offset = getnet_member_offset(getattr(command, name, None), command)
+        if field.offset < 0 or len(wire) > 40 or not wire.isalnum() or not wire.isascii():
+            return None
+        field.size = len(wire) + 3
+        field.escaped_size = len(wire) + 5
+        memcpy(field.prefix, PyBytes_AS_STRING(f'"{wire}":'.encode()), field.size)
+        memcpy(field.escaped, PyBytes_AS_STRING(f'\\"{wire}\\":'.encode()), field.escaped_size)
+        field.nullable = nullable
+        sealer.fields += 1
+    return sealer
+
+
+def seal(command):
+    cdef PyObject *sealer = PyDict_GetItem(_sealers, type(command))
+    if sealer == NULL:
+        _sealers.setdefault(type(command), _make_sealer(type(command)))
+        sealer = PyDict_GetItem(_sealers, type(command))
+    if sealer != <PyObject *>None:
+        sealed = (<_Sealer>sealer).seal(command)
+        if sealed is not None:
+            return sealed
+    return _pure.seal(command)
+
+
+def frame_simplified(str text):
+    cdef Py_ssize_t size
+    cdef const uint8_t *utf8 = <const uint8_t *>PyUnicode_AsUTF8AndSize(text, &size)
+    cdef bytes result = PyBytes_FromStringAndSize(NULL, size + 3)
+    cdef uint8_t *to = <uint8_t *>PyBytes_AS_STRING(result)
+    to[0] = 0x02
+    memcpy(to + 1, utf8, size)
+    to[size + 1] = 0x03
+    to[size + 2] = getnet_lrc(to + 1, size + 1)
+    return result
+
+
+cdef dict _simplified = {
+    Sale: ("amount", "ticket", "print_on_pos", "sale_type", "employee_id"),
+    Void: ("operation_id", "print_on_pos"),
+    Duplicate: ("operation_id", "print_on_pos"),
+    Refund: ("authorization_code", "amount", "print_on_pos"),
+    DetailsReport: ("print_on_pos",),
+    CloseBatch: (),
+}
+cdef dict _parters = {}
+
+
+cdef class _Parter:
+    """How a command type is written in parts."""
+
+    cdef Py_ssize_t offset[8]
+    cdef int count
+    cdef bint sale
+
+    cdef bytes write(self, command):
+        """The simplified frame, or None where a value is not a plain one."""
+        cdef uint8_t frame[1024]
+        cdef uint8_t *to = frame + 1
+        cdef const uint8_t *text
+        cdef size_t size
+        cdef long long number
+        cdef PyObject *held
+        cdef int i
+        frame[0] = 0x02
+        for i in range(self.count):
+            held = getnet_slot(command, self.offset[i])[0]
+            if held == NULL:
+                return None
+            if held == TRUE:
+                to = getnet_put(to, b"true" if self.sale else b"True", 4)
+            elif held == FALSE:
+                to = getnet_put(to, b"false" if self.sale else b"False", 5)
+            elif held == <PyObject *>None:
+                if not self.sale:
+                    return None
+            elif type(<object>held) is int or (self.sale and i == 4 and type(<object>held) is _SaleType):
+                if not getnet_long(<object>held, &number):
+                    return None
+                to = getnet_put_number(to, number)
+            elif getnet_plain_ascii(<object>held, &text, &size) and size <= LONGEST:
+                if memchr(text, 0x7C, size) != NULL:
+                    return None
+                to = getnet_put(to, text, size)
+            else:
+                return None
+            to[0] = 0x7C
+            to += 1
+        to[0] = 0x03
+        to[1] = getnet_lrc(frame + 1, to - frame)
+        return PyBytes_FromStringAndSize(<char *>frame, to + 2 - frame)
+
+
+cdef _Parter _make_parter(command):
+    cdef _Parter parter = _Parter.__new__(_Parter)
+    if command not in _simplified or not getnet_made_plainly(command):
+        return None
+    parter.sale = command is Sale
+    for name in ("code", *_simplified[command]):
+        parter.offset[parter.count] = getnet_member_offset(getattr(command, name), command)
+        if parter.offset[parter.count] < 0:
+            return None
+        parter.count += 1
+    return parter
+
+
+def encode_simplified(command):
+    cdef PyObject *parter = PyDict_GetItem(_parters, type(command))
+    if parter == NULL:
+        _parters.setdefault(type(command), _make_parter(type(command)))
+        parter = PyDict_GetItem(_parters, type(command))
+    if parter != <PyObject *>None:
+        frame = (<_Parter>parter).write(command)
+        if frame is not None:
+            return frame
+    return _pure.encode_simplified(command)

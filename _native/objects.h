@@ -59,12 +59,17 @@ typedef struct {
     PyObject *string[GETNET_STRINGS];
     PyObject **sale_types; /* by number */
     int sale_type_count;
+    PyObject **numbers; /* the ints from 0 that are used most */
 } getnet_memory;
+
+#define GETNET_NUMBERS 1024
 
 /* A text that is being read, with GETNET_SLACK bytes behind its end. */
 typedef struct {
     const uint8_t *at, *end;
     getnet_memory *memory;
+    const getnet_text *text;
+    getnet_string *string;
 } getnet_source;
 
 /* -------------------------------------------------------------------------------------------------------- layouts */
@@ -80,13 +85,13 @@ static Py_ssize_t getnet_member_offset(PyObject *descriptor, PyObject *type)
     return member->d_member->offset;
 }
 
-/* Whether the type's objects are made by allocating them and nothing else. */
+/* Whether the type's objects are made by allocating them and nothing else, and read by their slots. */
 static int getnet_made_plainly(PyObject *object)
 {
     PyTypeObject *type = (PyTypeObject *)object;
 
     return type->tp_new == PyBaseObject_Type.tp_new && type->tp_alloc == PyType_GenericAlloc &&
-           !PyType_HasFeature(type, Py_TPFLAGS_IS_ABSTRACT);
+           type->tp_getattro == PyObject_GenericGetAttr && !PyType_HasFeature(type, Py_TPFLAGS_IS_ABSTRACT);
 }
 
 static inline PyObject **getnet_slot(PyObject *object, Py_ssize_t offset)
@@ -191,12 +196,21 @@ static void getnet_forget(getnet_memory *memory)
 
 /* --------------------------------------------------------------------------------------------------------- values */
 
+/* The characters of a string that is known to be compact and ASCII. */
+static inline uint8_t *getnet_characters(PyObject *string)
+{
+    return (uint8_t *)((PyASCIIObject *)string + 1);
+}
+
 static inline PyObject *getnet_ascii(const uint8_t *text, size_t size)
 {
     PyObject *string = PyUnicode_New((Py_ssize_t)size, 127);
 
-    if (string != NULL)
-        memcpy(PyUnicode_1BYTE_DATA(string), text, size);
+    /* Of no string and of one character there is one object, which must not be written. */
+    if (string != NULL && size > 1)
+        memcpy(getnet_characters(string), text, size);
+    else if (string != NULL && size == 1)
+        Py_SETREF(string, PyUnicode_FromOrdinal(*text));
     return string;
 }
 
@@ -221,7 +235,7 @@ static inline PyObject *getnet_shared_ascii(getnet_memory *memory, const uint8_t
     kept = &memory->string[hash >> 57];
     string = *kept;
     if (string != NULL && (size_t)PyUnicode_GET_LENGTH(string) == size &&
-        getnet_same(PyUnicode_1BYTE_DATA(string), text, size)) {
+        getnet_same(getnet_characters(string), text, size)) {
         Py_INCREF(string);
         return string;
     }
@@ -402,6 +416,17 @@ static PyObject *getnet_rows(getnet_source *source, const getnet_layout *row)
     return NULL;
 }
 
+static inline PyObject *getnet_number(const getnet_memory *memory, long long number)
+{
+    PyObject *value;
+
+    if (number < 0 || number >= GETNET_NUMBERS)
+        return PyLong_FromLongLong(number);
+    value = memory->numbers[number];
+    Py_INCREF(value);
+    return value;
+}
+
 /* What an integer is in a field; NULL without an exception where the field cannot hold it. */
 static inline PyObject *getnet_shown_integer(const getnet_memory *memory, int kind, long long number)
 {
@@ -410,7 +435,7 @@ static inline PyObject *getnet_shown_integer(const getnet_memory *memory, int ki
 
     switch (kind) {
     case KIND_INTEGER:
-        return PyLong_FromLongLong(number);
+        return getnet_number(memory, number);
     case KIND_SALE_TYPE:
         if (number < 0 || number >= memory->sale_type_count || memory->sale_types[number] == NULL)
             return PyLong_FromLongLong(number);
@@ -542,6 +567,8 @@ static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *
             }
             follows[last] = (uint8_t)key;
         }
+        /* The processor hashes while it reads on: the rounds wait for each other and leave most of it idle. */
+        getnet_hash_upto(source->string, source->text, source->at);
         last = key;
         field = &layout->field[layout->key[key].field];
         bit = (uint64_t)1 << layout->key[key].field;
@@ -804,6 +831,117 @@ static int getnet_part_boolean(const uint8_t *part, size_t size)
     return memcmp(lower, "false", 5) == 0 ? 0 : -1;
 }
 
+/* Where a part behind the message goes: its key, and what it is there. */
+typedef struct {
+    uint8_t key, kind;
+} getnet_place;
+
+/* What a simplified reply of so many parts (response code, message, and as many as there are places) is. */
+static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *layout, long long code,
+                                   const uint8_t *const *part, const size_t *length, const getnet_place *places,
+                                   int count)
+{
+    PyObject *result, *extra, *value;
+    long long number;
+    uint64_t unset = layout->all;
+
+    if (getnet_part_integer(part[0], length[0], &number) != PART_INTEGER)
+        return NULL;
+    extra = PyDict_New();
+    if (extra == NULL)
+        return NULL;
+    result = layout->type->tp_alloc(layout->type, 0);
+    if (result == NULL) {
+        Py_DECREF(extra);
+        return NULL;
+    }
+    *getnet_slot(result, layout->extra) = extra;
+    *getnet_slot(result, layout->field[layout->function_code].offset) = value = PyLong_FromLongLong(code);
+    if (value == NULL)
+        goto declined;
+    *getnet_slot(result, layout->field[layout->response_code].offset) = value = PyLong_FromLongLong(number);
+    if (value == NULL)
+        goto declined;
+    unset &= ~((uint64_t)1 << layout->function_code | (uint64_t)1 << layout->response_code);
+    for (int i = 0; i < count; i++) {
+        const getnet_key *key = &layout->key[places[i].key];
+        const getnet_field *field = &layout->field[key->field];
+        const uint8_t *text = part[i + 1];
+        const size_t size = length[i + 1];
+        int fits = 0;
+        if (places[i].kind == KIND_INTEGER) {
+            const int read = getnet_part_integer(text, size, &number);
+            if (read == PART_NONE)
+                continue;
+            if (read == PART_BIG)
+                goto declined;
+            fits = read == PART_INTEGER;
+            value = fits ? getnet_shown_integer(memory, field->kind, number) : NULL;
+            if (fits && value == NULL)
+                goto declined;
+        } else if (places[i].kind == KIND_BOOLEAN) {
+            const int said = getnet_part_boolean(text, size);
+            fits = said >= 0;
+            if (fits && field->kind != KIND_BOOLEAN)
+                goto declined;
+            if (fits) {
+                value = said ? Py_True : Py_False;
+                Py_INCREF(value);
+            }
+        }
+        if (!fits) {
+            value = getnet_part(memory, text, size, field->shared);
+            if (value == NULL)
+                goto declined;
+            if (field->kind != KIND_TEXT && field->kind != KIND_LAST_DIGITS) {
+                PyObject *name = getnet_key_name(key);
+                const int kept = name != NULL && getnet_keep(extra, name, value);
+                Py_XDECREF(name);
+                Py_DECREF(value);
+                if (!kept)
+                    goto declined;
+                continue;
+            }
+        }
+        *getnet_slot(result, field->offset) = value;
+        unset &= ~((uint64_t)1 << key->field);
+    }
+    for (; unset; unset &= unset - 1) {
+        const getnet_field *field = &layout->field[getnet_first(unset)];
+        Py_INCREF(field->unset);
+        *getnet_slot(result, field->offset) = field->unset;
+    }
+    return result;
+declined:
+    Py_DECREF(result);
+    return NULL;
+}
+
+/* The result, None for one that was declined, or the exception that was raised. */
+static inline PyObject *getnet_given(PyObject *result)
+{
+    if (result == NULL && !PyErr_Occurred()) {
+        result = Py_None;
+        Py_INCREF(result);
+    }
+    return result;
+}
+
+/* An object of two slots. */
+static PyObject *getnet_pair(PyObject *object, Py_ssize_t first, PyObject *one, Py_ssize_t second, PyObject *other)
+{
+    PyTypeObject *type = (PyTypeObject *)object;
+    PyObject *result = type->tp_alloc(type, 0);
+
+    if (result != NULL) {
+        Py_INCREF(one);
+        Py_INCREF(other);
+        *getnet_slot(result, first) = one;
+        *getnet_slot(result, second) = other;
+    }
+    return result;
+}
+
 /* --------------------------------------------------------------------------------------------------------- output */
 
 /* A place to write, known to have room. */
@@ -837,7 +975,7 @@ static inline int getnet_plain_ascii(PyObject *object, const uint8_t **text, siz
 
     if (!PyUnicode_CheckExact(object) || !PyUnicode_IS_COMPACT_ASCII(object))
         return 0;
-    at = PyUnicode_1BYTE_DATA(object);
+    at = getnet_characters(object);
     length = (size_t)PyUnicode_GET_LENGTH(object);
     for (size_t i = 0; i < length; i++)
         odd |= (uint8_t)((at[i] < 0x20) | (at[i] == '"') | (at[i] == '\\'));

@@ -293,6 +293,19 @@ typedef struct {
     int foreign; /* whether there is a byte that is not ASCII */
 } getnet_string;
 
+#ifndef GETNET_EARLY
+#define GETNET_EARLY 128
+#endif
+
+/* Take the next blocks of a text as far as `upto`. */
+static inline void getnet_hash_upto(getnet_string *read, const getnet_text *text, const uint8_t *upto)
+{
+    while (text->bytes + read->hashed + 64 <= upto) {
+        read->sha->blocks(read->state, text->bytes + read->hashed, 1);
+        read->hashed += 64;
+    }
+}
+
 enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
 
 /* Unescape the string that begins at `*at`, behind its quote, and hash it while it is warm; leave `*at` at the closing
@@ -334,7 +347,7 @@ enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
             read->foreign |= out[-1] >= 0x80;                                                                          \
         }                                                                                                              \
         text->size = (size_t)(out - text->bytes);                                                                      \
-        if (text->size - read->hashed >= 64) {                                                                         \
+        if (text->size - read->hashed >= 64 && read->hashed < GETNET_EARLY) {                                                                       \
             read->sha->blocks(read->state, text->bytes + read->hashed, 1);                                             \
             read->hashed += 64;                                                                                        \
         }                                                                                                              \

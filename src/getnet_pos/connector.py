@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, TypeVar, cast, overload
 
+import httpx
+
+from .cloud.account import AsyncCloudAccount, CloudAccount
 from .drivers.aio import AsyncDriver
 from .drivers.blocking import BlockingDriver
-from .errors import ConnectError, GetnetError, TerminalBusy
-from .flows.effects import Flow
-from .journal import DEFAULT_JOURNAL, Journal, JournalSource, open_journal
+from .drivers.cloud import AsyncCloudDriver, CloudDriver
+from .errors import ConnectError, GetnetError, InvalidType, InvalidValue, TerminalBusy
+from .journal import DEFAULT_JOURNAL, JournalSource, open_journal
 from .messages import (
     CloseBatch,
     CloseBatchReply,
@@ -25,6 +30,7 @@ from .messages import (
     Duplicate,
     DuplicateReply,
     Intent,
+    KeyPos,
     LastVoucher,
     NormalModeReply,
     ParametersReply,
@@ -47,11 +53,14 @@ from .messages import (
     VoucherReply,
     Wire,
 )
+from .messages._checks import check_integer
 from .money import Amount
 from .profiles import Profile, Timeouts
-from .session import OnProgress, Session
-from .transports import AsyncTransport, Transport
+from .session import AnyFlow, CloudSession, OnProgress, Session, StreamSession, takes_a_card
+from .transports import Transport
+from .transports.http import AsyncHttpTransport, HttpTransport
 from .transports.serial import AsyncSerialTransport, SerialTransport, candidate_ports
+from .transports.tcp import AsyncTcpTransport, TcpTransport
 
 __all__ = ["AsyncConnector", "Connector"]
 
@@ -72,10 +81,12 @@ class Connector:
     the journal cannot be written.
     """
 
-    def __init__(self, transport: Transport, session: Session, journal: Journal) -> None:
-        self._driver = BlockingDriver(transport, journal)
+    def __init__(self, driver: BlockingDriver | CloudDriver, session: Session) -> None:
+        self._driver = driver
         self._session = session
         self._lock = threading.Lock()
+        self._holder: int | None = None
+        """The thread whose operation is in progress."""
 
     @classmethod
     def create_usb(
@@ -97,25 +108,126 @@ class Connector:
             PortBusy, PortPermissionDenied, ConnectError: the port cannot be opened, or no terminal was found.
         """
 
-        limits = timeouts or profile.timeouts
+        limits = _limits(timeouts, profile)
         kept = open_journal(journal)
         if port is None:
-            tried = candidate_ports()
-            for name in tried:
+            tried: list[str] = []
+            for name in candidate_ports():
                 driver = BlockingDriver(SerialTransport(name, baudrate=baudrate), kept)
-                trial = Session(_usb(name), wire=wire, profile=profile, timeouts=_trial(limits))
+                trial = StreamSession(_usb(name), wire=wire, profile=profile, timeouts=_trial(limits))
                 try:
                     if driver.run(trial.looks_ready()):
                         port = name
                         break
+                    tried.append(f"{name} (a terminal that is not ready)")
                 except GetnetError as error:
-                    log.info("%s is no terminal: %s", name, error)
+                    tried.append(f"{name} ({error})")
                 finally:
                     driver.transport.close()
             else:
                 raise _not_found(tried)
-        session = Session(_usb(port), wire=wire, profile=profile, timeouts=limits)
-        connector = cls(SerialTransport(port, baudrate=baudrate), session, kept)
+        session = StreamSession(_usb(port), wire=wire, profile=profile, timeouts=limits)
+        return cls._over(SerialTransport(port, baudrate=baudrate), session, kept)
+
+    @classmethod
+    def create_tcp(
+        cls,
+        host: str,
+        port: int,
+        *,
+        acknowledge: bool = True,
+        wire: Wire = Wire.SIGNED,
+        profile: Profile = Profile.INTEGRATED_POS,
+        journal: JournalSource = DEFAULT_JOURNAL,
+        timeouts: Timeouts | None = None,
+    ) -> Connector:
+        """Connect to a terminal on the local network over TCP (docs/protocol.md, "TCP").
+
+        ``acknowledge=False``: neither side sends ``Received`` messages.
+
+        Raises:
+            ConnectError: the terminal cannot be reached.
+        """
+        limits = _limits(timeouts, profile)
+        transport = TcpTransport(*_address(host, port), connect_timeout=limits.connect)
+        session = StreamSession(
+            f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
+        )
+        return cls._over(transport, session, journal)
+
+    @classmethod
+    def create_http(
+        cls,
+        url: str,
+        *,
+        path: str = "/",
+        verify: bool | str | os.PathLike[str] | ssl.SSLContext = True,
+        pin_sha256: str | None = None,
+        wire: Wire = Wire.SIGNED,
+        profile: Profile = Profile.INTEGRATED_POS,
+        journal: JournalSource = DEFAULT_JOURNAL,
+        timeouts: Timeouts | None = None,
+    ) -> Connector:
+        """A terminal on the local network over HTTP (docs/assumptions.md: this link is our assumption).
+
+        ``verify`` is ``True``, a file of CA certificates, or an ``ssl.SSLContext``; ``pin_sha256`` takes exactly the
+        certificate (DER) with that SHA-256 instead. Redirects are not followed, and no proxy is taken from the
+        environment.
+
+        Raises:
+            ConfigurationError: the URL, the path or the certificate settings cannot work.
+        """
+        limits = _limits(timeouts, profile)
+        transport = HttpTransport(url, path=path, verify=verify, pin_sha256=pin_sha256, connect_timeout=limits.connect)
+        session = StreamSession(
+            f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
+        )
+        return cls._over(transport, session, journal)
+
+    @classmethod
+    def create_cloud(
+        cls,
+        base_url: str | CloudAccount,
+        *,
+        key_pos: KeyPos,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        environment: str = "uat",
+        webhook: str | None = None,
+        http_client: httpx.Client | None = None,
+        api_key: Mapping[str, str] | None = None,
+        profile: Profile = Profile.INTEGRATED_POS,
+        journal: JournalSource = DEFAULT_JOURNAL,
+        timeouts: Timeouts | None = None,
+    ) -> Connector:
+        """Drive a terminal through Getnet's cloud (docs/protocol.md, "Cloud-to-Cloud").
+
+        ``base_url`` is the address that ends in ``/api/postxs``, with the credentials beside it; or a ``CloudAccount``,
+        which many connectors may share and which has its own. With ``webhook`` the cloud answers a money command at
+        once and pushes the result there; ``sale()`` asks for the status meanwhile and returns the result all the same.
+
+        Raises:
+            ConfigurationError: a setting cannot work, or no cloud is known for the profile.
+        """
+        if isinstance(base_url, CloudAccount):
+            account, own = base_url, None
+        else:
+            account = own = CloudAccount(
+                base_url,
+                client_id=client_id or "",
+                client_secret=client_secret or "",
+                environment=environment,
+                profile=profile,
+                timeouts=timeouts,
+                api_key=api_key,
+                http_client=http_client,
+            )
+        driver = CloudDriver(account.http, open_journal(journal), own)
+        return cls(driver, CloudSession(account.api.till(key_pos, webhook)))
+
+    @classmethod
+    def _over(cls, transport: Transport, session: Session, journal: JournalSource) -> Connector:
+        connector = cls(BlockingDriver(transport, open_journal(journal)), session)
         connector._run(session.opening())
         return connector
 
@@ -134,30 +246,40 @@ class Connector:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         """Hold the terminal."""
+        self._check_not_within()
         if not self._lock.acquire(timeout=self._session.timeouts.busy):
             raise _busy(self._session)
         try:
+            self._holder = threading.get_ident()
             self._session.check_not_closed()
             yield
         finally:
+            self._holder = None
             self._lock.release()
 
-    def _run(self, flow: Flow[T]) -> T:
+    def _check_not_within(self) -> None:
+        """Refuse what would wait for itself."""
+        if self._holder == threading.get_ident():
+            raise _within(self._session)
+
+    def _run(self, flow: AnyFlow[T]) -> T:
         self._session.check_not_closed()
         with self._turn():
             return self._driver.run(flow)
 
-    def _run_cancellable(self, flow: Flow[T], on_progress: OnProgress | None) -> T:
+    def _run_cancellable(self, flow: AnyFlow[T], on_progress: OnProgress | None) -> T:
         self._session.check_not_closed()
         with self._turn(), self._session.cancellable():
             return self._driver.run(flow, on_progress)
 
     def close(self) -> None:
         """Free the port; it can be opened again at once. Waits for the operation in progress. Not the batch close."""
+        self._check_not_within()
         with self._lock:
             if not self._session.closed:
                 self._session.closed = True
-                self._driver.run(self._session.till.link.close())
+                self._driver.run(self._session.closing())
+                self._driver.close()
 
     def polling(self) -> PollReply:
         """Ask whether the terminal is there and ready (106); opens the link again if it was lost.
@@ -249,8 +371,10 @@ class Connector:
         ``None``. With no sale in progress here the terminal is asked all the same, and its answer returned.
         """
         if self._session.cancel():
-            self._driver.transport.wake()
+            self._driver.wake()
             return None
+        if self._session.selling:
+            return self._driver.run(self._session.cancel_idle())
         return self._run(self._session.cancel_idle())
 
     def last_voucher(self, *, print_on_pos: bool = False) -> VoucherReply:
@@ -307,9 +431,12 @@ class Connector:
         """Have the terminal leave the integrated mode (107)."""
         return cast("NormalModeReply", self._run(self._session.request(SetNormalMode())))
 
-    def request(self, command: Command, *, timeout: float | None = None) -> Reply:
+    def request(
+        self, command: Command, *, on_progress: OnProgress | None = None, timeout: float | None = None
+    ) -> Reply:
         """Run any other command; one that moves money is recorded and recovered like a sale."""
-        return self._run(self._session.request(command, timeout=timeout))
+        flow = self._session.request(command, timeout=timeout)
+        return self._run_cancellable(flow, on_progress) if takes_a_card(command) else self._run(flow)
 
     def recover(self) -> list[Intent]:
         """Ask about every money command of this terminal that is still open; return those whose outcome nobody
@@ -327,16 +454,17 @@ class AsyncConnector:
 
     def __init__(
         self,
-        transport: AsyncTransport,
+        driver: AsyncDriver | AsyncCloudDriver,
         session: Session,
-        journal: Journal,
         *,
-        find: Callable[[AsyncDriver], Awaitable[AsyncTransport]] | None = None,
+        find: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._driver = AsyncDriver(transport, journal)
+        self._driver = driver
         self._session = session
         self._find = find
         self._lock = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+        """The task whose operation is in progress."""
 
     @classmethod
     def create_usb(
@@ -350,25 +478,104 @@ class AsyncConnector:
         timeouts: Timeouts | None = None,
     ) -> AsyncConnector:
         """A terminal on a USB or serial port, as ``Connector.create_usb``."""
-        limits = timeouts or profile.timeouts
-        session = Session(_usb(port), wire=wire, profile=profile, timeouts=limits)
+        limits = _limits(timeouts, profile)
+        session = StreamSession(_usb(port), wire=wire, profile=profile, timeouts=limits)
 
-        async def find(driver: AsyncDriver) -> AsyncTransport:
-            tried = candidate_ports()
-            for name in tried:
+        driver = AsyncDriver(AsyncSerialTransport(port or "", baudrate=baudrate), open_journal(journal))
+
+        async def find() -> None:
+            tried: list[str] = []
+            for name in candidate_ports():
                 driver.transport = AsyncSerialTransport(name, baudrate=baudrate)
-                trial = Session(_usb(name), wire=wire, profile=profile, timeouts=_trial(limits))
+                trial = StreamSession(_usb(name), wire=wire, profile=profile, timeouts=_trial(limits))
                 try:
                     if await driver.run(trial.looks_ready()):
-                        return AsyncSerialTransport(name, baudrate=baudrate)
+                        session.till.terminal = _usb(name)
+                        return
+                    tried.append(f"{name} (a terminal that is not ready)")
                 except GetnetError as error:
-                    log.info("%s is no terminal: %s", name, error)
+                    tried.append(f"{name} ({error})")
                 finally:
                     await driver.transport.close()
             raise _not_found(tried)
 
-        transport = AsyncSerialTransport(port or "", baudrate=baudrate)
-        return cls(transport, session, open_journal(journal), find=find if port is None else None)
+        return cls(driver, session, find=find if port is None else None)
+
+    @classmethod
+    def create_tcp(
+        cls,
+        host: str,
+        port: int,
+        *,
+        acknowledge: bool = True,
+        wire: Wire = Wire.SIGNED,
+        profile: Profile = Profile.INTEGRATED_POS,
+        journal: JournalSource = DEFAULT_JOURNAL,
+        timeouts: Timeouts | None = None,
+    ) -> AsyncConnector:
+        """A terminal on the local network over TCP, as ``Connector.create_tcp``."""
+        limits = _limits(timeouts, profile)
+        transport = AsyncTcpTransport(*_address(host, port), connect_timeout=limits.connect)
+        session = StreamSession(
+            f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
+        )
+        return cls(AsyncDriver(transport, open_journal(journal)), session)
+
+    @classmethod
+    def create_http(
+        cls,
+        url: str,
+        *,
+        path: str = "/",
+        verify: bool | str | os.PathLike[str] | ssl.SSLContext = True,
+        pin_sha256: str | None = None,
+        wire: Wire = Wire.SIGNED,
+        profile: Profile = Profile.INTEGRATED_POS,
+        journal: JournalSource = DEFAULT_JOURNAL,
+        timeouts: Timeouts | None = None,
+    ) -> AsyncConnector:
+        """A terminal on the local network over HTTP, as ``Connector.create_http``."""
+        limits = _limits(timeouts, profile)
+        transport = AsyncHttpTransport(
+            url, path=path, verify=verify, pin_sha256=pin_sha256, connect_timeout=limits.connect
+        )
+        session = StreamSession(
+            f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
+        )
+        return cls(AsyncDriver(transport, open_journal(journal)), session)
+
+    @classmethod
+    def create_cloud(
+        cls,
+        base_url: str | AsyncCloudAccount,
+        *,
+        key_pos: KeyPos,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        environment: str = "uat",
+        webhook: str | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        api_key: Mapping[str, str] | None = None,
+        profile: Profile = Profile.INTEGRATED_POS,
+        journal: JournalSource = DEFAULT_JOURNAL,
+        timeouts: Timeouts | None = None,
+    ) -> AsyncConnector:
+        """A terminal behind the cloud, as ``Connector.create_cloud``, with an ``AsyncCloudAccount``."""
+        if isinstance(base_url, AsyncCloudAccount):
+            account, own = base_url, None
+        else:
+            account = own = AsyncCloudAccount(
+                base_url,
+                client_id=client_id or "",
+                client_secret=client_secret or "",
+                environment=environment,
+                profile=profile,
+                timeouts=timeouts,
+                api_key=api_key,
+                http_client=http_client,
+            )
+        driver = AsyncCloudDriver(account.http, open_journal(journal), own)
+        return cls(driver, CloudSession(account.api.till(key_pos, webhook)))
 
     def __await__(self) -> Generator[Any, None, AsyncConnector]:
         return self._opened().__await__()
@@ -391,6 +598,7 @@ class AsyncConnector:
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Hold the terminal, once it is known on which port it is."""
+        self._check_not_within()
         limit = self._session.timeouts.busy
         try:
             if not self._lock.locked():
@@ -402,21 +610,27 @@ class AsyncConnector:
         except asyncio.TimeoutError:
             raise _busy(self._session) from None
         try:
+            self._holder = asyncio.current_task()
             self._session.check_not_closed()
             if self._find is not None:
-                self._driver.transport = await self._find(self._driver)
-                self._session.till.terminal = _usb(self._driver.transport.name)
+                await self._find()
                 self._find = None
             yield
         finally:
+            self._holder = None
             self._lock.release()
 
-    async def _run(self, flow: Flow[T]) -> T:
+    def _check_not_within(self) -> None:
+        """Refuse what would wait for itself."""
+        if self._holder is not None and self._holder is asyncio.current_task():
+            raise _within(self._session)
+
+    async def _run(self, flow: AnyFlow[T]) -> T:
         self._session.check_not_closed()
         async with self._turn():
             return await self._driver.run(flow)
 
-    async def _run_cancellable(self, flow: Flow[T], on_progress: OnProgress | None) -> T:
+    async def _run_cancellable(self, flow: AnyFlow[T], on_progress: OnProgress | None) -> T:
         self._session.check_not_closed()
         async with self._turn():
             with self._session.cancellable():
@@ -424,10 +638,12 @@ class AsyncConnector:
 
     async def close(self) -> None:
         """Free the port; it can be opened again at once. Waits for the operation in progress. Not the batch close."""
+        self._check_not_within()
         async with self._lock:
             if not self._session.closed:
                 self._session.closed = True
-                await self._driver.run(self._session.till.link.close())
+                await self._driver.run(self._session.closing())
+                await self._driver.close()
 
     async def polling(self) -> PollReply:
         """Ask whether the terminal is there and ready (106); opens the link again if it was lost.
@@ -519,8 +735,10 @@ class AsyncConnector:
         ``None``. With no sale in progress here the terminal is asked all the same, and its answer returned.
         """
         if self._session.cancel():
-            self._driver.transport.wake()
+            self._driver.wake()
             return None
+        if self._session.selling:
+            return await self._driver.run(self._session.cancel_idle())
         return await self._run(self._session.cancel_idle())
 
     async def last_voucher(self, *, print_on_pos: bool = False) -> VoucherReply:
@@ -577,9 +795,12 @@ class AsyncConnector:
         """Have the terminal leave the integrated mode (107)."""
         return cast("NormalModeReply", await self._run(self._session.request(SetNormalMode())))
 
-    async def request(self, command: Command, *, timeout: float | None = None) -> Reply:
+    async def request(
+        self, command: Command, *, on_progress: OnProgress | None = None, timeout: float | None = None
+    ) -> Reply:
         """Run any other command; one that moves money is recorded and recovered like a sale."""
-        return await self._run(self._session.request(command, timeout=timeout))
+        flow = self._session.request(command, timeout=timeout)
+        return await (self._run_cancellable(flow, on_progress) if takes_a_card(command) else self._run(flow))
 
     async def recover(self) -> list[Intent]:
         """Ask about every money command of this terminal that is still open; return those whose outcome nobody
@@ -588,12 +809,33 @@ class AsyncConnector:
         return await self._run(self._session.recover())
 
 
+def _limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:
+    if not isinstance(profile, Profile):
+        raise InvalidType(f"profile must be a Profile, such as Profile.CHILE, not {type(profile).__name__}")
+    if timeouts is not None and not isinstance(timeouts, Timeouts):
+        raise InvalidType(f"timeouts must be a Timeouts, such as Timeouts(sale=60), not {type(timeouts).__name__}")
+    return timeouts or profile.timeouts
+
+
 def _usb(port: str | None) -> str:
     return f"usb:{port or ''}"
 
 
+def _address(host: str, port: int) -> tuple[str, int]:
+    if not isinstance(host, str) or not host or any(c.isspace() or c in "/@" for c in host):
+        raise InvalidValue("host must be a name or an address, such as 192.168.1.20, without a scheme or a path")
+    return host, check_integer(port, "port", 1, 65535)
+
+
 def _busy(session: Session) -> TerminalBusy:
-    return TerminalBusy(f"{session.till.terminal} is busy with another operation")
+    return TerminalBusy(f"{session.terminal} is busy with another operation")
+
+
+def _within(session: Session) -> TerminalBusy:
+    return TerminalBusy(
+        f"{session.terminal} is busy with the operation that this is called from: only cancel_sale() may be "
+        "called while it reports progress"
+    )
 
 
 def _trial(timeouts: Timeouts) -> Timeouts:
@@ -604,5 +846,5 @@ def _trial(timeouts: Timeouts) -> Timeouts:
 def _not_found(tried: list[str]) -> ConnectError:
     return ConnectError(
         "no terminal was found: check that it is on, connected and in integrated mode, or name the port; tried: "
-        + (", ".join(tried) or "no serial port is there")
+        + ("; ".join(tried) or "no serial port is there")
     )

@@ -30,6 +30,8 @@
         ├── AuthenticationError     the token or the credentials
         ├── Forbidden               known, but not allowed
         ├── NotFound                no such merchant, or no such address
+        │   ├── TerminalNotFound    the cloud knows no such terminal for these credentials
+        │   └── TransactionNotFound the cloud does not know the transaction, or not yet
         ├── RateLimited             too many requests; carries retry_after
         ├── RedirectRefused         sent elsewhere; carries location
         ├── ServerError             the server's fault
@@ -72,6 +74,8 @@ __all__ = [
     "ServerError",
     "SignatureMismatch",
     "TerminalBusy",
+    "TerminalNotFound",
+    "TransactionNotFound",
     "TransportError",
     "UnexpectedReply",
     "UnsupportedOperation",
@@ -232,6 +236,14 @@ class Forbidden(ApiError):
 
 class NotFound(ApiError):
     """There is no such thing at this address: look at the merchant id and at the base URL."""
+
+
+class TerminalNotFound(NotFound):
+    """The cloud knows no such terminal for these credentials; the command did not reach one."""
+
+
+class TransactionNotFound(NotFound):
+    """The cloud knows no such transaction, or does not know it yet."""
 
 
 class RateLimited(ApiError):

@@ -50,16 +50,18 @@ def to_wire(amount: object, exponent: int | None, *, field: str = "amount") -> i
         raise InvalidValue(f"{field} must be a finite number")
     if abs(amount.adjusted()) > 20:
         raise InvalidValue(f"{field} must be from {to_decimal(1, exponent)} to {to_decimal(MAX_AMOUNT, exponent)}")
-    scaled = amount.scaleb(exponent)
-    units = int(scaled)
-    if units != scaled:
+    # Integers only: the arithmetic of Decimal rounds to whatever precision the caller's context has.
+    numerator, denominator = amount.as_integer_ratio()
+    units, rest = divmod(numerator * 10**exponent, denominator)
+    if rest:
         raise InvalidValue(f"{field} has more than the {exponent} decimals that the terminal carries: {amount}")
     return check_amount(units, field=field)
 
 
 def to_decimal(units: int, exponent: int) -> Decimal:
     """Return wire units as currency units, exactly."""
-    return Decimal(units).scaleb(-exponent)
+    sign, digits, _ = Decimal(units).as_tuple()
+    return Decimal((sign, digits, -exponent))
 
 
 def _shown(value: int) -> str:

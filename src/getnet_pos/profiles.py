@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .errors import InvalidType, InvalidValue
+from .messages import (
+    PreAuthorizationCompletionReply,
+    PreAuthorizationReleaseReply,
+    PreAuthorizationReply,
+    Reply,
+)
 from .messages._checks import check_code
 
-__all__ = ["PreAuthorizationCodes", "Profile", "Timeouts"]
+__all__ = ["CloudEndpoint", "CloudProfile", "PreAuthorizationCodes", "Profile", "Timeouts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long each wait lasts, in seconds (docs/protocol.md, "Timers")."""
 
+    connect: float = 5.0
+    """Reaching a terminal or a cloud over the network."""
     acknowledgement: float = 3.0
     """From a command to the terminal's ``Received``, or to any other valid traffic."""
     short: float = 10.0
@@ -39,10 +48,17 @@ class Timeouts:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InvalidType(f"the timeout {item.name} must be a number of seconds, not {type(value).__name__}")
-            if not (0 <= value <= 86_400) or (value == 0 and item.name != "busy"):
-                raise InvalidValue(f"the timeout {item.name} must be more than 0 and at most 86400 seconds")
+            if item.name != "busy" or value != 0:
+                check_seconds(value, f"the timeout {item.name}")
+
+
+def check_seconds(value: object, field: str = "timeout") -> float:
+    """A time to wait: a number of seconds, more than none and at most a day."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidType(f"{field} must be a number of seconds, not {type(value).__name__}")
+    if not 0 < value <= 86_400:
+        raise InvalidValue(f"{field} must be more than 0 and at most 86400 seconds")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,32 @@ class PreAuthorizationCodes:
             raise InvalidValue("the three pre-authorization codes must differ")
 
 
+@dataclass(frozen=True, slots=True)
+class CloudEndpoint:
+    """Where the cloud takes one command, and which fields of it, by their names on that wire."""
+
+    path: str
+    fields: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What is sent for a field that the command says nothing about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudProfile:
+    """What is particular to a country's cloud (docs/protocol.md, "Cloud-to-Cloud")."""
+
+    country: str
+    """The header ``country``."""
+    endpoints: Mapping[int, CloudEndpoint] = field(hash=False)
+    """By command code."""
+    branch_digits: int | None = None
+    """The branch is sent as text with leading zeros, of so many digits; ``None``: as an integer."""
+    takes_ticket: bool = True
+    """Whether a sale has a ticket; where it has none, the ticket is sent as ``customId``."""
+    refusals: tuple[str, ...] = ("KEYPOS NOT FOUND", "INCORRECT REQUEST FOR MERCHANT ID")
+    """The messages of outer code 0 that mean that the command did not reach a terminal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What is particular to a country or a firmware. Change one with ``dataclasses.replace``."""
@@ -72,6 +114,8 @@ class Profile:
     """Decimals of the currency that an amount on the wire carries; ``None``: not known, ``Decimal`` is refused."""
     pre_authorization: PreAuthorizationCodes | None = None
     """``None``: no codes are known, and pre-authorization is refused until some are set."""
+    cloud: CloudProfile | None = None
+    """``None``: no cloud is known for it."""
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     INTEGRATED_POS: ClassVar[Profile]
@@ -81,15 +125,77 @@ class Profile:
     ARGENTINA: ClassVar[Profile]
     """Hundredths of a peso."""
 
+    @property
+    def reply_types(self) -> Mapping[int, type[Reply]]:
+        """The reply types of the function codes that this profile sets itself."""
+        codes = self.pre_authorization
+        if codes is None:
+            return {}
+        return {
+            codes.pre_authorize: PreAuthorizationReply,
+            codes.complete: PreAuthorizationCompletionReply,
+            codes.release: PreAuthorizationReleaseReply,
+        }
+
     def __post_init__(self) -> None:
         if self.amount_exponent is not None and self.amount_exponent not in range(5):
             raise InvalidValue(f"amount_exponent must be from 0 to 4, or None, not {self.amount_exponent!r}")
 
 
+_VOID = CloudEndpoint("refund", ("operationId", "printOnPos"))
+_DETAILS = CloudEndpoint("details", ("printOnPos",))
+_POLL = CloudEndpoint("poll")
+_CHILE_SALE = ("amount", "ticketNumber", "printOnPos", "saleType", "employeeId")
+_CHILE = {
+    99: CloudEndpoint("get_transaction", ("idPosTxs",)),
+    100: CloudEndpoint("sale", _CHILE_SALE),
+    102: _VOID,
+    103: CloudEndpoint("close", ("printOnPos",)),
+    105: _DETAILS,
+    106: _POLL,
+    108: CloudEndpoint("return", ("authorizationCode", "amount", "printOnPos")),
+    109: CloudEndpoint("duplicate", ("operationId", "printOnPos")),
+    117: CloudEndpoint("printservice", ("details",)),
+    121: CloudEndpoint("bioauth", ("rutToValidate", "authType")),
+    126: CloudEndpoint("salepromo", (*_CHILE_SALE, "idPromo")),
+    129: CloudEndpoint("c2cmode", ("c2cMode",)),
+}
+_ARGENTINA_SALE = {
+    "tip": 0,
+    "installments": 1,
+    "planId": "contado",
+    "interest": 0,
+    "operationMode": 0,
+    "skipConfirmation": False,
+    "skipReceipt": False,
+}
+_ARGENTINA = {
+    100: CloudEndpoint("sale", ("amount", "printOnPos", "saleType", "employeeId", *_ARGENTINA_SALE), _ARGENTINA_SALE),
+    101: CloudEndpoint("lastvoucher", ("printOnPos", "skipReceipt"), {"skipReceipt": False}),
+    104: CloudEndpoint("totals", ("printOnPos",)),
+    105: _DETAILS,
+    106: _POLL,
+    107: CloudEndpoint("normalmode"),
+    108: CloudEndpoint(
+        "return",
+        ("authorizationCode", "originalTransDate", "skipConfirmation", "skipReceipt", "printOnPos", "amount"),
+        {"skipConfirmation": False, "skipReceipt": False},
+    ),
+    114: CloudEndpoint("params"),
+    116: CloudEndpoint("cancelsale"),
+    135: CloudEndpoint("shift", ("shiftOperation", "numberOfShift", "printOnPos", "skiptConfirmation")),
+    136: CloudEndpoint("shiftReport", ("printOnPos",)),
+}
+
 Profile.INTEGRATED_POS = Profile(
     name="integrated-pos",
     amount_exponent=None,
     pre_authorization=PreAuthorizationCodes(130, 131, 132, provisional=True),
+    cloud=CloudProfile(country="ar", endpoints={**_ARGENTINA, **_CHILE}),
 )
-Profile.CHILE = Profile(name="cl", amount_exponent=0)
-Profile.ARGENTINA = Profile(name="ar", amount_exponent=2)
+Profile.CHILE = Profile(name="cl", amount_exponent=0, cloud=CloudProfile(country="cl", endpoints=_CHILE))
+Profile.ARGENTINA = Profile(
+    name="ar",
+    amount_exponent=2,
+    cloud=CloudProfile(country="ar", endpoints=_ARGENTINA, branch_digits=10, takes_ticket=False),
+)

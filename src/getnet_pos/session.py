@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 
 from .errors import (
     ConfigurationError,
     DeadlineExceeded,
+    InvalidType,
     LifecycleError,
     ProvisionalCommandWarning,
     TransportError,
     UnsupportedOperation,
     WriteTimeout,
 )
+from .flows.cloud import CloudFlow, CloudTill, cloud_ask, cloud_pay, cloud_polling, cloud_recover_all
 from .flows.effects import Flow
 from .flows.exchange import exchange, reply_time
 from .flows.link import Link
@@ -27,15 +30,14 @@ from .messages import (
     CancelSale,
     Command,
     DetailsReport,
+    GenericCommand,
     Intent,
+    MultiCommerceSale,
     ParametersReport,
     PollReply,
     PreAuthorization,
     PreAuthorizationCompletion,
-    PreAuthorizationCompletionReply,
     PreAuthorizationRelease,
-    PreAuthorizationReleaseReply,
-    PreAuthorizationReply,
     Progress,
     Refund,
     Reply,
@@ -50,38 +52,27 @@ from .messages import (
     Wire,
 )
 from .money import Amount, to_wire
-from .profiles import PreAuthorizationCodes, Profile, Timeouts
+from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 
-__all__ = ["OnProgress", "Session"]
+__all__ = ["AnyFlow", "CloudSession", "OnProgress", "Session", "StreamSession", "takes_a_card"]
 
 T = TypeVar("T")
+
+AnyFlow = Generator[Any, Any, T]
+"""A flow whose effects are those that the driver of its connector performs."""
 
 OnProgress = Callable[[Progress], object]
 """Called with each progress message; what it raises is logged and does not touch the command."""
 
 
-class Session:
-    """The state of a connector and the flows of its operations."""
+class Session(ABC):
+    """The state of a connector and the flows of its operations, whatever carries its commands."""
 
-    def __init__(
-        self, terminal: str, *, wire: Wire, profile: Profile, timeouts: Timeouts | None, acknowledges: bool = True
-    ) -> None:
-        if not isinstance(wire, Wire):
-            raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
+    def __init__(self, profile: Profile, timeouts: Timeouts | None) -> None:
         if not isinstance(profile, Profile):
             raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
         self.profile = profile
         self.timeouts = timeouts or profile.timeouts
-        codes = profile.pre_authorization
-        own_codes: dict[int, type[Reply]] = {}
-        if codes is not None:
-            own_codes = {
-                codes.pre_authorize: PreAuthorizationReply,
-                codes.complete: PreAuthorizationCompletionReply,
-                codes.release: PreAuthorizationReleaseReply,
-            }
-        link = Link(wire, self.timeouts, acknowledges=acknowledges and wire is Wire.SIGNED, reply_types=own_codes)
-        self.till = Till(link, terminal)
         self.ready = False
         self.closed = False
         self.selling = False
@@ -96,53 +87,70 @@ class Session:
         self.check_not_closed()
         if not self.ready:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
-        if not self.till.link.is_open:
+        if not self.is_open:
             raise LifecycleError("the link to the terminal was lost: polling() opens it again and must succeed first")
 
     def __str__(self) -> str:
-        state = "closed" if self.closed else "ready" if self.ready and self.till.link.is_open else "not polled"
-        return f"{self.till.terminal} ({state})"
+        state = "closed" if self.closed else "ready" if self.ready and self.is_open else "not polled"
+        return f"{self.terminal} ({state})"
 
-    def opening(self) -> Flow[None]:
-        if not self.till.link.is_open:
-            yield from self.till.link.open()
-
-    def looks_ready(self) -> Flow[bool]:
-        """Whether what is behind the link answers a poll as a terminal does."""
-        return (yield from greet(self.till.link)).approved
-
-    def polling(self) -> Flow[PollReply]:
+    def polling(self) -> AnyFlow[PollReply]:
         self.check_not_closed()
-        reply = yield from self._guarded(polling(self.till))
+        reply = yield from self._poll()
         self.ready = reply.approved and reply.connected is not False
         return reply
 
-    def _guarded(self, flow: Flow[T]) -> Flow[T]:
-        """Leave no half-broken link behind: what fails to be written or read closes it."""
-        try:
-            return (yield from flow)
-        except TransportError as error:
-            if not isinstance(error, DeadlineExceeded) or isinstance(error, WriteTimeout):
-                yield from self.till.link.close()
-            raise
+    # What a way of carrying commands has to say for itself.
+
+    terminal: str
+    """What the terminal is called in messages and in the journal."""
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool: ...
+
+    @abstractmethod
+    def opening(self) -> AnyFlow[None]: ...
+
+    @abstractmethod
+    def closing(self) -> AnyFlow[None]: ...
+
+    @abstractmethod
+    def _poll(self) -> AnyFlow[PollReply]: ...
+
+    @abstractmethod
+    def _ask(self, command: Command, timeout: float | None) -> AnyFlow[Reply]: ...
+
+    @abstractmethod
+    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> AnyFlow[Reply]: ...
+
+    @abstractmethod
+    def _recover(self) -> AnyFlow[list[Intent]]: ...
+
+    @abstractmethod
+    def cancel(self) -> bool:
+        """Have the sale in progress cancelled; false where that takes a flow, ``cancel_idle``."""
 
     # ------------------------------------------------------------------------------------------------------- operations
 
-    def request(self, command: Command, *, timeout: float | None = None) -> Flow[Reply]:
+    def request(self, command: Command, *, timeout: float | None = None) -> AnyFlow[Reply]:
         """Run any command: one that moves money with all its care, another as a question and its answer."""
+        if not isinstance(command, Command):
+            raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
+        _check_timeout(timeout)
         self._check_ready()
         if command.moves_money:
-            return (yield from self._guarded(self._pay(command, uuid.uuid4().hex, timeout)))
-        return (yield from self._guarded(exchange(self.till.link, command, patience=timeout)))
+            return (yield from self._pay(command, uuid.uuid4().hex, timeout))
+        return (yield from self._ask(command, timeout))
 
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> Flow[Reply]:
-        timeouts = self.timeouts
-        takes_a_card = isinstance(command, (Sale, PreAuthorization)) or command.code in (100, 120)
-        patience = timeouts.sale if takes_a_card else reply_time(command, timeouts)
-        total = timeouts.sale_total if takes_a_card else patience
+    def _patience(self, command: Command, timeout: float | None) -> tuple[float, float]:
+        """How long a money command may be silent, and how long it may take in all."""
         if timeout is not None:
-            patience = total = timeout
-        return (yield from pay(self.till, command, intent_id, patience=patience, total=total, cancellable=takes_a_card))
+            return timeout, timeout
+        if takes_a_card(command):
+            return self.timeouts.sale, self.timeouts.sale_total
+        limit = reply_time(command, self.timeouts)
+        return limit, limit
 
     def sale(
         self,
@@ -154,7 +162,7 @@ class Session:
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
-    ) -> Flow[Reply]:
+    ) -> AnyFlow[Reply]:
         intent_id = uuid.uuid4().hex
         command = Sale(
             self._units(amount),
@@ -164,8 +172,9 @@ class Session:
             send_message,
             employee_id,
         )
+        _check_timeout(timeout)
         self._check_ready()
-        return (yield from self._guarded(self._pay(command, intent_id, timeout)))
+        return (yield from self._pay(command, intent_id, timeout))
 
     def pre_authorization(
         self,
@@ -176,7 +185,7 @@ class Session:
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
-    ) -> Flow[Reply]:
+    ) -> AnyFlow[Reply]:
         intent_id = uuid.uuid4().hex
         command = PreAuthorization(
             self._units(amount),
@@ -186,15 +195,16 @@ class Session:
             employee_id,
             code=self._pre_authorization_codes().pre_authorize,
         )
+        _check_timeout(timeout)
         self._check_ready()
-        return (yield from self._guarded(self._pay(command, intent_id, timeout)))
+        return (yield from self._pay(command, intent_id, timeout))
 
-    def complete_pre_authorization(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> Flow[Reply]:
+    def complete_pre_authorization(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> AnyFlow[Reply]:
         code = self._pre_authorization_codes().complete
         command = PreAuthorizationCompletion(authorization_code, self._units(amount), print_on_pos, code=code)
         return (yield from self.request(command))
 
-    def release_pre_authorization(self, authorization_code: str, print_on_pos: bool) -> Flow[Reply]:
+    def release_pre_authorization(self, authorization_code: str, print_on_pos: bool) -> AnyFlow[Reply]:
         code = self._pre_authorization_codes().release
         return (yield from self.request(PreAuthorizationRelease(authorization_code, print_on_pos, code=code)))
 
@@ -208,6 +218,7 @@ class Session:
         return codes
 
     def warn_if_provisional(self, stacklevel: int) -> None:
+        self.check_not_closed()
         if self._pre_authorization_codes().provisional:
             warnings.warn(
                 "pre-authorization uses provisional command codes of this library: Getnet has published none "
@@ -216,13 +227,13 @@ class Session:
                 stacklevel=stacklevel + 1,
             )
 
-    def void(self, operation_id: int, print_on_pos: bool) -> Flow[Reply]:
+    def void(self, operation_id: int, print_on_pos: bool) -> AnyFlow[Reply]:
         return (yield from self.request(Void(operation_id, print_on_pos)))
 
-    def refund(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> Flow[Reply]:
+    def refund(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> AnyFlow[Reply]:
         return (yield from self.request(Refund(authorization_code, self._units(amount), print_on_pos)))
 
-    def report(self, kind: ReportKind, *, print_on_pos: bool, employee_id: int) -> Flow[Reply]:
+    def report(self, kind: ReportKind, *, print_on_pos: bool, employee_id: int) -> AnyFlow[Reply]:
         if not isinstance(kind, ReportKind):
             raise ConfigurationError(f"kind must be a ReportKind, such as ReportKind.TOTALS, not {kind!r}")
         command: Command
@@ -233,38 +244,43 @@ class Session:
         elif kind in _REPORTS:
             command = _REPORTS[kind](print_on_pos)
         else:
-            raise UnsupportedOperation(f"a terminal gives no {kind.name.lower()} report over this link")
+            command = GenericCommand({"printOnPos": print_on_pos}, code=kind.value, moves_money=False)
         return (yield from self.request(command))
-
-    def cancel(self) -> bool:
-        """Have the sale in progress cancelled; false if none is."""
-        self.check_not_closed()
-        if self.till.link.wire is Wire.SIMPLIFIED:
-            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
-        if self.selling:
-            self.till.link.cancel_wanted = True
-        return self.selling
 
     @contextlib.contextmanager
     def cancellable(self) -> Iterator[None]:
         """While an operation runs that ``cancel`` can end."""
-        self.till.link.cancel_wanted = False
         self.selling = True
         try:
             yield
         finally:
             self.selling = False
 
-    def cancel_idle(self) -> Flow[Reply]:
+    def cancel_idle(self) -> AnyFlow[Reply]:
         return (yield from self.request(CancelSale()))
 
-    def recover(self) -> Flow[list[Intent]]:
+    def recover(self) -> AnyFlow[list[Intent]]:
         self._check_ready()
-        return (yield from self._guarded(recover_all(self.till)))
+        return (yield from self._recover())
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)
 
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None:
+        check_seconds(timeout)
+
+
+def takes_a_card(command: Command) -> bool:
+    """Whether a command waits for a customer: it can be cancelled, and has a sale's time limits."""
+    return isinstance(command, (Sale, MultiCommerceSale, PreAuthorization)) or (
+        isinstance(command, Command) and command.code in _CARD_CODES
+    )
+
+
+_CARD_CODES = frozenset({Sale(1).code, 120, 126})
+_LOCAL_REPORTS = frozenset(kind.value for kind in ReportKind) - {ReportKind.SHIFT.value}
 
 _REPORTS: dict[ReportKind, Callable[[bool], Command]] = {
     ReportKind.TOTALS: TotalsReport,
@@ -272,3 +288,114 @@ _REPORTS: dict[ReportKind, Callable[[bool], Command]] = {
     ReportKind.PARAMETERS: ParametersReport,
     ReportKind.SIM: SimReport,
 }
+
+
+class StreamSession(Session):
+    """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
+
+    def __init__(
+        self, terminal: str, *, wire: Wire, profile: Profile, timeouts: Timeouts | None, acknowledges: bool = True
+    ) -> None:
+        if not isinstance(wire, Wire):
+            raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
+        super().__init__(profile, timeouts)
+        link = Link(
+            wire,
+            self.timeouts,
+            acknowledges=acknowledges and wire is Wire.SIGNED,
+            reply_types=profile.reply_types,
+        )
+        self.till = Till(link, terminal)
+
+    @property
+    def terminal(self) -> str:  # type: ignore[override]  # the till keeps it, for its flows
+        return self.till.terminal
+
+    @property
+    def is_open(self) -> bool:
+        return self.till.link.is_open
+
+    def opening(self) -> Flow[None]:
+        if not self.is_open:
+            yield from self.till.link.open()
+
+    def closing(self) -> Flow[None]:
+        return self.till.link.close()
+
+    def looks_ready(self) -> Flow[bool]:
+        """Whether what is behind the link answers a poll as a terminal does."""
+        return (yield from greet(self.till.link)).approved
+
+    def _poll(self) -> Flow[PollReply]:
+        return (yield from self._guarded(polling(self.till)))
+
+    def _ask(self, command: Command, timeout: float | None) -> Flow[Reply]:
+        if command.code == ReportKind.SHIFT.value:
+            raise UnsupportedOperation("a terminal gives no shift report over this link, only over Argentina's cloud")
+        return (yield from self._guarded(exchange(self.till.link, command, patience=timeout)))
+
+    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> Flow[Reply]:
+        patience, total = self._patience(command, timeout)
+        paying = pay(self.till, command, intent_id, patience=patience, total=total, cancellable=takes_a_card(command))
+        return (yield from self._guarded(paying))
+
+    def _recover(self) -> Flow[list[Intent]]:
+        return (yield from self._guarded(recover_all(self.till)))
+
+    def _guarded(self, flow: Flow[T]) -> Flow[T]:
+        """Leave no half-broken link behind: what fails to be written or read closes it."""
+        try:
+            return (yield from flow)
+        except TransportError as error:
+            if not isinstance(error, DeadlineExceeded) or isinstance(error, WriteTimeout):
+                yield from self.till.link.close()
+            raise
+
+    @contextlib.contextmanager
+    def cancellable(self) -> Iterator[None]:
+        self.till.link.cancel_wanted = False
+        with super().cancellable():
+            yield
+
+    def cancel(self) -> bool:
+        self.check_not_closed()
+        if self.till.link.wire is Wire.SIMPLIFIED:
+            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
+        if self.selling:
+            self.till.link.cancel_wanted = True
+        return self.selling
+
+
+class CloudSession(Session):
+    """A terminal behind the cloud."""
+
+    def __init__(self, till: CloudTill) -> None:
+        super().__init__(till.profile, till.timeouts)
+        self.till = till
+        self.terminal = till.terminal
+
+    @property
+    def is_open(self) -> bool:
+        return not self.closed
+
+    def opening(self) -> CloudFlow[None]:
+        yield from ()
+
+    def closing(self) -> CloudFlow[None]:
+        yield from ()
+
+    def _poll(self) -> CloudFlow[PollReply]:
+        return cloud_polling(self.till)
+
+    def _ask(self, command: Command, timeout: float | None) -> CloudFlow[Reply]:
+        return cloud_ask(self.till, command, self.timeouts.report if timeout is None else timeout)
+
+    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> CloudFlow[Reply]:
+        return cloud_pay(self.till, command, intent_id, total=self._patience(command, timeout)[1])
+
+    def _recover(self) -> CloudFlow[list[Intent]]:
+        return cloud_recover_all(self.till)
+
+    def cancel(self) -> bool:
+        self.check_not_closed()
+        return False

@@ -24,6 +24,7 @@ __all__ = [
     "StreamDecoder",
     "acknowledgement",
     "backend",
+    "decode_many",
     "encode_simplified",
     "envelope",
     "frame_simplified",
@@ -63,13 +64,14 @@ def _chosen() -> Backend:
 
 
 if TYPE_CHECKING:
-    from ._pure import Decoder, encode_simplified, envelope, frame_simplified, lrc, seal, signature
+    from ._pure import Decoder, decode_many, encode_simplified, envelope, frame_simplified, lrc, seal, signature
 
     BACKEND: str
 else:
     _active = _chosen()
     BACKEND = _active.BACKEND
     Decoder = _active.Decoder
+    decode_many = _active.decode_many
     encode_simplified = _active.encode_simplified
     envelope = _active.envelope
     frame_simplified = _active.frame_simplified

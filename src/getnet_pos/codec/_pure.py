@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import orjson
 
@@ -48,6 +48,8 @@ __all__ = [
     "MAX_FRAME",
     "Decoder",
     "acknowledgement",
+    "chunks",
+    "decode_many",
     "encode_simplified",
     "envelope",
     "frame_simplified",
@@ -452,6 +454,7 @@ _REQUESTS: dict[int, tuple[str, ...]] = {
     108: ("AuthorizationCode", "Amount", "PrintOnPos"),
     109: ("OperationId", "PrintOnPos"),
 }
+_FLAGS = {"Success", "PrintOnPos"}
 _BOOLEANS = {"true": True, "false": False}
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 
@@ -535,7 +538,7 @@ def _part(name: str, part: str) -> Any:
         if not part:
             return None
         return _integer(part) if _DIGITS.fullmatch(part) else part
-    if name in ("Success", "PrintOnPos"):
+    if name in _FLAGS:
         return _BOOLEANS.get(part.lower(), part)
     return part
 
@@ -565,15 +568,16 @@ class Decoder:
     What it is fed is never kept beyond one frame. A decoder serves one stream.
     """
 
-    __slots__ = ("_at", "_base", "_buffer", "_grammar", "_horizon", "_max_frame", "_region", "_reply_types", "_skipped",
-                 "_torn", "_work")  # fmt: skip
+    __slots__ = ("_at", "_base", "_buffer", "_grammar", "_horizon", "_max_frame", "_places", "_region", "_reply_types",
+                 "_skipped", "_torn", "_work")  # fmt: skip
 
     def __init__(self, max_frame: int = MAX_FRAME, *, reply_types: Mapping[int, type[Reply]] | None = None) -> None:
         if max_frame < 64:
             raise InvalidValue("max_frame must be at least 64 bytes")
         self._max_frame = max_frame
-        self._reply_types = REPLY_TYPES if reply_types is None else {**REPLY_TYPES, **reply_types}
+        self._reply_types = dict(REPLY_TYPES) if reply_types is None else {**REPLY_TYPES, **reply_types}
         self._skipped = 0
+        self._places: list[int] = []
         self.reset()
 
     def reset(self) -> None:
@@ -602,7 +606,12 @@ class Decoder:
         What the peer does wrong is a ``BadFrame`` among them, never an exception; a run of bytes that cannot be read is
         reported once.
         """
+        return self._feed_placed(data, [])
+
+    def _feed_placed(self, data: bytes | bytearray | memoryview, places: list[int]) -> list[Message]:
+        """As ``feed``; adds the place in the stream of each message to ``places``."""
         messages: list[Message] = []
+        self._places = places
         if self._buffer:
             self._buffer += data
             done = self._read(self._buffer, messages)
@@ -650,7 +659,7 @@ class Decoder:
     def _read_plain(self, data: bytes | bytearray, start: int, messages: list[Message]) -> int:
         """Take a frame in the plain form that nearly all have; 0 where it is not whole or not plain."""
         if data.startswith(b'{"Received":true}', start):
-            self._take(Ack(True), messages)
+            self._take(Ack(True), start, messages)
             return start + 17
         if not data.startswith(_ENVELOPE, start):
             return 0
@@ -666,7 +675,7 @@ class Decoder:
         # One text and one signature of 64 characters, and no room for another key: the grammar would end here as well.
         if len(outer) != 2 or len(outer.get("Sign", "")) != 64 or frame.find(b'"JsonSerialized"', 2) >= 0:
             return 0
-        self._take(_read_text(outer["JsonSerialized"], outer["Sign"], len(frame), self._reply_types), messages)
+        self._take(_read_text(outer["JsonSerialized"], outer["Sign"], len(frame), self._reply_types), start, messages)
         return end
 
     def _whole(self, data: bytes | bytearray, start: int, end: int, messages: list[Message]) -> int:
@@ -674,10 +683,10 @@ class Decoder:
         message = (read_signed if frame[0] == 0x7B else read_simplified)(frame, self._reply_types)
         if isinstance(message, BadFrame) and message.fault is FrameFault.CHECKSUM:
             return self._fault(message, start, messages)
-        self._take(message, messages)
+        self._take(message, start, messages)
         return end
 
-    def _take(self, message: Message, messages: list[Message]) -> None:
+    def _take(self, message: Message, start: int, messages: list[Message]) -> None:
         if isinstance(message, BadFrame):
             if not message.sealed and message.fault in (FrameFault.MALFORMED, FrameFault.TOO_LARGE):
                 if self._torn:
@@ -686,10 +695,11 @@ class Decoder:
         else:
             self._torn = False
         messages.append(message)
+        self._places.append(self._base + start)
 
     def _fault(self, bad: BadFrame, start: int, messages: list[Message]) -> int:
         """Report a frame that ended wrongly; return where to look for the next one."""
-        self._take(bad, messages)
+        self._take(bad, start, messages)
         self._horizon = max(self._horizon, self._base + start + bad.size)
         self._work += bad.size
         following = start + 1
@@ -697,3 +707,35 @@ class Decoder:
             following = self._horizon - self._base
         self._skipped += following - start
         return following
+
+
+_CHUNK = 65_536
+
+
+def chunks(source: bytes | bytearray | memoryview | BinaryIO) -> Iterator[bytes | memoryview]:
+    """The bytes of a bytes-like object or of a binary file, a piece at a time."""
+    if hasattr(source, "read"):
+        while chunk := source.read(_CHUNK):
+            yield chunk
+    else:
+        with memoryview(source) as view, view.cast("B") as octets:
+            for place in range(0, len(octets), _CHUNK):
+                yield octets[place : place + _CHUNK]
+
+
+def decode_many(
+    source: bytes | bytearray | memoryview | BinaryIO,
+    *,
+    max_frame: int = MAX_FRAME,
+    reply_types: Mapping[int, type[Reply]] | None = None,
+) -> Iterator[tuple[int, Message]]:
+    """The messages of a whole capture or log, each with the place in it of its first byte.
+
+    ``source`` is bytes-like, or a binary file that is read to its end in pieces: memory does not grow with its length.
+    What is read, and what becomes of bad bytes, is as for ``Decoder``.
+    """
+    decoder = Decoder(max_frame, reply_types=reply_types)
+    for chunk in chunks(source):
+        places: list[int] = []
+        messages = decoder._feed_placed(chunk, places)
+        yield from zip(places, messages, strict=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, Protocol
 
 from ..messages import Ack, BadFrame, Command, CommandMessage, Progress, Reply
 
@@ -37,6 +37,13 @@ class Backend(Protocol):
     def BACKEND(self) -> str: ...
     @property
     def Decoder(self) -> _DecoderType: ...
+    def decode_many(
+        self,
+        source: bytes | bytearray | memoryview | BinaryIO,
+        *,
+        max_frame: int = ...,
+        reply_types: Mapping[int, type[Reply]] | None = ...,
+    ) -> Iterator[tuple[int, Message]]: ...
     def seal(self, command: Command) -> bytes: ...
     def envelope(self, text: str) -> bytes: ...
     def signature(self, text: str) -> str: ...

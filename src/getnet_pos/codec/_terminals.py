@@ -1,7 +1,8 @@
 """A listing of terminals, from JSON to typed values: the definition of what is accepted. Pure; imports only messages.
 
-The body is walked once. Only one terminal at a time is ever held in parsed form, and a text that repeats from terminal to
-terminal is kept once, so reading takes, beside the body, the result (some 350 bytes a terminal) and one parsed terminal.
+The body is walked once. Only one terminal at a time is ever held in parsed form, and a text that repeats from terminal
+to terminal is kept once. So reading takes, beside the body, the result (some 350 bytes a terminal) and one parsed
+terminal, however long the list is.
 """
 
 from __future__ import annotations
@@ -44,11 +45,12 @@ _SPACES = re.compile(rb"[ \t\r\n]*")
 _SCALAR = re.compile(rb"[^ \t\r\n,\]}]*")
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 
+
 def read_terminals(body: bytes | bytearray, *, strict: bool = False) -> TerminalList:
     """The listing in the body of an answer.
 
-    ``body`` is JSON in UTF-8 without a byte order mark, nested 32 deep at most, without a key twice in one object and with
-    integers of 64 bits at most. With ``strict`` a deviation from the documentation is refused instead of reported.
+    ``body`` is JSON in UTF-8 without a byte order mark, nested 32 deep at most, without a key twice in one object and
+    with integers of 64 bits at most. With ``strict`` a deviation from the documentation is refused, not reported.
 
     Raises:
         MalformedResponse: the body is anything else; it names the field and the item's position where it can.
@@ -255,7 +257,6 @@ class _Reader:
 
     def _members(self, field: str | None) -> Iterator[str]:
         """The keys of the object at ``_at``; the caller takes the value before it asks for the next."""
-        body = self._body
         keys: set[str] = set()
         self._at += 1
         self._skip_spaces()
@@ -368,7 +369,7 @@ def _named(value: Any) -> str:
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is str:
-        return ascii(value) if len(value) <= 40 else f"{ascii(value[:40])}..."
+        return ascii(value) if len(value) <= 40 else f"{value[:40]!a}..."
     return {int: "a number", float: "a number", list: "a list", dict: "an object"}[type(value)]
 
 

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from ..errors import GetnetError
-from ..flows.effects import Close, Effect, Flow, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from ..flows.effects import Close, Effect, Now, Open, Recall, Receive, Record, Report, Send, Sleep
 from ..journal import Journal
 from ..messages import Progress
 from ..transports import AsyncTransport
@@ -29,7 +29,7 @@ class AsyncDriver:
         self.transport = transport
         self.journal = journal
 
-    async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
+    async def run(self, flow: Generator[Any, Any, T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
         error: GetnetError | None = None
         result: Any = None
@@ -47,14 +47,21 @@ class AsyncDriver:
         finally:
             flow.close()
 
+    def wake(self) -> None:
+        """Have the flow that waits look at what was asked of it. May be called from any thread."""
+        self.transport.wake()
+
+    async def close(self) -> None:
+        """Nothing outlives the transport."""
+
     async def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
         match effect:
             case Receive(deadline):
                 return await self.transport.read(deadline)
             case Now():
                 return time.monotonic()
-            case Send(data, deadline):
-                await self.transport.write(data, deadline)
+            case Send(data, deadline, aside):
+                await self.transport.write(data, deadline, aside=aside)
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from ..errors import GetnetError
-from ..flows.effects import Close, Effect, Flow, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from ..flows.effects import Close, Effect, Now, Open, Recall, Receive, Record, Report, Send, Sleep
 from ..journal import Journal
 from ..messages import Progress
 from ..transports import Transport
@@ -27,7 +27,7 @@ class BlockingDriver:
         self.transport = transport
         self.journal = journal
 
-    def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
+    def run(self, flow: Generator[Any, Any, T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
         error: GetnetError | None = None
         result: Any = None
@@ -45,14 +45,21 @@ class BlockingDriver:
         finally:
             flow.close()
 
+    def wake(self) -> None:
+        """Have the flow that waits look at what was asked of it. May be called from any thread."""
+        self.transport.wake()
+
+    def close(self) -> None:
+        """Nothing outlives the transport."""
+
     def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
         match effect:
             case Receive(deadline):
                 return self.transport.read(deadline)
             case Now():
                 return time.monotonic()
-            case Send(data, deadline):
-                self.transport.write(data, deadline)
+            case Send(data, deadline, aside):
+                self.transport.write(data, deadline, aside=aside)
             case Report(progress):
                 _report(on_progress, progress)
             case Record(intent):

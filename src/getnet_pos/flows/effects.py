@@ -25,10 +25,14 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write all of ``data`` by ``deadline``. A ``TransportError`` says in ``bytes_written`` how much left."""
+    """Write all of ``data`` by ``deadline``. A ``TransportError`` says in ``bytes_written`` how much left.
+
+    ``aside``: the reply that is being waited for still is; this is said beside it.
+    """
 
     data: bytes
     deadline: float
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,16 +57,16 @@ class Link:
         self.is_open = False
         yield Close()
 
-    def send(self, command: Command) -> Flow[float]:
+    def send(self, command: Command, *, aside: bool = False) -> Flow[float]:
         """Write a command; return the time at which it had been written."""
         now = yield Now()
-        yield Send(self.encode(command), now + self.timeouts.acknowledgement)
+        yield Send(self.encode(command), now + self.timeouts.acknowledgement, aside)
         sent: float = yield Now()
         return sent
 
     def cancel(self) -> Flow[float]:
         log.info("asking the terminal to cancel the sale in progress")
-        return (yield from self.send(CancelSale()))
+        return (yield from self.send(CancelSale(), aside=True))
 
     def acknowledge(self, received: bool = True) -> Flow[None]:
         """Tell the terminal that its message came, or that it came damaged."""

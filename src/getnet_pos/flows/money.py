@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import (
     Disconnected,
@@ -20,7 +20,6 @@ from ..errors import (
     UnexpectedReply,
 )
 from ..messages import (
-    REPLY_TYPES,
     BadFrame,
     Command,
     Intent,
@@ -34,6 +33,7 @@ from ..messages import (
 )
 from .effects import Flow, Now, Recall, Record, Report, Sleep
 from .exchange import Waiting, await_reply, exchange
+from .intents import new_intent, outcome_advice, settled, typed_reply
 from .link import Link, describe
 from .matching import judge, mark, recognise
 
@@ -75,7 +75,8 @@ def pay(
     yield from link.discard_stale()
     unknown = yield from _close_late(till, unknown)
     unknown = [other for other in unknown if other.intent_id in till.doubts]
-    intent = _intent(till, command, intent_id)
+    frame_hash = hashlib.sha256(link.encode(command)).hexdigest()
+    intent = new_intent(command, intent_id, till.terminal, till.baseline, frame_hash)
     yield Record(intent)
     try:
         sent = yield from link.send(command)
@@ -100,20 +101,6 @@ def pay(
 
 def _accept(current: Callable[[], Intent]) -> Callable[[], Flow[None]]:
     return lambda: _record(replace(current(), state=IntentState.ACCEPTED))
-
-
-def _intent(till: Till, command: Command, intent_id: str) -> Intent:
-    reference = getattr(command, "operation_id", None) or getattr(command, "authorization_code", None)
-    return Intent(
-        intent_id=intent_id,
-        terminal=till.terminal,
-        command=command.code,
-        amount=getattr(command, "amount", None),
-        ticket=getattr(command, "ticket", None),
-        reference=None if reference is None else str(reference),
-        baseline=till.baseline,
-        frame_hash=hashlib.sha256(till.link.encode(command)).hexdigest(),
-    )
 
 
 def recover_all(till: Till) -> Flow[list[Intent]]:
@@ -192,22 +179,12 @@ def _recover(
         now = yield Now()
     yield from _advance(intent, IntentState.UNKNOWN)
     till.doubts.add(intent.intent_id)
-    raise OutcomeUnknown(_advice(intent), intent_id=intent.intent_id) from doubt
+    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id) from doubt
 
 
 def _jitter(intent: Intent, attempt: int) -> float:
     """From 0 to 0.5, spread over terminals, the same for the same intent."""
     return hashlib.sha256(f"{intent.intent_id}{attempt}".encode()).digest()[0] / 510
-
-
-def _advice(intent: Intent) -> str:
-    what = "" if intent.amount is None else f" of {intent.amount}"
-    ticket = f", ticket {intent.ticket}" if intent.ticket else ""
-    return (
-        f"it is not known whether command {intent.command}{what}{ticket} was carried out: do not repeat it; look at "
-        "the terminal's last vouchers, then record what you found: "
-        f"getnet-pos resolve {intent.intent_id} --paid or --not-paid"
-    )
 
 
 def _listen(till: Till, intent: Intent, unknown: list[Intent], until: float) -> Flow[Reply | None]:
@@ -231,37 +208,18 @@ def _listen(till: Till, intent: Intent, unknown: list[Intent], until: float) -> 
 
 def _finish(till: Till, command: Command | None, intent: Intent, reply: Reply) -> Flow[Reply]:
     """Record the result, then acknowledge it."""
-    voucher = reply if isinstance(reply, VoucherReply) else None
-    settled = replace(
-        intent,
-        state=IntentState.APPROVED if reply.approved else IntentState.DECLINED,
-        response_code=reply.response_code,
-        authorization_code=voucher.authorization_code if voucher else None,
-        operation_id=voucher.operation_id if voucher else None,
-        last4_digits=voucher.last4_digits if voucher else None,
-    )
+    final = settled(intent, reply)
     if reply.approved:
-        till.baseline = mark(voucher) if voucher else None
+        till.baseline = mark(reply) if isinstance(reply, VoucherReply) else None
     till.previous = reply
     try:
-        yield Record(settled)
+        yield Record(final)
     except JournalError as error:
         # The caller gets the truth; the terminal gets no acknowledgement, and a restart asks it again.
-        log.critical("intent %s is %s, but that could not be recorded: %s", intent.intent_id, settled.state, error)
+        log.critical("intent %s is %s, but that could not be recorded: %s", intent.intent_id, final.state, error)
     else:
         yield from till.link.acknowledge_final()
-    return _typed(command, reply)
-
-
-def _typed(command: Command | None, reply: Reply) -> Reply:
-    """``reply`` as the reply of ``command``, also where it was found as the terminal's last voucher."""
-    if command is None or reply.function_code == command.code or not isinstance(reply, VoucherReply):
-        return reply
-    kind = REPLY_TYPES.get(command.code)
-    if kind is None or not issubclass(kind, VoucherReply):
-        return reply
-    values = {item.name: getattr(reply, item.name) for item in fields(VoucherReply)}
-    return kind(**{**values, "function_code": command.code})
+    return typed_reply(command, reply)
 
 
 def _close_late(till: Till, unknown: list[Intent]) -> Flow[list[Intent]]:

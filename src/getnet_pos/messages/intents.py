@@ -65,6 +65,8 @@ class Intent:
     """What the command refers to: the operation id of a void, the authorization code of a refund."""
     baseline: VoucherMark | None = None
     """The terminal's last voucher before the command; ``None`` where it is not known."""
+    transaction_id: str | None = None
+    """The cloud's own number of the transaction, to ask by."""
     frame_hash: str | None = None
     """SHA-256 of the bytes sent, to compare with a capture."""
     state: IntentState = IntentState.INTENT

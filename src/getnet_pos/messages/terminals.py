@@ -63,18 +63,23 @@ class Deviation:
         return f"{self.field}{'' if self.item is None else f' of item {self.item}'} {self.reason}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TerminalList:
     """The active terminals of one merchant, in the order of the answer. It can be iterated and has a length."""
 
     merchant_id: str
     terminals: tuple[PaymentTerminal, ...] = ()
-    deviations: tuple[Deviation, ...] = field(default=(), repr=False)
+    deviations: tuple[Deviation, ...] = ()
     """What the answer has that the documentation does not allow; the first hundred. Strict reading refuses them."""
-    deviation_count: int = field(default=0, repr=False)
+    deviation_count: int = 0
     """How many deviations there are in all."""
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The fields outside of the terminals that are not documented."""
+
+    def __repr__(self) -> str:
+        # Counts only: event loops and debuggers show results, and a listing can be long.
+        count, deviations = len(self.terminals), self.deviation_count
+        return f"TerminalList(merchant_id={self.merchant_id!r}, {count} terminals, {deviations} deviations)"
 
     def __iter__(self) -> Iterator[PaymentTerminal]:
         return iter(self.terminals)

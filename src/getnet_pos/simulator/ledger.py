@@ -94,7 +94,7 @@ class Batch:
 
 
 class Ledger:
-    """Every approved operation, in order; ``batch`` is the number of the open batch, ``closed`` holds the earlier ones."""
+    """Every approved operation, in order. ``batch`` is the number of the open batch, ``closed`` holds earlier ones."""
 
     def __init__(self, first_authorization: int = 1) -> None:
         self.batch = 1

@@ -204,6 +204,11 @@ class VirtualTerminal:
         self._lines[fault.direction].inject(fault)
 
     @property
+    def now(self) -> float:
+        """The terminal's time: the latest it was told. Who drives it next goes on from there."""
+        return self._now
+
+    @property
     def busy(self) -> bool:
         """Whether a money command is being decided."""
         return self._current is not None
@@ -226,7 +231,7 @@ class VirtualTerminal:
             self._write(self._lines[Direction.TO_REGISTER].take(at))
         self._now = max(self._now, now)
 
-    def _start(self, answer: _Answer, after: float = 0.0) -> None:
+    def _wait(self, answer: _Answer, after: float) -> None:
         """Go on with an answer later; never, if that is infinitely late."""
         if after < math.inf:
             self._count += 1
@@ -239,7 +244,7 @@ class VirtualTerminal:
                 if not answer.holding:
                     self._send(answer)
             elif step > 0:
-                self._start(answer, step)
+                self._wait(answer, step)
                 return
         self._send(answer)
 
@@ -297,7 +302,8 @@ class VirtualTerminal:
             heard = bytes(self._heard)
             self._heard.clear()
             for message in messages:
-                self._understand(message, heard)
+                if self.connected(self._now):
+                    self._understand(message, heard)
 
     def _understand(self, message: Message, heard: bytes) -> None:
         wire = Wire.SIGNED if b"erialized" in heard else Wire.SIMPLIFIED
@@ -333,7 +339,8 @@ class VirtualTerminal:
     def _reply(self, answer: _Answer) -> None:
         answer.holding = answer.behaviour.coalesce
         answer.steps = self._steps(answer)
-        self._start(answer)
+        # At once, and not in its turn: a terminal that needs no time is free again for a command of the same read.
+        self._go_on(answer)
 
     def _steps(self, answer: _Answer) -> Iterator[bytes | float]:
         """One command from its receipt to its reply."""
@@ -359,7 +366,7 @@ class VirtualTerminal:
         yield from self._final(answer, reply)
         if answer.command.code == _CANCEL_SALE and before is not None and not reply["ResponseCode"]:
             before.steps = self._final(before, self._refused(before, Declined.because(Refusal.CANCELLED)))
-            self._start(before)
+            self._go_on(before)
 
     def _reboots(self, answer: _Answer, *, approved: bool) -> bool:
         reboot = answer.behaviour.reboot

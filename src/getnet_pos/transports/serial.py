@@ -25,6 +25,8 @@ if os.name == "posix":
 from ..errors import (
     ConnectError,
     Disconnected,
+    InvalidType,
+    InvalidValue,
     PartialWrite,
     PortBusy,
     PortPermissionDenied,
@@ -37,6 +39,8 @@ __all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "open_s
 _VENDOR = 0x2FB8
 _LIKELY = ("getnet", "pax")
 _CHUNK = 65536
+_LONGEST_WAIT = 0.5
+"""On Windows pyserial cannot be woken from a wait that is just about to begin: such a wake is seen this much later."""
 
 
 def candidate_ports() -> list[str]:
@@ -56,14 +60,23 @@ def open_serial(port: str, baudrate: int) -> serial.Serial:
 
     Raises:
         PortBusy, PortPermissionDenied, ConnectError: each with what to do about it.
+        InvalidValue: a name or a baud rate that no port can have.
     """
-    line = serial.Serial(baudrate=baudrate, timeout=0, write_timeout=0, exclusive=True)
-    line.port = port
-    line.dtr = line.rts = True
+    if not isinstance(port, str):
+        raise InvalidType(f"port must be the name of a port, such as /dev/ttyACM0 or COM3, not {type(port).__name__}")
+    if not isinstance(baudrate, int) or isinstance(baudrate, bool):
+        raise InvalidType(f"baudrate must be an int, not {type(baudrate).__name__}")
+    if not 0 < baudrate < 2**31:
+        raise InvalidValue("baudrate must be more than 0 and fit 31 bits")
     try:
+        line = serial.Serial(baudrate=baudrate, timeout=0, write_timeout=0, exclusive=True)
+        line.port = port
+        line.dtr = line.rts = True
         line.open()
     except (serial.SerialException, OSError) as error:
         raise _open_error(port, error) from error
+    except ValueError as error:
+        raise InvalidValue(f"{port!r} cannot be opened at {baudrate} baud: {error}") from error
     return line
 
 
@@ -116,12 +129,16 @@ class _Descriptor:
     def _open(self) -> None:
         if self._line is None:
             self._line = open_serial(self.name, self._baudrate)
-            fd = self._fileno()
-            os.set_blocking(fd, False)
-            # With VMIN 1 an empty read can only mean that the port is gone, and "nothing yet" is an error of its own.
-            settings = termios.tcgetattr(fd)
-            settings[6][termios.VMIN] = 1
-            termios.tcsetattr(fd, termios.TCSANOW, settings)
+            try:
+                fd = self._fileno()
+                os.set_blocking(fd, False)
+                # With VMIN 1 an empty read can only mean that the port is gone, and "nothing yet" is an error.
+                settings = termios.tcgetattr(fd)
+                settings[6][termios.VMIN] = 1
+                termios.tcsetattr(fd, termios.TCSANOW, settings)
+            except (OSError, termios.error) as error:
+                self._close()
+                raise _open_error(self.name, error) from error
 
     def _close(self) -> None:
         line, self._line = self._line, None
@@ -184,7 +201,7 @@ class _PosixSerialTransport(_Descriptor):
             if time.monotonic() >= deadline:
                 return b""
 
-    def write(self, data: bytes, deadline: float) -> None:
+    def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
         fd = self._fileno()
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
@@ -229,7 +246,7 @@ class _PosixAsyncSerialTransport(_Descriptor):
             if not await self._ready(fd, deadline, write=False):
                 return b""
 
-    async def write(self, data: bytes, deadline: float) -> None:
+    async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
         fd = self._fileno()
         for written in self._writes(data, fd):
             if not await self._ready(fd, deadline, write=True):
@@ -291,20 +308,23 @@ class PortableSerialTransport:
 
     def read(self, deadline: float) -> bytes:
         line = self._opened()
-        if self._woken:
+        data = b""
+        while not data and not self._woken:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                line.timeout = min(left, _LONGEST_WAIT)
+                data = line.read(1)
+                if data:
+                    data += line.read(line.in_waiting)
+            except (OSError, serial.SerialException, TypeError) as error:
+                raise _lost(self.name, error) from error
+            if left <= _LONGEST_WAIT:
+                break
+        if not data:
             self._woken = False
-            return b""
-        try:
-            line.timeout = max(0.0, deadline - time.monotonic())
-            data = line.read(1)
-            if data:
-                data += line.read(line.in_waiting)
-        except (OSError, serial.SerialException, TypeError) as error:
-            raise _lost(self.name, error) from error
-        self._woken = False
         return bytes(data)
 
-    def write(self, data: bytes, deadline: float) -> None:
+    def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
         line = self._opened()
         try:
             line.write_timeout = max(0.001, deadline - time.monotonic())
@@ -317,8 +337,11 @@ class PortableSerialTransport:
 
     def wake(self) -> None:
         self._woken = True
-        if self._line is not None:
-            self._line.cancel_read()
+        line = self._line
+        if line is not None:
+            # It may be closing in another thread.
+            with contextlib.suppress(OSError, TypeError, AttributeError):
+                line.cancel_read()
 
     def close(self) -> None:
         line, self._line = self._line, None
@@ -341,7 +364,7 @@ class PortableAsyncSerialTransport:
         data: bytes = await self._shielded(self._blocking.read, deadline)
         return data
 
-    async def write(self, data: bytes, deadline: float) -> None:
+    async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
         await self._shielded(self._blocking.write, data, deadline)
 
     async def _shielded(self, work: Any, *arguments: Any) -> Any:

@@ -1,0 +1,77 @@
+"""The commands put together, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import cast
+
+import typer
+
+from ..errors import GetnetError
+from . import about, decoding, demo, payments, ports, records, simulate
+from .ends import ExitCode, clean, exit_code, told
+from .screen import print_document
+
+__all__ = ["app", "run"]
+
+_EPILOG = (
+    "Exit codes: 0 done or approved, 1 the terminal said no, 2 wrong use, 3 link, 4 protocol, 5 outcome unknown, "
+    "6 journal, 7 API, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="getnet-pos",
+    help="Drive Getnet payment terminals, or a virtual one.",
+    epilog=_EPILOG,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_TERMINAL, _MONEY, _TOOLS = "Terminal", "Record of money commands", "Tools"
+for _command in (payments.poll, payments.sale, payments.void, payments.refund, payments.report, payments.last):
+    app.command(rich_help_panel=_TERMINAL, epilog=_EPILOG)(_command)
+for _command in (records.intents, records.resolve, payments.recover):
+    app.command(rich_help_panel=_MONEY, epilog=_EPILOG)(_command)
+for _command in (demo.demo, ports.ports, decoding.decode, about.version):
+    app.command(rich_help_panel=_TOOLS, epilog=_EPILOG)(_command)
+_simulators = typer.Typer(help="Serve a virtual terminal until interrupted.")
+_simulators.command()(simulate.serial)
+_simulators.command()(simulate.equipment)
+app.add_typer(_simulators, name="simulate", rich_help_panel=_TOOLS)
+
+# Where typer has its errors from differs from version to version; the root of those meant for the user does not.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[2])
+
+
+def run(args: list[str]) -> int:
+    """Run the command line ``args`` and return the exit code; an error becomes one line on standard error."""
+    as_json = "--json" in args
+    try:
+        code = app(args=args or ["--help"], prog_name="getnet-pos", standalone_mode=False)
+    except GetnetError as error:
+        return _fail(str(error), exit_code(error), told(error), as_json)
+    except _UsageError as error:
+        message = _usage(error)
+        return _fail(message, ExitCode.WRONG_USE, {"type": "UsageError", "message": message}, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return ExitCode.INTERRUPTED
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _fail(message: str, code: ExitCode, document: dict[str, object], as_json: bool) -> int:
+    if as_json:
+        print_document({"error": document})
+    print(f"error: {clean(message)}", file=sys.stderr, flush=True)
+    return code
+
+
+def _usage(error: Exception) -> str:
+    """What typer says of a wrong command line, in one sentence, and where help is."""
+    option = getattr(error, "option_name", "")
+    if re.match(r"-[0-9.]", option):
+        return f"{option}: a negative number cannot be meant here; give the amount or the number without a sign"
+    context = getattr(error, "ctx", None)
+    message: str = error.format_message()  # type: ignore[attr-defined]  # all of them have it
+    where = context.command_path if context is not None else "getnet-pos"
+    return f"{message.rstrip('.')}. See: {where} --help"

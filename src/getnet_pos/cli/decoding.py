@@ -1,0 +1,148 @@
+"""The command that reads bytes of the wire: what each message is, where it stands, and whether its seal holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..codec import Decoder, Message
+from ..errors import InvalidValue
+from ..messages import Ack, BadFrame, FrameFault
+from .ends import ExitCode
+from .register import JsonOption
+from .screen import Screen
+from .shown import message_document, show_fields
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Found", "decode", "find_messages"]
+
+_STX = 0x02
+_BETWEEN_HEX = re.compile(r"0[xX]|\\x|[\s,:]+")
+
+
+def decode(
+    text: Annotated[
+        str | None, typer.Argument(metavar="[BYTES]", help="The bytes as text; without them they are read from stdin.")
+    ] = None,
+    as_hex: Annotated[bool, typer.Option("--hex", help="The bytes are in hex, such as 02 31 30 30 7c.")] = False,
+    file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Read the bytes from a file.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Decode bytes of the wire, and tell whether each signature or LRC holds.
+
+    Card numbers and bytes that are no message are never shown.
+    """
+    data = _input(text, file)
+    if as_hex:
+        data = _from_hex(data)
+    if not data:
+        raise InvalidValue("there is nothing to decode: give the bytes as an argument, with --file, or on stdin")
+    decoder = Decoder()
+    found = list(find_messages(decoder, data))
+    document = {
+        "bytes": len(data),
+        "messages": [item.document() for item in found],
+        "skipped": decoder.skipped,
+        "incomplete": decoder.pending,
+    }
+    Screen(as_json).result(document, lambda console: _show(console, document))
+    good = found and not decoder.pending and not any(isinstance(item.message, BadFrame) for item in found)
+    return ExitCode.DONE if good else ExitCode.PROTOCOL
+
+
+def _input(text: str | None, file: Path | None) -> bytes:
+    if text is not None and file is not None:
+        raise InvalidValue("give the bytes as an argument or with --file, not both")
+    if text is not None:
+        return os.fsencode(text)
+    if file is not None:
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise InvalidValue(f"{file} cannot be read: {error.strerror or error}") from error
+    return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+
+
+def _from_hex(data: bytes) -> bytes:
+    try:
+        return bytes.fromhex(_BETWEEN_HEX.sub("", data.decode("ascii")))
+    except ValueError:
+        raise InvalidValue("the bytes are not hex: two digits a byte, with or without spaces between them") from None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A message, where it stands, and how it was sealed."""
+
+    message: Message
+    offset: int | None
+    """``None`` where it was found again inside a torn frame, and its place is not known."""
+    size: int | None
+    seal: str | None
+    """``"signature"`` or ``"LRC"``; ``None`` for an acknowledgement, which has none, and for what is no frame."""
+    holds: bool | None
+    """Whether the seal holds; ``None`` where there is none."""
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "offset": self.offset,
+            "size": self.size,
+            "kind": type(self.message).__name__,
+            "seal": self.seal,
+            "holds": self.holds,
+            "content": message_document(self.message),
+        }
+
+
+def find_messages(decoder: Any, data: bytes) -> Iterator[Found]:
+    """The messages in ``data``, in order. It is fed byte by byte, so that each one is seen to end where it ends."""
+    for place in range(len(data)):
+        held = decoder.pending
+        for index, message in enumerate(decoder.feed(data[place : place + 1])):
+            start = place - held
+            # Behind a torn frame the decoder reads again what that had swallowed.
+            known = index == 0
+            size = message.size if isinstance(message, BadFrame) else place + 1 - start
+            yield _found(message, start if known else None, size if known else None, data[start])
+
+
+def _found(message: Message, offset: int | None, size: int | None, first: int) -> Found:
+    seal = "LRC" if first == _STX else "signature"
+    if isinstance(message, Ack):
+        return Found(message, offset, size, None, None)
+    if isinstance(message, BadFrame) and not message.sealed:
+        broken = message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM)
+        return Found(message, offset, size, seal if broken else None, False if broken else None)
+    return Found(message, offset, size, seal, True)
+
+
+def _show(console: Console, document: dict[str, Any]) -> None:
+    for item in document["messages"]:
+        place = "inside a torn frame" if item["offset"] is None else f"byte {item['offset']}, {item['size']} bytes"
+        style = "bold red" if item["kind"] == BadFrame.__name__ else "bold"
+        console.print(f"{place}: {item['kind']}, {_seal(item)}", style=style)
+        show_fields(console, item["content"])
+        for name, rows in item["content"].items():
+            if isinstance(rows, list) and name != "extra":
+                for row in rows:
+                    console.print(f"{name.replace('_', ' ')}:")
+                    show_fields(console, row)
+    count = len(document["messages"])
+    console.print(f"{document['bytes']} bytes, {count} messages, {document['skipped']} bytes skipped")
+    if document["incomplete"]:
+        console.print(f"the last {document['incomplete']} bytes begin a frame that does not end", style="bold red")
+
+
+def _seal(item: dict[str, Any]) -> str:
+    if item["seal"] is None:
+        return "no frame" if item["kind"] == BadFrame.__name__ else "unsigned"
+    return f"{item['seal']} {'holds' if item['holds'] else 'does not hold'}"

@@ -1,0 +1,199 @@
+"""The commands that talk to a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine, Iterator
+from enum import Enum
+from types import FrameType
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ..connector import AsyncConnector
+from ..errors import GetnetError
+from ..messages import Refund, ReportKind, Sale, SalesBySellerReport, Void
+from .amounts import read_amount, show_amount
+from .ends import ExitCode
+from .register import Register, terminal_command
+from .screen import Screen
+from .shown import intent_document, reply_document, show_intents, show_reply
+
+__all__ = ["last", "poll", "recover", "refund", "report", "sale", "void"]
+
+T = TypeVar("T")
+
+_AmountArgument = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help="Wire units, such as 25000, or currency, such as 250.00.")
+]
+_PrintOption = Annotated[bool, typer.Option("--print", help="Have the terminal print the voucher.")]
+
+
+class ReportName(str, Enum):
+    TOTALS = "totals"
+    DETAILS = "details"
+    SELLERS = "sellers"
+    TIPS = "tips"
+    PARAMETERS = "parameters"
+    SIM = "sim"
+
+
+_KINDS = {ReportName.SELLERS: ReportKind.SALES_BY_SELLER}
+
+
+@terminal_command
+async def poll(register: Register) -> int:
+    """Ask whether the terminal is there and ready."""
+    async with register.opened() as pos:
+        with register.screen.waiting("asking whether the terminal is ready ..."):
+            reply = await pos.polling()
+    register.screen.result(reply_document(reply), lambda console: show_reply(console, reply, None))
+    return ExitCode.DONE if reply.approved and reply.connected is not False else ExitCode.REFUSED
+
+
+@terminal_command
+async def sale(
+    register: Register,
+    amount: _AmountArgument,
+    ticket: Annotated[str | None, typer.Option(help="The register's own number; without one it is made.")] = None,
+    sale_type: Annotated[
+        int,
+        typer.Option(
+            "--type",
+            min=0,
+            max=99,
+            help="0 sale, 1 affects, 2 invoice affects, 3 exempted, 4 invoice exempted, 5 collection affects, "
+            "6 collection exempted.",
+        ),
+    ] = 0,
+    employee: Annotated[int, typer.Option(min=1, max=9999, help="The employee's number.")] = 1,
+    print_on_pos: _PrintOption = False,
+) -> int:
+    """Charge AMOUNT. Ctrl-C asks the terminal to cancel; a second Ctrl-C leaves."""
+    units = read_amount(amount, register.settings)
+    Sale(units, ticket, print_on_pos, sale_type, employee_id=employee)
+    screen = register.screen
+    async with register.ready() as pos:
+        with screen.waiting(f"sale of {show_amount(units, register.settings.amount_exponent)} ..."):
+            selling = pos.sale(
+                units,
+                ticket=ticket,
+                sale_type=sale_type,
+                print_on_pos=print_on_pos,
+                employee_id=employee,
+                on_progress=screen.progress,
+                timeout=register.timeout,
+            )
+            reply = await _cancelled_by_hand(pos, selling, screen)
+    return register.end(reply)
+
+
+@terminal_command
+async def void(
+    register: Register,
+    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="Of an operation of the open batch.")],
+    print_on_pos: _PrintOption = False,
+) -> int:
+    """Annul an operation of the open batch (Getnet's own libraries: Refund)."""
+    Void(operation_id)
+    async with register.ready() as pos:
+        with register.screen.waiting(f"void of operation {operation_id} ..."):
+            reply = await pos.void(operation_id, print_on_pos=print_on_pos)
+    return register.end(reply)
+
+
+@terminal_command
+async def refund(
+    register: Register,
+    authorization_code: Annotated[str, typer.Argument(metavar="AUTHORIZATION_CODE", help="Of the sale.")],
+    amount: _AmountArgument,
+    print_on_pos: _PrintOption = False,
+) -> int:
+    """Give AMOUNT back by authorization code (Getnet's own libraries: Return)."""
+    units = read_amount(amount, register.settings)
+    Refund(authorization_code, units)
+    async with register.ready() as pos:
+        with register.screen.waiting(f"refund of {show_amount(units, register.settings.amount_exponent)} ..."):
+            reply = await pos.refund(authorization_code, units, print_on_pos=print_on_pos)
+    return register.end(reply)
+
+
+@terminal_command
+async def report(
+    register: Register,
+    kind: Annotated[ReportName, typer.Argument(metavar="KIND", help="One of: " + ", ".join(ReportName) + ".")],
+    employee: Annotated[int, typer.Option(min=1, max=9999, help="For sellers and tips.")] = 1,
+    print_on_pos: _PrintOption = False,
+) -> int:
+    """Show one of the terminal's reports."""
+    SalesBySellerReport(employee)
+    wanted = _KINDS.get(kind) or ReportKind[kind.name]
+    async with register.ready() as pos:
+        with register.screen.waiting(f"{kind.value} ..."):
+            reply = await pos.get_reports(wanted, print_on_pos=print_on_pos, employee_id=employee)
+    return register.end(reply)
+
+
+@terminal_command
+async def last(register: Register, print_on_pos: _PrintOption = False) -> int:
+    """Show the terminal's last recorded operation."""
+    async with register.ready() as pos:
+        with register.screen.waiting("the last voucher ..."):
+            reply = await pos.last_voucher(print_on_pos=print_on_pos)
+    return register.end(reply)
+
+
+@terminal_command
+async def recover(register: Register) -> int:
+    """Ask the terminal about every money command left open; show those nobody knows about."""
+    async with register.ready() as pos:
+        with register.screen.waiting("asking about money commands left open ..."):
+            unknown = await pos.recover()
+    register.screen.result(
+        [intent_document(intent) for intent in unknown],
+        lambda console: show_intents(console, unknown) if unknown else console.print("nothing is unknown"),
+    )
+    return ExitCode.UNKNOWN if unknown else ExitCode.DONE
+
+
+async def _cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T], screen: Screen) -> T:
+    """What ``selling`` returns; Ctrl-C asks the terminal to cancel, a second one raises ``CancelledError``."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(selling)
+    asking: list[asyncio.Task[None]] = []
+
+    async def ask() -> None:
+        screen.note("asking the terminal to cancel; Ctrl-C again leaves")
+        try:
+            await pos.cancel_sale()
+        except GetnetError as error:
+            screen.note(str(error))
+
+    def interrupt() -> None:
+        if asking:
+            task.cancel()
+        else:
+            asking.append(loop.create_task(ask()))
+
+    try:
+        with _interrupts(lambda: loop.call_soon_threadsafe(interrupt)):
+            return await task
+    finally:
+        for question in asking:
+            question.cancel()
+
+
+@contextlib.contextmanager
+def _interrupts(then: Any) -> Iterator[None]:
+    """Have Ctrl-C call ``then`` within the body."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        then()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,46 @@
+"""The command that lists the serial ports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .ends import ExitCode, clean
+from .register import JsonOption
+from .screen import Screen
+from .shown import table
+
+__all__ = ["ports"]
+
+
+def ports(as_json: JsonOption = False) -> int:
+    """List the serial ports a terminal could be on, the likeliest first."""
+    from serial.tools import list_ports
+
+    from ..transports.serial import _is_likely, candidate_ports
+
+    present = {port.device: port for port in list_ports.comports()}
+    found = [_document(present[name], _is_likely(present[name])) for name in candidate_ports() if name in present]
+    Screen(as_json).result(found, lambda console: _show(console, found))
+    return ExitCode.DONE
+
+
+def _document(port: Any, likely: bool) -> dict[str, Any]:
+    usb = None if port.vid is None else f"{port.vid:04x}:{port.pid:04x}"
+    return {
+        "port": port.device,
+        "likely": likely,
+        "usb": usb,
+        "manufacturer": port.manufacturer,
+        "description": port.description,
+    }
+
+
+def _show(console: Any, found: list[dict[str, Any]]) -> None:
+    if not found:
+        console.print("no serial port is there: plug the terminal in, switch it on, and look again")
+        return
+    made = table("port", "likely", "usb", "description")
+    for row in found:
+        names = [part for part in (row["manufacturer"], row["description"]) if part and part != "n/a"]
+        made.add_row(row["port"], "yes" if row["likely"] else "", row["usb"] or "", clean(", ".join(names)))
+    console.print(made)

@@ -1,0 +1,71 @@
+"""The commands over the record of money commands: what is open, and what a person found out."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InvalidValue
+from ..journal import SqliteJournal, Step, default_path
+from ..messages import FINAL_STATES
+from .ends import ExitCode
+from .register import JournalOption, JsonOption
+from .screen import Screen
+from .shown import intent_document, show_intents
+
+__all__ = ["intents", "resolve"]
+
+
+def intents(
+    everything: Annotated[bool, typer.Option("--all", help="Settled ones too.")] = False,
+    journal: JournalOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show the money commands that are open or whose outcome is unknown."""
+    screen = Screen(as_json)
+    path = journal or default_path()
+    found = {}
+    if path.exists():
+        steps = _steps(path)
+        found = {step.intent.intent_id: step for step in steps}
+    else:
+        screen.note(f"there is no journal at {path} yet: no money command was recorded there")
+    shown = [step for step in found.values() if everything or step.intent.state not in FINAL_STATES]
+    screen.result(
+        [intent_document(step.intent, at=step.at) for step in shown],
+        lambda console: (
+            show_intents(console, [step.intent for step in shown])
+            if shown
+            else console.print("no money command was recorded" if everything else "no money command is open or unknown")
+        ),
+    )
+    return ExitCode.DONE
+
+
+def _steps(path: Path) -> list[Step]:
+    with contextlib.closing(SqliteJournal(path)) as book:
+        return book.steps()
+
+
+def resolve(
+    intent: Annotated[str, typer.Argument(metavar="INTENT", help="Its id, or as much of it as makes it the only one.")],
+    paid: Annotated[bool, typer.Option("--paid/--not-paid", help="What became of the money.")],
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who found out.")],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="On what ground; it is kept.")],
+    journal: JournalOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Record what a person found out about a money command whose outcome is unknown."""
+    path = journal or default_path()
+    if not path.exists():
+        raise InvalidValue(f"there is no journal at {path}: name the one that holds the intent with --journal")
+    with contextlib.closing(SqliteJournal(path)) as book:
+        resolved = book.resolve(intent, paid=paid, by=by, note=note)
+    Screen(as_json).result(
+        intent_document(resolved),
+        lambda console: console.print(f"{resolved.intent_id} is {resolved.state}", soft_wrap=True),
+    )
+    return ExitCode.DONE

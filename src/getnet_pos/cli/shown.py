@@ -1,0 +1,224 @@
+"""Messages and intents as plain objects and as tables. Whatever could identify a card or its holder is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ..messages import (
+    COMMAND_TYPES,
+    Ack,
+    BadFrame,
+    CommandMessage,
+    DetailsReply,
+    Intent,
+    Progress,
+    Reply,
+    SalesBySellerReply,
+    TipsReply,
+    TotalsReply,
+    Voucher,
+)
+from .amounts import show_amount
+from .ends import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..codec import Message
+
+__all__ = [
+    "command_name",
+    "intent_document",
+    "message_document",
+    "reply_document",
+    "show_fields",
+    "show_intents",
+    "show_reply",
+    "table",
+]
+
+_MONEY = {"amount", "shares_amount", "tip", "cashback", "sales", "tips"}
+_SENT = {item.metadata["wire"] for kind in COMMAND_TYPES.values() for item in fields(kind) if "wire" in item.metadata}
+
+# ----------------------------------------------------------------------------------------------------------- documents
+
+
+def reply_document(reply: Reply) -> dict[str, Any]:
+    """A reply as an object. Of fields the library does not know only the names are told, under ``extra``."""
+    return {"approved": reply.approved, **_fields(reply)}
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for item in fields(message):
+        value = getattr(message, item.name)
+        if item.name == "extra":
+            document["extra"] = sorted(value)
+        elif isinstance(value, tuple):
+            document[item.name] = [_fields(row) for row in value]
+        elif item.repr:
+            document[item.name] = value
+    return document
+
+
+def message_document(message: Message) -> dict[str, Any]:
+    """Any message of the wire as an object."""
+    if isinstance(message, Reply):
+        return reply_document(message)
+    if isinstance(message, Ack):
+        return {"received": message.received}
+    if isinstance(message, Progress):
+        return {"code": None if message.code is None else int(message.code), "text": message.text}
+    if isinstance(message, BadFrame):
+        return {"fault": message.fault.value, "reason": message.reason}
+    return _command_document(message)
+
+
+def _command_document(message: CommandMessage) -> dict[str, Any]:
+    known = {
+        name: value
+        for name, value in message.fields.items()
+        if name[:1].upper() + name[1:] in _SENT and isinstance(value, (str, int))
+    }
+    extra = sorted(name for name in message.fields if name not in known)
+    return {"command": message.code, "name": command_name(message.code), **known, "extra": extra}
+
+
+def intent_document(intent: Intent, **more: Any) -> dict[str, Any]:
+    """An intent as an object; its first keys never change."""
+    return {
+        "intent_id": intent.intent_id,
+        "terminal": intent.terminal,
+        "command": intent.command,
+        "ticket": intent.ticket,
+        "amount": intent.amount,
+        "state": intent.state.value,
+        "reference": intent.reference,
+        "response_code": intent.response_code,
+        "authorization_code": intent.authorization_code,
+        "operation_id": intent.operation_id,
+        "last4_digits": intent.last4_digits,
+        "decided_by": intent.decided_by,
+        "note": intent.note,
+        **more,
+    }
+
+
+def command_name(code: int | None) -> str:
+    """A command's name in words."""
+    if code is None:
+        return ""
+    kind = COMMAND_TYPES.get(code)
+    return f"command {code}" if kind is None else re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+
+
+def table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in ("amount", "count", "total", "sales", "tips") else "left")
+    return made
+
+
+def show_fields(console: Console, document: Mapping[str, Any], exponent: int | None = None) -> None:
+    """Names and values below each other; what was not sent is left out, lists too."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 2))
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in document.items():
+        if name == "extra" and value:
+            made.add_row("other fields", clean(", ".join(value)))
+        elif value is not None and not isinstance(value, list):
+            made.add_row(clean(name.rstrip("_").replace("_", " ")), _cell(name, value, exponent))
+    console.print(made)
+
+
+def _cell(name: str, value: Any, exponent: int | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and (name in _MONEY or name.startswith("total_") or name == "tx_total"):
+        return show_amount(value, exponent)
+    # An enum of numbers shows its number, as the wire does.
+    return clean(str(int(value) if isinstance(value, int) else value))
+
+
+def show_reply(console: Console, reply: Reply, exponent: int | None) -> None:
+    """A reply: whether it was approved, its fields, its rows."""
+    said = clean(reply.response_message or "")
+    console.print(
+        f"approved: {said}" if reply.approved else f"not approved ({reply.response_code}): {said}",
+        style="bold green" if reply.approved else "bold red",
+    )
+    document = _fields(reply)
+    for header in ("function_code", "response_code", "response_message"):
+        document.pop(header)
+    if isinstance(reply, TotalsReply):
+        _show_totals(console, document, exponent)
+        return
+    show_fields(console, document, exponent)
+    if isinstance(reply, DetailsReply):
+        _show_vouchers(console, reply.sale_details, exponent)
+    elif isinstance(reply, SalesBySellerReply):
+        names = ("date", "employee_id", "ticket", "amount", "nc", "tc", "tx")
+        _show_rows(console, names, reply.sale_details, exponent)
+    elif isinstance(reply, TipsReply):
+        _show_rows(console, ("employee_id", "tx", "sales", "tips"), reply.tip_report, exponent)
+
+
+def _show_totals(console: Console, document: dict[str, Any], exponent: int | None) -> None:
+    made = table("kind", "count", "total")
+    made.add_row("all operations", str(document["tx_count"]), _cell("tx_total", document["tx_total"], exponent))
+    for name, count in document.items():
+        if name.startswith("count_"):
+            kind = name.removeprefix("count_")
+            total = document[f"total_{kind}"]
+            if count or total:
+                made.add_row(kind.replace("_", " "), str(count), _cell("tx_total", total, exponent))
+    console.print(made)
+
+
+def _show_vouchers(console: Console, vouchers: Iterable[Voucher], exponent: int | None) -> None:
+    made = table("operation", "kind", "amount", "ticket", "authorization", "card", "date")
+    for voucher in vouchers:
+        card = " ".join(part for part in (voucher.card_brand, voucher.last4_digits) if part)
+        made.add_row(
+            _cell("", voucher.operation_id or "", None),
+            command_name(voucher.function_code),
+            "" if voucher.amount is None else show_amount(voucher.amount, exponent),
+            *(clean(part or "") for part in (voucher.ticket, voucher.authorization_code, card, voucher.real_date)),
+        )
+    console.print(made)
+
+
+def _show_rows(console: Console, names: tuple[str, ...], rows: Iterable[Any], exponent: int | None) -> None:
+    made = table(*(name.replace("_", " ") for name in names))
+    for row in rows:
+        values = [(name, getattr(row, name)) for name in names]
+        made.add_row(*("" if value is None else _cell(name, value, exponent) for name, value in values))
+    console.print(made)
+
+
+def show_intents(console: Console, intents: Iterable[Intent]) -> None:
+    """Intents in a table, by the beginning of their ids: ``resolve`` takes it where it is the only one."""
+    made = table("intent", "command", "amount", "ticket", "state", "terminal")
+    for intent in intents:
+        made.add_row(
+            intent.intent_id[:12],
+            command_name(intent.command),
+            "" if intent.amount is None else str(intent.amount),
+            clean(intent.ticket or intent.reference or ""),
+            intent.state.value,
+            clean(intent.terminal),
+        )
+    console.print(made)

@@ -1,0 +1,73 @@
+"""The listing of a merchant's active terminals: token, request, and the meaning of the answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ..codec._terminals import read_terminals
+from ..errors import InvalidType, InvalidValue, MalformedResponse
+from ..messages.terminals import Deviation, TerminalList
+from .http_calls import Bearer, RetryPolicy, authorized, exchange, json_body, refuse
+from .http_effects import Compute, HttpFlow, Request
+
+__all__ = ["ListingSettings", "check_merchant_id", "list_terminals"]
+
+_MERCHANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingSettings:
+    """What is the same for every listing of one client."""
+
+    base_url: str
+    timeout: float
+    retry: RetryPolicy
+    max_body: int
+    strict: bool
+
+
+def check_merchant_id(merchant_id: str) -> str:
+    """``merchant_id``, once it can be a part of a path and nothing more.
+
+    Raises:
+        InvalidValue: it is not 1 to 64 of the letters A to Z and a to z, digits, ``_`` and ``-``.
+    """
+    if not isinstance(merchant_id, str):
+        raise InvalidType(f"merchant_id must be text, not {type(merchant_id).__name__}")
+    if not _MERCHANT_ID.fullmatch(merchant_id):
+        raise InvalidValue("merchant_id must be 1 to 64 letters, digits, '_' and '-', and nothing else")
+    return merchant_id
+
+
+def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) -> HttpFlow[TerminalList]:
+    """The active terminals of ``merchant_id`` (docs/equipment.md, "The request")."""
+    request = Request(
+        "GET",
+        f"{settings.base_url}/payment-terminals/{check_merchant_id(merchant_id)}",
+        {"Accept": "application/json"},
+        timeout=settings.timeout,
+        max_body=settings.max_body,
+    )
+    response, token = yield from authorized(request, bearer, partial(exchange, policy=settings.retry))
+    if response.status != 200:
+        refuse(response, f"the listing of merchant {merchant_id}", (token,))
+    body = json_body(response, (token,))
+    try:
+        listing: TerminalList = yield Compute(partial(read_terminals, body, strict=settings.strict))
+    except MalformedResponse as error:
+        error.status = response.status
+        raise
+    return _of_merchant(listing, merchant_id, settings.strict)
+
+
+def _of_merchant(listing: TerminalList, merchant_id: str, strict: bool) -> TerminalList:
+    if listing.merchant_id == merchant_id:
+        return listing
+    deviation = Deviation(None, "merchant_id", f"is not the one asked for, {merchant_id}")
+    if strict:
+        raise MalformedResponse(str(deviation), status=200, field=deviation.field)
+    return replace(
+        listing, deviations=(deviation, *listing.deviations)[:100], deviation_count=listing.deviation_count + 1
+    )

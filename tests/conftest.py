@@ -1,0 +1,48 @@
+"""Options and fixtures that every room's tests may use."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from getnet_pos import codec
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="property tests take a million inputs instead of a few thousand")
+
+
+@pytest.fixture(scope="session")
+def long_run(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(autouse=True)
+def journal_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The journal of every connector that names none: a file of this test, never the one of the user."""
+    path = tmp_path / "journal.sqlite3"
+    monkeypatch.setenv("GETNET_POS_JOURNAL", str(path))
+    return path
+
+
+@pytest.fixture(params=["pure", "native"])
+def backend(request: pytest.FixtureRequest) -> Any:
+    """Either implementation of the codec; the native one only where it was built."""
+    if request.param == "native" and find_spec("getnet_pos.codec._native") is None:
+        pytest.skip("the native codec was not built")
+    return codec.backend(request.param)
+
+
+@pytest.fixture
+def native() -> Any:
+    if find_spec("getnet_pos.codec._native") is None:
+        pytest.skip("the native codec was not built")
+    return codec.backend("native")
+
+
+@pytest.fixture
+def pure() -> Any:
+    return codec.backend("pure")

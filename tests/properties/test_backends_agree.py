@@ -1,0 +1,56 @@
+"""The native codec gives the pure one's answer, whatever arrives and however it is cut; so does each for every cut."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.properties import streams
+
+STREAMS = 3000
+LONG = 1_000_000
+
+
+def read(decoder: Any, data: bytes, random: Random | None) -> Any:
+    pieces = [slice(None)] if random is None else streams.cuts(random, len(data))
+    messages = [message for piece in pieces for message in decoder.feed(data[piece])]
+    return [streams.exact(message) for message in messages], decoder.skipped, decoder.pending
+
+
+@pytest.mark.timeout(7200)
+def test_every_stream_means_the_same_to_both(pure: Any, native: Any, long_run: bool) -> None:
+    for seed in range(LONG if long_run else STREAMS):
+        random = Random(seed)
+        data = streams.stream(random)
+        most = random.choice((None, None, None, 64, 200, 700))
+        limit = {} if most is None else {"max_frame": most}
+        expected = read(pure.Decoder(**limit), data, None)
+        assert read(native.Decoder(**limit), data, None) == expected, (seed, data)
+        assert read(native.Decoder(**limit), data, random) == expected, (seed, data)
+        if seed % 4 == 0:
+            assert read(pure.Decoder(**limit), data, random) == expected, (seed, data)
+
+
+def test_one_decoder_reads_many_streams_in_a_row(pure: Any, native: Any) -> None:
+    """What a decoder remembers of earlier messages never shows in later ones."""
+    decoder, reference = native.Decoder(), pure.Decoder()
+    random = Random(1)
+    for _ in range(STREAMS):
+        data = streams.stream(random)
+        for piece in streams.cuts(random, len(data)):
+            got = [streams.exact(message) for message in decoder.feed(data[piece])]
+            assert got == [streams.exact(message) for message in reference.feed(data[piece])]
+        assert (decoder.pending, decoder.skipped) == (reference.pending, reference.skipped)
+        if random.random() < 0.3:
+            decoder.reset()
+            reference.reset()
+
+
+def test_decode_many_finds_every_message_where_it_stands(pure: Any, native: Any) -> None:
+    random = Random(2)
+    data = b"".join(streams.stream(random) for _ in range(STREAMS))
+    expected = [(place, streams.exact(message)) for place, message in pure.decode_many(data)]
+    assert [(place, streams.exact(message)) for place, message in native.decode_many(data)] == expected
+    assert [message for _, message in expected] == read(pure.Decoder(), data, None)[0]
