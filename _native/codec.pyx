@@ -48,8 +48,11 @@ cdef extern from "sha256.h":
         void blocks(uint32_t *, const uint8_t *, size_t) noexcept nogil
     const getnet_sha256 *getnet_sha256_best() noexcept nogil
     const getnet_sha256 *getnet_sha256_named(const char *) noexcept nogil
-    void getnet_sha256_finish(
-        const getnet_sha256 *, uint32_t *, const uint8_t *, size_t, uint64_t, uint8_t *
+    ctypedef struct getnet_sha256_run:
+        pass
+    void getnet_sha256_begin(const getnet_sha256 *, getnet_sha256_run *, const uint8_t *) noexcept nogil
+    void getnet_sha256_end(
+        const getnet_sha256 *, getnet_sha256_run *, const uint8_t *, const uint8_t *, uint8_t *
     ) noexcept nogil
     void getnet_sha256_whole(const getnet_sha256 *, const uint8_t *, size_t, uint8_t *) noexcept nogil
     void getnet_hex(const uint8_t *, char *) noexcept nogil
@@ -59,12 +62,7 @@ cdef extern from "text.h":
         uint8_t *bytes
         size_t size
         size_t room
-    ctypedef struct getnet_string:
-        const getnet_sha256 *sha
-        uint32_t state[8]
-        size_t hashed
-        int foreign
-    ctypedef int (*getnet_unescape)(const uint8_t **, const uint8_t *, getnet_text *, getnet_string *) noexcept nogil
+    ctypedef int (*getnet_unescape)(const uint8_t **, const uint8_t *, getnet_text *) noexcept nogil
     int GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY, GETNET_SLACK
     getnet_unescape getnet_unescape_named(const char *) noexcept nogil
     int getnet_text_reserve(getnet_text *, size_t) noexcept nogil
@@ -91,6 +89,7 @@ cdef extern from "objects.h":
         getnet_layout *row
         int kind
         int shared
+        int repeats
     ctypedef struct getnet_key:
         uint8_t field
         uint8_t next
@@ -118,22 +117,29 @@ cdef extern from "objects.h":
         const uint8_t *at
         const uint8_t *end
         getnet_memory *memory
-        const getnet_text *text
-        getnet_string *string
+        const getnet_sha256 *sha
+        getnet_sha256_run run
     Py_ssize_t getnet_member_offset(object, object)
     int getnet_made_plainly(object)
     int getnet_add_key(getnet_layout *, const char *, size_t, int)
     PyObject **getnet_slot(object, Py_ssize_t)
     void getnet_forget(getnet_memory *)
-    PyObject *getnet_read_object(getnet_source *, const getnet_layout *, long long *, int *)
+    PyObject *getnet_read_object(getnet_source *, const getnet_layout *)
+    int getnet_has_codes(object, const getnet_layout *, long long)
     PyObject *getnet_read_dict(getnet_source *)
     long long getnet_guess(const getnet_source *, const char *, const char *, size_t)
-    PyObject *getnet_part(getnet_memory *, const uint8_t *, size_t, int)
+    ctypedef struct getnet_parts:
+        const uint8_t *part[40]
+        size_t size[40]
+        int count
+        int foreign
+    int getnet_take_apart(getnet_parts *, const uint8_t *, const uint8_t *) nogil
+    PyObject *getnet_part(getnet_memory *, const getnet_parts *, int, int)
     int PART_NONE, PART_INTEGER, PART_TEXT, PART_BIG
     int getnet_part_integer(const uint8_t *, size_t, long long *) nogil
     unsigned getnet_find_key(const getnet_layout *, const uint8_t *, size_t) nogil
     PyObject *getnet_read_parts(
-        getnet_memory *, const getnet_layout *, long long, const uint8_t **, const size_t *, const getnet_place *, int
+        getnet_memory *, const getnet_layout *, long long, const getnet_parts *, const getnet_place *, int, int
     )
     object getnet_given(PyObject *)
     object getnet_pair(object, Py_ssize_t, object, Py_ssize_t, object)
@@ -233,9 +239,9 @@ cdef const getnet_sha256 *_sha = getnet_sha256_best()
 cdef getnet_unescape _unescape_best = NULL
 
 getnet_fill_orders()
-_unescape_best = getnet_unescape_named("ssse3")
-if _unescape_best == NULL:
-    _unescape_best = getnet_unescape_named("portable")
+for _way in (b"avx512", b"ssse3", b"portable"):
+    if _unescape_best == NULL:
+        _unescape_best = getnet_unescape_named(<bytes>_way)
 
 
 def signature(str text):
@@ -252,7 +258,7 @@ def _implementations():
     """The names of the ways to hash and to unescape that run here, for the tests."""
     return {
         "sha256": [name for name in (b"portable", b"sha-ni", b"armv8") if getnet_sha256_named(name) != NULL],
-        "unescape": [name for name in (b"portable", b"ssse3") if getnet_unescape_named(name) != NULL],
+        "unescape": [name for name in (b"portable", b"ssse3", b"avx512") if getnet_unescape_named(name) != NULL],
         "chosen": _sha.name,
     }
 
@@ -278,13 +284,11 @@ def _unescape(bytes data, bytes implementation):
     """The string at the start of `data`, behind its quote, and the place of its end; None where it is not plain."""
     cdef getnet_unescape way = getnet_unescape_named(implementation)
     cdef getnet_text text
-    cdef getnet_string read
     cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
     cdef const uint8_t *at = start
     memset(&text, 0, sizeof(getnet_text))
-    read.sha = _sha
     try:
-        if way(&at, start + PyBytes_GET_SIZE(data), &text, &read) != GETNET_READ:
+        if way(&at, start + PyBytes_GET_SIZE(data), &text) != GETNET_READ:
             return None
         return PyBytes_FromStringAndSize(<char *>text.bytes, text.size), at - start
     finally:
@@ -305,8 +309,9 @@ cdef object _NOTHING = ()
 cdef dict _layouts = {}
 cdef int _layout_count = 0
 
-# A ticket, a code or a date seldom comes twice; what must not be shown must not be kept either.
-cdef frozenset _SELDOM_TWICE = frozenset({"ticket", "authorization_code", "last4_digits"})
+# What seldom is the same in two messages in a row; and of that, what seldom is the same anywhere.
+cdef frozenset _CHANGING = frozenset({"accounting_date", "amount", "date_time", "operation_id", "real_date"})
+cdef frozenset _UNIQUE = frozenset({"authorization_code", "last4_digits", "ticket"})
 
 
 cdef class _Layout:
@@ -355,7 +360,9 @@ cdef _Layout _make_layout(message):
             return None
         field.kind = _KINDS[item.kind]
         field.unset = <PyObject *>(_NOTHING if item.kind is Kind.ROWS else None)
-        field.shared = shown[item.name] and item.name not in _SELDOM_TWICE
+        # What must not be shown must not be kept either.
+        field.shared = shown[item.name] and item.name not in _UNIQUE and item.kind is not Kind.ROWS
+        field.repeats = field.shared and item.name not in _CHANGING
         layout.c.all |= <uint64_t>1 << number
         if item.row is not None:
             row = _layout(item.row)
@@ -491,10 +498,13 @@ cdef object _read_simplified = _pure.read_simplified
 cdef dict _PROGRESS = _pure._PROGRESS
 cdef dict _REQUESTS = _pure._REQUESTS
 cdef object _INTEGERS = _pure._INTEGERS
+cdef int _request_parts[10]
+cdef int _row
+for _row in range(10):
+    _request_parts[_row] = len(_REQUESTS[FIRST_SIMPLIFIED + _row]) if FIRST_SIMPLIFIED + _row in _REQUESTS else -1
 
 cdef enum:
     KEPT = 65536
-    PARTS = 40
 
 
 cdef class Decoder:
@@ -503,7 +513,6 @@ cdef class Decoder:
     cdef _Table table
     cdef getnet_memory memory
     cdef getnet_text text
-    cdef getnet_string string
     cdef size_t max_frame
     cdef uint8_t *buffer
     cdef size_t size, room
@@ -514,6 +523,8 @@ cdef class Decoder:
     cdef bint torn
     cdef uint64_t base, horizon, region, work
     cdef uint64_t skipped_bytes
+    cdef readonly uint64_t _declined
+    """How many whole frames went to the pure codec, for the tests."""
     cdef list places
 
     def __cinit__(self):
@@ -532,7 +543,6 @@ cdef class Decoder:
             self.memory.numbers = _numbers
             self.memory.sale_types = _sale_types
             self.memory.sale_type_count = _sale_type_count
-            self.string.sha = _sha
             self.skipped_bytes = 0
             self.forget()
         finally:
@@ -617,10 +627,17 @@ cdef class Decoder:
 
     cdef object read_whole(self, const uint8_t *data, size_t size):
         """The message of a frame that came whole and alone, as nearly all do; None where it did not."""
-        cdef size_t end
-        if size > self.max_frame:
+        cdef getnet_simplified frame
+        cdef size_t end = 1
+        if size > self.max_frame or size < 4:
             return None
-        message = self.read_envelope(data, size, &end)
+        if data[0] == 0x02:
+            frame.digits = frame.in_text = 0
+            if getnet_simplified_read(&frame, data, &end, size) != GETNET_WHOLE or end != size:
+                return None
+            message = self.read_parts(data, size)
+        else:
+            message = self.read_envelope(data, size, &end)
         if message is None or end != size:
             return None
         self.torn = False
@@ -734,12 +751,13 @@ cdef class Decoder:
         cdef const uint8_t *at = frame + 19
         cdef uint8_t digest[32]
         cdef char hexadecimal[64]
+        cdef getnet_source source
         cdef int i, read
         if left < 96 or (
             memcmp(frame, b'{"JsonSerialized":"', 19) != 0 and memcmp(frame, b'{"jsonSerialized":"', 19) != 0
         ):
             return None
-        read = _unescape_best(&at, frame + left, &self.text, &self.string)
+        read = _unescape_best(&at, frame + left, &self.text)
         if read == GETNET_NO_MEMORY:
             raise MemoryError()
         if read != GETNET_READ or <size_t>(frame + left - at) < 76:
@@ -748,13 +766,16 @@ cdef class Decoder:
             return None
         if at[74] != 0x22 or at[75] != 0x7D:
             return None
-        message = self.read_inner()
+        memset(self.text.bytes + self.text.size, 0, GETNET_SLACK)
+        source.at = self.text.bytes
+        source.end = self.text.bytes + self.text.size
+        source.memory = &self.memory
+        source.sha = _sha
+        getnet_sha256_begin(_sha, &source.run, self.text.bytes)
+        message = self.read_inner(&source)
         if message is None:
             return None
-        getnet_sha256_finish(
-            _sha, self.string.state, self.text.bytes + self.string.hashed, self.text.size - self.string.hashed,
-            self.text.size, digest,
-        )
+        getnet_sha256_end(_sha, &source.run, self.text.bytes, source.end, digest)
         getnet_hex(digest, hexadecimal)
         if memcmp(at + 10, hexadecimal, 64) != 0:
             for i in range(64):
@@ -763,30 +784,22 @@ cdef class Decoder:
         end[0] = at + 76 - frame
         return message
 
-    cdef object read_inner(self):
+    cdef object read_inner(self, getnet_source *source):
         """The message in the signed text, to be thrown away if the signature does not hold."""
-        cdef getnet_source source
-        cdef long long guess, code = 0
-        cdef int has_codes = 0
-        memset(self.text.bytes + self.text.size, 0, GETNET_SLACK)
-        source.at = self.text.bytes
-        source.end = self.text.bytes + self.text.size
-        source.memory = &self.memory
-        source.text = &self.text
-        source.string = &self.string
-        guess = getnet_guess(&source, b'"FunctionCode":', b'"functionCode":', 15)
+        cdef getnet_layout *layout
+        cdef long long guess
+        guess = getnet_guess(source, b'"FunctionCode":', b'"functionCode":', 15)
         if 0 <= guess < CODES and guess != 112:
             if self.table.by_code[guess] == NULL:
                 return None
-            message = getnet_given(
-                getnet_read_object(&source, (<_Layout>self.table.by_code[guess]).c, &code, &has_codes)
-            )
-        else:
-            message = getnet_given(getnet_read_dict(&source))
+            layout = (<_Layout>self.table.by_code[guess]).c
+            message = getnet_given(getnet_read_object(source, layout))
+            if message is None or source.at != source.end or not getnet_has_codes(message, layout, guess):
+                return None
+            return message
+        message = getnet_given(getnet_read_dict(source))
         if message is None or source.at != source.end:
             return None
-        if type(message) is not dict:
-            return message if has_codes and code == guess else None
         return self.other_meaning(message)
 
     cdef object other_meaning(self, dict inner):
@@ -827,6 +840,7 @@ cdef class Decoder:
             if message is not None and read != size:
                 message = None
         if message is None:
+            self._declined += 1
             cut = PyBytes_FromStringAndSize(<const char *>frame, size)
             message = (_read_signed if frame[0] == 0x7B else _read_simplified)(cut, self.table.types)
             if type(message) is _BadFrame and message.fault is _CHECKSUM:
@@ -836,69 +850,56 @@ cdef class Decoder:
 
     cdef object read_parts(self, const uint8_t *frame, size_t size):
         """The message in a simplified frame, or None: it is for the pure codec."""
-        cdef const uint8_t *part[PARTS]
-        cdef size_t length[PARTS]
-        cdef const uint8_t *at = frame + 1
-        cdef const uint8_t *end = frame + size - 2
-        cdef const uint8_t *stop
-        cdef int count = 0, code, i
+        cdef getnet_parts parts
+        cdef int code = 0, i, row, count
         if getnet_lrc(frame + 1, size - 2) != frame[size - 1]:
             return None
-        while True:
-            if count == PARTS:
-                return None
-            stop = <const uint8_t *>memchr(at, 0x7C, end - at)
-            if stop == NULL:
-                stop = end
-            part[count] = at
-            length[count] = stop - at
-            count += 1
-            if stop == end:
-                break
-            at = stop + 1
-        code = 0
-        for i in range(<int>length[0]):
-            code = code * 10 + part[0][i] - 0x30
-        if code == 105 and count > 3:
-            # The third part goes to the end.
-            length[3] = end - part[3]
-            count = 4
-        elif length[count - 1] == 0:
-            count -= 1
-        names = _REQUESTS.get(code)
-        if names is not None and count - 1 == len(<tuple>names):
-            return self.read_request(code, names, part + 1, length + 1)
-        # Another count than the usual one may be refused, or have other names.
-        if code < FIRST_SIMPLIFIED or code > LAST_SIMPLIFIED or self.table.places[code - FIRST_SIMPLIFIED] != count - 2:
+        if not getnet_take_apart(&parts, frame + 1, frame + size - 2):
             return None
-        if count < 3:
+        for i in range(<int>parts.size[0]):
+            code = code * 10 + parts.part[0][i] - 0x30
+        row = code - FIRST_SIMPLIFIED
+        if row < 0 or row > LAST_SIMPLIFIED - FIRST_SIMPLIFIED:
+            return None
+        if code == 105 and parts.count > 3:
+            # The third part goes to the end.
+            parts.size[3] = frame + size - 2 - parts.part[3]
+            parts.count = 4
+        elif parts.size[parts.count - 1] == 0:
+            parts.count -= 1
+        count = parts.count - 1
+        if count == _request_parts[row]:
+            return self.read_request(code, &parts)
+        # Another count than the usual one may be refused, or have other names.
+        if count < 2 or self.table.places[row] < count - 1 or (code == 103 and count == 4):
             return None
         return getnet_given(
             getnet_read_parts(
-                &self.memory, (<_Layout>self.table.by_code[code]).c, code, part + 1, length + 1,
-                self.table.place[code - FIRST_SIMPLIFIED], count - 2,
+                &self.memory, (<_Layout>self.table.by_code[code]).c, code, &parts, self.table.place[row], count - 1,
+                self.table.places[row],
             )
         )
 
-    cdef object read_request(self, int code, tuple names, const uint8_t **part, size_t *length):
+    cdef object read_request(self, int code, getnet_parts *parts):
         """A command in as many parts as one has; None where it may be a reply all the same."""
         cdef dict fields = {}
         cdef long long number
         cdef int i, kind
-        for i in range(len(names)):
-            name = names[i]
+        cdef tuple names = _REQUESTS[code]
+        for i in range(1, parts.count):
+            name = names[i - 1]
             if name in _INTEGERS:
-                kind = getnet_part_integer(part[i], length[i], &number)
+                kind = getnet_part_integer(parts.part[i], parts.size[i], &number)
                 if kind != PART_INTEGER:
                     return None
                 fields[name] = number
             elif name == "PrintOnPos":
-                kind = getnet_part_boolean(part[i], length[i])
+                kind = getnet_part_boolean(parts.part[i], parts.size[i])
                 if kind < 0:
                     return None
                 fields[name] = kind == 1
             else:
-                text = getnet_given(getnet_part(&self.memory, part[i], length[i], 0))
+                text = getnet_given(getnet_part(&self.memory, parts, i, 0))
                 if text is None:
                     return None
                 fields[name] = text

@@ -221,6 +221,17 @@ static int getnet_simplified_read(getnet_simplified *frame, const uint8_t *data,
         }
         place++;
     }
+#if defined(GETNET_SSE2)
+    while (end - place >= 16) {
+        const __m128i bytes = _mm_xor_si128(_mm_loadu_si128((const __m128i *)(data + place)), _mm_set1_epi8(0x02));
+        const int found = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(1)), bytes));
+        if (found) {
+            place += getnet_first((uint64_t)found);
+            break;
+        }
+        place += 16;
+    }
+#endif
     while (place < end && data[place] != 0x02 && data[place] != 0x03)
         place++;
     *at = place;

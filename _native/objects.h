@@ -8,6 +8,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "sha256.h"
 #include "text.h"
 
 #define GETNET_MAX_FIELDS 64
@@ -27,7 +28,8 @@ typedef struct {
     PyObject *unset; /* what stands there when it was not sent: None or () */
     struct getnet_layout *row;
     int kind;
-    int shared; /* whether its strings may be kept, to be given again when they come again */
+    int shared;  /* whether its strings may be kept, to be given again when they come again in any field */
+    int repeats; /* whether its values may be kept, to be given again when they come again in this field */
 } getnet_field;
 
 /* A key as it stands in the text, with its quotes and its colon. */
@@ -52,9 +54,24 @@ typedef struct getnet_layout {
     uint8_t slot[GETNET_SLOTS];
 } getnet_layout;
 
-/* What a decoder remembers of what it read: which key follows which, and strings that may come again. */
+/* What stood in a field last: the text from its value to the next value, and the value. */
 typedef struct {
-    uint8_t **follows; /* by layout */
+    uint8_t text[32];
+    uint32_t bits; /* one for each byte of the text */
+    uint8_t size;
+    uint8_t next; /* the key at the end of the text */
+    PyObject *value;
+} getnet_seen;
+
+/* How the objects of a type came so far: what each field held, and which key was behind which. */
+typedef struct {
+    int fields;
+    getnet_seen seen[GETNET_MAX_FIELDS]; /* as many as the type has */
+} getnet_habit;
+
+/* What a decoder remembers of what it read. It is the same message without. */
+typedef struct {
+    getnet_habit **habits; /* by layout */
     int room;
     PyObject *string[GETNET_STRINGS];
     PyObject **sale_types; /* by number */
@@ -68,9 +85,18 @@ typedef struct {
 typedef struct {
     const uint8_t *at, *end;
     getnet_memory *memory;
-    const getnet_text *text;
-    getnet_string *string;
+    /* What is hashed on the way, as far as there are whole blocks. */
+    const getnet_sha256 *sha;
+    getnet_sha256_run run;
 } getnet_source;
+
+/* The processor hashes while it reads: the rounds wait for each other and leave most of it idle. Keeping both at the
+   same pace gives it the most to do at once. */
+static inline void getnet_hash_on(getnet_source *source, const uint8_t *at)
+{
+    if (source->end - source->run.at >= 64 && at - source->run.at >= 32 * source->run.half)
+        source->sha->half(&source->run);
+}
 
 /* -------------------------------------------------------------------------------------------------------- layouts */
 
@@ -131,19 +157,6 @@ static int getnet_add_key(getnet_layout *layout, const char *name, size_t size, 
     return 1;
 }
 
-static inline int getnet_key_stands(const getnet_key *key, const uint8_t *at)
-{
-#if defined(GETNET_SSE2)
-    const __m128i *text = (const __m128i *)key->text, *here = (const __m128i *)at;
-    const uint32_t same =
-        (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(text), _mm_loadu_si128(here))) |
-        (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(text + 1), _mm_loadu_si128(here + 1))) << 16;
-    return (~same & key->bits) == 0 && (key->size <= 32 || memcmp(key->text + 32, at + 32, key->size - 32) == 0);
-#else
-    return getnet_same(key->text, at, key->size);
-#endif
-}
-
 /* What of the layout's keys stands at `at`, `size` bytes with quotes and colon. */
 static unsigned getnet_find_key(const getnet_layout *layout, const uint8_t *at, size_t size)
 {
@@ -157,41 +170,88 @@ static unsigned getnet_find_key(const getnet_layout *layout, const uint8_t *at, 
     return GETNET_NO_KEY;
 }
 
-/* Which key was behind which when such an object was read last; the last entry is for the first key. */
-static uint8_t *getnet_follows(getnet_memory *memory, const getnet_layout *layout)
+/* The last of `follows` is for the first key. */
+static inline uint8_t *getnet_follows(getnet_habit *habit)
 {
-    uint8_t *follows;
+    return (uint8_t *)(habit->seen + habit->fields);
+}
 
-    if (layout->index < memory->room && memory->follows[layout->index] != NULL)
-        return memory->follows[layout->index];
+static getnet_habit *getnet_find_habit(getnet_memory *memory, const getnet_layout *layout)
+{
+    getnet_habit *habit;
+    size_t size;
+
+    if (layout->index < memory->room && memory->habits[layout->index] != NULL)
+        return memory->habits[layout->index];
     if (layout->index >= memory->room) {
         const int room = layout->index + 16;
-        uint8_t **grown = (uint8_t **)PyMem_Realloc(memory->follows, (size_t)room * sizeof *grown);
+        getnet_habit **grown = (getnet_habit **)PyMem_Realloc(memory->habits, (size_t)room * sizeof *grown);
         if (grown == NULL)
             return NULL;
         memset(grown + memory->room, 0, (size_t)(room - memory->room) * sizeof *grown);
-        memory->follows = grown;
+        memory->habits = grown;
         memory->room = room;
     }
-    follows = (uint8_t *)PyMem_Malloc((size_t)layout->keys + 1);
-    if (follows == NULL)
+    size = offsetof(getnet_habit, seen) + (size_t)layout->fields * sizeof(getnet_seen) + (size_t)layout->keys + 1;
+    habit = (getnet_habit *)PyMem_Calloc(1, size);
+    if (habit == NULL)
         return NULL;
+    habit->fields = layout->fields;
     for (int i = 0; i < layout->keys; i++)
-        follows[i] = layout->key[i].next;
-    follows[layout->keys] = 0;
-    memory->follows[layout->index] = follows;
-    return follows;
+        getnet_follows(habit)[i] = layout->key[i].next;
+    memory->habits[layout->index] = habit;
+    return habit;
 }
 
 static void getnet_forget(getnet_memory *memory)
 {
-    for (int i = 0; i < memory->room; i++)
-        PyMem_Free(memory->follows[i]);
-    PyMem_Free(memory->follows);
-    memory->follows = NULL;
+    for (int i = 0; i < memory->room; i++) {
+        getnet_habit *habit = memory->habits[i];
+        for (int j = 0; habit != NULL && j < habit->fields; j++)
+            Py_CLEAR(habit->seen[j].value);
+        PyMem_Free(habit);
+    }
+    PyMem_Free(memory->habits);
+    memory->habits = NULL;
     memory->room = 0;
     for (int i = 0; i < GETNET_STRINGS; i++)
         Py_CLEAR(memory->string[i]);
+}
+
+static inline int getnet_stands_masked(const uint8_t *text, uint32_t bits, const uint8_t *at)
+{
+#if defined(GETNET_SSE2)
+    const __m128i *one = (const __m128i *)text, *other = (const __m128i *)at;
+    const uint32_t same =
+        (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(one), _mm_loadu_si128(other))) |
+        (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(one + 1), _mm_loadu_si128(other + 1))) << 16;
+    return (~same & bits) == 0;
+#else
+    size_t size = 0;
+    while (size < 32 && bits >> size & 1)
+        size++;
+    return getnet_same(text, at, size);
+#endif
+}
+
+static inline int getnet_key_stands(const getnet_key *key, const uint8_t *at)
+{
+#if defined(GETNET_SSE2)
+    return getnet_stands_masked(key->text, key->bits, at) &&
+           (key->size <= 32 || memcmp(key->text + 32, at + 32, key->size - 32) == 0);
+#else
+    return getnet_same(key->text, at, key->size);
+#endif
+}
+
+static inline void getnet_remember(getnet_seen *seen, const uint8_t *text, size_t size, unsigned next, PyObject *value)
+{
+    memcpy(seen->text, text, sizeof seen->text); /* there always is as much to read */
+    seen->bits = size == 32 ? 0xffffffffu : ((uint32_t)1 << size) - 1;
+    seen->size = (uint8_t)size;
+    seen->next = (uint8_t)next;
+    Py_INCREF(value);
+    Py_XSETREF(seen->value, value);
 }
 
 /* --------------------------------------------------------------------------------------------------------- values */
@@ -223,13 +283,16 @@ static inline PyObject *getnet_shared_ascii(getnet_memory *memory, const uint8_t
     if (size > GETNET_MAX_SHARED || size == 0)
         return getnet_ascii(text, size);
     {
-        /* The first and the last eight bytes; of a shorter one also what stands around it, which is as good. */
-        uint64_t first, last;
-        memcpy(&first, text, 8);
-        if (size < 8)
-            first &= ((uint64_t)1 << 8 * size) - 1, last = 0;
-        else
+        uint64_t first = 0, last = 0;
+        if (size >= 8) {
+            memcpy(&first, text, 8);
             memcpy(&last, text + size - 8, 8);
+        } else if (size >= 4) {
+            memcpy(&first, text, 4);
+            memcpy(&last, text + size - 4, 4);
+        } else {
+            first = (uint64_t)text[0] << 16 | (uint64_t)text[size / 2] << 8 | text[size - 1];
+        }
         hash = (first ^ (last << 23 | last >> 41) ^ size) * 0x9e3779b97f4a7c15u;
     }
     kept = &memory->string[hash >> 57];
@@ -374,8 +437,7 @@ static inline void getnet_skip_spaces(getnet_source *source)
 
 /* -------------------------------------------------------------------------------------------------------- objects */
 
-static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *layout, long long *function_code,
-                                    int *has_codes);
+static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *layout);
 
 static PyObject *getnet_rows(getnet_source *source, const getnet_layout *row)
 {
@@ -393,7 +455,7 @@ static PyObject *getnet_rows(getnet_source *source, const getnet_layout *row)
         PyObject *item;
         int failed;
         getnet_skip_spaces(source);
-        item = getnet_read_object(source, row, NULL, NULL);
+        item = getnet_read_object(source, row);
         if (item == NULL)
             break;
         failed = PyList_Append(rows, item);
@@ -513,18 +575,20 @@ static int getnet_other_key(getnet_source *source, const getnet_layout *layout, 
 }
 
 /* The object at the source's place, as the layout's type. */
-static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *layout, long long *function_code,
-                                    int *has_codes)
+static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *layout)
 {
-    uint8_t *follows = getnet_follows(source->memory, layout);
-    PyObject *result, *extra, *name = NULL;
-    unsigned last = (unsigned)layout->keys;
-    uint64_t seen = 0;
-    int codes = 0;
+    getnet_habit *habit = getnet_find_habit(source->memory, layout);
+    uint8_t *follows;
+    PyObject *result, *extra, *value, *name = NULL;
+    const getnet_field *field;
+    getnet_seen *seen, *news = NULL; /* where the value before this one is to be remembered */
+    const uint8_t *at = source->at, *start = NULL;
+    unsigned key, last = (unsigned)layout->keys;
+    uint64_t unset = layout->all;
 
-    if (follows == NULL)
+    if (habit == NULL)
         return PyErr_NoMemory();
-    if (*source->at != '{')
+    if (*at != '{')
         return NULL;
     extra = PyDict_New();
     if (extra == NULL)
@@ -535,154 +599,157 @@ static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *
         return NULL;
     }
     *getnet_slot(result, layout->extra) = extra;
-    source->at++;
-    if (*source->at == '}') {
-        source->at++;
+    follows = getnet_follows(habit);
+    at++;
+    if (*at == '}') {
+        at++;
         goto whole;
     }
-    for (;;) {
-        unsigned key = follows[last];
-        const getnet_field *field;
-        PyObject *value;
-        uint64_t bit;
-
-        if (key != GETNET_NO_KEY && getnet_key_stands(&layout->key[key], source->at)) {
-            source->at += layout->key[key].size;
-        } else {
-            getnet_skip_spaces(source);
-            if (!getnet_other_key(source, layout, &key, &name))
-                goto declined;
-            if (name != NULL) {
-                int kept;
-                getnet_skip_spaces(source);
-                value = getnet_value(source, 0);
-                if (value == NULL)
-                    goto declined;
-                kept = getnet_keep(extra, name, value);
-                Py_DECREF(value);
-                Py_CLEAR(name);
-                if (!kept)
-                    goto declined;
-                goto behind;
-            }
-            follows[last] = (uint8_t)key;
-        }
-        /* The processor hashes while it reads on: the rounds wait for each other and leave most of it idle. */
-        getnet_hash_upto(source->string, source->text, source->at);
-        last = key;
-        field = &layout->field[layout->key[key].field];
-        bit = (uint64_t)1 << layout->key[key].field;
-        if (seen & bit)
-            goto declined;
-        seen |= bit;
-    again:
-        switch (*source->at) {
-        case '"':
-            value = getnet_string_value(source, field->shared);
-            if (value == NULL)
-                goto declined;
-            if (field->kind != KIND_TEXT && field->kind != KIND_LAST_DIGITS)
-                goto refused;
-            break;
-        case '-':
-        case '0':
-        case '1':
-        case '2':
-        case '3':
-        case '4':
-        case '5':
-        case '6':
-        case '7':
-        case '8':
-        case '9': {
-            long long number;
-            if (!getnet_integer(source, &number))
-                goto declined;
-            value = getnet_shown_integer(source->memory, field->kind, number);
-            if (value == NULL) {
-                if (PyErr_Occurred())
-                    goto declined;
-                value = PyLong_FromLongLong(number);
-                if (value == NULL)
-                    goto declined;
-                goto refused;
-            }
-            if (layout->key[key].field == layout->function_code) {
-                codes |= 1;
-                if (function_code != NULL)
-                    *function_code = number;
-            } else if (layout->key[key].field == layout->response_code) {
-                codes |= 2;
-            }
-            break;
-        }
-        case '[':
-            if (field->kind != KIND_ROWS)
-                goto declined;
-            value = getnet_rows(source, field->row);
-            if (value == NULL)
-                goto declined;
-            break;
-        case ' ':
-        case '\t':
-        case '\r':
-        case '\n':
-            source->at++;
-            goto again;
-        default:
-            value = getnet_word(source);
-            if (value == NULL)
-                goto declined;
-            if (value == Py_None) {
-                Py_INCREF(field->unset);
-                Py_SETREF(value, field->unset);
-            } else if (field->kind != KIND_BOOLEAN) {
-                goto refused;
-            }
-        }
-        *getnet_slot(result, field->offset) = value;
-        goto behind;
-    refused:
-        /* A value of the wrong kind is kept under its wire name, the field stays unset. */
-        name = getnet_key_name(&layout->key[key]);
-        seen |= bit;
-        if (name == NULL || !getnet_keep(extra, name, value)) {
-            Py_DECREF(value);
-            goto declined;
-        }
-        Py_CLEAR(name);
-        Py_DECREF(value);
-        Py_INCREF(field->unset);
-        *getnet_slot(result, field->offset) = field->unset;
-    behind:
-        if (*source->at == ',') {
-            source->at++;
-            continue;
-        }
-        if (*source->at == '}') {
-            source->at++;
-            break;
-        }
+next_key:
+    key = follows[last];
+    if (key != GETNET_NO_KEY && getnet_key_stands(&layout->key[key], at)) {
+        at += layout->key[key].size;
+    } else {
+        source->at = at;
         getnet_skip_spaces(source);
-        if (*source->at != ',' && *source->at != '}')
+        if (!getnet_other_key(source, layout, &key, &name))
             goto declined;
-        goto behind;
+        at = source->at;
+        if (name != NULL) {
+            int kept;
+            news = NULL;
+            getnet_skip_spaces(source);
+            value = getnet_value(source, 0);
+            if (value == NULL)
+                goto declined;
+            kept = getnet_keep(extra, name, value);
+            Py_DECREF(value);
+            Py_CLEAR(name);
+            if (!kept)
+                goto declined;
+            at = source->at;
+            goto behind;
+        }
+        follows[last] = (uint8_t)key;
     }
-whole:
-    if (source->at > source->end)
+    if (news != NULL && at - start <= 32)
+        getnet_remember(news, start, (size_t)(at - start), key, value);
+    news = NULL;
+value:
+    getnet_hash_on(source, at);
+    field = &layout->field[layout->key[key].field];
+    seen = &habit->seen[layout->key[key].field];
+    if (!(unset >> layout->key[key].field & 1))
         goto declined;
-    for (seen = ~seen & layout->all; seen; seen &= seen - 1) {
-        const getnet_field *field = &layout->field[getnet_first(seen)];
+    unset &= ~((uint64_t)1 << layout->key[key].field);
+    last = key;
+    if (seen->value != NULL && getnet_stands_masked(seen->text, seen->bits, at)) {
+        Py_INCREF(seen->value);
+        *getnet_slot(result, field->offset) = seen->value;
+        at += seen->size;
+        key = seen->next;
+        goto value;
+    }
+    start = at;
+again:
+    if (*at == '"') {
+        source->at = at;
+        value = getnet_string_value(source, field->shared);
+        at = source->at;
+        if (value == NULL)
+            goto declined;
+        if (field->kind != KIND_TEXT && field->kind != KIND_LAST_DIGITS)
+            goto refused;
+    } else if (*at == '-' || (*at >= '0' && *at <= '9')) {
+        long long number;
+        source->at = at;
+        if (!getnet_integer(source, &number))
+            goto declined;
+        at = source->at;
+        value = getnet_shown_integer(source->memory, field->kind, number);
+        if (value == NULL) {
+            value = PyErr_Occurred() ? NULL : PyLong_FromLongLong(number);
+            if (value == NULL)
+                goto declined;
+            goto refused;
+        }
+    } else if (*at == '[') {
+        if (field->kind != KIND_ROWS)
+            goto declined;
+        source->at = at;
+        value = getnet_rows(source, field->row);
+        at = source->at;
+        if (value == NULL)
+            goto declined;
+    } else if (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n') {
+        at++;
+        goto again;
+    } else {
+        source->at = at;
+        value = getnet_word(source);
+        at = source->at;
+        if (value == NULL)
+            goto declined;
+        if (value == Py_None) {
+            Py_INCREF(field->unset);
+            Py_SETREF(value, field->unset);
+        } else if (field->kind != KIND_BOOLEAN) {
+            goto refused;
+        }
+    }
+    *getnet_slot(result, field->offset) = value;
+    if (field->repeats)
+        news = seen;
+behind:
+    if (*at == ',') {
+        at++;
+        goto next_key;
+    }
+    if (*at == '}') {
+        at++;
+        goto whole;
+    }
+    source->at = at;
+    getnet_skip_spaces(source);
+    at = source->at;
+    if (*at != ',' && *at != '}')
+        goto declined;
+    goto behind;
+refused:
+    /* A value of the wrong kind is kept under its wire name, the field stays unset. */
+    name = getnet_key_name(&layout->key[key]);
+    if (name == NULL || !getnet_keep(extra, name, value)) {
+        Py_DECREF(value);
+        goto declined;
+    }
+    Py_CLEAR(name);
+    Py_DECREF(value);
+    Py_INCREF(field->unset);
+    *getnet_slot(result, field->offset) = field->unset;
+    goto behind;
+whole:
+    source->at = at;
+    if (at > source->end)
+        goto declined;
+    for (; unset; unset &= unset - 1) {
+        field = &layout->field[getnet_first(unset)];
         Py_INCREF(field->unset);
         *getnet_slot(result, field->offset) = field->unset;
     }
-    if (has_codes != NULL)
-        *has_codes = codes == 3;
     return result;
 declined:
     Py_XDECREF(name);
     Py_DECREF(result);
     return NULL;
+}
+
+/* Whether a reply was made that holds this function code and any response code. */
+static int getnet_has_codes(PyObject *reply, const getnet_layout *layout, long long function_code)
+{
+    PyObject *code = *getnet_slot(reply, layout->field[layout->function_code].offset);
+
+    return PyLong_CheckExact(code) && PyLong_AsLongLong(code) == function_code &&
+           PyLong_CheckExact(*getnet_slot(reply, layout->field[layout->response_code].offset));
 }
 
 /* The object at the source's place as a dict of plain values. */
@@ -741,7 +808,7 @@ static long long getnet_guess(const getnet_source *source, const char *pascal, c
 
     if (source->end - at <= (Py_ssize_t)size)
         return -1;
-    if (memcmp(at, pascal, size) != 0) {
+    if (!getnet_same(at, (const uint8_t *)pascal, size)) {
         for (;; at++) {
             const size_t left = (size_t)(source->end - at);
             at = left > size ? (const uint8_t *)memchr(at, '"', left - size) : NULL;
@@ -752,8 +819,9 @@ static long long getnet_guess(const getnet_source *source, const char *pascal, c
         }
     }
     {
-        getnet_source number = *source;
+        getnet_source number;
         long long value;
+        number.end = source->end;
         number.at = at + size;
         getnet_skip_spaces(&number);
         return getnet_integer(&number, &value) ? value : -1;
@@ -779,16 +847,65 @@ static inline uint8_t getnet_lrc(const uint8_t *data, size_t size)
     return (uint8_t)(result ^ (uint8_t)folded);
 }
 
-/* A part as text; NULL without an exception where it is not UTF-8. */
-static PyObject *getnet_part(getnet_memory *memory, const uint8_t *part, size_t size, int shared)
+#define GETNET_PARTS 40
+
+/* A frame's text, taken apart at its bars. */
+typedef struct {
+    const uint8_t *part[GETNET_PARTS];
+    size_t size[GETNET_PARTS];
+    int count;
+    int foreign; /* whether there is a byte that is not ASCII */
+} getnet_parts;
+
+/* 0 where there are too many. */
+static int getnet_take_apart(getnet_parts *parts, const uint8_t *at, const uint8_t *end)
 {
-    PyObject *string;
+    int count = 0;
     uint8_t all = 0;
 
-    for (size_t i = 0; i < size; i++)
-        all |= part[i];
-    if (all < 0x80)
-        return shared && size >= 8 ? getnet_shared_ascii(memory, part, size) : getnet_ascii(part, size);
+    parts->part[0] = at;
+    while (at < end) {
+        uint64_t bars = 0;
+        size_t size = (size_t)(end - at);
+#if defined(GETNET_SSE2)
+        if (size >= 16) {
+            const __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+            bars = (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('|')));
+            all |= (uint8_t)(_mm_movemask_epi8(bytes) ? 0x80 : 0);
+            size = 16;
+        } else
+#endif
+        {
+            size = size < 64 ? size : 64;
+            for (size_t i = 0; i < size; i++) {
+                bars |= (uint64_t)(at[i] == '|') << i;
+                all |= at[i];
+            }
+        }
+        for (; bars; bars &= bars - 1) {
+            const uint8_t *bar = at + getnet_first(bars);
+            if (count == GETNET_PARTS - 1)
+                return 0;
+            parts->size[count] = (size_t)(bar - parts->part[count]);
+            parts->part[++count] = bar + 1;
+        }
+        at += size;
+    }
+    parts->size[count] = (size_t)(end - parts->part[count]);
+    parts->count = count + 1;
+    parts->foreign = all >= 0x80;
+    return 1;
+}
+
+/* A part as text; NULL without an exception where it is not UTF-8. */
+static inline PyObject *getnet_part(getnet_memory *memory, const getnet_parts *parts, int number, int shared)
+{
+    const uint8_t *part = parts->part[number];
+    const size_t size = parts->size[number];
+    PyObject *string;
+
+    if (!parts->foreign)
+        return shared ? getnet_shared_ascii(memory, part, size) : getnet_ascii(part, size);
     string = PyUnicode_DecodeUTF8((const char *)part, (Py_ssize_t)size, NULL);
     if (string == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
         PyErr_Clear();
@@ -798,7 +915,7 @@ static PyObject *getnet_part(getnet_memory *memory, const uint8_t *part, size_t 
 enum { PART_NONE, PART_INTEGER, PART_TEXT, PART_BIG };
 
 /* What a part is where an integer belongs; an integer of more than 18 digits is left to others. */
-static int getnet_part_integer(const uint8_t *part, size_t size, long long *number)
+static inline int getnet_part_integer(const uint8_t *part, size_t size, long long *number)
 {
     const int negative = size > 1 && *part == '-';
     long long value = 0;
@@ -836,16 +953,16 @@ typedef struct {
     uint8_t key, kind;
 } getnet_place;
 
-/* What a simplified reply of so many parts (response code, message, and as many as there are places) is. */
+/* What a simplified reply is: a code, a response code, and a part for each place. */
 static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *layout, long long code,
-                                   const uint8_t *const *part, const size_t *length, const getnet_place *places,
-                                   int count)
+                                   const getnet_parts *parts, const getnet_place *places, int count, int all)
 {
     PyObject *result, *extra, *value;
     long long number;
     uint64_t unset = layout->all;
 
-    if (getnet_part_integer(part[0], length[0], &number) != PART_INTEGER)
+    /* Only what was not approved may leave parts away. */
+    if (getnet_part_integer(parts->part[1], parts->size[1], &number) != PART_INTEGER || (number == 0 && count != all))
         return NULL;
     extra = PyDict_New();
     if (extra == NULL)
@@ -866,8 +983,8 @@ static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *l
     for (int i = 0; i < count; i++) {
         const getnet_key *key = &layout->key[places[i].key];
         const getnet_field *field = &layout->field[key->field];
-        const uint8_t *text = part[i + 1];
-        const size_t size = length[i + 1];
+        const uint8_t *text = parts->part[i + 2];
+        const size_t size = parts->size[i + 2];
         int fits = 0;
         if (places[i].kind == KIND_INTEGER) {
             const int read = getnet_part_integer(text, size, &number);
@@ -890,7 +1007,7 @@ static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *l
             }
         }
         if (!fits) {
-            value = getnet_part(memory, text, size, field->shared);
+            value = getnet_part(memory, parts, i + 2, field->shared);
             if (value == NULL)
                 goto declined;
             if (field->kind != KIND_TEXT && field->kind != KIND_LAST_DIGITS) {

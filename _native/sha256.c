@@ -92,7 +92,21 @@ static void blocks_plain(uint32_t state[8], const uint8_t *data, size_t count)
     }
 }
 
-static const getnet_sha256 plain = {"portable", {H0, H1, H2, H3, H4, H5, H6, H7}, blocks_plain, digest_plain};
+/* Where the halves are not taken apart, the second is the whole. */
+#define HALF_OF_ALL(name, blocks)                                                                                      \
+    static void name(getnet_sha256_run *run)                                                                           \
+    {                                                                                                                  \
+        if (run->half) {                                                                                               \
+            blocks(run->state, run->at, 1);                                                                            \
+            run->at += 64;                                                                                             \
+        }                                                                                                              \
+        run->half = !run->half;                                                                                        \
+    }
+
+HALF_OF_ALL(half_plain, blocks_plain)
+
+static const getnet_sha256 plain = {"portable", {H0, H1, H2, H3, H4, H5, H6, H7}, blocks_plain, half_plain,
+                                    digest_plain};
 
 /* ----------------------------------------------------------------------------------------------------- x86-64 */
 
@@ -112,10 +126,10 @@ static const getnet_sha256 plain = {"portable", {H0, H1, H2, H3, H4, H5, H6, H7}
 #define WITH_SHA
 #endif
 
-/* Four rounds with w[i & 3]; from the fourth group on the word group that is used next time is made on the way. */
+/* Four rounds; then, of the four words that were used, the four that are used sixteen rounds later. */
 #define QUAD(i)                                                                                                        \
     do {                                                                                                               \
-        __m128i wk = _mm_add_epi32(w[(i) & 3], _mm_loadu_si128((const __m128i *)(K + 4 * (i))));                        \
+        __m128i wk = _mm_add_epi32(w[(i) & 3], _mm_loadu_si128((const __m128i *)(K + 4 * (i))));                       \
         cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);                                                                  \
         abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0e));                                         \
         if ((i) < 12) {                                                                                                \
@@ -161,6 +175,47 @@ WITH_SHA static void blocks_x86(uint32_t state[8], const uint8_t *data, size_t c
     _mm_storeu_si128((__m128i *)(state + 4), cdgh);
 }
 
+WITH_SHA static void half_x86(getnet_sha256_run *run)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    __m128i *state = (__m128i *)run->state, *before = (__m128i *)run->before, *words = (__m128i *)run->words;
+    __m128i abef = _mm_loadu_si128(state), cdgh = _mm_loadu_si128(state + 1), w[4];
+
+    if (!run->half) {
+        _mm_storeu_si128(before, abef);
+        _mm_storeu_si128(before + 1, cdgh);
+        for (int i = 0; i < 4; i++)
+            w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)run->at + i), swap);
+        QUAD(0);
+        QUAD(1);
+        QUAD(2);
+        QUAD(3);
+        QUAD(4);
+        QUAD(5);
+        QUAD(6);
+        QUAD(7);
+        for (int i = 0; i < 4; i++)
+            _mm_storeu_si128(words + i, w[i]);
+    } else {
+        for (int i = 0; i < 4; i++)
+            w[i] = _mm_loadu_si128(words + i);
+        QUAD(8);
+        QUAD(9);
+        QUAD(10);
+        QUAD(11);
+        QUAD(12);
+        QUAD(13);
+        QUAD(14);
+        QUAD(15);
+        abef = _mm_add_epi32(abef, _mm_loadu_si128(before));
+        cdgh = _mm_add_epi32(cdgh, _mm_loadu_si128(before + 1));
+        run->at += 64;
+    }
+    run->half = !run->half;
+    _mm_storeu_si128(state, abef);
+    _mm_storeu_si128(state + 1, cdgh);
+}
+
 static void digest_x86(const uint32_t state[8], uint8_t digest[32])
 {
     static const int place[8] = {3, 2, 7, 6, 1, 0, 5, 4};
@@ -169,7 +224,8 @@ static void digest_x86(const uint32_t state[8], uint8_t digest[32])
         put_word(digest + 4 * i, state[place[i]]);
 }
 
-static const getnet_sha256 x86 = {"sha-ni", {H5, H4, H1, H0, H7, H6, H3, H2}, blocks_x86, digest_x86};
+static const getnet_sha256 x86 = {"sha-ni", {H5, H4, H1, H0, H7, H6, H3, H2}, blocks_x86, half_x86,
+                                  digest_x86};
 
 static int has_x86(void)
 {
@@ -243,7 +299,10 @@ WITH_SHA static void blocks_arm(uint32_t state[8], const uint8_t *data, size_t c
     vst1q_u32(state + 4, efgh);
 }
 
-static const getnet_sha256 arm = {"armv8", {H0, H1, H2, H3, H4, H5, H6, H7}, blocks_arm, digest_plain};
+HALF_OF_ALL(half_arm, blocks_arm)
+
+static const getnet_sha256 arm = {"armv8", {H0, H1, H2, H3, H4, H5, H6, H7}, blocks_arm, half_arm,
+                                  digest_plain};
 
 static int has_arm(void)
 {
@@ -299,6 +358,21 @@ void getnet_sha256_finish(const getnet_sha256 *sha, uint32_t state[8], const uin
     put_word(last + padded - 4, (uint32_t)(total << 3));
     sha->blocks(state, last, padded / 64);
     sha->digest(state, digest);
+}
+
+void getnet_sha256_begin(const getnet_sha256 *sha, getnet_sha256_run *run, const uint8_t *at)
+{
+    memcpy(run->state, sha->start, sizeof run->state);
+    run->at = at;
+    run->half = 0;
+}
+
+void getnet_sha256_end(const getnet_sha256 *sha, getnet_sha256_run *run, const uint8_t *start, const uint8_t *end,
+                       uint8_t digest[32])
+{
+    if (run->half)
+        sha->half(run);
+    getnet_sha256_finish(sha, run->state, run->at, (size_t)(end - run->at), (uint64_t)(end - start), digest);
 }
 
 void getnet_sha256_whole(const getnet_sha256 *sha, const uint8_t *data, size_t size, uint8_t digest[32])

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sha256.h"
-
 #if defined(__SSE2__) || defined(_M_X64)
 #define GETNET_SSE2 1
 #include <emmintrin.h>
@@ -28,6 +26,12 @@
 #else
 #define GETNET_WITH_SSSE3
 #endif
+#endif
+
+#if defined(GETNET_SSSE3) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9))
+#define GETNET_AVX512 1
+#define GETNET_WITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vbmi2,popcnt")))
+#include <immintrin.h>
 #endif
 
 #define GETNET_STEP 64
@@ -53,14 +57,14 @@ static inline unsigned getnet_first(uint64_t bits)
 #endif
 }
 
-/* A bit for each of 64 bytes that is a quote, a backslash, below 0x20, or not ASCII. */
+/* A bit for each of 64 bytes that is a quote, a backslash, or below 0x20. */
 typedef struct {
-    uint64_t quote, backslash, control, foreign;
+    uint64_t quote, backslash, control;
 } getnet_masks;
 
 static inline getnet_masks getnet_look(const uint8_t *at)
 {
-    getnet_masks masks = {0, 0, 0, 0};
+    getnet_masks masks = {0, 0, 0};
 #if defined(GETNET_SSE2)
     const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), highest = _mm_set1_epi8(0x1f);
     for (int i = 0; i < 4; i++) {
@@ -70,7 +74,6 @@ static inline getnet_masks getnet_look(const uint8_t *at)
         masks.backslash |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, backslash)) << shift;
         masks.control |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, highest), bytes))
                          << shift;
-        masks.foreign |= (uint64_t)(unsigned)_mm_movemask_epi8(bytes) << shift;
     }
 #elif defined(GETNET_NEON)
     static const uint8_t weights[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -83,7 +86,6 @@ static inline getnet_masks getnet_look(const uint8_t *at)
         masks.quote |= GETNET_BITS(vceqq_u8(bytes, vdupq_n_u8('"'))) << 16 * i;
         masks.backslash |= GETNET_BITS(vceqq_u8(bytes, vdupq_n_u8('\\'))) << 16 * i;
         masks.control |= GETNET_BITS(vcltq_u8(bytes, vdupq_n_u8(0x20))) << 16 * i;
-        masks.foreign |= GETNET_BITS(vcgeq_u8(bytes, vdupq_n_u8(0x80))) << 16 * i;
     }
 #undef GETNET_BITS
 #else
@@ -91,7 +93,6 @@ static inline getnet_masks getnet_look(const uint8_t *at)
         masks.quote |= (uint64_t)(at[i] == '"') << i;
         masks.backslash |= (uint64_t)(at[i] == '\\') << i;
         masks.control |= (uint64_t)(at[i] < 0x20) << i;
-        masks.foreign |= (uint64_t)(at[i] >= 0x80) << i;
     }
 #endif
     return masks;
@@ -193,6 +194,11 @@ static inline int getnet_escape(const uint8_t **at, uint8_t **out)
     const char *found;
     int code;
 
+    if (*in == '"') {
+        *(*out)++ = '"';
+        *at += 2;
+        return 1;
+    }
     if (*in != 'u') {
         found = *in ? strchr(from, *in) : NULL;
         if (found == NULL)
@@ -285,37 +291,12 @@ static void getnet_fill_orders(void)
 }
 #endif
 
-/* A string that was read: what it holds is in the text, whose whole blocks went through the hash. */
-typedef struct {
-    const getnet_sha256 *sha;
-    uint32_t state[8];
-    size_t hashed;
-    int foreign; /* whether there is a byte that is not ASCII */
-} getnet_string;
-
-#ifndef GETNET_EARLY
-#define GETNET_EARLY 128
-#endif
-
-/* Take the next blocks of a text as far as `upto`. */
-static inline void getnet_hash_upto(getnet_string *read, const getnet_text *text, const uint8_t *upto)
-{
-    while (text->bytes + read->hashed + 64 <= upto) {
-        read->sha->blocks(read->state, text->bytes + read->hashed, 1);
-        read->hashed += 64;
-    }
-}
-
 enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
 
-/* Unescape the string that begins at `*at`, behind its quote, and hash it while it is warm; leave `*at` at the closing
-   quote. Not plain: it does not end 64 bytes before `end`, or holds what a string may not, or a surrogate. */
-#define GETNET_UNESCAPE(SQUEEZE)                                                                                       \
+/* Unescape the string that begins at `*at`, behind its quote; leave `*at` at the closing quote. Not plain: it does not end 64 bytes before `end`, or holds what a string may not, or a surrogate. */
+#define GETNET_UNESCAPE(LOOK, SQUEEZE)                                                                                 \
     const uint8_t *in = *at;                                                                                           \
     text->size = 0;                                                                                                    \
-    read->hashed = 0;                                                                                                  \
-    read->foreign = 0;                                                                                                 \
-    memcpy(read->state, read->sha->start, sizeof read->state);                                                         \
     for (;;) {                                                                                                         \
         getnet_masks masks;                                                                                            \
         uint64_t stop, keep, upto;                                                                                     \
@@ -325,14 +306,13 @@ enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
             return GETNET_NOT_PLAIN;                                                                                   \
         if (!getnet_text_reserve(text, 2 * GETNET_STEP))                                                               \
             return GETNET_NO_MEMORY;                                                                                   \
-        masks = getnet_look(in);                                                                                       \
+        masks = LOOK(in);                                                                                              \
         /* What is not a plain byte or a backslash with its quote: read by itself below. */                            \
         stop = masks.control | (masks.quote & ~(masks.backslash << 1)) | (masks.backslash & ~(masks.quote >> 1));      \
         size = stop ? getnet_first(stop) : GETNET_STEP;                                                                \
         upto = size == GETNET_STEP ? ~(uint64_t)0 : ((uint64_t)1 << size) - 1;                                         \
         keep = upto & ~masks.backslash;                                                                                \
         out = SQUEEZE;                                                                                                 \
-        read->foreign |= (masks.foreign & upto) != 0;                                                                  \
         in += size;                                                                                                    \
         if (size < GETNET_STEP) {                                                                                      \
             if (*in == '"') {                                                                                          \
@@ -340,33 +320,49 @@ enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
                 *at = in;                                                                                              \
                 return GETNET_READ;                                                                                    \
             }                                                                                                          \
-            if (*in != '\\' || end - in < 6)                                                                           \
+            if (*in != '\\' || end - in < 6 || !getnet_escape(&in, &out))                                              \
                 return GETNET_NOT_PLAIN;                                                                               \
-            if (!getnet_escape(&in, &out))                                                                             \
-                return GETNET_NOT_PLAIN;                                                                               \
-            read->foreign |= out[-1] >= 0x80;                                                                          \
         }                                                                                                              \
         text->size = (size_t)(out - text->bytes);                                                                      \
-        if (text->size - read->hashed >= 64 && read->hashed < GETNET_EARLY) {                                                                       \
-            read->sha->blocks(read->state, text->bytes + read->hashed, 1);                                             \
-            read->hashed += 64;                                                                                        \
-        }                                                                                                              \
     }
 
-static int getnet_unescape_plain(const uint8_t **at, const uint8_t *end, getnet_text *text, getnet_string *read)
+static int getnet_unescape_plain(const uint8_t **at, const uint8_t *end, getnet_text *text)
 {
-    GETNET_UNESCAPE(getnet_squeeze_plain(text->bytes + text->size, in, keep, size))
+    GETNET_UNESCAPE(getnet_look, getnet_squeeze_plain(text->bytes + text->size, in, keep, size))
 }
 
 #if defined(GETNET_SSSE3)
-GETNET_WITH_SSSE3 static int getnet_unescape_ssse3(const uint8_t **at, const uint8_t *end, getnet_text *text,
-                                                   getnet_string *read)
+GETNET_WITH_SSSE3 static int getnet_unescape_ssse3(const uint8_t **at, const uint8_t *end, getnet_text *text)
 {
-    GETNET_UNESCAPE(getnet_squeeze_ssse3(text->bytes + text->size, in, keep))
+    GETNET_UNESCAPE(getnet_look, getnet_squeeze_ssse3(text->bytes + text->size, in, keep))
 }
 #endif
 
-typedef int (*getnet_unescape)(const uint8_t **, const uint8_t *, getnet_text *, getnet_string *);
+#if defined(GETNET_AVX512)
+GETNET_WITH_AVX512 static inline getnet_masks getnet_look_avx512(const uint8_t *at)
+{
+    const __m512i bytes = _mm512_loadu_si512((const void *)at);
+    getnet_masks masks;
+
+    masks.quote = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('"'));
+    masks.backslash = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\'));
+    masks.control = _mm512_cmplt_epu8_mask(bytes, _mm512_set1_epi8(0x20));
+    return masks;
+}
+
+GETNET_WITH_AVX512 static inline uint8_t *getnet_squeeze_avx512(uint8_t *out, const uint8_t *in, uint64_t keep)
+{
+    _mm512_storeu_si512((void *)out, _mm512_maskz_compress_epi8(keep, _mm512_loadu_si512((const void *)in)));
+    return out + __builtin_popcountll(keep);
+}
+
+GETNET_WITH_AVX512 static int getnet_unescape_avx512(const uint8_t **at, const uint8_t *end, getnet_text *text)
+{
+    GETNET_UNESCAPE(getnet_look_avx512, getnet_squeeze_avx512(text->bytes + text->size, in, keep))
+}
+#endif
+
+typedef int (*getnet_unescape)(const uint8_t **, const uint8_t *, getnet_text *);
 
 static getnet_unescape getnet_unescape_named(const char *name)
 {
@@ -375,6 +371,10 @@ static getnet_unescape getnet_unescape_named(const char *name)
 #if defined(GETNET_SSSE3)
     if (strcmp(name, "ssse3") == 0 && getnet_has_ssse3())
         return getnet_unescape_ssse3;
+#endif
+#if defined(GETNET_AVX512)
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2"))
+        return getnet_unescape_avx512;
 #endif
     return NULL;
 }

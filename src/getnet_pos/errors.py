@@ -15,6 +15,7 @@
     │   │   └── PortPermissionDenied
     │   ├── Disconnected            it ended while in use
     │   ├── PartialWrite            only a part of the bytes left
+    │   ├── UnexpectedStatus        an HTTP status other than 200; carries status
     │   └── DeadlineExceeded        also TimeoutError: nothing came, or could be written, in time
     │       └── WriteTimeout
     ├── ProtocolError               the peer broke the protocol
@@ -78,6 +79,7 @@ __all__ = [
     "TransactionNotFound",
     "TransportError",
     "UnexpectedReply",
+    "UnexpectedStatus",
     "UnsupportedOperation",
     "WriteTimeout",
 ]
@@ -150,6 +152,14 @@ class Disconnected(TransportError):
 
 class PartialWrite(TransportError):
     """Only the first ``bytes_written`` bytes left; whether the peer acts on them is not known."""
+
+
+class UnexpectedStatus(TransportError):
+    """A terminal's HTTP server answered with ``status`` in the place of a reply: what became of the command is open."""
+
+    def __init__(self, message: str, *, status: int, bytes_written: int = 0) -> None:
+        super().__init__(message, bytes_written=bytes_written)
+        self.status = status
 
 
 class DeadlineExceeded(TransportError, TimeoutError):

@@ -1,18 +1,21 @@
 """The durable record of money commands: insert-only rows in one SQLite file. It decides nothing about a payment.
 
 A row is a step of an intent; what is known of an intent is its last row. Several processes may share a file: each write
-is one synced transaction that first reads what the others added.
+is one synced transaction that first reads what the others added, and nothing is remembered between two calls.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any, Final, Protocol, TypeVar
 import platformdirs
 
 from .errors import ConfigurationError, InvalidValue, JournalError
-from .messages import FINAL_STATES, Intent, IntentState, VoucherMark
+from .messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, VoucherMark
 
 __all__ = [
     "DEFAULT_JOURNAL",
@@ -32,24 +35,35 @@ __all__ = [
     "Step",
     "default_path",
     "open_journal",
+    "recall",
 ]
 
 log = logging.getLogger("getnet_pos.journal")
 
 _APPLICATION: Final = 0x47504F53
 _SCHEMA: Final = 1
+_RECENT: Final = 16
+"""How many settled intents of a terminal are told: a late copy of a reply is of one of the last few."""
 
 T = TypeVar("T")
 
 
 class Journal(Protocol):
-    """What the connectors need of a journal. Both calls may come from any thread."""
+    """What the connectors need of a journal. All calls may come from any thread."""
 
     def record(self, intent: Intent) -> None:
         """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised."""
 
     def unsettled(self, terminal: str) -> list[Intent]:
         """The intents of a terminal that are open or unknown, the oldest first."""
+
+    def recent(self, terminal: str) -> list[Intent]:
+        """The intents of a terminal that were settled last, a dozen or so, the oldest first."""
+
+
+def recall(journal: Journal, terminal: str, recent: bool) -> list[Intent]:
+    """What a flow asks of a journal with ``Recall``."""
+    return [*journal.recent(terminal), *journal.unsettled(terminal)] if recent else journal.unsettled(terminal)
 
 
 class _Default:
@@ -95,113 +109,140 @@ def open_journal(source: JournalSource) -> Journal:
             if journal is None:
                 journal = _opened[key] = SqliteJournal(path)
         return journal
-    if not (hasattr(source, "record") and hasattr(source, "unsettled")):
+    if not all(hasattr(source, name) for name in ("record", "unsettled", "recent")):
         raise ConfigurationError(
-            f"a journal is a path, an object with record() and unsettled(), or None, not {source!r}"
+            f"a journal is a path, an object with record(), unsettled() and recent(), or None, not {source!r}"
         )
     return source
 
 
-class _Known:
-    """The last state of each intent that is not settled, kept up to date step by step."""
+# ---------------------------------------------------------------------------------------------------------------- rules
 
-    def __init__(self) -> None:
-        self.sequences: dict[str, int] = {}
-        self.unsettled: dict[str, Intent] = {}
+_RESULT_FIELDS = frozenset(
+    {"state", "transaction_id", "response_code", "authorization_code", "operation_id", "real_date", "last4_digits",
+     "decided_by", "note"}
+)  # fmt: skip
+_ASKED = tuple(item.name for item in fields(Intent) if item.name not in _RESULT_FIELDS)
+"""What an intent is from its first step on."""
 
-    def check(self, intent: Intent) -> None:
-        """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants")."""
-        known = self.unsettled.get(intent.intent_id)
-        if known is None and intent.intent_id in self.sequences:
-            raise JournalError(f"intent {intent.intent_id} is settled: nothing may change it")
-        if known is None and intent.state is not IntentState.INTENT:
+
+def _check(intent: Intent, known: Intent | None, unsettled: Callable[[], Iterable[Intent]]) -> None:
+    """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants")."""
+    if known is None:
+        if intent.state is not IntentState.INTENT:
             raise JournalError(f"intent {intent.intent_id} is not in the journal")
-        if known is not None and intent.state is IntentState.INTENT:
-            raise JournalError(f"intent {intent.intent_id} is in the journal already")
-        if known is None:
-            other = next((one for one in self.unsettled.values() if one.terminal == intent.terminal and one.open), None)
-            if other is not None:
+        for other in unsettled():
+            if other.terminal == intent.terminal and other.open:
                 raise JournalError(f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first")
-
-    def add(self, intent: Intent) -> int:
-        sequence = self.sequences.get(intent.intent_id, -1) + 1
-        self.sequences[intent.intent_id] = sequence
-        if intent.state in FINAL_STATES:
-            self.unsettled.pop(intent.intent_id, None)
-        else:
-            self.unsettled[intent.intent_id] = intent
-        return sequence
-
-    def of(self, terminal: str) -> list[Intent]:
-        return [intent for intent in self.unsettled.values() if intent.terminal == terminal]
+    elif known.state in FINAL_STATES:
+        raise JournalError(f"intent {intent.intent_id} is settled ({known.state}): nothing may change it")
+    elif intent.state not in NEXT_STATES[known.state]:
+        raise JournalError(f"intent {intent.intent_id} cannot go from {known.state} to {intent.state}")
+    elif any(getattr(intent, name) != getattr(known, name) for name in _ASKED):
+        raise JournalError(f"intent {intent.intent_id} is in the journal as another command")
 
 
 class MemoryJournal:
     """The same rules without a file: it ends with the process."""
 
     def __init__(self) -> None:
-        self._known = _Known()
+        self._last: dict[str, Intent] = {}
+        self._unsettled: dict[str, Intent] = {}
+        self._recent: dict[str, deque[Intent]] = {}
         self._lock = threading.Lock()
 
     def record(self, intent: Intent) -> None:
         with self._lock:
-            self._known.check(intent)
-            self._known.add(intent)
+            _check(intent, self._last.get(intent.intent_id), self._unsettled.values)
+            self._last[intent.intent_id] = intent
+            if intent.state in FINAL_STATES:
+                self._unsettled.pop(intent.intent_id, None)
+                self._recent.setdefault(intent.terminal, deque(maxlen=_RECENT)).append(intent)
+            else:
+                self._unsettled[intent.intent_id] = intent
 
     def unsettled(self, terminal: str) -> list[Intent]:
         with self._lock:
-            return self._known.of(terminal)
+            return [intent for intent in self._unsettled.values() if intent.terminal == terminal]
 
+    def recent(self, terminal: str) -> list[Intent]:
+        with self._lock:
+            return list(self._recent.get(terminal, ()))
+
+
+# ----------------------------------------------------------------------------------------------------------------- file
 
 _COLUMNS = tuple(item.name for item in fields(Intent))
-_CREATE = f"""
-CREATE TABLE step (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, at TEXT NOT NULL,
-  {", ".join(f"{name} {'TEXT NOT NULL' if name in ('intent_id', 'terminal', 'state') else ''}" for name in _COLUMNS)},
-  UNIQUE (intent_id, sequence));
-CREATE TRIGGER step_is_never_changed BEFORE UPDATE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END;
-CREATE TRIGGER step_is_never_deleted BEFORE DELETE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END;
-"""
-_INSERT = f"INSERT INTO step (sequence, at, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"
-_SELECT = f"SELECT id, sequence, at, {', '.join(_COLUMNS)} FROM step WHERE id > ? ORDER BY id"
+_FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+_NEVER_EMPTY = ("intent_id", "terminal", "state")
+_CREATE = (
+    f"""CREATE TABLE step (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, at TEXT NOT NULL,
+      {", ".join(f"{name}{' TEXT NOT NULL' if name in _NEVER_EMPTY else ''}" for name in _COLUMNS)},
+      unsettled TEXT NOT NULL, digest TEXT NOT NULL, UNIQUE (intent_id, sequence))""",
+    f"CREATE INDEX settled ON step (terminal) WHERE state IN ({_FINAL})",
+    "CREATE TRIGGER never_changed BEFORE UPDATE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
+    "CREATE TRIGGER never_deleted BEFORE DELETE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
+    f"PRAGMA application_id={_APPLICATION}",
+    f"PRAGMA user_version={_SCHEMA}",
+)
+_NAMES = ("id", "sequence", "at", *_COLUMNS, "unsettled")
+"""The columns that the digest covers. ``unsettled`` names the intents of the file that are open or unknown after the
+row, so that they are found without looking for them."""
+_INSERT = f"INSERT INTO step ({', '.join(_NAMES)}, digest) VALUES (?{', ?' * len(_NAMES)})"
+_SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
+_LAST = f"{_SELECT} ORDER BY id DESC LIMIT 1"
+_LAST_OF = f"{_SELECT} WHERE intent_id = ? ORDER BY sequence DESC LIMIT 1"
+_BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
+_LAST_SETTLED = f"{_SELECT} WHERE terminal = ? AND state IN ({_FINAL}) ORDER BY id DESC LIMIT {_RECENT}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    number: int
+    step: Step
+    unsettled: tuple[str, ...]
 
 
 class SqliteJournal:
     """The journal in a file of mode 0600, each step synced to the disk before ``record`` returns."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._lock = threading.Lock()
+        self.path = Path(path)
         self._guard(self._open)
+        _all.add(self)
 
     def record(self, intent: Intent) -> None:
-        self._guard(lambda: self._add(lambda: intent))
+        self._guard(lambda: self._add(lambda _: intent))
 
     def unsettled(self, terminal: str) -> list[Intent]:
+        return [intent for intent in self.intents() if intent.terminal == terminal]
+
+    def recent(self, terminal: str) -> list[Intent]:
         def read() -> list[Intent]:
-            self._catch_up()
-            return self._known.of(terminal)
+            return [row.step.intent for row in self._rows(_LAST_SETTLED, terminal)][::-1]
 
         return self._guard(read)
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
-        """Record what a person found out about an unknown outcome, with who and why.
+        """Record what a person found out about an intent that is not settled, with who and why.
+
+        ``intent_id`` may be cut short where that is not ambiguous.
 
         Raises:
-            InvalidValue: there is no such intent, it is not unresolved, or a name or a reason is missing.
+            InvalidValue: there is no such intent, it is settled, or a name or a reason is missing.
         """
         if not by.strip() or not note.strip():
             raise InvalidValue("say who decides (by) and on what ground (note): both are kept")
 
-        def decided() -> Intent:
-            found = [one for one in self._known.unsettled.values() if one.intent_id.startswith(intent_id)]
-            if not intent_id or len(found) != 1:
-                known = any(key.startswith(intent_id) for key in self._known.sequences) if intent_id else False
-                reason = "is settled already" if known and not found else "is not in the journal"
-                raise InvalidValue(
-                    f"intent {intent_id} {reason if len(found) < 2 else 'is ambiguous: give more of its id'}"
-                )
+        def decided(unsettled: list[Intent]) -> Intent:
+            found = [one for one in unsettled if intent_id and one.intent_id.startswith(intent_id)]
+            if len(found) > 1:
+                raise InvalidValue(f"intent {intent_id} is ambiguous: give more of its id")
+            if not found:
+                settled = bool(intent_id and self._rows(_BEGINNING_WITH, intent_id, intent_id))
+                raise InvalidValue(f"intent {intent_id} is {'settled already' if settled else 'not in the journal'}")
             state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
             return replace(found[0], state=state, decided_by=by.strip(), note=note.strip())
 
@@ -211,9 +252,11 @@ class SqliteJournal:
         """All rows, or those of one intent, in the order of writing."""
 
         def read() -> list[Step]:
-            rows = self._connected().execute(_SELECT, (0,)).fetchall()
-            steps = [Step(_intent(row[3:]), row[1], row[2]) for row in rows]
-            return [step for step in steps if intent_id is None or step.intent.intent_id == intent_id]
+            if intent_id is None:
+                rows = self._rows(f"{_SELECT} ORDER BY id")
+            else:
+                rows = self._rows(f"{_SELECT} WHERE intent_id = ? ORDER BY sequence", intent_id)
+            return [row.step for row in rows]
 
         return self._guard(read)
 
@@ -221,12 +264,7 @@ class SqliteJournal:
         """The intents that are open or unknown, or with ``settled`` all of them, the oldest first."""
         if settled:
             return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
-
-        def read() -> list[Intent]:
-            self._catch_up()
-            return list(self._known.unsettled.values())
-
-        return self._guard(read)
+        return self._guard(self._unsettled)
 
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""
@@ -242,94 +280,164 @@ class SqliteJournal:
                 self._disconnect()
                 raise JournalError(f"the journal {self.path} cannot be used: {error}. {_advice(error)}") from error
 
+    # ---------------------------------------------------------------------------------------------------------- reading
+
+    def _rows(self, query: str, *arguments: str) -> list[_Row]:
+        return [_read(row) for row in self._connected().execute(query, arguments)]
+
+    def _unsettled(self) -> list[Intent]:
+        last = self._rows(_LAST)
+        found = []
+        for intent_id in last[0].unsettled if last else ():
+            rows = self._rows(_LAST_OF, intent_id)
+            if not rows or rows[0].step.intent.state in FINAL_STATES:
+                raise sqlite3.DatabaseError(f"the steps of intent {intent_id} are missing")
+            found.append(rows[0].step.intent)
+        return found
+
+    # ---------------------------------------------------------------------------------------------------------- writing
+
+    def _add(self, decide: Callable[[list[Intent]], Intent]) -> Intent:
+        connection = self._connected()
+        with _transaction(connection):
+            unsettled = self._unsettled()
+            intent = decide(unsettled)
+            last, known = self._rows(_LAST), self._rows(_LAST_OF, intent.intent_id)
+            _check(intent, known[0].step.intent if known else None, lambda: unsettled)
+            names = [one.intent_id for one in unsettled if one.intent_id != intent.intent_id]
+            if intent.state not in FINAL_STATES:
+                names.append(intent.intent_id)
+            values = (
+                last[0].number + 1 if last else 1,
+                known[0].step.sequence + 1 if known else 0,
+                datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+                *_values(intent),
+                " ".join(names),
+            )
+            connection.execute(_INSERT, (*values, _digest(values)))
+        return intent
+
+    # ------------------------------------------------------------------------------------------------------- connection
+
     def _connected(self) -> sqlite3.Connection:
-        if self._connection is None or self._process != os.getpid():
-            # A connection must not be used on both sides of a fork.
+        if self._connection is None:
             self._open()
         assert self._connection is not None
         return self._connection
 
     def _open(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not self.path.exists():
+            _create(self.path)
+        if self.path.stat().st_size == 0:
+            raise sqlite3.DatabaseError("the file is empty")
         if os.name == "posix":
             os.chmod(self.path, 0o600)
-        connection = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
-        self._connection, self._process = connection, os.getpid()
+        self._connection = _connect(self.path)
+        try:
+            self._prepare(self._connection)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute("PRAGMA synchronous=EXTRA")
         connection.execute("PRAGMA fullfsync=ON")
-        self._known, self._last = _Known(), 0
-        with _Transaction(connection):
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        with _transaction(connection):
+            # Within a transaction, so that a file that cannot be written is found out here.
             application = connection.execute("PRAGMA application_id").fetchone()[0]
-            if version == 0 and application == 0 and not connection.execute("SELECT * FROM sqlite_schema").fetchone():
-                for statement in _CREATE.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id={_APPLICATION}")
-                connection.execute(f"PRAGMA user_version={_SCHEMA}")
-            elif application != _APPLICATION:
-                raise JournalError(f"{self.path} is not a journal of this library: name another file")
-            elif version != _SCHEMA:
-                raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("the file is damaged")
-        self._catch_up()
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != _APPLICATION:
+            raise JournalError(f"{self.path} is not a journal of this library: name another file")
+        if version != _SCHEMA:
+            raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
+        self._unsettled()
+
+    def __del__(self) -> None:
+        self._disconnect()
 
     def _disconnect(self) -> None:
-        if self._connection is not None and self._process == os.getpid():
-            self._connection.close()
-        self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
-    def _catch_up(self) -> None:
-        for row in self._connected().execute(_SELECT, (self._last,)):
-            self._known.add(_intent(row[3:]))
-            self._last = row[0]
-
-    def _add(self, decide: Callable[[], Intent]) -> Intent:
-        connection = self._connected()
-        with _Transaction(connection):
-            self._catch_up()
-            intent = decide()
-            self._known.check(intent)
-            sequence = self._known.sequences.get(intent.intent_id, -1) + 1
-            now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-            connection.execute(_INSERT, (sequence, now, *_row(intent)))
-        self._catch_up()
-        return intent
+    def _forked(self) -> None:
+        """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
+        _inherited.append(self._connection)
+        self._connection, self._lock = None, threading.Lock()
 
 
-class _Transaction:
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal appear whole, or not at all: so an empty file can only be a damaged one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with contextlib.closing(_connect(draft)) as connection:
+            connection.execute("PRAGMA journal_mode=MEMORY")
+            connection.execute("PRAGMA synchronous=EXTRA")
+            with _transaction(connection):
+                for statement in _CREATE:
+                    connection.execute(statement)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            log.debug("another process made the journal first")
+        except OSError:
+            # Some file systems know no links.
+            draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Everything or nothing, and nobody else writes meanwhile."""
+    if connection.in_transaction:
+        # What interrupted an earlier call may have come between its first and its last line.
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
 
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._connection.execute("COMMIT")
-        elif self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-
-def _row(intent: Intent) -> list[Any]:
-    values = {item.name: getattr(intent, item.name) for item in fields(intent)}
+def _values(intent: Intent) -> list[Any]:
+    values = {name: getattr(intent, name) for name in _COLUMNS}
     values["state"] = intent.state.value
     values["baseline"] = None if intent.baseline is None else json.dumps(asdict(intent.baseline))
-    return [values[name] for name in _COLUMNS]
+    return list(values.values())
 
 
-def _intent(row: tuple[Any, ...]) -> Intent:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    try:
-        values["state"] = IntentState(values["state"])
-        values["baseline"] = None if values["baseline"] is None else VoucherMark(**json.loads(values["baseline"]))
-    except (ValueError, TypeError) as error:
-        raise sqlite3.DatabaseError(f"a row cannot be read: {error}") from None
-    return Intent(**values)
+def _digest(values: tuple[Any, ...]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def _read(row: tuple[Any, ...]) -> _Row:
+    """The row, if it is as it was written: the database itself does not see a changed byte."""
+    *written, digest = row
+    if _digest(tuple(written)) != digest:
+        raise sqlite3.DatabaseError(f"row {row[0]} is not as it was written")
+    number, sequence, at, *values, unsettled = written
+    known = dict(zip(_COLUMNS, values, strict=True))
+    known["state"] = IntentState(known["state"])
+    known["baseline"] = None if known["baseline"] is None else VoucherMark(**json.loads(known["baseline"]))
+    return _Row(number, Step(Intent(**known), sequence, at), tuple(unsettled.split()))
 
 
 def _advice(error: Exception) -> str:
@@ -345,3 +453,17 @@ def _advice(error: Exception) -> str:
 
 _opened: weakref.WeakValueDictionary[str, SqliteJournal] = weakref.WeakValueDictionary()
 _opened_lock = threading.Lock()
+_all: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
+_inherited: list[sqlite3.Connection | None] = []
+"""Connections of a parent process. Closing one here would undo what the parent is writing."""
+
+
+def _after_fork() -> None:
+    global _opened_lock
+    _opened_lock = threading.Lock()
+    for journal in list(_all):
+        journal._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -37,6 +38,7 @@ _LONGEST_LIFE = 366 * 86_400.0
 _AFTER_FAILURE = 30.0
 """Seconds until the next attempt when a token could not be renewed but can still be used."""
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
@@ -54,6 +56,13 @@ def _checked_text(value: object, name: str) -> Secret:
     if not value or not value.isprintable():
         raise InvalidValue(f"{name} must not be empty, and must not hold control characters")
     return Secret(value)
+
+
+def _checked_header(name: str, value: object) -> Secret:
+    text = _checked_text(value, f"the header {name!a}")
+    if not _HEADER_NAME.fullmatch(name) or not text.isascii() or text != text.strip():
+        raise InvalidValue(f"the header {name!a} must be ASCII, with a name that HTTP allows and no space at its ends")
+    return text
 
 
 def _at_once(value: T) -> HttpFlow[T]:
@@ -82,8 +91,8 @@ class _CalledToken:
         self._function = function
 
     def token(self) -> HttpFlow[Secret]:
-        value = yield Call(self._function)
-        return _checked_token(value, "what the token function returns")
+        token: Secret = yield Call(self._function, partial(_checked_token, origin="what the token function returns"))
+        return token
 
     def renewed(self, refused: Secret) -> HttpFlow[Secret | None]:
         token = yield from self.token()
@@ -111,6 +120,7 @@ class TokenProvider:
         self._renew_at: float | None = None
         self._ends_at: float | None = None
         self._attempts = 0
+        """How many attempts to get a token have ended."""
         self._failure: GetnetError | None = None
         """Of the last attempt."""
 
@@ -162,17 +172,18 @@ class TokenProvider:
         return (yield from self._fetched(attempts))
 
     def _fetched(self, attempts: int) -> HttpFlow[Secret]:
-        """A new token; ``attempts`` had been made when it was asked for."""
+        """A new token; ``attempts`` had ended when it was asked for."""
         if self._attempts != attempts and self._failure is not None:
             raise copy(self._failure)
-        self._attempts += 1
-        self._failure = None
         asked_at = yield Now()
         try:
             grant = yield from self.fetch()
         except GetnetError as error:
+            self._attempts += 1
             self._failure = copy(error)
             raise
+        self._attempts += 1
+        self._failure = None
         life = None if grant.life is None else min(grant.life, _LONGEST_LIFE)
         self._renew_at = None if life is None else asked_at + _RENEWED_AT * life
         self._ends_at = None if life is None else asked_at + life
@@ -206,7 +217,7 @@ class ClientCredentials(TokenProvider):
         self._form["client_secret"] = _checked_text(client_secret, "client_secret")
         if scope is not None:
             self._form["scope"] = _checked_text(scope, "scope")
-        self._headers = {name: _checked_text(value, f"the header {name}") for name, value in (headers or {}).items()}
+        self._headers = {name: _checked_header(name, value) for name, value in (headers or {}).items()}
         self._timeout = check_seconds(timeout, "timeout")
         self._retry = retry or RetryPolicy()
 

@@ -47,16 +47,14 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name != "busy" or value != 0:
-                check_seconds(value, f"the timeout {item.name}")
+            check_seconds(getattr(self, item.name), f"the timeout {item.name}", none=item.name == "busy")
 
 
-def check_seconds(value: object, field: str = "timeout") -> float:
-    """A time to wait: a number of seconds, more than none and at most a day."""
+def check_seconds(value: object, field: str = "timeout", *, none: bool = False) -> float:
+    """A time to wait: a number of seconds, at most a day, and 0 only if ``none`` at all is allowed."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidType(f"{field} must be a number of seconds, not {type(value).__name__}")
-    if not 0 < value <= 86_400:
+    if not 0 <= value <= 86_400 or (value == 0 and not none):
         raise InvalidValue(f"{field} must be more than 0 and at most 86400 seconds")
     return value
 
@@ -85,8 +83,9 @@ class CloudEndpoint:
 
     path: str
     fields: tuple[str, ...] = ()
+    """In the order in which they are sent, behind the terminal's triplet and the code."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What is sent for a field that the command says nothing about."""
+    """What is sent for a field that the command says nothing about; others are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +102,10 @@ class CloudProfile:
     """Whether a sale has a ticket; where it has none, the ticket is sent as ``customId``."""
     refusals: tuple[str, ...] = ("KEYPOS NOT FOUND", "INCORRECT REQUEST FOR MERCHANT ID")
     """The messages of outer code 0 that mean that the command did not reach a terminal."""
+    not_found: tuple[str, ...] = ("ID NOT FOUND",)
+    """The messages of outer code 0 that mean that the cloud does not know a transaction."""
+    refusing_statuses: frozenset[int] = frozenset({401, 403, 404, 405})
+    """The HTTP statuses that mean that the command did not reach a terminal; any other but 200 is a doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,53 +141,51 @@ class Profile:
         }
 
     def __post_init__(self) -> None:
-        if self.amount_exponent is not None and self.amount_exponent not in range(5):
+        exponent = self.amount_exponent
+        if exponent is not None and (type(exponent) is not int or exponent not in range(5)):
             raise InvalidValue(f"amount_exponent must be from 0 to 4, or None, not {self.amount_exponent!r}")
 
 
-_VOID = CloudEndpoint("refund", ("operationId", "printOnPos"))
-_DETAILS = CloudEndpoint("details", ("printOnPos",))
-_POLL = CloudEndpoint("poll")
+_ID = ("customId",)
+_PRINTING = ("printOnPos", *_ID)
+_POLL = CloudEndpoint("poll", _ID)
+_DETAILS = CloudEndpoint("details", _PRINTING)
 _CHILE_SALE = ("amount", "ticketNumber", "printOnPos", "saleType", "employeeId")
+_NO_EMPLOYEE = {"employeeId": 0}
 _CHILE = {
-    99: CloudEndpoint("get_transaction", ("idPosTxs",)),
-    100: CloudEndpoint("sale", _CHILE_SALE),
-    102: _VOID,
-    103: CloudEndpoint("close", ("printOnPos",)),
+    99: CloudEndpoint("get_transaction", ("idPosTxs", *_ID)),
+    100: CloudEndpoint("sale", (*_CHILE_SALE, "paymentCategory", *_ID), _NO_EMPLOYEE),
+    102: CloudEndpoint("refund", ("operationId", *_PRINTING)),
+    103: CloudEndpoint("close", _PRINTING),
     105: _DETAILS,
     106: _POLL,
-    108: CloudEndpoint("return", ("authorizationCode", "amount", "printOnPos")),
-    109: CloudEndpoint("duplicate", ("operationId", "printOnPos")),
-    117: CloudEndpoint("printservice", ("details",)),
-    121: CloudEndpoint("bioauth", ("rutToValidate", "authType")),
-    126: CloudEndpoint("salepromo", (*_CHILE_SALE, "idPromo")),
+    108: CloudEndpoint("return", ("authorizationCode", "amount", *_PRINTING)),
+    109: CloudEndpoint("duplicate", ("operationId", *_PRINTING)),
+    117: CloudEndpoint("printservice", (*_ID, "details")),
+    121: CloudEndpoint("bioauth", ("rutToValidate", "authType", *_ID)),
+    126: CloudEndpoint("salepromo", (*_CHILE_SALE, "idPromo"), _NO_EMPLOYEE),
     129: CloudEndpoint("c2cmode", ("c2cMode",)),
 }
-_ARGENTINA_SALE = {
-    "tip": 0,
-    "installments": 1,
-    "planId": "contado",
-    "interest": 0,
-    "operationMode": 0,
-    "skipConfirmation": False,
-    "skipReceipt": False,
-}
+_PAYING = {"installments": 1, "planId": "contado", "interest": 0, "operationMode": 0}
+_SKIPPING = {"skipConfirmation": False, "skipReceipt": False}
 _ARGENTINA = {
-    100: CloudEndpoint("sale", ("amount", "printOnPos", "saleType", "employeeId", *_ARGENTINA_SALE), _ARGENTINA_SALE),
-    101: CloudEndpoint("lastvoucher", ("printOnPos", "skipReceipt"), {"skipReceipt": False}),
-    104: CloudEndpoint("totals", ("printOnPos",)),
+    100: CloudEndpoint(
+        "sale",
+        ("amount", "tip", "printOnPos", "saleType", "employeeId", *_PAYING, *_SKIPPING, "paymentCategory", *_ID),
+        {"tip": 0, **_NO_EMPLOYEE, **_PAYING, **_SKIPPING},
+    ),
+    101: CloudEndpoint("lastvoucher", ("printOnPos", "skipReceipt", *_ID), {"skipReceipt": False}),
+    104: CloudEndpoint("totals", _PRINTING),
     105: _DETAILS,
     106: _POLL,
-    107: CloudEndpoint("normalmode"),
+    107: CloudEndpoint("normalmode", _ID),
     108: CloudEndpoint(
-        "return",
-        ("authorizationCode", "originalTransDate", "skipConfirmation", "skipReceipt", "printOnPos", "amount"),
-        {"skipConfirmation": False, "skipReceipt": False},
+        "return", ("authorizationCode", "originalTransDate", *_SKIPPING, "printOnPos", "amount", *_ID), _SKIPPING
     ),
-    114: CloudEndpoint("params"),
-    116: CloudEndpoint("cancelsale"),
-    135: CloudEndpoint("shift", ("shiftOperation", "numberOfShift", "printOnPos", "skiptConfirmation")),
-    136: CloudEndpoint("shiftReport", ("printOnPos",)),
+    114: CloudEndpoint("params", _ID),
+    116: CloudEndpoint("cancelsale", _ID),
+    135: CloudEndpoint("shift", ("shiftOperation", "numberOfShift", "printOnPos", "skiptConfirmation", *_ID)),
+    136: CloudEndpoint("shiftReport", _PRINTING),
 }
 
 Profile.INTEGRATED_POS = Profile(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from getnet_pos import AsyncConnector, Connector, Timeouts
-from getnet_pos.simulator import SerialServer, VirtualTerminal
+from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 
 collect_ignore_glob = [] if os.name == "posix" else ["test_*.py"]  # no pseudo-terminals there
 
@@ -37,6 +37,13 @@ def serve() -> Iterator[Serve]:
     """``serve(script=[...])`` puts a virtual terminal on a port of its own until the test ends."""
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(SerialServer(VirtualTerminal(**settings)))
+
+
+class Once(dict[int, Behaviour]):
+    """Answers that a virtual terminal gives once each: ``terminal.answers = Once({106: Behaviour(...)})``."""
+
+    def get(self, code: int, default: Any = None) -> Any:
+        return self.pop(code, default)
 
 
 class Threaded:

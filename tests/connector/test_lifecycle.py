@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import Any
 
@@ -19,11 +18,12 @@ from getnet_pos import (
     ReportKind,
     SaleType,
     Timeouts,
+    UnexpectedReply,
     Wire,
 )
 from getnet_pos.simulator import Behaviour
 
-from .conftest import QUICK, Connect, Serve
+from .conftest import QUICK, Connect, Once, Serve
 
 OPERATIONS: dict[str, tuple[Any, ...]] = {
     "sale": (1_000,),
@@ -190,15 +190,12 @@ async def test_the_journal_can_be_switched_off(connect: Connect, serve: Serve, c
 
 async def test_a_polling_answered_with_an_error_is_tried_once_more(connect: Connect, serve: Serve) -> None:
     """As right after plugging in."""
-    server = serve(answers={106: Behaviour(change={"FunctionCode": 0, "ResponseCode": 1})})
-
-    async def recover_soon() -> None:
-        while not server.terminal.commands:
-            await asyncio.sleep(0.001)
-        server.terminal.answers.clear()
-
+    malformed = Behaviour(change={"FunctionCode": 0, "ResponseCode": 1, "ResponseMessage": "Mensaje mal formado"})
+    server = serve()
     async with connect(server.device) as pos:
-        mended = asyncio.create_task(recover_soon())
+        server.terminal.answers = Once({106: malformed})
         assert (await pos.polling()).approved
-        await mended
-    assert [command.code for command in server.terminal.commands] == [106, 106, 101]
+        server.terminal.answers = {106: malformed}
+        with pytest.raises(UnexpectedReply, match="Mensaje mal formado"):
+            await pos.polling()
+    assert [command.code for command in server.terminal.commands] == [106, 106, 101, 106, 106]

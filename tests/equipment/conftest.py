@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from getnet_pos.equipment import AsyncEquipmentClient, EquipmentClient
@@ -54,12 +55,16 @@ def _asyncio(base_url: str, merchant_id: str, **options: Any) -> TerminalList:
 
 @pytest.fixture(params=[_blocking, _asyncio], ids=["blocking", "asyncio"])
 def call(request: pytest.FixtureRequest) -> Callable[..., TerminalList]:
-    """``call(base_url, merchant_id, **options)`` lists terminals with a new client of either kind."""
+    """``call(base_url, merchant_id, **options)`` lists terminals with a new client of either kind.
+
+    ``call.http_client`` is the kind of ``httpx`` client that it takes.
+    """
 
     def called(base_url: str, merchant_id: str, **options: Any) -> TerminalList:
         result: TerminalList = request.param(base_url, merchant_id, **{"token": "token", "retry": QUICK, **options})
         return result
 
+    called.http_client = httpx.Client if request.param is _blocking else httpx.AsyncClient  # type: ignore[attr-defined]
     return called
 
 

@@ -10,12 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from getnet_pos.equipment import EquipmentClient
-from getnet_pos.errors import ConnectError, DeadlineExceeded, Disconnected, MalformedResponse, RateLimited, ServerError
+from getnet_pos.errors import (
+    ConnectError,
+    DeadlineExceeded,
+    Disconnected,
+    MalformedResponse,
+    RateLimited,
+    ServerError,
+    TransportError,
+)
 from getnet_pos.flows.http_calls import RetryPolicy
 from getnet_pos.messages.terminals import TerminalList
 from getnet_pos.simulator.equipment import EquipmentServer
@@ -206,3 +215,29 @@ def test_a_private_authority_is_trusted_through_the_callers_client(tls_url: str)
         EquipmentClient(tls_url, token="token", http_client=http_client) as client,
     ):
         assert client.list_active_terminals("1").merchant_id == "1"
+
+
+# ---------------------------------------------------------------------------------------------- errors of the transport
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "sent"),
+    [
+        (httpx.ConnectTimeout, ConnectError, False),
+        (httpx.ProxyError, ConnectError, False),
+        (httpx.PoolTimeout, DeadlineExceeded, False),
+        (httpx.WriteTimeout, DeadlineExceeded, True),
+        (httpx.WriteError, Disconnected, True),
+    ],
+)
+def test_each_failure_says_whether_anything_was_sent(
+    call: Any, raised: type[httpx.TransportError], expected: type[TransportError], sent: bool
+) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise raised("")
+
+    http_client = call.http_client(transport=httpx.MockTransport(fail))
+    with pytest.raises(expected) as caught:
+        call("https://api.test", "1", http_client=http_client)
+    assert type(caught.value) is expected
+    assert (caught.value.bytes_written > 0) is sent

@@ -24,6 +24,7 @@ from ..messages import Progress, ReportKind
 from .ends import ExitCode, clean
 from .register import JsonOption
 from .screen import console, print_document
+from .simulate import missing_server
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,10 +108,9 @@ class Walk:
         except _Stop:
             pass
         except ModuleNotFoundError as error:
-            if error.name not in ("starlette", "uvicorn"):
-                raise
+            name = missing_server(error)
             with self.step("left out") as step:
-                step.gave(f'needs {error.name}: pip install "getnet-pos[all]"', good=True)
+                step.gave(f'needs {name}: pip install "getnet-pos[all]"', good=True)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:

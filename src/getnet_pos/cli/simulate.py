@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from enum import Enum
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +20,7 @@ from .ends import ExitCode
 if TYPE_CHECKING:
     from ..simulator import Behaviour, VirtualTerminal
 
-__all__ = ["equipment", "serial"]
+__all__ = ["equipment", "missing_server", "serial"]
 
 
 class OutcomeName(str, Enum):
@@ -111,11 +113,20 @@ def serial(
         fragment_every=fragment_every,
         coalesce=coalesce,
     )
-    with _until_told(), SerialServer(_terminal(behaviour, times, seed), port=port) as server:
-        print(f"listening on {server.device}", flush=True)
-        wire_option = f" --wire {wire.value}" if wire is not Wire.SIGNED else ""
-        print(f"try: getnet-pos sale 1000 --port {server.device}{wire_option}", file=sys.stderr, flush=True)
-        server.serve_forever()
+    server = SerialServer(_terminal(behaviour, times, seed), port=port)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # In a thread: an exception that breaks into a wait for the server's thread can leave it taken for ended.
+        threading.Thread(target=server.close).start()
+
+    try:
+        with _stopped_by(stop), server:
+            print(f"listening on {server.device}", flush=True)
+            wire_option = f" --wire {wire.value}" if wire is not Wire.SIGNED else ""
+            print(f"try: getnet-pos sale 1000 --port {server.device}{wire_option}", file=sys.stderr, flush=True)
+            server.serve_forever()
+    except OSError as error:
+        raise ConnectError(f"{port or 'a pseudo-terminal'} cannot be served on: {error}") from error
     return ExitCode.DONE
 
 
@@ -130,15 +141,22 @@ def equipment(
     try:
         from ..simulator.equipment import serve
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise ConfigurationError(f'this needs {error.name}: pip install "getnet-pos[simulator]"') from error
-    with _until_told():
+        name = missing_server(error)
+        raise ConfigurationError(f'this needs {name}: pip install "getnet-pos[simulator]"') from error
+    with _stopped_by(signal.default_int_handler), contextlib.suppress(KeyboardInterrupt):
         try:
             serve(host, port, lambda address: print(f"listening on {address}", flush=True))
         except OSError as error:
             raise ConnectError(f"{host}, port {port}, cannot be listened on: {error.strerror or error}") from error
     return ExitCode.DONE
+
+
+def missing_server(error: ModuleNotFoundError) -> str:
+    """The package of the extra ``simulator`` that is not installed; raises ``error`` again where it is another one."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ("starlette", "uvicorn"):
+        raise error
+    return name
 
 
 def _terminal(behaviour: Behaviour, times: int | None, seed: int) -> VirtualTerminal:
@@ -150,14 +168,12 @@ def _terminal(behaviour: Behaviour, times: int | None, seed: int) -> VirtualTerm
 
 
 @contextlib.contextmanager
-def _until_told() -> Iterator[None]:
-    """Leave the body at SIGINT or SIGTERM, also where the shell that started it has SIGINT ignored."""
+def _stopped_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call ``handler``, also where the shell that started it has SIGINT ignored."""
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
-    except KeyboardInterrupt:
-        pass
     finally:
         for number in numbers:
             signal.signal(number, before[number])

@@ -6,17 +6,22 @@ under ``response``; in Argentina ``data`` is the reply, with its result under ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import orjson
 
-from ..errors import MalformedFrame, MalformedResponse
+from ..errors import InvalidValue, MalformedFrame, MalformedResponse
 from ..messages import REPLY_TYPES, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
+from ..messages.cloud import CLOUD_REPLY_TYPES
 from ..messages.commands import sent_fields
 from ._pure import _layout, parse
 
-__all__ = ["encode_cloud", "read_cloud"]
+__all__ = ["encode_cloud", "read_cloud", "sent_names"]
+
+_TRANSACTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TYPES = {**REPLY_TYPES, **CLOUD_REPLY_TYPES}
 
 
 class ReplyTypes(Protocol):
@@ -28,6 +33,14 @@ class ReplyTypes(Protocol):
 
 def _camel(name: str) -> str:
     return name[:1].lower() + name[1:]
+
+
+def sent_names(command: Command) -> dict[str, Any]:
+    """What ``command`` says, by the names of the cloud's wire; its code and its time left out."""
+    if isinstance(command, GenericCommand):
+        return {_camel(name): value for name, value in command.fields.items()}
+    pairs = ((_camel(wire), getattr(command, name)) for name, wire, _ in sent_fields(type(command))[1:-1])
+    return {name: value for name, value in pairs if value is not None}
 
 
 def encode_cloud(
@@ -43,11 +56,11 @@ def encode_cloud(
     """The JSON body of a command for the cloud.
 
     ``fields`` are the names, in camelCase, that its endpoint takes; those the command has no value for come from
-    ``defaults``, or are left out. ``branch_digits`` writes the branch as text with leading zeros.
+    ``defaults``, or are left out. The fields of a ``GenericCommand`` all go along. ``branch_digits`` writes the branch
+    as text with leading zeros.
     """
-    given: dict[str, Any] = {_camel(wire): getattr(command, name) for name, wire, _ in sent_fields(type(command))}
-    if isinstance(command, GenericCommand):
-        given.update(command.fields)
+    given = {**defaults, "customId": custom_id, **sent_names(command)}
+    names = [*fields, *(given.keys() - {"customId", *fields})] if isinstance(command, GenericCommand) else fields
     branch: int | str = key_pos.id_sucursal if branch_digits is None else f"{key_pos.id_sucursal:0{branch_digits}d}"
     body: dict[str, Any] = {
         "idTerminal": key_pos.id_terminal,
@@ -55,18 +68,13 @@ def encode_cloud(
         "serialNumber": key_pos.serial_number,
         "command": command.code,
     }
-    names = given.keys() - {"command", "dateTime"} if isinstance(command, GenericCommand) else fields
-    for name in names:
-        value = given.get(name)
-        if value is None:
-            value = defaults.get(name)
-        if value is not None:
-            body[name] = value
-    if custom_id is not None:
-        body["customId"] = custom_id
+    body.update((name, given[name]) for name in names if name not in body and given.get(name) is not None)
     if webhook is not None:
         body["webhook"] = webhook
-    return orjson.dumps(body)
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
 
 
 def read_cloud(body: bytes | bytearray | memoryview, profile: ReplyTypes | None = None) -> CloudResult:
@@ -79,36 +87,34 @@ def read_cloud(body: bytes | bytearray | memoryview, profile: ReplyTypes | None 
         outer = parse(bytes(body).decode())
         if type(outer) is not dict:
             raise MalformedFrame("it is not an object")
-        return _result(outer, profile.reply_types if profile is not None else {})
+        return _result(outer, _TYPES if profile is None else {**_TYPES, **profile.reply_types})
     except UnicodeDecodeError:
         raise MalformedResponse("the cloud's answer is not UTF-8") from None
     except MalformedFrame as error:
         raise MalformedResponse(f"the cloud's answer cannot be read: {error}") from None
 
 
-def _result(outer: dict[str, Any], own_types: Mapping[int, type[Reply]]) -> CloudResult:
+def _result(outer: dict[str, Any], types: Mapping[int, type[Reply]]) -> CloudResult:
     code = outer.get("code")
     if type(code) is not int:
         raise MalformedFrame("it has no code")
-    data = outer.get("data")
     extra = {key: value for key, value in outer.items() if key not in ("code", "status", "message", "data")}
     number, custom = extra.pop("idPosTxs", None), extra.pop("customId", None)
-    reply: Reply | None = None
+    data, reply = outer.get("data"), None
     if type(data) is dict:
-        inner = dict(data)
-        number, custom = inner.pop("idPosTxs", number), inner.pop("customId", custom)
-        nested = inner.get("response")
-        if type(nested) is dict:
-            del inner["response"]
-            extra.update(inner)
-            reply, data = _reply(nested, own_types), None
-        elif "functionCode" in inner:
-            reply, data = _reply(inner, own_types), None
+        data = dict(data)
+        number, custom = data.pop("idPosTxs", number), data.pop("customId", custom)
+        if "response" in data:
+            inner = data.pop("response")
+            extra.update(data)
+            data = inner
+        reply = _reply(data, types)
+        data = None if reply is not None else data or None
     return CloudResult(
         code=code,
         status=_text(outer.get("status")),
         message=_text(outer.get("message")),
-        id_pos_txs=_number(number),
+        id_pos_txs=_transaction(number),
         custom_id=str(custom) if type(custom) is int else _text(custom),
         reply=reply,
         data=data,
@@ -116,17 +122,22 @@ def _result(outer: dict[str, Any], own_types: Mapping[int, type[Reply]]) -> Clou
     )
 
 
-def _reply(fields: dict[str, Any], own_types: Mapping[int, type[Reply]]) -> Reply:
-    fields = dict(fields)
+def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
+    """The terminal's reply in ``fields``; ``None`` where that is not one, or has no result."""
+    if type(fields) is not dict:
+        return None
     if "responseCode" not in fields and "code" in fields:
+        fields = dict(fields)
         fields["responseCode"] = fields.pop("code")
-        if "responseMessage" not in fields and "message" in fields:
-            fields["responseMessage"] = fields.pop("message")
+        fields.setdefault("responseMessage", fields.pop("message", None))
     function_code, response_code = fields.get("functionCode"), fields.get("responseCode")
     if type(function_code) is not int or type(response_code) is not int:
-        raise MalformedFrame("its result has no function code or no response code")
-    kind = own_types.get(function_code) or REPLY_TYPES.get(function_code, GenericReply)
-    reply: Reply = _layout(kind).build(fields)
+        return None
+    try:
+        reply: Reply = _layout(types.get(function_code, GenericReply)).build(fields)
+    except MalformedFrame:
+        # A field in two spellings: the transaction's number must not be lost with it.
+        return None
     return reply
 
 
@@ -134,7 +145,10 @@ def _text(value: Any) -> str | None:
     return value if type(value) is str else None
 
 
-def _number(value: Any) -> int | None:
-    if type(value) is str and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return value if type(value) is int else None
+def _transaction(value: Any) -> int | str | None:
+    """A transaction's number or name, once it can be a part of a path and nothing more."""
+    if type(value) is int:
+        return value if value > 0 else None
+    if type(value) is not str or not _TRANSACTION.fullmatch(value):
+        return None
+    return int(value) if value.isdigit() and len(value) < 19 and value[0] != "0" else value

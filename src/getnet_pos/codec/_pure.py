@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -160,6 +160,17 @@ def _too_deep(value: Any) -> bool:
     return any(type(item) in (dict, list) for item in level)
 
 
+def _keys_once(text: str, value: dict[str, Any]) -> bool:
+    """Whether a flat object surely has no key twice: as many quotes with a colon as keys, and nothing between the two."""
+    return (
+        text.count('":') == len(value)
+        and '" ' not in text
+        and "\n" not in text
+        and "\t" not in text
+        and "\r" not in text
+    )
+
+
 def parse(text: str) -> Any:
     """The value of a JSON text under the input rules (docs/protocol.md, "Input rules").
 
@@ -170,24 +181,15 @@ def parse(text: str) -> Any:
         value = orjson.loads(text)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         raise MalformedFrame("the text is not JSON") from None
-    # A flat object whose every key is directly followed by its colon has no key twice if it has as many of those pairs
-    # as keys; whatever could hide one more (white space, nesting, a float that was a huge integer) is read again.
-    if (
-        type(value) is dict
-        and text.count('":') == len(value)
-        and '" ' not in text
-        and "\n" not in text
-        and "\t" not in text
-        and "\r" not in text
-        and not _unplain.intersection(map(type, value.values()))
-    ):
+    # Whatever could hide a fault from this parser (a key twice, a float that was a huge integer, nesting) is read again.
+    if type(value) is dict and _keys_once(text, value) and not _UNPLAIN.intersection(map(type, value.values())):
         return value
     if _too_deep(value):
         raise MalformedFrame("the text is nested too deeply")
     return _strict(text)
 
 
-_unplain = {float, dict, list}
+_UNPLAIN = {float, dict, list}
 
 # ------------------------------------------------------------------------------------------------------------- replies
 
@@ -230,14 +232,31 @@ _CONVERT: dict[Kind, _Convert] = {
 }
 
 
-class _Layout:
-    """How a wire object becomes one message type: which key goes to which slot, and how."""
+_AS_IT_IS = {(Kind.INTEGER, int), (Kind.TEXT, str), (Kind.BOOLEAN, bool), (Kind.LAST_DIGITS, str)}
+"""What a field takes without a look at the value."""
 
-    __slots__ = ("_create", "_defaults", "_extra", "_fields")
+_CONVERTED = {(Kind.TEXT, int), (Kind.SALE_TYPE, int)}
+"""What a field always takes, but shows as something else."""
+
+_SHAPES = 64
+"""How many shapes of objects are remembered for each type."""
+
+_Fill = Callable[[Any, dict[str, Any]], None]
+
+
+class _Layout:
+    """How a wire object becomes one message type: which key goes to which slot, and how.
+
+    Objects come in few shapes: the same keys in the same order with the same kinds of values. For each a function is
+    made that fills a message in one assignment; what has no such function is built field by field.
+    """
+
+    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_fills", "_message")
 
     def __init__(self, message: Any) -> None:
+        self._message = message
         self._create: Callable[[], Any] = lambda: message.__new__(message)
-        self._fields: dict[str, tuple[str, Callable[[Any, Any], None], _Convert]] = {}
+        self._fields: dict[str, tuple[str, Kind, Callable[[Any, Any], None], _Convert]] = {}
         self._defaults: dict[str, tuple[Callable[[Any, Any], None], Any]] = {}
         for item in wire_fields(message):
             # A slot's own setter works on a frozen object too: the object is not shared yet.
@@ -245,11 +264,26 @@ class _Layout:
             convert = _rows(item.row) if item.row is not None else _CONVERT[item.kind]
             self._defaults[item.name] = (put, () if item.kind is Kind.ROWS else None)
             for spelling in item.spellings:
-                self._fields[spelling] = (item.name, put, convert)
+                self._fields[spelling] = (item.name, item.kind, put, convert)
         self._extra = message.extra.__set__
+        self._draft = _draft(message)
+        self._fills: dict[tuple[Any, ...], _Fill | None] = {}
+
+    def build_known(self, inner: dict[str, Any]) -> Any:
+        """The message of an object of a shape that was built before; ``None`` for any other."""
+        fill = self._fills.get((*inner, *map(type, inner.values())))
+        if fill is None:
+            return None
+        result = self._draft()
+        fill(result, inner)
+        result.__class__ = self._message
+        return result
 
     def build(self, inner: dict[str, Any]) -> Any:
         """The message of a parsed object. A value of the wrong kind is kept in ``extra``, its field stays unset."""
+        shape = (*inner, *map(type, inner.values()))
+        if self._draft is not None and len(self._fills) < _SHAPES and shape not in self._fills:
+            self._fills[shape] = self._make_fill(inner)
         result = self._create()
         extra: dict[str, Any] = {}
         missing = dict(self._defaults)
@@ -258,7 +292,7 @@ class _Layout:
             if field is None:
                 extra[key] = value
                 continue
-            name, put, convert = field
+            name, _, put, convert = field
             default = missing.pop(name, None)
             if default is None:
                 raise MalformedFrame(f"the field {name} is there twice, in two spellings")
@@ -271,6 +305,54 @@ class _Layout:
             put(result, value)
         self._extra(result, extra)
         return result
+
+    def _make_fill(self, inner: dict[str, Any]) -> _Fill | None:
+        """What fills a message from an object of this shape; ``None`` where that depends on more than its shape."""
+        targets, converted, kept, seen = [], [], [], set()
+        unset = dict.fromkeys(self._defaults)
+        for key, value in inner.items():
+            name, kind, _, _ = self._fields.get(key, ("", None, None, None))
+            how = (kind, type(value))
+            if name in seen:
+                return None
+            if kind is None:
+                if type(value) in _UNPLAIN:
+                    return None
+                kept.append(key)
+            else:
+                seen.add(name)
+            if kind is None or value is None:
+                targets.append("_")
+                continue
+            if how not in _AS_IT_IS | _CONVERTED:
+                return None
+            del unset[name]
+            targets.append(f"message.{name}")
+            if how in _CONVERTED:
+                converted.append(f"message.{name} = convert[{key!r}](message.{name})")
+        lines = [
+            f"({', '.join(targets)},) = inner.values()",
+            *converted,
+            *(f"message.{name} = {self._defaults[name][1]}" for name in unset),
+            "message.extra = {key: inner[key] for key in kept}" if kept else "message.extra = {}",
+        ]
+        names = {"convert": {key: field[3] for key, field in self._fields.items()}, "kept": kept}
+        exec("def fill(message, inner):\n " + "\n ".join(lines), names)
+        fill: _Fill = names["fill"]  # type: ignore[assignment]  # the function just defined
+        return fill
+
+
+def _draft(message: Any) -> Callable[[], Any] | None:
+    """Makes objects that can be written and then become messages; ``None`` for a type with ways of its own."""
+    if message.__new__ is not object.__new__ or type(message) is not type or "__dict__" in dir(message):
+        return None
+    names: dict[str, Any] = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    try:
+        draft = type("_Draft", (message,), names)
+        draft.__new__(draft).__class__ = message
+    except TypeError:
+        return None
+    return partial(draft.__new__, draft)
 
 
 def _rows(row: type) -> _Convert:
@@ -362,6 +444,9 @@ def _read_text(text: str, sign: object, size: int, reply_types: Mapping[int, typ
     if not _fits(text, sign):
         return _unsigned(sign, size)
     try:
+        reply = _known_reply(text, reply_types)
+        if reply is not None:
+            return reply
         inner = parse(text)
         if type(inner) is str:
             # Some firmware encodes twice.
@@ -369,6 +454,21 @@ def _read_text(text: str, sign: object, size: int, reply_types: Mapping[int, typ
     except MalformedFrame as error:
         return BadFrame(FrameFault.MALFORMED, str(error), size, sealed=True)
     return _read_inner(inner, size, reply_types)
+
+
+def _known_reply(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | None:
+    """The reply in a text whose shape came before; ``None`` for any other, and for all that is no reply."""
+    try:
+        inner = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+    if type(inner) is not dict or not _keys_once(text, inner):
+        return None
+    code = inner.get("FunctionCode")
+    if type(code) is not int or code == 112:
+        return None
+    reply: Reply | None = _layout(reply_types.get(code, GenericReply)).build_known(inner)
+    return reply
 
 
 def _read_inner(inner: Any, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
@@ -568,8 +668,8 @@ class Decoder:
     What it is fed is never kept beyond one frame. A decoder serves one stream.
     """
 
-    __slots__ = ("_at", "_base", "_buffer", "_grammar", "_horizon", "_max_frame", "_places", "_region", "_reply_types",
-                 "_skipped", "_torn", "_work")  # fmt: skip
+    __slots__ = ("_at", "_base", "_buffer", "_grammar", "_horizon", "_max_frame", "_places", "_refused", "_region",
+                 "_reply_types", "_sign", "_skipped", "_torn", "_work")  # fmt: skip
 
     def __init__(self, max_frame: int = MAX_FRAME, *, reply_types: Mapping[int, type[Reply]] | None = None) -> None:
         if max_frame < 64:
@@ -589,6 +689,8 @@ class Decoder:
         # Places in the stream: of the buffer's first byte, of the first byte not read before, of a torn region's start.
         self._base = self._horizon = self._region = 0
         self._work = 0
+        # Places in the bytes being read: of the next signature, and of the last one that was tried.
+        self._sign = self._refused = -1
 
     @property
     def pending(self) -> int:
@@ -626,6 +728,7 @@ class Decoder:
     def _read(self, data: bytes | bytearray, messages: list[Message]) -> int:
         """Read ``data``, at whose start a frame has begun unless none has; return how many bytes are done with."""
         start, size = 0, len(data)
+        self._sign = self._refused = -1
         while True:
             if self._grammar is None:
                 found = _START.search(data, start)
@@ -663,10 +766,14 @@ class Decoder:
             return start + 17
         if not data.startswith(_ENVELOPE, start):
             return 0
-        sign = data.find(_SIGN, start + len(_ENVELOPE)) + len(_SIGN)
-        end = sign + 66
-        if sign < len(_SIGN) or end > len(data) or end - start > self._max_frame:
+        if self._sign < start + len(_ENVELOPE):
+            found = data.find(_SIGN, start + len(_ENVELOPE))
+            self._sign = found if found >= 0 else len(data)
+        end = self._sign + len(_SIGN) + 66
+        if end > len(data) or end - start > self._max_frame or self._sign == self._refused:
             return 0
+        # Each place of a signature is tried once, so that many torn beginnings before one cost no more than one.
+        self._refused = self._sign
         frame = bytes(data[start:end])
         try:
             outer = orjson.loads(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
@@ -11,11 +12,12 @@ from typing import Any, TypeVar
 
 from ..errors import GetnetError
 from ..flows.effects import Close, Effect, Now, Open, Recall, Receive, Record, Report, Send, Sleep
-from ..journal import Journal
+from ..journal import Journal, recall
 from ..messages import Progress
 from ..transports import AsyncTransport
+from .loop import run_async
 
-__all__ = ["AsyncDriver"]
+__all__ = ["AsyncDriver", "to_the_end"]
 
 log = logging.getLogger("getnet_pos.driver")
 
@@ -31,21 +33,7 @@ class AsyncDriver:
 
     async def run(self, flow: Generator[Any, Any, T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
-        error: GetnetError | None = None
-        result: Any = None
-        try:
-            while True:
-                effect = flow.send(result) if error is None else flow.throw(error)
-                result = error = None
-                try:
-                    result = await self._perform(effect, on_progress)
-                except GetnetError as raised:
-                    error = raised
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        finally:
-            flow.close()
+        return await run_async(flow, lambda effect: self._perform(effect, on_progress))
 
     def wake(self) -> None:
         """Have the flow that waits look at what was asked of it. May be called from any thread."""
@@ -65,9 +53,9 @@ class AsyncDriver:
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
-                await asyncio.to_thread(self.journal.record, intent)
-            case Recall(terminal):
-                return await asyncio.to_thread(self.journal.unsettled, terminal)
+                await to_the_end(self.journal.record, intent)
+            case Recall(terminal, recent):
+                return await to_the_end(recall, self.journal, terminal, recent)
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
             case Open():
@@ -75,6 +63,18 @@ class AsyncDriver:
             case Close():
                 await self.transport.close()
         return None
+
+
+async def to_the_end(work: Callable[..., T], *arguments: object) -> T:
+    """Run in a thread. A cancellation waits for it, so that no later flow finds the journal half written."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError, GetnetError):
+                await asyncio.shield(task)
+        raise
 
 
 async def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

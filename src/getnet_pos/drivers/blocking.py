@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from ..errors import GetnetError
 from ..flows.effects import Close, Effect, Now, Open, Recall, Receive, Record, Report, Send, Sleep
-from ..journal import Journal
+from ..journal import Journal, recall
 from ..messages import Progress
 from ..transports import Transport
+from .loop import run
 
 __all__ = ["BlockingDriver"]
 
@@ -29,21 +29,7 @@ class BlockingDriver:
 
     def run(self, flow: Generator[Any, Any, T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
-        error: GetnetError | None = None
-        result: Any = None
-        try:
-            while True:
-                effect = flow.send(result) if error is None else flow.throw(error)
-                result = error = None
-                try:
-                    result = self._perform(effect, on_progress)
-                except GetnetError as raised:
-                    error = raised
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        finally:
-            flow.close()
+        return run(flow, lambda effect: self._perform(effect, on_progress))
 
     def wake(self) -> None:
         """Have the flow that waits look at what was asked of it. May be called from any thread."""
@@ -64,8 +50,8 @@ class BlockingDriver:
                 _report(on_progress, progress)
             case Record(intent):
                 self.journal.record(intent)
-            case Recall(terminal):
-                return self.journal.unsettled(terminal)
+            case Recall(terminal, recent):
+                return recall(self.journal, terminal, recent)
             case Sleep(seconds):
                 time.sleep(seconds)
             case Open():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from typing import Any, Protocol, TypeVar
 
 from ..flows.cloud import CloudEffect
 from ..flows.effects import Recall, Record
-from ..journal import Journal
+from ..flows.http_effects import Exclusive
+from ..journal import Journal, recall
+from .aio import to_the_end
 from .http import AsyncHttpDriver, HttpDriver
 from .loop import run, run_async
 
@@ -41,9 +42,16 @@ class CloudDriver:
     def _perform(self, effect: CloudEffect) -> object:
         match effect:
             case Record(intent):
-                return self._journal.record(intent)  # type: ignore[func-returns-value]  # a result like any other
-            case Recall(terminal):
-                return self._journal.unsettled(terminal)
+                self._journal.record(intent)
+                return None
+            case Recall(terminal, recent):
+                return recall(self._journal, terminal, recent)
+            case Exclusive(turn, flow):
+                turn.take()
+                try:
+                    return self.run(flow)
+                finally:
+                    turn.give()
         return self._http.perform(effect)
 
     def wake(self) -> None:
@@ -63,15 +71,21 @@ class AsyncCloudDriver:
         self._own = own
 
     async def run(self, flow: Generator[Any, Any, T], on_progress: object = None) -> T:
-        """Run ``flow`` to its end. The cloud reports no progress."""
+        """Run ``flow`` to its end; a cancellation of the task ends it. The cloud reports no progress."""
         return await run_async(flow, self._perform)
 
     async def _perform(self, effect: CloudEffect) -> object:
         match effect:
             case Record(intent):
-                return await asyncio.to_thread(self._journal.record, intent)
-            case Recall(terminal):
-                return await asyncio.to_thread(self._journal.unsettled, terminal)
+                return await to_the_end(self._journal.record, intent)
+            case Recall(terminal, recent):
+                return await to_the_end(recall, self._journal, terminal, recent)
+            case Exclusive(turn, flow):
+                await turn.take_async()
+                try:
+                    return await self.run(flow)
+                finally:
+                    turn.give()
         return await self._http.perform(effect)
 
     def wake(self) -> None:

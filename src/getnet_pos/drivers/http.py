@@ -34,17 +34,20 @@ _LONGEST_CONNECT = 10.0
 
 
 class QueueTurn:
-    """A lock that threads and tasks of any event loop wait for in the order of their coming."""
+    """A lock that threads and tasks of any event loop wait for in the order of their coming.
 
-    def __init__(self) -> None:
+    So many as there are ``places`` may hold it at a time.
+    """
+
+    def __init__(self, places: int = 1) -> None:
         self._guard = threading.Lock()
-        self._taken = False
+        self._free = places
         self._waiting: deque[Future[None]] = deque()
 
     def _join(self) -> Future[None] | None:
         with self._guard:
-            if not self._taken:
-                self._taken = True
+            if self._free:
+                self._free -= 1
                 return None
             mine: Future[None] = Future()
             self._waiting.append(mine)
@@ -83,7 +86,7 @@ class QueueTurn:
                 if following.set_running_or_notify_cancel():
                     following.set_result(None)
                     return
-            self._taken = False
+            self._free += 1
 
 
 class HttpDriver:
@@ -128,12 +131,12 @@ class HttpDriver:
                 time.sleep(seconds)
             case Compute(function):
                 return function()
-            case Call(function):
+            case Call(function, read):
                 result = function()
                 if inspect.iscoroutine(result):
                     result.close()
                     raise ConfigurationError("an async function needs the async client")
-                return result
+                return read(result)
             case Exclusive(turn, flow):
                 turn.take()
                 try:
@@ -213,9 +216,9 @@ class AsyncHttpDriver:
                 await asyncio.sleep(seconds)
             case Compute(function):
                 return await asyncio.to_thread(function)
-            case Call(function):
+            case Call(function, read):
                 result = function()
-                return await result if inspect.isawaitable(result) else result
+                return read(await result if inspect.isawaitable(result) else result)
             case Exclusive(turn, flow):
                 await turn.take_async()
                 try:
@@ -302,6 +305,9 @@ def _perhaps_written(request: Request) -> int:
 
 def _translated(error: httpx.HTTPError, request: Request) -> GetnetError:
     what = _shown(request)
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its text quotes the header, which may be a secret.
+        return ConfigurationError(f"{what} was not sent: a header of it is not valid HTTP")
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectError):
         if _refused_certificate(error):

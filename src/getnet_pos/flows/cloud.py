@@ -1,25 +1,26 @@
 """Commands through the cloud: a command that moves money is recorded before it leaves, sent once, and asked about.
 
 One HTTP call carries a command and, in synchronous mode, its result. The outer code of an answer says whether the
-exchange has ended; only the reply inside says whether money moved.
+exchange has ended; only the reply inside says whether money moved. The invariants are in docs/reliability.md.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
-from ..codec._cloud import encode_cloud, read_cloud
+from ..codec._cloud import encode_cloud, read_cloud, sent_names
 from ..errors import (
     ApiError,
-    AuthenticationError,
-    ConnectError,
     DeadlineExceeded,
     GetnetError,
     JournalError,
+    MalformedResponse,
     OutcomeUnknown,
+    RateLimited,
+    ServerError,
     TerminalNotFound,
     TransactionNotFound,
     TransportError,
@@ -27,7 +28,10 @@ from ..errors import (
     UnsupportedOperation,
 )
 from ..messages import (
+    CancelSale,
+    CloudRefund,
     CloudResult,
+    CloudSale,
     Command,
     DetailsReply,
     DetailsReport,
@@ -46,16 +50,19 @@ from ..messages import (
 from ..profiles import CloudEndpoint, CloudProfile, Profile, Timeouts
 from .effects import Recall, Record
 from .exchange import Verdict
-from .http_calls import Bearer, RetryPolicy, Secret, authorized, exchange, exchange_unsent, json_body, refuse
-from .http_effects import HttpEffect, HttpFlow, Now, Request, Response, Sleep
+from .http_calls import Bearer, RetryPolicy, Secret, clean, json_body, refuse, retry_after, with_token
+from .http_effects import Exclusive, HttpEffect, HttpFlow, Now, Request, Response, Sleep, Turn
 from .intents import new_intent, outcome_advice, settled, typed_reply
-from .matching import judge, mark, recognise
+from .matching import generated_ticket, has_own_ticket, judge, mark, recognise
 
 __all__ = [
+    "Cloud",
     "CloudEffect",
     "CloudFlow",
     "CloudTill",
+    "Pace",
     "cloud_ask",
+    "cloud_call",
     "cloud_pay",
     "cloud_polling",
     "cloud_recover_all",
@@ -64,8 +71,6 @@ __all__ = [
 
 log = logging.getLogger("getnet_pos.cloud")
 
-_STATUS_PAUSE = 2.0
-_LONGEST_STATUS_PAUSE = 10.0
 T = TypeVar("T")
 
 CloudEffect = HttpEffect | Record | Recall
@@ -73,114 +78,268 @@ CloudEffect = HttpEffect | Record | Recall
 CloudFlow = Generator[CloudEffect, Any, T]
 """A procedure over HTTP that keeps the journal."""
 
-_ONCE_OR_UNSENT = RetryPolicy(attempts=2, first_pause=0.2)
+_STATUS_PAUSE = 2.0
+_LONGEST_STATUS_PAUSE = 10.0
+_TOO_BUSY = frozenset({429, 503})
+_PASSING = frozenset({429, 502, 503, 504})
+_EMPTY_ID = "0"
+"""What stands for a ``customId`` that there is none of."""
+
+
+class Pace:
+    """When the cloud wants to hear of an account again: it holds every terminal's calls back after a 429 or a 503."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._not_before = 0.0
+        self._refusals = 0
+
+    def wait(self) -> HttpFlow[None]:
+        now: float = yield Now()
+        end = now + 2 * self._policy.longest_retry_after
+        while now < min(self._not_before, end):
+            # Not all at the same moment.
+            yield Sleep(self._not_before - now + self._policy.first_pause * self._policy.random())
+            now = yield Now()
+
+    def heard(self, response: Response) -> HttpFlow[None]:
+        """Take note of what the cloud says about its load."""
+        if response.status not in _TOO_BUSY:
+            self._refusals = 0
+            return
+        self._refusals += 1
+        asked, now = retry_after(response), (yield Now())
+        pause = self._policy.pause(min(self._refusals, 20)) if asked is None else asked
+        self._not_before = max(self._not_before, now + min(pause, self._policy.longest_retry_after))
+
+
+@dataclass(slots=True)
+class Cloud:
+    """An account's way to the cloud, which all its terminals share."""
+
+    base_url: str
+    profile: Profile
+    bearer: Bearer
+    headers: Mapping[str, str]
+    gate: Turn
+    """Held during a call of a command, so that no more run at a time than are meant to."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.retry)
+
+    @property
+    def settings(self) -> CloudProfile:
+        assert self.profile.cloud is not None
+        return self.profile.cloud
 
 
 @dataclass(slots=True)
 class CloudTill:
     """One terminal as the cloud flows know it."""
 
+    cloud: Cloud
     terminal: str
     """Its name in the journal."""
-    base_url: str
     key_pos: KeyPos
-    profile: Profile
     timeouts: Timeouts
-    bearer: Bearer
-    headers: Mapping[str, str]
+    turn: Turn
+    """Held during a money command and its recovery: whoever drives the same terminal waits."""
     webhook: str | None = None
     """Where the cloud pushes the result of a money command; the call then returns at once, and the status is asked."""
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
     baseline: VoucherMark | None = None
+    """The terminal's last voucher; ``None`` where it is not known, and is asked for before money moves."""
+    asked_in_vain: bool = False
+    """The terminal does not tell its last voucher: it is not asked again before the next poll."""
     previous: Reply | None = None
-    doubts: set[str] = field(default_factory=set)
-    """The intents that became unknown while this till was in use."""
-
-    @property
-    def cloud(self) -> CloudProfile:
-        assert self.profile.cloud is not None
-        return self.profile.cloud
+    """The last final reply, to know a copy of it by."""
+    known: list[Intent] = field(default_factory=list)
+    """The terminal's intents that are unsettled or were settled lately, as the journal last told."""
 
     def endpoint(self, command: Command) -> CloudEndpoint:
-        endpoint = self.cloud.endpoints.get(command.code)
+        """Where ``command`` goes, once it is one that this cloud takes."""
+        name = self.cloud.profile.name
+        endpoint = self.cloud.settings.endpoints.get(command.code)
         if endpoint is None:
             raise UnsupportedOperation(
-                f"the cloud of profile {self.profile.name} has no {type(command).__name__} (command {command.code})"
+                f"the cloud of profile {name} has no {type(command).__name__} (command {command.code})"
             )
+        if isinstance(command, (CloudSale, CloudRefund)):
+            known = {"ticketNumber", "sendMessage", *endpoint.fields}
+            for field_name in sent_names(command):
+                if field_name not in known:
+                    raise UnsupportedOperation(f"the cloud of profile {name} takes no {field_name} with {endpoint.path}")
         return endpoint
+
+    def others(self, intent: Intent) -> list[Intent]:
+        return [other for other in self.known if other.intent_id != intent.intent_id]
+
+    def custom_id(self, intent: Intent) -> str:
+        """The ``customId`` of an intent: its ticket where the cloud has no other place for it, else one of its own."""
+        if intent.ticket and not self.cloud.settings.takes_ticket:
+            return intent.ticket
+        return intent.intent_id[:24]
 
 
 # ---------------------------------------------------------------------------------------------------------------- calls
 
 
-def _post(
-    till: CloudTill, command: Command, timeout: float, *, custom_id: str | None = None, webhook: str | None = None
-) -> HttpFlow[CloudResult]:
-    endpoint = till.endpoint(command)
+def _sent(cloud: Cloud, request: Request) -> HttpFlow[Response]:
+    """The answer to one request, sent when the cloud wants to hear of us."""
+    yield from cloud.pace.wait()
+    return (yield from _sent_now(cloud, request))
+
+
+def _sent_now(cloud: Cloud, request: Request) -> HttpFlow[Response]:
+    response: Response = yield request
+    yield from cloud.pace.heard(response)
+    return response
+
+
+def _repeated(
+    cloud: Cloud, request: Request, may_repeat: Callable[[Response | TransportError], bool]
+) -> HttpFlow[Response]:
+    """The answer to a request that moves no money, sent again while ``may_repeat`` says so of what became of it."""
+    policy, attempt = cloud.retry, 1
+    while True:
+        try:
+            response = yield from _sent(cloud, request)
+        except TransportError as error:
+            if attempt >= policy.attempts or not may_repeat(error):
+                raise
+        else:
+            asked = retry_after(response)
+            if attempt >= policy.attempts or not may_repeat(response) or (asked or 0) > policy.longest_retry_after:
+                return response
+        yield Sleep(policy.pause(attempt))
+        attempt += 1
+
+
+def _never(outcome: Response | TransportError) -> bool:
+    return False
+
+
+def _changes_nothing(outcome: Response | TransportError) -> bool:
+    return isinstance(outcome, TransportError) or outcome.status in _PASSING
+
+
+def _was_not_done(outcome: Response | TransportError) -> bool:
+    return outcome.bytes_written == 0 if isinstance(outcome, TransportError) else outcome.status == 429
+
+
+def cloud_call(
+    cloud: Cloud, request: Request, may_repeat: Callable[[Response | TransportError], bool] = _changes_nothing
+) -> HttpFlow[tuple[Response, Secret]]:
+    """The answer to a question, and the token it was asked with; after a 401 once more with a renewed one."""
+    token = yield from cloud.bearer.token()
+    response = yield from _repeated(cloud, with_token(request, token), may_repeat)
+    if response.status == 401:
+        renewed = yield from cloud.bearer.renewed(token)
+        if renewed is not None:
+            token = renewed
+            response = yield from _repeated(cloud, with_token(request, token), may_repeat)
+    return response, token
+
+
+def _request(till: CloudTill, command: Command, timeout: float, custom_id: str, webhook: str | None = None) -> Request:
+    cloud, endpoint = till.cloud, till.endpoint(command)
     body = encode_cloud(
         command,
         till.key_pos,
         endpoint.fields,
         defaults=endpoint.defaults,
-        branch_digits=till.cloud.branch_digits,
+        branch_digits=cloud.settings.branch_digits,
         custom_id=custom_id,
         webhook=webhook,
     )
-    request = Request("POST", f"{till.base_url}/{endpoint.path}", till.headers, body, timeout=timeout)
-    answer = yield from authorized(request, till.bearer, lambda one: exchange_unsent(one, _ONCE_OR_UNSENT))
-    return _understood(till, *answer, what=f"command {command.code}")
+    headers = {**cloud.headers, "Content-Type": "application/json"}
+    return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout)
 
 
-def cloud_status(till: CloudTill, transaction_id: int) -> HttpFlow[CloudResult]:
-    """What the cloud knows of a transaction (docs/protocol.md, "Cloud-to-Cloud").
+def _understood(cloud: Cloud, response: Response, token: Secret, what: str) -> CloudResult:
+    """The meaning of an answer, one of outer code 0 included.
+
+    Raises:
+        ApiError: it has an HTTP status other than 200 and no meaning that is known, or no meaning at all.
+    """
+    if response.status == 200:
+        return read_cloud(json_body(response, (token,)), cloud.profile)
+    try:
+        result = read_cloud(json_body(response, (token,)), cloud.profile)
+    except MalformedResponse:
+        result = None
+    if result is None or _known_refusal(cloud, result) is None:
+        refuse(response, what, (token,))
+    return result
+
+
+def _known_refusal(cloud: Cloud, result: CloudResult) -> type[ApiError] | None:
+    said = " ".join((result.message or "").split()).upper().rstrip(".")
+    if result.code == 0 and result.reply is None:
+        if said in cloud.settings.refusals:
+            return TerminalNotFound
+        if said in cloud.settings.not_found:
+            return TransactionNotFound
+    return None
+
+
+def _checked(cloud: Cloud, result: CloudResult, token: Secret, what: str) -> CloudResult:
+    """``result``, unless it is an error."""
+    if result.code in (1, 2) or result.reply is not None:
+        return result
+    said = clean(result.message or "no message", (token,))
+    kind = _known_refusal(cloud, result) or ApiError
+    advice = {
+        TerminalNotFound: "check the terminal id, the branch and the serial number",
+        TransactionNotFound: "the cloud does not know it, or not yet",
+        ApiError: "look at what was asked, and at the terminal",
+    }
+    raise kind(f"{what} was refused: {said}; {advice[kind]}", status=200, code=str(result.code), message=said)
+
+
+def cloud_status(
+    cloud: Cloud, transaction_id: int | str, timeout: float, *, once: bool = False
+) -> HttpFlow[CloudResult]:
+    """What the cloud knows of a transaction (docs/protocol.md, "Cloud-to-Cloud"). ``once``: whoever asks repeats it.
 
     Raises:
         TransactionNotFound: the cloud does not know it, or not yet.
     """
-    headers = {name: value for name, value in till.headers.items() if name != "Content-Type"}
-    request = Request("GET", f"{till.base_url}/{transaction_id:d}", headers, timeout=till.timeouts.short)
-    answer = yield from authorized(request, till.bearer, lambda one: exchange(one, till.retry))
-    return _understood(till, *answer, what=f"the status of transaction {transaction_id}")
+    request = Request("GET", f"{cloud.base_url}/{transaction_id}", cloud.headers, timeout=timeout)
+    response, token = yield from cloud_call(cloud, request, _never if once else _changes_nothing)
+    what = f"the status of transaction {transaction_id}"
+    return _checked(cloud, _understood(cloud, response, token, what), token, what)
 
 
-def _understood(till: CloudTill, response: Response, token: Secret, *, what: str) -> CloudResult:
-    if response.status != 200:
-        refuse(response, what, (token,))
-    result = read_cloud(json_body(response, (token,)), till.profile)
-    if result.code == 0 or (result.code not in (1, 2) and result.reply is None):
-        raise _error(till, result, what)
-    return result
-
-
-def _error(till: CloudTill, result: CloudResult, what: str) -> ApiError:
-    said = " ".join((result.message or "no message").split())[:200]
-    answer: dict[str, Any] = {"status": 200, "code": str(result.code), "message": said}
-    if said.upper() in till.cloud.refusals:
-        return TerminalNotFound(
-            f"{what} was refused: {said}: check terminal id, branch and serial number of {till.key_pos}", **answer
-        )
-    if said.upper() == "ID NOT FOUND":
-        return TransactionNotFound(f"{what} was refused: {said}", **answer)
-    return ApiError(f"{what} was refused: {said}; look at what was asked, and at the terminal", **answer)
-
-
-def cloud_ask(till: CloudTill, command: Command, patience: float) -> HttpFlow[Reply]:
-    """Run a command that moves no money.
+def cloud_ask(till: CloudTill, command: Command, patience: float, *, urgent: bool = False) -> HttpFlow[Reply]:
+    """Run a command that moves no money. It waits for a place among the calls, unless it is ``urgent``.
 
     Raises:
-        UnexpectedReply: the answer is of another command.
+        UnexpectedReply: the answer is of another command, or says nothing.
         DeadlineExceeded: the terminal did not answer in time.
     """
-    result = yield from _post(till, command, patience)
+    request = _request(till, command, patience, _EMPTY_ID)
+    call = cloud_call(till.cloud, request, _was_not_done)
+    # A cancellation would wait for what it is to cancel.
+    free = urgent or isinstance(command, CancelSale)
+    response, token = (yield from call) if free else (yield Exclusive(till.cloud.gate, call))
+    what = f"command {command.code}"
+    result = _checked(till.cloud, _understood(till.cloud, response, token, what), token, what)
     now: float = yield Now()
     result = yield from _followed(till, result, now + patience)
     reply = result.reply
-    if reply is None and isinstance(command, Poll):
-        # A poll that ended well has nothing more to say.
+    if reply is None and isinstance(command, Poll) and result.code == 1 and result.data is None:
+        # The exchange with the terminal has ended well, and a poll has nothing more to say.
         return PollReply(function_code=command.code, response_code=0, response_message=result.message, connected=True)
-    if reply is None or (reply.function_code != command.code and not isinstance(command, LastVoucher)):
+    codes = _VOUCHERS if isinstance(command, LastVoucher) else (command.code,)
+    if reply is None or reply.function_code not in codes:
         raise UnexpectedReply(f"the cloud's answer to command {command.code} is of another command, or has no result")
     return reply
+
+
+_VOUCHERS = (100, 101, 102, 108, 126)
+"""A last voucher may come under the function code of the operation it records."""
 
 
 def _followed(till: CloudTill, result: CloudResult, deadline: float) -> HttpFlow[CloudResult]:
@@ -192,27 +351,40 @@ def _followed(till: CloudTill, result: CloudResult, deadline: float) -> HttpFlow
             raise DeadlineExceeded(f"transaction {number} is still in process", bytes_written=1)
         yield Sleep(pause)
         pause = min(pause * 1.25, _LONGEST_STATUS_PAUSE)
+        now = yield Now()
         try:
-            result = yield from cloud_status(till, number)
-        except (TransactionNotFound, TransportError) as error:
+            left = max(deadline - now, 1.0)
+            result = yield from cloud_status(till.cloud, number, min(till.timeouts.short, left), once=True)
+        except (TransactionNotFound, TransportError, ServerError, RateLimited, MalformedResponse) as error:
             # The question can overtake the transaction itself.
-            log.info("the status of transaction %d is not known yet: %s", number, error)
+            log.info("the status of transaction %s is not known yet: %s", number, error)
     return result
 
 
 def cloud_polling(till: CloudTill) -> CloudFlow[PollReply]:
-    """Poll the terminal, then settle what an earlier run left open."""
+    """Poll; then settle what an earlier run left open, and learn the last voucher, which a later doubt needs."""
     reply = cast("PollReply", (yield from cloud_ask(till, Poll(), till.timeouts.report)))
     if reply.approved and reply.connected is not False:
-        yield from cloud_recover_all(till)
+        till.asked_in_vain = False
+        yield Exclusive(till.turn, _prepared(till))
     return reply
+
+
+def _prepared(till: CloudTill) -> CloudFlow[None]:
+    yield from _recover_all(till, again=True)
+    if till.baseline is None:
+        yield from _learn_baseline(till)
 
 
 # ---------------------------------------------------------------------------------------------------------------- money
 
 
-def cloud_pay(till: CloudTill, command: Command, intent_id: str, *, total: float) -> CloudFlow[Reply]:
+def cloud_pay(
+    till: CloudTill, command: Command, intent_id: str, *, total: float, patience: float | None = None
+) -> CloudFlow[Reply]:
     """Run a command that moves money and return its final reply, recorded.
+
+    ``patience`` is how long the call may take, ``total`` how long the status of one that was accepted is followed.
 
     Raises:
         OutcomeUnknown: money may have moved, and nobody could say.
@@ -220,134 +392,250 @@ def cloud_pay(till: CloudTill, command: Command, intent_id: str, *, total: float
         JournalError: the command could not be recorded, and was not sent.
         TransportError: not one byte of the command left.
     """
+    if till.cloud.settings.takes_ticket and getattr(command, "ticket", "") is None:
+        command = replace(cast("Any", command), ticket=generated_ticket(intent_id))
     till.endpoint(command)
-    unknown = yield from cloud_recover_all(till)
-    unknown = [other for other in unknown if other.intent_id in till.doubts]
-    # A token that cannot be had is found out before anything is recorded.
-    yield from till.bearer.token()
+    reply: Reply = yield Exclusive(till.turn, _pay(till, command, intent_id, total, patience))
+    return reply
+
+
+def _pay(
+    till: CloudTill, command: Command, intent_id: str, total: float, patience: float | None
+) -> CloudFlow[Reply]:
+    yield from _recover_all(till)
+    if till.baseline is None and not till.asked_in_vain:
+        yield from _learn_baseline(till)
     intent = new_intent(command, intent_id, till.terminal, till.baseline)
-    custom_id = intent.ticket or intent_id[:24]
+    _refuse_repetition(till, intent)
+    timeout = till.timeouts.cloud if patience is None else patience
+    request = _request(till, command, timeout, till.custom_id(intent), till.webhook)
+    intent, result, doubt = yield Exclusive(till.cloud.gate, _send(till, intent, request))
+    if result is not None:
+        started: float = yield Now()
+        try:
+            result = yield from _followed(till, result, started + total)
+        except (TransportError, ApiError) as error:
+            return (yield from _recover(till, command, intent, error))
+        reply = _answer(till, intent, result)
+        if reply is not None:
+            return (yield from _finish(till, command, intent, reply))
+        doubt = UnexpectedReply("the cloud's result does not fit the command")
+    return (yield from _recover(till, command, intent, doubt))
+
+
+def _refuse_repetition(till: CloudTill, intent: Intent) -> None:
+    """What may have been charged must not be charged again before somebody has looked."""
+    for other in till.known:
+        repeated = bool(intent.ticket) and other.ticket == intent.ticket and other.amount == intent.amount
+        if repeated and other.state is IntentState.UNKNOWN:
+            raise OutcomeUnknown(
+                f"nothing was sent: for the same ticket {outcome_advice(other)}", intent_id=other.intent_id
+            )
+
+
+_Outcome = tuple[Intent, CloudResult | None, GetnetError | None]
+"""What became of a call: the intent as it now stands, and the cloud's result, or what raised a doubt."""
+
+
+def _send(till: CloudTill, intent: Intent, request: Request) -> CloudFlow[_Outcome]:
+    """Record the command and send it. It raises only what shows that the command did not reach the terminal."""
+    cloud = till.cloud
+    # What can fail before the command leaves fails before it is recorded.
+    token = yield from cloud.bearer.token()
+    yield from cloud.pace.wait()
     yield Record(intent)
     try:
-        result = yield from _post(till, command, till.timeouts.cloud, custom_id=custom_id, webhook=till.webhook)
-        intent = yield from _accepted(intent, result)
-        started: float = yield Now()
-        result = yield from _followed(till, result, started + total)
-    except ConnectError:
-        if intent.state is IntentState.INTENT:
-            yield from _record(replace(intent, state=IntentState.NOT_SENT))
+        response = yield from _sent_now(cloud, with_token(request, token))
+    except GetnetError as error:
+        if _may_have_left(error):
+            return intent, None, error
+        yield from _record(replace(intent, state=IntentState.NOT_SENT))
+        raise
+    if response.status == 401:
+        # Refused for its token, and so not carried out: it goes once more, with another one.
+        try:
+            renewed = yield from cloud.bearer.renewed(token)
+        except GetnetError as error:
+            yield from _refused(intent, error)
             raise
-        return (yield from _recover(till, command, intent, custom_id, unknown, None))
-    except (AuthenticationError, TerminalNotFound) as error:
-        if intent.state is IntentState.INTENT:
-            yield from _record(
-                replace(intent, state=IntentState.DECLINED, note=f"refused by the cloud: {error.message}")
-            )
-            raise
-        return (yield from _recover(till, command, intent, custom_id, unknown, error))
-    except (TransportError, ApiError) as doubt:
-        return (yield from _recover(till, command, intent, custom_id, unknown, doubt))
-    reply = _answer(till, intent, result, custom_id, unknown)
-    if reply is None:
-        wrong = UnexpectedReply("the cloud's result does not fit the command")
-        return (yield from _recover(till, command, intent, custom_id, unknown, wrong))
-    return (yield from _finish(till, command, intent, reply))
+        if renewed is not None:
+            token = renewed
+            try:
+                response = yield from _sent_now(cloud, with_token(request, token))
+            except GetnetError as error:
+                if _may_have_left(error):
+                    return intent, None, error
+                yield from _refused(intent, error)
+                raise
+    return (yield from _answered(till, intent, response, token))
 
 
-def _accepted(intent: Intent, result: CloudResult) -> CloudFlow[Intent]:
+def _may_have_left(error: GetnetError) -> bool:
+    # An ApiError speaks of an answer that cannot be read.
+    return error.bytes_written > 0 if isinstance(error, TransportError) else isinstance(error, ApiError)
+
+
+def _refused(intent: Intent, error: GetnetError) -> CloudFlow[None]:
+    """The cloud has shown that it did not pass the command on."""
+    note = f"the cloud did not pass it on: {type(error).__name__}"
+    yield from _record(replace(intent, state=IntentState.DECLINED, note=note))
+
+
+def _answered(till: CloudTill, intent: Intent, response: Response, token: Secret) -> CloudFlow[_Outcome]:
+    cloud, what = till.cloud, f"command {intent.command}"
+    try:
+        result = _understood(cloud, response, token, what)
+    except ApiError as error:
+        if response.status not in cloud.settings.refusing_statuses:
+            return intent, None, error
+        yield from _refused(intent, error)
+        raise
     number = None if result.id_pos_txs is None else str(result.id_pos_txs)
-    moved = replace(intent, state=IntentState.ACCEPTED, transaction_id=number)
+    try:
+        _checked(cloud, result, token, what)
+    except TerminalNotFound as error:
+        yield from _refused(intent, error)
+        raise
+    except ApiError as error:
+        return replace(intent, transaction_id=number), None, error
+    intent = replace(intent, state=IntentState.ACCEPTED, transaction_id=number)
     if result.reply is None:
-        yield from _record(moved)
-    return moved
+        yield from _record(intent)
+    return intent, result, None
 
 
-def _answer(
-    till: CloudTill, intent: Intent, result: CloudResult, custom_id: str | None, unknown: list[Intent]
-) -> Reply | None:
-    """The reply in ``result``, if it is the command's own."""
-    if result.reply is None or (result.custom_id and custom_id and result.custom_id != custom_id):
+# ------------------------------------------------------------------------------------------------------------- recovery
+
+
+def cloud_recover_all(till: CloudTill) -> CloudFlow[list[Intent]]:
+    """Ask about every command of this terminal that is still open; return those whose outcome nobody knows."""
+    unknown: list[Intent] = yield Exclusive(till.turn, _recover_all(till, again=True))
+    return unknown
+
+
+def _recover_all(till: CloudTill, *, again: bool = False) -> CloudFlow[list[Intent]]:
+    till.known = yield Recall(till.terminal, recent=True)
+    for intent in till.known:
+        if intent.open:
+            log.warning("asking the cloud about intent %s, left open", intent.intent_id)
+            try:
+                yield from _recover(till, None, intent, None)
+            except OutcomeUnknown as unknown:
+                log.warning("%s", unknown)
+        elif again and intent.state is IntentState.UNKNOWN and intent.transaction_id is not None:
+            yield from _ask_again(till, intent)
+    till.known = yield Recall(till.terminal, recent=True)
+    return [intent for intent in till.known if intent.open or intent.state is IntentState.UNKNOWN]
+
+
+def _ask_again(till: CloudTill, intent: Intent) -> CloudFlow[None]:
+    """Ask once about a command of unknown outcome: the cloud may know it by now."""
+    try:
+        _, reply = yield from _by_number(till, intent, till.timeouts.short)
+    except (TransportError, ApiError) as error:
+        log.info("intent %s could not be asked about: %s", intent.intent_id, error)
+        return
+    if reply is not None:
+        log.warning("the cloud knows what became of intent %s: it is settled", intent.intent_id)
+        yield from _finish(till, None, intent, reply, late=True)
+
+
+def _recover(
+    till: CloudTill, command: Command | None, intent: Intent, doubt: GetnetError | None
+) -> CloudFlow[Reply]:
+    """Ask the cloud, and through it the terminal, what became of ``intent`` until one says, or time is over."""
+    timeouts = till.timeouts
+    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, doubt or "left open")
+    intent = replace(intent, state=IntentState.RECOVERING)
+    yield from _record(intent)
+    # What the terminal recorded last is no longer known.
+    till.baseline, till.asked_in_vain = None, False
+    now: float = yield Now()
+    end = now + timeouts.recovery
+    last = now + max(timeouts.sale_total, timeouts.recovery)
+    while now < end:
+        reply, in_process = None, False
+        try:
+            if intent.transaction_id is not None:
+                in_process, reply = yield from _by_number(till, intent, min(timeouts.short, end - now))
+            if reply is None and not in_process:
+                reply = yield from _in_the_books(till, intent, min(timeouts.report, end - now))
+        except (TransportError, ApiError, UnexpectedReply) as error:
+            log.info("intent %s could not be asked about: %s", intent.intent_id, error)
+        if reply is not None:
+            return (yield from _finish(till, command, intent, reply, late=True))
+        now = yield Now()
+        if in_process:
+            end = min(last, now + timeouts.recovery)
+        yield Sleep(min(timeouts.recovery_interval, max(end - now, 0.0)))
+        now = yield Now()
+    intent = replace(intent, state=IntentState.UNKNOWN)
+    yield from _record(intent)
+    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id) from doubt
+
+
+def _by_number(till: CloudTill, intent: Intent, timeout: float) -> CloudFlow[tuple[bool, Reply | None]]:
+    """Whether the command is still in process, and its result if the cloud has it."""
+    assert intent.transaction_id is not None
+    try:
+        result = yield from cloud_status(till.cloud, intent.transaction_id, timeout, once=True)
+    except TransactionNotFound:
+        # Or not yet: the question can overtake the transaction.
+        return False, None
+    return result.in_process, _answer(till, intent, result)
+
+
+def _answer(till: CloudTill, intent: Intent, result: CloudResult) -> Reply | None:
+    """The reply in ``result``, which the cloud gives for this very command, if it can be believed."""
+    custom_id = till.custom_id(intent)
+    if result.code != 1 or result.reply is None or result.custom_id not in (None, "", _EMPTY_ID, custom_id):
         return None
-    comparable = _comparable(till, intent)
-    own = result.custom_id is not None and result.custom_id == custom_id
+    own = result.custom_id == custom_id
     verdict = judge(
-        comparable,
+        _comparable(till, intent),
         result.reply,
         accepted=True,
         acknowledged_before=False,
+        others=() if own else till.others(intent),
         previous=None if own else till.previous,
-        unknown=() if own else unknown,
     )
     return result.reply if verdict is Verdict.MINE else None
 
 
 def _comparable(till: CloudTill, intent: Intent) -> Intent:
     """The intent as a voucher of this cloud can be compared with: where no ticket is taken, vouchers have another."""
-    return intent if till.cloud.takes_ticket else replace(intent, ticket=None)
+    return intent if till.cloud.settings.takes_ticket else replace(intent, ticket=None)
 
 
-def cloud_recover_all(till: CloudTill) -> CloudFlow[list[Intent]]:
-    """Ask about every command of this terminal that is still open; return those whose outcome nobody knows."""
-    intents: list[Intent] = yield Recall(till.terminal)
-    unknown = [intent for intent in intents if not intent.open]
-    for intent in intents:
-        if intent.open:
-            log.warning("asking the cloud about intent %s, left open", intent.intent_id)
-            try:
-                yield from _recover(till, None, intent, intent.ticket or intent.intent_id[:24], unknown, None)
-            except OutcomeUnknown:
-                unknown.append(replace(intent, state=IntentState.UNKNOWN))
-    return unknown
+# ------------------------------------------------------------------------------------------------- the terminal's books
 
 
-def _recover(
-    till: CloudTill,
-    command: Command | None,
-    intent: Intent,
-    custom_id: str | None,
-    unknown: list[Intent],
-    doubt: GetnetError | None,
-) -> CloudFlow[Reply]:
-    """Ask the cloud, and through it the terminal, what became of ``intent`` until one says, or time is over."""
-    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, doubt or "left open")
-    intent = replace(intent, state=IntentState.RECOVERING)
-    yield from _record(intent)
-    now: float = yield Now()
-    end = now + till.timeouts.recovery
-    last = now + max(till.timeouts.sale_total, till.timeouts.recovery)
-    while now < end:
-        try:
-            if intent.transaction_id is not None:
-                result = yield from cloud_status(till, int(intent.transaction_id))
-                if result.in_process:
-                    end = min(last, now + till.timeouts.recovery)
-                reply = _answer(till, intent, result, custom_id, unknown)
-            else:
-                reply = yield from _found(till, intent, unknown, end - now)
-        except (TransportError, ApiError, UnexpectedReply) as error:
-            log.info("intent %s could not be asked about: %s", intent.intent_id, error)
-            reply = None
-        if reply is not None:
-            return (yield from _finish(till, command, intent, reply))
-        now = yield Now()
-        yield Sleep(min(till.timeouts.recovery_interval, max(end - now, 0.0)))
-        now = yield Now()
-    yield from _record(replace(intent, state=IntentState.UNKNOWN))
-    till.doubts.add(intent.intent_id)
-    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id) from doubt
+def _in_the_books(till: CloudTill, intent: Intent, patience: float) -> HttpFlow[Reply | None]:
+    """The result as the terminal recorded it: its last voucher, or a row of its details, where the cloud has these."""
+    found: Reply | None = None
+    if LastVoucher().code in till.cloud.settings.endpoints:
+        voucher = yield from cloud_ask(till, LastVoucher(), patience, urgent=True)
+        found = _recognised(till, intent, [voucher])
+    if found is None and DetailsReport().code in till.cloud.settings.endpoints:
+        details = yield from cloud_ask(till, DetailsReport(), patience, urgent=True)
+        found = _recognised(till, intent, _recorded(details))
+    return found
 
 
-def _found(till: CloudTill, intent: Intent, unknown: list[Intent], left: float) -> CloudFlow[Reply | None]:
-    """The result in the terminal's own books, looked up by last voucher and details, where the cloud has these."""
-    comparable, patience = _comparable(till, intent), min(till.timeouts.report, max(left, 1.0))
-    candidates: list[Reply] = []
-    for question in (LastVoucher(), DetailsReport()):
-        if question.code in till.cloud.endpoints:
-            answer = yield from cloud_ask(till, question, patience)
-            rows = answer.sale_details if isinstance(answer, DetailsReply) else ()
-            candidates.extend([_voucher(row) for row in rows] if rows else [answer])
-    fitting = [one for one in candidates if recognise(comparable, one, previous=till.previous, unknown=unknown)]
-    return fitting[-1] if fitting else None
+def _recognised(till: CloudTill, intent: Intent, candidates: list[Reply]) -> Reply | None:
+    comparable, others = _comparable(till, intent), till.others(intent)
+    fitting = [one for one in candidates if recognise(comparable, one, others=others, previous=till.previous)]
+    own = [one for one in fitting if has_own_ticket(comparable, cast("VoucherReply", one), others)]
+    fitting = own or fitting
+    if len(fitting) > 1:
+        log.warning("%d recorded operations could be intent %s: none is taken", len(fitting), intent.intent_id)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _recorded(details: Reply) -> list[Reply]:
+    """The rows of a details report, as vouchers."""
+    rows = details.sale_details if isinstance(details, DetailsReply) else ()
+    return [_voucher(row) for row in rows]
 
 
 def _voucher(row: Voucher) -> VoucherReply:
@@ -357,9 +645,54 @@ def _voucher(row: Voucher) -> VoucherReply:
     return LastVoucherReply(**values)
 
 
-def _finish(till: CloudTill, command: Command | None, intent: Intent, reply: Reply) -> CloudFlow[Reply]:
+def _learn_baseline(till: CloudTill) -> HttpFlow[None]:
+    """Ask for the terminal's last voucher, so that a newer one can be told from it. Not knowing it is no error."""
+    endpoints = till.cloud.settings.endpoints
+    till.asked_in_vain = True
+    empty = True
+    try:
+        if LastVoucher().code in endpoints:
+            voucher = yield from cloud_ask(till, LastVoucher(), till.timeouts.report)
+            if voucher.approved:
+                till.baseline = mark(voucher) if isinstance(voucher, VoucherReply) else None
+            empty = not voucher.approved and not _names_an_operation(voucher)
+        if empty and DetailsReport().code in endpoints:
+            # A refusal to show the last voucher may have other reasons than that there is none: the details must agree.
+            details = yield from cloud_ask(till, DetailsReport(), till.timeouts.report)
+            till.baseline = _newest(details)
+    except (TransportError, ApiError, UnexpectedReply) as error:
+        log.warning("the terminal did not give its last voucher: %s", error)
+    till.asked_in_vain = till.baseline is None
+
+
+def _names_an_operation(reply: Reply) -> bool:
+    return isinstance(reply, VoucherReply) and bool(reply.real_date or reply.operation_id or reply.amount)
+
+
+def _newest(details: Reply) -> VoucherMark | None:
+    """The mark of the newest row; an empty mark where there is no row; ``None`` where that cannot be told."""
+    if not isinstance(details, DetailsReply) or not details.approved or details.details_text is not None:
+        return None
+    if "saleDetails" in details.extra:
+        return None
+    marks = [mark(cast("VoucherReply", row)) for row in _recorded(details)]
+    dated = [one for one in marks if one is not None]
+    if len(dated) != len(marks):
+        return None
+    return max(dated, key=lambda one: (one.real_date or "", one.operation_id or 0), default=VoucherMark())
+
+
+# --------------------------------------------------------------------------------------------------------------- result
+
+
+def _finish(
+    till: CloudTill, command: Command | None, intent: Intent, reply: Reply, *, late: bool = False
+) -> CloudFlow[Reply]:
+    """Record the result. After a ``late`` one the terminal may have recorded others."""
     final = settled(intent, reply)
-    if reply.approved:
+    if late:
+        till.baseline = None
+    elif reply.approved:
         till.baseline = mark(reply) if isinstance(reply, VoucherReply) else None
     till.previous = reply
     try:

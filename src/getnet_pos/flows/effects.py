@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..messages import Intent, Progress
@@ -30,7 +30,7 @@ class Send:
     ``aside``: the reply that is being waited for still is; this is said beside it.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     deadline: float
     aside: bool = False
 
@@ -73,9 +73,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The terminal's intents that are open or unknown, the oldest first."""
+    """The terminal's intents that are open or unknown, the oldest first.
+
+    ``recent``: before them, those that were settled last.
+    """
 
     terminal: str
+    recent: bool = False
 
 
 Effect = Open | Close | Send | Receive | Now | Sleep | Report | Record | Recall

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -79,7 +80,9 @@ def exchange(link: Link, command: Command, *, patience: float | None = None) -> 
         TransportError: the link failed, or a deadline passed.
         ProtocolError: the terminal refused the command, or its answer cannot be used.
     """
-    codes = LAST_VOUCHER_CODES if isinstance(command, LastVoucher) else frozenset({command.code})
+    codes = frozenset({command.code})
+    if isinstance(command, LastVoucher):
+        codes = LAST_VOUCHER_CODES | link.own_codes
     limit = reply_time(command, link.timeouts) if patience is None else patience
     yield from link.discard_stale()
     sent = yield from link.send(command)
@@ -87,6 +90,8 @@ def exchange(link: Link, command: Command, *, patience: float | None = None) -> 
         judge=lambda reply: Verdict.MINE if reply.function_code in codes else Verdict.OTHER, patience=limit, total=limit
     )
     reply = yield from await_reply(link, waiting, sent)
+    # The terminal does one thing after the other: what was asked before will not be answered any more.
+    link.awaits_voucher = False
     yield from link.acknowledge_final()
     return reply
 
@@ -105,17 +110,15 @@ def await_reply(link: Link, waiting: Waiting, sent: float) -> Flow[Reply]:
     last_by, reply_by = sent + waiting.total, sent + waiting.patience
     if not link.acknowledges:
         acknowledged_by = last_by
+    now = sent
     while True:
         if waiting.cancellable and link.cancel_wanted and not waiting.cancel_sent:
             waiting.cancel_sent = True
             yield from link.cancel()
+            reply_by = min(reply_by, now + link.timeouts.cancel)
         limit = min(last_by, reply_by) if waiting.accepted else min(last_by, reply_by, acknowledged_by)
         message = yield from link.next_message(limit)
-        now: float = yield Now()
-        if message is None or now > limit:
-            if now >= limit:
-                raise _too_late(waiting)
-            continue
+        now = yield Now()
         if isinstance(message, Ack):
             if not message.received and not waiting.cancel_sent:
                 raise NotAccepted(
@@ -125,18 +128,19 @@ def await_reply(link: Link, waiting: Waiting, sent: float) -> Flow[Reply]:
             yield from link.acknowledge()
             yield Report(message)
             reply_by = now + waiting.patience
+        elif isinstance(message, CancelReply) and waiting.cancel_sent:
+            yield from link.acknowledge()
+            # A sale that could not be cancelled goes on as before.
+            reply_by = now + (link.timeouts.cancel if message.approved else waiting.patience)
         elif isinstance(message, Reply):
-            if isinstance(message, CancelReply) and waiting.cancel_sent:
-                yield from link.acknowledge()
-                if message.approved:
-                    reply_by = min(reply_by, now + link.timeouts.cancel)
-                continue
             if (yield from _is_answer(link, waiting, message)):
                 return message
-        else:
+        elif message is not None:
             yield from _mend(link, message)
-            continue
-        if not waiting.accepted:
+        if now > limit or (message is None and now >= limit):
+            raise _too_late(waiting)
+        # A reply to another command says nothing about this one.
+        if not waiting.accepted and isinstance(message, (Ack, Progress)):
             waiting.accepted = True
             if waiting.on_accepted is not None:
                 yield from waiting.on_accepted()
@@ -145,9 +149,8 @@ def await_reply(link: Link, waiting: Waiting, sent: float) -> Flow[Reply]:
 def _is_answer(link: Link, waiting: Waiting, reply: Reply) -> Flow[bool]:
     if reply.function_code == 0:
         yield from link.acknowledge()
-        said = reply.response_message or "no message"
         raise UnexpectedReply(
-            f"the terminal reported an error of its own ({reply.response_code}: {said}): poll it again"
+            f"the terminal reported an error of its own ({reply.response_code}: {_said(reply)}): poll it again"
         )
     verdict = waiting.judge(reply)
     if verdict is Verdict.DOUBT:
@@ -159,6 +162,12 @@ def _is_answer(link: Link, waiting: Waiting, reply: Reply) -> Flow[bool]:
         yield from link.set_aside(reply)
         return False
     return True
+
+
+def _said(reply: Reply) -> str:
+    """The terminal's words, fit for a log: short, on one line, and without anything that could be a card number."""
+    words = "".join(letter if letter.isprintable() else "?" for letter in (reply.response_message or "no message")[:80])
+    return re.sub(r"[0-9](?:[ -]?[0-9]){6,}", "...", words)
 
 
 def _mend(link: Link, message: BadFrame | CommandMessage) -> Flow[None]:

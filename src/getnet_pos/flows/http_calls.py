@@ -29,8 +29,8 @@ from ..errors import (
 )
 from .http_effects import HttpFlow, Request, Response, Sleep
 
-__all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "check_seconds", "check_url", "exchange",
-           "exchange_unsent", "json_body", "refuse"]  # fmt: skip
+__all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "check_seconds", "check_url", "clean", "exchange",
+           "exchange_unsent", "json_body", "refuse", "retry_after", "with_token"]  # fmt: skip
 
 _RETRIED = frozenset({429, 502, 503, 504})
 _LONGEST_ERROR = 65_536
@@ -146,7 +146,7 @@ def exchange(request: Request, policy: RetryPolicy) -> HttpFlow[Response]:
         else:
             if response.status not in _RETRIED or attempt >= policy.attempts:
                 return response
-            asked = _retry_after(response)
+            asked = retry_after(response)
             if asked is not None and asked > policy.longest_retry_after:
                 return response
             pause = policy.pause(attempt) if asked is None else asked
@@ -174,16 +174,16 @@ def authorized(
 ) -> HttpFlow[tuple[Response, Secret]]:
     """The answer to ``request`` with a bearer token, and that token; after a 401 once more with a renewed token."""
     token = yield from bearer.token()
-    response = yield from send(_with_token(request, token))
+    response = yield from send(with_token(request, token))
     if response.status == 401:
         renewed = yield from bearer.renewed(token)
         if renewed is not None:
             token = renewed
-            response = yield from send(_with_token(request, token))
+            response = yield from send(with_token(request, token))
     return response, token
 
 
-def _with_token(request: Request, token: Secret) -> Request:
+def with_token(request: Request, token: Secret) -> Request:
     return replace(request, headers={**request.headers, "Authorization": Secret(f"Bearer {token}")})
 
 
@@ -200,7 +200,7 @@ def json_body(response: Response, secrets: Sequence[str] = ()) -> bytes:
     if kind and kind not in ("application/json", "text/json") and not kind.endswith("+json"):
         said = _excerpt(response.content, secrets)
         raise MalformedResponse(
-            f"the server answered {response.status} with {_clean(kind, secrets, 60)} instead of JSON ({said}): "
+            f"the server answered {response.status} with {clean(kind, secrets, 60)} instead of JSON ({said}): "
             "something else may have answered in place of the API; look at the base URL, the proxy and the network",
             status=response.status,
         )
@@ -224,7 +224,7 @@ def refuse(response: Response, what: str, secrets: Sequence[str] = (), kind: typ
     ``what`` says what was asked, as a noun. ``kind`` replaces the error that the status stands for.
     """
     status = response.status
-    code, message, log_id = (_clean(part, secrets) if part else None for part in _own_words(response.content))
+    code, message, log_id = (clean(part, secrets) if part else None for part in _own_words(response.content))
     kind = kind or _kind(status)
     words = message or _excerpt(response.content, secrets)
     text = f"{what} was refused with {status}: {words}"
@@ -234,11 +234,11 @@ def refuse(response: Response, what: str, secrets: Sequence[str] = (), kind: typ
         text += f" (logID {log_id}: quote it to Getnet's support)"
     answer: dict[str, Any] = {"status": status, "code": code, "message": message, "log_id": log_id}
     if kind is RateLimited:
-        answer["retry_after"] = wait = _retry_after(response)
+        answer["retry_after"] = wait = retry_after(response)
         if wait is not None:
             text += f"; the server asks to wait {wait:g} s"
     if kind is RedirectRefused:
-        answer["location"] = location = _clean(response.headers.get("location", ""), secrets) or None
+        answer["location"] = location = clean(response.headers.get("location", ""), secrets) or None
         text = f"{what} was sent on with {status} to {location or 'an address that is not given'}"
     raise kind(f"{text}; {_ADVICE[kind]}", **answer)
 
@@ -283,10 +283,10 @@ def _excerpt(content: bytes, secrets: Sequence[str]) -> str:
         return "the answer is empty"
     text = content[:_LONGEST_ERROR].decode("utf-8", "replace")
     title = _TITLE.search(text)
-    return f'a page titled "{_clean(title[1], secrets)}"' if title else f'"{_clean(text, secrets)}"'
+    return f'a page titled "{clean(title[1], secrets)}"' if title else f'"{clean(text, secrets)}"'
 
 
-def _clean(text: str, secrets: Sequence[str], longest: int = _SHOWN) -> str:
+def clean(text: str, secrets: Sequence[str], longest: int = _SHOWN) -> str:
     """The server's words as an error may show them: no secret, no control character, not long."""
     for secret in secrets:
         text = text.replace(secret, "***") if secret else text
@@ -295,7 +295,7 @@ def _clean(text: str, secrets: Sequence[str], longest: int = _SHOWN) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Seconds that ``Retry-After`` asks for; a date counts from the answer's own ``Date``."""
     asked = response.headers.get("retry-after", "").strip()
     if asked.isascii() and asked.isdigit():

@@ -42,9 +42,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a function of the caller's; the answer is its result, awaited where the driver can and it must be."""
+    """Call a function of the caller's; the answer is what ``read`` makes of its result.
+
+    An awaitable result is awaited by the driver that can; ``ConfigurationError`` from the one that cannot.
+    """
 
     function: Callable[[], Any] = field(repr=False)
+    read: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Exclusive:
     """Run ``flow`` while holding ``turn``; the answer is its result."""
 
     turn: Turn
-    flow: Generator[HttpEffect, Any, Any]
+    flow: Generator[Any, Any, Any]
 
 
 HttpEffect = Request | Sleep | Now | Call | Compute | Exclusive

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from ..messages import REPLY_TYPES, Command, Intent, IntentState, Reply, VoucherMark, VoucherReply
+from .matching import read_date
 
 __all__ = ["new_intent", "outcome_advice", "settled", "typed_reply"]
 
@@ -29,13 +30,16 @@ def new_intent(
 def settled(intent: Intent, reply: Reply) -> Intent:
     """The intent with its result."""
     voucher = reply if isinstance(reply, VoucherReply) else None
+    digits = voucher.last4_digits if voucher else None
     return replace(
         intent,
         state=IntentState.APPROVED if reply.approved else IntentState.DECLINED,
         response_code=reply.response_code,
         authorization_code=voucher.authorization_code if voucher else None,
         operation_id=voucher.operation_id if voucher else None,
-        last4_digits=voucher.last4_digits if voucher else None,
+        real_date=read_date(voucher.real_date) if voucher else None,
+        # Never more than four digits, whatever a firmware writes there.
+        last4_digits=digits if digits and len(digits) <= 4 else None,
     )
 
 

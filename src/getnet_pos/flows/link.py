@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from .. import tracing
 from ..codec import Decoder, Message, acknowledgement, encode_simplified, seal
-from ..errors import TransportError
-from ..messages import Ack, BadFrame, CancelSale, Command, Progress, Reply, Wire
+from ..errors import JournalError, TransportError
+from ..messages import Ack, BadFrame, CancelSale, Command, Intent, IntentState, LastVoucher, Progress, Reply, Wire
 from ..profiles import Timeouts
 from .effects import Close, Flow, Now, Open, Receive, Send
 
@@ -34,14 +35,20 @@ class Link:
         self.wire = wire
         self.timeouts = timeouts
         self.acknowledges = acknowledges
+        self.own_codes = frozenset(reply_types)
+        """The codes of replies that only this terminal's profile knows."""
         self.decoder = Decoder(reply_types=reply_types)
         self.is_open = False
         self.cancel_wanted = False
         """Set by another thread or task to have the sale in progress cancelled; the flow that waits does the rest."""
-        self.late: list[Reply] = []
-        """Replies that answer no command in progress, until someone looks whether an earlier one is theirs."""
+        self.on_aside: Callable[[Reply], Flow[None]] | None = None
+        """Takes a reply that answers no command in progress, and acknowledges it."""
         self.has_acknowledged = False
         """Whether the peer is known to acknowledge a command before it answers it."""
+        self.awaits_voucher = False
+        """Whether a last voucher was asked for that may still come."""
+        self._sent: str | None = None
+        """The intent of the last money command that left."""
         self._inbox: deque[Message] = deque()
 
     def encode(self, command: Command) -> bytes:
@@ -57,10 +64,21 @@ class Link:
         self.is_open = False
         yield Close()
 
-    def send(self, command: Command, *, aside: bool = False) -> Flow[float]:
-        """Write a command; return the time at which it had been written."""
+    def send(self, command: Command, *, recorded: Intent | None = None, aside: bool = False) -> Flow[float]:
+        """Write a command; return the time at which it had been written.
+
+        Raises:
+            JournalError: it moves money, and is not the one that was ``recorded``, or was sent before.
+        """
+        if command.moves_money:
+            if recorded is None or recorded.state is not IntentState.INTENT or recorded.intent_id == self._sent:
+                raise JournalError("a command that moves money is sent once, after it was recorded")
+            self._sent = recorded.intent_id
+        data = self.encode(command)
         now = yield Now()
-        yield Send(self.encode(command), now + self.timeouts.acknowledgement, aside)
+        tracing.sent(command, len(data))
+        yield Send(data, now + self.timeouts.acknowledgement, aside)
+        self.awaits_voucher |= isinstance(command, LastVoucher)
         sent: float = yield Now()
         return sent
 
@@ -68,18 +86,25 @@ class Link:
         log.info("asking the terminal to cancel the sale in progress")
         return (yield from self.send(CancelSale(), aside=True))
 
-    def acknowledge(self, received: bool = True) -> Flow[None]:
-        """Tell the terminal that its message came, or that it came damaged."""
+    def acknowledge(self, received: bool = True) -> Flow[bool]:
+        """Tell the terminal that its message came, or that it came damaged; false where that could not be said.
+
+        That is no reason to stop: what has come already may hold the reply, and reading finds out that a link is gone.
+        """
         if self.acknowledges:
+            data = acknowledgement(received)
             now = yield Now()
-            yield Send(acknowledgement(received), now + self.timeouts.acknowledgement)
+            tracing.sent(Ack(received), len(data))
+            try:
+                yield Send(data, now + self.timeouts.acknowledgement)
+            except TransportError as error:
+                log.warning("a message could not be acknowledged: %s", error)
+                return False
+        return True
 
     def acknowledge_final(self) -> Flow[None]:
         """Acknowledge a reply that is already safe: a link that breaks now cannot change the result."""
-        try:
-            yield from self.acknowledge()
-        except TransportError as error:
-            log.warning("the final reply could not be acknowledged: %s", error)
+        if not (yield from self.acknowledge()):
             yield from self.close()
 
     def next_message(self, deadline: float) -> Flow[Message | None]:
@@ -88,7 +113,7 @@ class Link:
             data = yield Receive(deadline)
             if not data:
                 return None
-            self._inbox.extend(self.decoder.feed(data))
+            self._read(data)
             if not self._inbox and (yield Now()) >= deadline:
                 return None
         message = self._inbox.popleft()
@@ -96,13 +121,14 @@ class Link:
         return message
 
     def discard_stale(self) -> Flow[None]:
-        """Take what came since the last command: late replies are acknowledged and set aside, the rest is dropped."""
+        """Take what came since the last command: late replies are set aside, the rest is dropped."""
         for _ in range(_STALE_READS):
             data = yield Receive(0.0)
             if not data:
                 break
-            self._inbox.extend(self.decoder.feed(data))
-        for message in self._inbox:
+            self._read(data)
+        while self._inbox:
+            message = self._inbox.popleft()
             if isinstance(message, Reply):
                 yield from self.set_aside(message)
             elif isinstance(message, Progress):
@@ -112,11 +138,16 @@ class Link:
         self._forget()
 
     def set_aside(self, reply: Reply) -> Flow[None]:
-        """Acknowledge a reply that does not answer the command in progress, and keep it."""
-        log.warning("a reply of function code %d came late, or twice; it is set aside", reply.function_code)
-        self.late.append(reply)
-        del self.late[:-16]
-        yield from self.acknowledge()
+        """Hand over a reply that does not answer the command in progress, and have it acknowledged."""
+        if self.on_aside is not None:
+            yield from self.on_aside(reply)
+        else:
+            yield from self.acknowledge()
+
+    def _read(self, data: bytes) -> None:
+        messages = self.decoder.feed(data)
+        tracing.received(messages, len(data))
+        self._inbox.extend(messages)
 
     def _forget(self) -> None:
         self._inbox.clear()

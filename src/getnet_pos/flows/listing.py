@@ -9,8 +9,8 @@ from functools import partial
 from ..codec._terminals import read_terminals
 from ..errors import InvalidType, InvalidValue, MalformedResponse
 from ..messages.terminals import Deviation, TerminalList
-from .http_calls import Bearer, RetryPolicy, authorized, exchange, json_body, refuse
-from .http_effects import Compute, HttpFlow, Request
+from .http_calls import Bearer, RetryPolicy, Secret, authorized, exchange, json_body, refuse
+from .http_effects import Compute, HttpFlow, Request, Response
 
 __all__ = ["ListingSettings", "check_merchant_id", "list_terminals"]
 
@@ -53,13 +53,17 @@ def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) 
     response, token = yield from authorized(request, bearer, partial(exchange, policy=settings.retry))
     if response.status != 200:
         refuse(response, f"the listing of merchant {merchant_id}", (token,))
-    body = json_body(response, (token,))
     try:
-        listing: TerminalList = yield Compute(partial(read_terminals, body, strict=settings.strict))
+        listing: TerminalList = yield Compute(partial(_read, response, token, settings.strict))
     except MalformedResponse as error:
         error.status = response.status
-        raise
+        # Without its traceback, which would keep the whole body in memory, and show it where local variables are shown.
+        raise error.with_traceback(None) from None
     return _of_merchant(listing, merchant_id, settings.strict)
+
+
+def _read(response: Response, token: Secret, strict: bool) -> TerminalList:
+    return read_terminals(json_body(response, (token,)), strict=strict)
 
 
 def _of_merchant(listing: TerminalList, merchant_id: str, strict: bool) -> TerminalList:

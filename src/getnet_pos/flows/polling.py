@@ -42,6 +42,7 @@ def polling(till: Till) -> Flow[PollReply]:
         yield from link.close()
         reply = yield from greet(link)
     if reply.approved and reply.connected is not False:
+        till.asked_in_vain = False
         yield from recover_all(till)
         if till.baseline is None:
             yield from learn_baseline(till)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
-__all__ = ["FINAL_STATES", "OPEN_STATES", "Intent", "IntentState", "VoucherMark"]
+__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "Intent", "IntentState", "VoucherMark"]
 
 
 class IntentState(str, Enum):
@@ -38,6 +40,22 @@ OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEP
 FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN}
 """The states that nothing may change."""
 
+_RESULTS = frozenset({IntentState.APPROVED, IntentState.DECLINED})
+_DECISIONS = frozenset({IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID})
+_AFTER_DOUBT = frozenset({IntentState.RECOVERING, IntentState.UNKNOWN}) | _RESULTS | _DECISIONS
+
+NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
+    {
+        IntentState.INTENT: frozenset({IntentState.SENT, IntentState.ACCEPTED, IntentState.NOT_SENT}) | _AFTER_DOUBT,
+        IntentState.SENT: frozenset({IntentState.ACCEPTED}) | _AFTER_DOUBT,
+        IntentState.ACCEPTED: _AFTER_DOUBT,
+        IntentState.RECOVERING: _AFTER_DOUBT,
+        IntentState.UNKNOWN: _RESULTS | _DECISIONS,
+    }
+)
+"""What may follow each state that is not final. Time goes one way: a step that the disk refused is left out, never made
+up for. An unknown outcome ends by a reply that comes after all, or by a person."""
+
 
 @dataclass(frozen=True, slots=True)
 class VoucherMark:
@@ -47,6 +65,8 @@ class VoucherMark:
     real_date: str | None = None
     authorization_code: str | None = None
     amount: int | None = None
+    function_code: int | None = None
+    """Of the operation it records; ``None`` where the terminal does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +93,7 @@ class Intent:
     response_code: int | None = None
     authorization_code: str | None = None
     operation_id: int | None = None
+    real_date: str | None = None
     last4_digits: str | None = None
     decided_by: str | None = None
     """Who resolved an unknown outcome, and ``note`` says on what ground."""

@@ -13,13 +13,20 @@
     assert terminal.ledger.charged() == 1_000
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .behaviour import Behaviour, Outcome, Reboot, Serialized
 from .faults import Direction, Fault, FaultKind
 from .ledger import Batch, Card, Entry, EntryKind, Ledger
+from .network import NetworkFault, NetworkFaultKind
 from .refusals import Refusal
 from .replies import Identity
 from .serial import SerialServer
+from .tcp import TcpServer
 from .terminal import VirtualTerminal
+
+if TYPE_CHECKING:
+    from .http import HttpServer
 
 __all__ = [
     "Batch",
@@ -30,12 +37,25 @@ __all__ = [
     "EntryKind",
     "Fault",
     "FaultKind",
+    "HttpServer",
     "Identity",
     "Ledger",
+    "NetworkFault",
+    "NetworkFaultKind",
     "Outcome",
     "Reboot",
     "Refusal",
     "SerialServer",
     "Serialized",
+    "TcpServer",
     "VirtualTerminal",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``HttpServer`` needs uvicorn, which only ``getnet-pos[simulator]`` installs: it is imported when it is used."""
+    if name == "HttpServer":
+        from .http import HttpServer
+
+        return HttpServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

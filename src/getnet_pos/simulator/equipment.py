@@ -234,7 +234,7 @@ class EquipmentSimulator:
         if merchant_id == "reset":
             return StreamingResponse(_torn(_body(listing(merchant_id, 20))), media_type="application/json")
         if name == "slow" or merchant_id == "slow":
-            await asyncio.sleep(times or 5)
+            await asyncio.sleep(5 if merchant_id == "slow" else times)
         if merchant_id == "gzip":
             packed = gzip.compress(_body(listing(merchant_id, 100)))
             return Response(packed, headers={"content-encoding": "gzip"}, media_type="application/json")

@@ -3,41 +3,33 @@
 The protocol of this link is our assumption (docs/assumptions.md). A response may be a stream: its bytes are handed on
 as they come. What is written aside, such as a cancellation while a sale is being answered, is a request of its own,
 whose response is dropped. It knows no message.
+
+HTTP is put on the TCP transport here, and not left to a client library, for what money needs: it is known whether a
+byte of a request left, no request is ever sent twice or elsewhere, each wait has its deadline and can be woken, and
+nothing runs beside.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import logging
 import os
-import queue
 import ssl
-import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
+import h11
 import httpx
 
-from ..errors import (
-    ConfigurationError,
-    ConnectError,
-    Disconnected,
-    GetnetError,
-    InvalidValue,
-    PartialWrite,
-    TransportError,
-    UnexpectedReply,
-    WriteTimeout,
-)
+from .._version import __version__
+from ..errors import ConfigurationError, Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
+from .tcp import AsyncTcpTransport, TcpTransport
 
 __all__ = ["AsyncHttpTransport", "HttpTransport", "tls_context"]
 
 log = logging.getLogger("getnet_pos.http")
 
-_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_LONGEST_IDLE = 2.0
+"""Seconds after which a connection is not used again: servers close theirs after 5, which no request must meet."""
 
 
 def tls_context(verify: bool | str | os.PathLike[str] | ssl.SSLContext, pin_sha256: str | None) -> ssl.SSLContext:
@@ -47,21 +39,29 @@ def tls_context(verify: bool | str | os.PathLike[str] | ssl.SSLContext, pin_sha2
     without a pin: it would let anyone answer in the terminal's place.
     """
     if pin_sha256 is not None:
-        pin = pin_sha256.replace(":", "").lower()
-        if len(pin) != 64 or not set(pin) <= set("0123456789abcdef"):
-            raise InvalidValue("pin_sha256 must be the SHA-256 of the certificate (DER): 64 hex digits")
-        return _pinned_context(bytes.fromhex(pin))
+        return _pinned_context(_digest(pin_sha256))
     if isinstance(verify, ssl.SSLContext):
         return verify
     if verify is False:
         raise ConfigurationError("verify=False needs pin_sha256: without either, anyone could answer as the terminal")
     try:
         return ssl.create_default_context(cafile=None if verify is True else os.fspath(verify))
-    except (OSError, ssl.SSLError, TypeError) as error:
+    except (OSError, TypeError) as error:
         raise ConfigurationError(f"verify must be True, a file of CA certificates or an SSLContext: {error}") from error
 
 
+def _digest(pin_sha256: str) -> bytes:
+    if not isinstance(pin_sha256, str):
+        raise InvalidType(f"pin_sha256 must be text, not {type(pin_sha256).__name__}")
+    pin = pin_sha256.replace(":", "").lower()
+    if len(pin) != 64 or not set(pin) <= set("0123456789abcdef"):
+        raise InvalidValue("pin_sha256 must be the SHA-256 of the certificate (DER): 64 hex digits")
+    return bytes.fromhex(pin)
+
+
 def _pinned_context(pin: bytes) -> ssl.SSLContext:
+    """Checks the certificate as the last step of the handshake, before anything else can be written."""
+
     def check(certificate: bytes | None) -> None:
         if certificate is None or hashlib.sha256(certificate).digest() != pin:
             raise ssl.SSLCertVerificationError("the terminal's certificate is not the pinned one")
@@ -84,6 +84,21 @@ def _pinned_context(pin: bytes) -> ssl.SSLContext:
     return context
 
 
+def _full_url(url: str, path: str) -> httpx.URL:
+    if not isinstance(url, str) or not isinstance(path, str):
+        raise InvalidType("the terminal's URL and its path must be text")
+    try:
+        base = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
+    if base.scheme not in ("http", "https") or not base.host or base.userinfo or base.query or base.fragment:
+        raise InvalidValue("the terminal's URL must be http://host:port or https://host:port, and no more than a path")
+    if not path.startswith("/") or any(c in "?#" or not c.isprintable() for c in path):
+        raise InvalidValue("path must begin with /, and have no query")
+    before = base.path.rstrip("/")
+    return base.copy_with(path=before if before and path == "/" else before + path)
+
+
 class _Endpoint:
     """What the blocking and the asyncio transport share."""
 
@@ -96,241 +111,249 @@ class _Endpoint:
         pin_sha256: str | None = None,
         connect_timeout: float = 5.0,
     ) -> None:
-        try:
-            base = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
-        if base.scheme not in ("http", "https") or not base.host or base.userinfo:
-            raise InvalidValue("the terminal's URL must be http://host:port or https://host:port, without credentials")
-        if not path.startswith("/"):
-            raise InvalidValue("path must begin with /")
-        if pin_sha256 is not None and base.scheme != "https":
+        self._url = _full_url(url, path)
+        secure = self._url.scheme == "https"
+        if pin_sha256 is not None and not secure:
             raise InvalidValue("a certificate can only be pinned for an https:// URL")
-        self._url = base if base.raw_path not in (b"", b"/") else base.copy_with(path=path)
         self.name = str(self._url)
-        self._settings: dict[str, Any] = {
-            "headers": _HEADERS,
-            "timeout": httpx.Timeout(None, connect=connect_timeout),
-            "trust_env": False,
-            "follow_redirects": False,
-            "verify": tls_context(verify, pin_sha256) if base.scheme == "https" else True,
-        }
+        self._host = self._url.raw_host.decode("ascii")
+        self._port = self._url.port or (443 if secure else 80)
+        self._tls = tls_context(verify, pin_sha256) if secure else None
+        self._connect_timeout = connect_timeout
+        self._is_open = False
 
-    def _not_open(self) -> Disconnected:
-        return Disconnected(f"{self.name} is not open: poll the terminal first")
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise Disconnected(f"{self.name} is not open: poll the terminal first")
 
-    def _status_error(self, status: int) -> UnexpectedReply:
-        advice = (
-            "a redirect is not followed: give the final URL" if 300 <= status < 400 else "check the URL and its path"
+    def _no_more(self) -> Disconnected:
+        return Disconnected(f"{self.name} ended its response without the final message: poll again")
+
+
+class _Dialogue:
+    """The requests and responses of one connection, which it does not touch itself."""
+
+    def __init__(self, url: httpx.URL) -> None:
+        self._url = url
+        self._http = h11.Connection(h11.CLIENT)
+        self._idle_since = time.monotonic()
+        self.answering = False
+        """Whether more of a response is to come."""
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another request may be sent on this connection, as far as is known here."""
+        return (
+            self._http.our_state is self._http.their_state is h11.DONE
+            and not self._http.trailing_data[0]
+            and time.monotonic() - self._idle_since < _LONGEST_IDLE
         )
-        return UnexpectedReply(f"{self.name} answered HTTP status {status}: {advice}")
 
-    def _failed(self, error: Exception, exchange: _Exchange) -> GetnetError:
-        """The error of a request, by how much of it had left."""
-        if isinstance(error, GetnetError):
-            return error
-        reason = str(error) or type(error).__name__
-        if not exchange.started:
-            return ConnectError(f"{self.name} cannot be reached ({reason}): check the address and the network")
-        return PartialWrite(f"{self.name}: the request broke ({reason})", bytes_written=exchange.size)
+    def request(self, data: bytes) -> bytes:
+        if self._http.our_state is h11.DONE:
+            self._http.start_next_cycle()
+        head = h11.Request(
+            method="POST",
+            target=self._url.raw_path,
+            headers=[
+                ("Host", self._url.netloc.decode("ascii")),
+                ("User-Agent", f"getnet-pos/{__version__}"),
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(data))),
+                ("Accept", "application/json"),
+                ("Accept-Encoding", "identity"),
+            ],
+        )
+        self.answering = True
+        parts = [self._http.send(event) for event in (head, h11.Data(data), h11.EndOfMessage())]
+        return b"".join(part for part in parts if part)
 
-    def _write_timeout(self, exchange: _Exchange) -> TransportError:
-        if exchange.started:
-            return PartialWrite(f"{self.name} did not take the whole request in time", bytes_written=exchange.size)
-        return WriteTimeout(f"{self.name} did not take the request in time")
+    def feed(self, data: bytes) -> bytes:
+        """What the bytes add to the body of the response.
 
-    def _check_sent(self, failure: list[GetnetError], exchange: _Exchange, aside: bool) -> None:
-        """Raise what kept a request from leaving. What befalls it later is told to the reader of its response."""
-        if failure and aside:
-            log.warning("a request beside the one in progress failed: %s", failure[0])
-        elif failure and not exchange.started:
-            raise failure[0]
-
-    def _ended(self) -> Disconnected:
-        return Disconnected(f"{self.name} ended its response without the final message")
-
-    def _item(self, item: object, deadline: float) -> bytes:
-        if isinstance(item, bytes):
-            return item
-        # The end of a response matters to one who waits for more of it, not to one who looks whether anything came.
-        waits = deadline > 0
-        if item is _END and waits:
-            raise self._ended()
-        if isinstance(item, GetnetError) and waits:
-            raise item
-        return b""
-
-
-class _Exchange:
-    """One request: whether it has begun to leave, and whether it has left whole."""
-
-    def __init__(self, size: int, on_sent: Callable[[], None]) -> None:
-        self.size = size
-        self.started = False
-        self._on_sent = on_sent
-
-    def note(self, event: str) -> None:
-        if event.endswith("send_request_headers.started"):
-            self.started = True
-        elif event.endswith("send_request_body.complete"):
-            self._on_sent()
+        Raises:
+            UnexpectedStatus, Disconnected: the response is none of a terminal.
+        """
+        body = b""
+        try:
+            self._http.receive_data(data)
+            while (event := self._http.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                if isinstance(event, h11.Response) and event.status_code != 200:
+                    raise _status_error(self._url, event.status_code)
+                if isinstance(event, h11.Data):
+                    body += event.data
+                elif isinstance(event, h11.EndOfMessage):
+                    self.answering = False
+                    self._idle_since = time.monotonic()
+        except h11.RemoteProtocolError as error:
+            raise Disconnected(f"{self._url} does not speak HTTP ({error}): check the address and the port") from error
+        return body
 
 
-_END = object()
-_WOKEN = object()
+def _status_error(url: httpx.URL, status: int) -> UnexpectedStatus:
+    redirect = "redirects are not followed: give the final URL"
+    advice = redirect if 300 <= status < 400 else "check the URL and its path, then poll again"
+    return UnexpectedStatus(f"{url} answered with HTTP status {status}: {advice}", status=status)
 
 
 class HttpTransport(_Endpoint):
-    """Blocks the calling thread; each request runs in a thread of its own, so that waiting for it can be given up."""
+    """Blocks the calling thread. Connections are made when they are needed, and kept between commands."""
 
-    _client: httpx.Client | None = None
+    _line: TcpTransport | None = None
+    _dialogue: _Dialogue
+    _asides: tuple[TcpTransport, ...] = ()
 
     def open(self) -> None:
-        if self._client is None:
-            self._client = httpx.Client(**self._settings)
-            self._chunks: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._is_open = True
 
     def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
-        if self._client is None:
-            raise self._not_open()
-        sent = threading.Event()
-        chunks: queue.SimpleQueue[object] = queue.SimpleQueue()
-        if not aside:
-            self._chunks = chunks
-        exchange = _Exchange(len(data), sent.set)
-        failure: list[GetnetError] = []
-        thread = threading.Thread(
-            target=self._request,
-            args=(self._client, data, exchange, chunks, sent, failure),
-            name="getnet-pos-http",
-            daemon=True,
+        self._check_open()
+        if aside:
+            self._write_aside(data, deadline)
+            return
+        self._hang_up_asides()
+        if self._line is None or not self._dialogue.can_go_on or _has_ended(self._line):
+            self._hang_up()
+            self._line, self._dialogue = self._connected(), _Dialogue(self._url)
+        self._line.write(self._dialogue.request(data), deadline)
+
+    def _connected(self) -> TcpTransport:
+        line = TcpTransport(
+            self._host, self._port, connect_timeout=self._connect_timeout, tls=self._tls, name=self.name
         )
-        thread.start()
-        if not sent.wait(max(0.0, deadline - time.monotonic())):
-            raise self._write_timeout(exchange)
-        self._check_sent(failure, exchange, aside)
+        line.open()
+        return line
 
-    def _request(
-        self,
-        client: httpx.Client,
-        data: bytes,
-        exchange: _Exchange,
-        chunks: queue.SimpleQueue[object],
-        sent: threading.Event,
-        failure: list[GetnetError],
-    ) -> None:
-        def trace(event: str, _: object) -> None:
-            exchange.note(event)
-
+    def _write_aside(self, data: bytes, deadline: float) -> None:
+        """Whether it can be said or not: the reply that is being waited for does not depend on it."""
         try:
-            with client.stream("POST", self._url, content=data, extensions={"trace": trace}) as response:
-                if response.status_code != 200:
-                    raise self._status_error(response.status_code)
-                for chunk in response.iter_bytes():
-                    chunks.put(chunk)
-        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError, GetnetError) as error:
-            failure.append(self._failed(error, exchange))
-            chunks.put(failure[0])
-        finally:
-            chunks.put(_END)
-            sent.set()
+            line = self._connected()
+            self._asides += (line,)
+            line.write(_Dialogue(self._url).request(data), deadline)
+        except TransportError as error:
+            log.warning("a request beside the one in progress failed: %s", error)
 
     def read(self, deadline: float) -> bytes:
-        if self._client is None:
-            raise self._not_open()
+        self._check_open()
         try:
-            left = deadline - time.monotonic()
-            item = self._chunks.get(timeout=left) if left > 0 else self._chunks.get_nowait()
-        except queue.Empty:
-            return b""
-        return self._item(item, deadline)
+            while self._line is not None and self._dialogue.answering:
+                data = self._line.read(deadline)
+                body = self._dialogue.feed(data) if data else b""
+                if body or not data:
+                    return body
+            if deadline > time.monotonic():
+                raise self._no_more()
+        except TransportError:
+            self._hang_up()
+            # How a response ends matters to who waits for more of it, not to who looks whether anything came.
+            if deadline > time.monotonic():
+                raise
+        return b""
 
     def wake(self) -> None:
-        if self._client is not None:
-            self._chunks.put(_WOKEN)
+        line = self._line
+        if line is not None:
+            line.wake()
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def _hang_up_asides(self) -> None:
+        asides, self._asides = self._asides, ()
+        for line in asides:
+            line.close()
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(Exception):
-                client.close()
+        self._is_open = False
+        self._hang_up_asides()
+        self._hang_up()
+
+
+def _has_ended(line: TcpTransport) -> bool:
+    """Whether the server has closed a connection that should be idle, or says something unasked."""
+    try:
+        return line.read(0.0) != b""
+    except Disconnected:
+        return True
 
 
 class AsyncHttpTransport(_Endpoint):
-    """On the running event loop; each request is a task of its own."""
+    """On the running event loop; otherwise as ``HttpTransport``."""
 
-    _client: httpx.AsyncClient | None = None
+    _line: AsyncTcpTransport | None = None
+    _dialogue: _Dialogue
+    _asides: tuple[AsyncTcpTransport, ...] = ()
 
     async def open(self) -> None:
-        if self._client is None:
-            self._client = httpx.AsyncClient(**self._settings)
-            self._loop = asyncio.get_running_loop()
-            self._chunks: asyncio.Queue[object] = asyncio.Queue()
-            self._tasks: set[asyncio.Task[None]] = set()
+        self._is_open = True
 
     async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
-        if self._client is None:
-            raise self._not_open()
-        sent: asyncio.Event = asyncio.Event()
-        chunks: asyncio.Queue[object] = asyncio.Queue()
-        exchange = _Exchange(len(data), sent.set)
-        failure: list[GetnetError] = []
-        task = asyncio.create_task(self._request(self._client, data, exchange, chunks, sent, failure))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if not aside:
-            self._chunks = chunks
-        try:
-            await asyncio.wait_for(sent.wait(), max(0.001, deadline - time.monotonic()))
-        except asyncio.TimeoutError:
-            task.cancel()
-            raise self._write_timeout(exchange) from None
-        self._check_sent(failure, exchange, aside)
+        self._check_open()
+        if aside:
+            await self._write_aside(data, deadline)
+            return
+        await self._hang_up_asides()
+        if self._line is None or not self._dialogue.can_go_on or await _has_ended_async(self._line):
+            await self._hang_up()
+            self._line, self._dialogue = await self._connected(), _Dialogue(self._url)
+        await self._line.write(self._dialogue.request(data), deadline)
 
-    async def _request(
-        self,
-        client: httpx.AsyncClient,
-        data: bytes,
-        exchange: _Exchange,
-        chunks: asyncio.Queue[object],
-        sent: asyncio.Event,
-        failure: list[GetnetError],
-    ) -> None:
-        async def trace(event: str, _: object) -> None:
-            exchange.note(event)
+    async def _connected(self) -> AsyncTcpTransport:
+        line = AsyncTcpTransport(
+            self._host, self._port, connect_timeout=self._connect_timeout, tls=self._tls, name=self.name
+        )
+        await line.open()
+        return line
 
+    async def _write_aside(self, data: bytes, deadline: float) -> None:
         try:
-            async with client.stream("POST", self._url, content=data, extensions={"trace": trace}) as response:
-                if response.status_code != 200:
-                    raise self._status_error(response.status_code)
-                async for chunk in response.aiter_bytes():
-                    chunks.put_nowait(chunk)
-        except (httpx.HTTPError, httpx.StreamError, OSError, RuntimeError, GetnetError) as error:
-            failure.append(self._failed(error, exchange))
-            chunks.put_nowait(failure[0])
-        finally:
-            chunks.put_nowait(_END)
-            sent.set()
+            line = await self._connected()
+            self._asides += (line,)
+            await line.write(_Dialogue(self._url).request(data), deadline)
+        except TransportError as error:
+            log.warning("a request beside the one in progress failed: %s", error)
 
     async def read(self, deadline: float) -> bytes:
-        if self._client is None:
-            raise self._not_open()
-        left = deadline - time.monotonic()
+        self._check_open()
         try:
-            item = await asyncio.wait_for(self._chunks.get(), left) if left > 0 else self._chunks.get_nowait()
-        except (asyncio.TimeoutError, asyncio.QueueEmpty):
-            return b""
-        return self._item(item, deadline)
+            while self._line is not None and self._dialogue.answering:
+                data = await self._line.read(deadline)
+                body = self._dialogue.feed(data) if data else b""
+                if body or not data:
+                    return body
+            if deadline > time.monotonic():
+                raise self._no_more()
+        except TransportError:
+            await self._hang_up()
+            if deadline > time.monotonic():
+                raise
+        return b""
 
     def wake(self) -> None:
-        if self._client is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._chunks.put_nowait, _WOKEN)
+        line = self._line
+        if line is not None:
+            line.wake()
+
+    async def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
+
+    async def _hang_up_asides(self) -> None:
+        asides, self._asides = self._asides, ()
+        for line in asides:
+            await line.close()
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await client.aclose()
+        self._is_open = False
+        await self._hang_up_asides()
+        await self._hang_up()
+
+
+async def _has_ended_async(line: AsyncTcpTransport) -> bool:
+    try:
+        return await line.read(0.0) != b""
+    except Disconnected:
+        return True

@@ -310,15 +310,14 @@ class PortableSerialTransport:
         line = self._opened()
         data = b""
         while not data and not self._woken:
-            left = max(0.0, deadline - time.monotonic())
             try:
-                line.timeout = min(left, _LONGEST_WAIT)
+                line.timeout = min(max(0.0, deadline - time.monotonic()), _LONGEST_WAIT)
                 data = line.read(1)
                 if data:
                     data += line.read(line.in_waiting)
             except (OSError, serial.SerialException, TypeError) as error:
                 raise _lost(self.name, error) from error
-            if left <= _LONGEST_WAIT:
+            if time.monotonic() >= deadline:
                 break
         if not data:
             self._woken = False

@@ -1,17 +1,21 @@
-"""A terminal on the local network, over a plain TCP socket. Knows no message.
+"""A terminal on the local network, over a plain or a TLS socket. Knows no message.
 
-Keep-alive probes find a peer that vanished; a write that the peer never confirms ends the connection as well.
+Keep-alive probes find a peer that vanished while nothing is said, and ``TCP_USER_TIMEOUT`` one that vanished while
+bytes are on their way to it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
+import os
+import selectors
 import socket
+import ssl
+import struct
 import threading
 import time
-from typing import cast
+from typing import Protocol, cast
 
 from ..errors import ConnectError, Disconnected, PartialWrite, TransportError, WriteTimeout
 
@@ -28,30 +32,60 @@ _KEEP_ALIVE = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 25_000,
 }
+"""What of these a system has is set: a peer that is gone is found within 25 seconds."""
+
+_RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
-def _tune(line: socket.socket) -> None:
+class _Options(Protocol):
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+
+
+def _tune(line: _Options) -> None:
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            with contextlib.suppress(OSError):
-                line.setsockopt(socket.IPPROTO_TCP, option, value)
-    line.setblocking(False)
+        # A system that has the name need not know the option.
+        with contextlib.suppress(AttributeError, OSError):
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-class _Address:
-    def __init__(self, host: str, port: int, *, connect_timeout: float) -> None:
-        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._host, self._port = host, port
+def _reset_on_close(line: _Options) -> None:
+    """Have the system drop what it still holds of a write that failed: it must not leave later."""
+    with contextlib.suppress(OSError):
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+class _Peer:
+    """What the blocking and the asyncio transport share.
+
+    ``name`` is what messages call the terminal, in the place of its address.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        connect_timeout: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        self._host, self._port, self._tls = host, port, tls
         self._connect_timeout = connect_timeout
+        self._wake_lock = threading.Lock()
 
     def _not_open(self) -> Disconnected:
         return Disconnected(f"{self.name} is not connected: poll the terminal first")
 
     def _refused(self, error: Exception) -> ConnectError:
-        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+        if isinstance(error, ssl.SSLError):
+            return ConnectError(f"{self.name} could not be trusted ({error}): check verify= or pin_sha256=")
+        timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))
+        reason = "no answer in time" if timed_out else str(error) or type(error).__name__
         return ConnectError(
             f"{self.name} cannot be reached ({reason}): check the terminal's address and port, that it is on the same "
             "network, and that it is in integrated mode"
@@ -61,227 +95,260 @@ class _Address:
         reason = f": {error}" if error else ""
         return Disconnected(f"{self.name} closed the connection{reason}: check the network, then poll again")
 
-    def _write_error(self, written: int, error: Exception | None) -> TransportError:
+    def _not_written(self, written: int, error: Exception | None) -> TransportError:
+        """``error`` is ``None`` where the time was over."""
         if written:
-            reason = "the connection broke" if error else "it takes no more"
-            return PartialWrite(f"{self.name}: only {written} bytes could be written: {reason}", bytes_written=written)
+            why = error or "it took no more in time"
+            return PartialWrite(f"{self.name}: a write broke off: {why}", bytes_written=written)
         return self._lost(error) if error else WriteTimeout(f"{self.name} does not take bytes")
 
 
-class TcpTransport(_Address):
+class TcpTransport(_Peer):
     """Blocks the calling thread."""
 
-    def __init__(self, host: str, port: int, *, connect_timeout: float = 5.0) -> None:
-        super().__init__(host, port, connect_timeout=connect_timeout)
-        self._line: socket.socket | None = None
-        self._wake_in: socket.socket | None = None
-        self._wake_out: socket.socket | None = None
-        self._lock = threading.Lock()
+    _line: socket.socket | None = None
+    _wakes: tuple[socket.socket, socket.socket] | None = None
+    """Where ``read`` hears that it is to return, and where ``wake`` says so."""
 
     def open(self) -> None:
         if self._line is not None:
             return
-        try:
-            line = socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
-        except OSError as error:
-            raise self._refused(error) from error
-        _tune(line)
-        with self._lock:
-            self._wake_in, self._wake_out = socket.socketpair()
-            self._wake_in.setblocking(False)
-            self._wake_out.setblocking(False)
-        self._line = line
-
-    def _opened(self) -> socket.socket:
-        if self._line is None:
-            raise self._not_open()
-        return self._line
+        with contextlib.ExitStack() as opened:
+            try:
+                line = socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+                opened.callback(line.close)
+                _tune(line)
+                if self._tls is not None:
+                    line = self._tls.wrap_socket(line, server_hostname=self._host)
+                    opened.callback(line.close)
+                line.setblocking(False)
+                wakes = socket.socketpair()
+            except (OSError, ValueError) as error:
+                raise self._refused(error) from error
+            opened.pop_all()
+        for end in wakes:
+            end.setblocking(False)
+        self._line, self._wakes = line, wakes
 
     def read(self, deadline: float) -> bytes:
-        line, wake = self._opened(), self._wake_in
-        assert wake is not None
+        line, wakes = self._line, self._wakes
+        if line is None or wakes is None:
+            raise self._not_open()
         while True:
-            left = max(0.0, deadline - time.monotonic())
-            ready = _wait([line, wake], [], left)
-            if wake in ready:
-                with contextlib.suppress(OSError):
-                    wake.recv(64)
+            left = deadline - time.monotonic()
+            ready = _wait(left, selectors.EVENT_READ, line, wakes[0])
+            if wakes[0] in ready:
+                wakes[0].recv(64)
                 return b""
-            if line in ready:
-                try:
-                    data = line.recv(_CHUNK)
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    raise self._lost(error) from error
-                if not data:
-                    raise self._lost()
-                return data
-            if time.monotonic() >= deadline:
-                return b""
+            try:
+                data = line.recv(_CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                if left <= 0:
+                    return b""
+                continue
+            except OSError as error:
+                raise self._lost(error) from error
+            if not data:
+                raise self._lost()
+            return data
 
     def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
-        line, written = self._opened(), 0
+        line, written = self._line, 0
+        if line is None:
+            raise self._not_open()
         view = memoryview(data)
         while written < len(data):
             try:
                 written += line.send(view[written:])
-            except BlockingIOError:
-                left = deadline - time.monotonic()
-                if left <= 0 or not _wait([], [line], left):
-                    raise self._write_error(written, None) from None
+                continue
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                if _wait(deadline - time.monotonic(), selectors.EVENT_WRITE, line):
+                    continue
+                broken = None
             except OSError as error:
-                raise self._write_error(written, error) from error
+                broken = error
+            _reset_on_close(line)
+            # Over TLS it cannot be told how much left.
+            raise self._not_written(len(data) if self._tls else written, broken) from broken
 
     def wake(self) -> None:
-        with self._lock, contextlib.suppress(OSError):
-            if self._wake_out is not None:
-                self._wake_out.send(b"w")
+        if self._wakes is not None:
+            with self._wake_lock, contextlib.suppress(OSError):
+                self._wakes[1].send(b"w")
 
     def close(self) -> None:
         line, self._line = self._line, None
-        if line is not None:
+        if line is not None and self._wakes is not None:
             line.close()
-        with self._lock:
-            for end in (self._wake_in, self._wake_out):
-                if end is not None:
+            with self._wake_lock:
+                for end in self._wakes:
                     end.close()
-            self._wake_in = self._wake_out = None
 
 
-def _wait(readable: list[socket.socket], writable: list[socket.socket], seconds: float) -> list[socket.socket]:
-    """The sockets that are ready within ``seconds``."""
-    if not hasattr(select, "poll"):
-        found = select.select(readable, writable, [], seconds)
-        return [*found[0], *found[1]]
-    poll, by_number = select.poll(), {}
-    for events, sockets in ((select.POLLIN, readable), (select.POLLOUT, writable)):
-        for one in sockets:
-            poll.register(one, events)
-            by_number[one.fileno()] = one
-    return [by_number[number] for number, _ in poll.poll(seconds * 1000)]
+def _wait(seconds: float, event: int, *lines: socket.socket) -> list[object]:
+    """Those that are ready within ``seconds``."""
+    with _Selector() as selector:
+        for line in lines:
+            selector.register(line, event)
+        return [key.fileobj for key, _ in selector.select(max(0.0, seconds))]
 
 
 class _Stream(asyncio.Protocol):
     """What has come on a connection, and whether it is still there."""
 
+    transport: asyncio.Transport
+
     def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
         self.received = bytearray()
         self.lost = False
         self.error: Exception | None = None
-        self.changed = asyncio.Event()
-        self.writable = asyncio.Event()
-        self.writable.set()
+        self.full = False
+        """Whether bytes wait to be taken by the system."""
+        self.closed = asyncio.Event()
+        self._changed: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        # Nothing is kept back: a write counts as done when all of it was handed to the system.
-        self.transport.set_write_buffer_limits(high=0)
+        if transport.get_extra_info("ssl_object") is None:
+            # A write counts as done when the system has taken all of it. The TLS of asyncio cannot say when.
+            self.transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        self.changed.set()
-        if len(self.received) > _UNREAD and self.transport is not None:
+        if len(self.received) > _UNREAD:
             self.transport.pause_reading()
+        self.changed()
+
+    def eof_received(self) -> None:
+        self.lost = True
+        self.changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost, self.error = True, exc
-        self.changed.set()
-        self.writable.set()
+        self.closed.set()
+        self.changed()
 
     def pause_writing(self) -> None:
-        self.writable.clear()
+        self.full = True
 
     def resume_writing(self) -> None:
-        self.writable.set()
+        self.full = False
+        self.changed()
 
     def take(self) -> bytes:
         data = bytes(self.received)
         self.received.clear()
-        if len(data) > _UNREAD and self.transport is not None and not self.lost:
+        if not self.lost:
             self.transport.resume_reading()
         return data
 
+    def changed(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
-class AsyncTcpTransport(_Address):
+    async def wait(self, seconds: float) -> None:
+        """Return at the next change, and after ``seconds`` at the latest; what had come before is seen in any case."""
+        loop = asyncio.get_running_loop()
+        self._changed = loop.create_future()
+        timer = loop.call_later(max(0.0, seconds), self.changed)
+        try:
+            await self._changed
+        finally:
+            timer.cancel()
+            self._changed = None
+
+
+class AsyncTcpTransport(_Peer):
     """On the running event loop."""
 
-    def __init__(self, host: str, port: int, *, connect_timeout: float = 5.0) -> None:
-        super().__init__(host, port, connect_timeout=connect_timeout)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stream: _Stream | None = None
-        self._woken = False
+    _stream: _Stream | None = None
+    _woken = False
 
     async def open(self) -> None:
         if self._stream is not None:
             return
         self._loop = asyncio.get_running_loop()
+        connecting = self._loop.create_connection(
+            _Stream,
+            self._host,
+            self._port,
+            ssl=self._tls,
+            server_hostname=self._host if self._tls else None,
+        )
         try:
-            connecting = self._loop.create_connection(_Stream, self._host, self._port)
             transport, stream = await asyncio.wait_for(connecting, self._connect_timeout)
-        except asyncio.TimeoutError as error:
-            raise self._refused(TimeoutError()) from error
-        except OSError as error:
+        except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise self._refused(error) from error
-        line = transport.get_extra_info("socket")
-        if line is not None:
-            _tune(line)
+        with contextlib.suppress(OSError):
+            # Where it is lost already, the first read tells.
+            _tune(transport.get_extra_info("socket"))
         self._stream = stream
 
-    def _connected(self) -> _Stream:
-        if self._stream is None:
-            raise self._not_open()
-        return self._stream
-
     async def read(self, deadline: float) -> bytes:
-        stream = self._connected()
+        stream = self._stream
+        if stream is None:
+            raise self._not_open()
+        left = 1.0
         while not self._woken:
             if stream.received:
                 return stream.take()
             if stream.lost:
                 raise self._lost(stream.error)
-            stream.changed.clear()
-            left = deadline - time.monotonic()
             if left <= 0:
                 return b""
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(stream.changed.wait(), left)
+            left = deadline - time.monotonic()
+            await stream.wait(left)
         self._woken = False
         return b""
 
     async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
-        stream = self._connected()
+        stream = self._stream
+        if stream is None:
+            raise self._not_open()
         transport = stream.transport
-        if stream.lost or transport is None or transport.is_closing():
+        if transport.is_closing():
             raise self._lost(stream.error)
         transport.write(data)
-        timed_out = False
-        if not stream.writable.is_set():
+        if transport.is_closing() and not self._tls:
+            # The system refused it at once.
+            await stream.wait(0)
+            raise self._lost(stream.error)
+        while stream.full:
+            left = deadline - time.monotonic()
+            if stream.lost or left <= 0:
+                written = self._give_up(stream, len(data))
+                broken = self._lost(stream.error) if stream.lost else None
+                raise self._not_written(written, broken) from stream.error
             try:
-                await asyncio.wait_for(stream.writable.wait(), max(0.001, deadline - time.monotonic()))
-            except asyncio.TimeoutError:
-                timed_out = True
-        if timed_out or stream.lost:
-            written = len(data) - transport.get_write_buffer_size()
-            # What is still kept must not leave later, when the caller already counts it as not sent.
-            transport.abort()
-            raise self._write_error(written, None if timed_out else self._lost(stream.error))
+                await stream.wait(left)
+            except asyncio.CancelledError:
+                self._give_up(stream, len(data))
+                raise
+
+    def _give_up(self, stream: _Stream, size: int) -> int:
+        """End a connection that has not taken all of a write; return how much it took.
+
+        What cannot be told counts as taken: only the transport of a selector, without TLS, counts.
+        """
+        counts = self._tls is None and isinstance(self._loop, asyncio.SelectorEventLoop)
+        taken = size - stream.transport.get_write_buffer_size() if counts and not stream.lost else size
+        _reset_on_close(stream.transport.get_extra_info("socket"))
+        stream.transport.abort()
+        return taken
 
     def wake(self) -> None:
-        if self._loop is not None:
+        if self._stream is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake_now)
 
     def _wake_now(self) -> None:
         self._woken = True
         if self._stream is not None:
-            self._stream.changed.set()
+            self._stream.changed()
 
     async def close(self) -> None:
         stream, self._stream = self._stream, None
-        if stream is not None and stream.transport is not None:
+        self._woken = False
+        if stream is not None:
             stream.transport.abort()
-            while not stream.lost:
-                stream.changed.clear()
-                await stream.changed.wait()
+            await stream.closed.wait()

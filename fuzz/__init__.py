@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing (docs/fuzzing.md). Never installed."""

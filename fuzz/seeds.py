@@ -1,0 +1,92 @@
+"""``python -m fuzz.seeds``: write the seed corpus anew, from the messages that the tests use. Leaves findings alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fuzz.targets import PART, PIECE
+from tests import samples
+
+CORPUS = Path(__file__).parent / "corpus"
+
+TERMINAL = {
+    "payment_terminal_sku": "302890",
+    "payment_terminal_serial_number": "903191104705571440",
+    "capture_method_code": "10",
+    "capture_method_des": "POS",
+    "communication_method_code": "000000004",
+    "communication_method_des": "WI FI",
+    "activation_datetime": "2010-03-29T13:57:42Z",
+    "payment_terminal_brand": "INGENICO",
+    "payment_terminal_model": "MOVE 5000 ESSENTIAL",
+    "commercial_mode": "ALUGUEL",
+    "warranty_available": True,
+}
+
+
+def _terminals() -> dict[str, object]:
+    odd = {**TERMINAL, "activation_datetime": "2010-03-29T13:57:42.5-03:00", "other": {"a": [1]}, "commercial_mode": 1}
+    return {
+        "one": {"merchant_id": "10000", "equipments": {"item": [TERMINAL]}},
+        "bare": {"merchant_id": "10000", "equipments": {"item": TERMINAL}},
+        "none": {"equipments": {"item": None}, "merchant_id": "10000"},
+        "odd": {"merchant_id": 10000, "equipments": {"item": [odd, {}], "more": 1}, "extra": None},
+    }
+
+
+def _cloud() -> dict[str, object]:
+    flat = {"functionCode": 100, "code": 0, "message": "Approved", "authorizationCode": "010929", "amount": 100000}
+    nested = {"functionCode": 100, "responseCode": 0, "responseMessage": "Aprobado", "amount": 1300, "last4Digits": 447}
+    return {
+        "flat": {"code": 1, "status": "OK", "message": "TRANSACTION COMPLETED", "data": flat},
+        "nested": {"code": 1, "message": "OK", "data": {"idPosTxs": "17", "customId": 5, "response": nested}},
+        "sent": {"code": 1, "status": "OK", "message": "TRANSACTION SENT", "data": {"idPosTxs": 17}},
+        "in-process": {"code": 2, "status": "OK", "message": "TRANSACTION IN PROCESS", "data": None},
+        "not-found": {"code": 0, "status": "ERROR", "message": "ID NOT FOUND", "data": None},
+    }
+
+
+def _journal() -> dict[str, bytes]:
+    mark = json.dumps({"operation_id": 2, "real_date": "2026-06-11 22:40:22", "amount": 1, "function_code": 100})
+    head = ["ta1", "tserial", "i100", "i25000", "tA12", "n"]
+    row = ["i1", "i0", "t2026-06-11T22:40:22.000+00:00", *head, "t" + mark, "n", "tff", "tINTENT", *["n"] * 7, "ta1"]
+    rows = [[f"i{place + 1}", f"i{place}", *row[2:]] for place in range(3)]
+    for values, state in zip(rows, ("INTENT", "SENT", "UNKNOWN"), strict=True):
+        values[values.index("tINTENT")] = f"t{state}"
+    written = PIECE.join(PART.join(part.encode() for part in values) for values in rows)
+    patches = {f"changed-{place}": b"P" + bytes([place >> 8, place & 255, 0, 1]) for place in (20, 700, 3000, 9000)}
+    return {
+        "rows": b"R" + written,
+        "not-a-database": b"SQLite format 3\x00" + bytes(100),
+        **patches,
+        "cut": b"P\2\0\xff\0",
+    }
+
+
+def seeds() -> dict[str, dict[str, bytes]]:
+    texts = {name: text for name, (text, _) in {**samples.REPLIES, **samples.OTHERS}.items() if len(text) < 1500}
+    parts = {name: frame[1:-2] for name, (frame, _) in samples.SIMPLIFIED.items()}
+    several = [b"S" + text.encode() for text in list(texts.values())[:2]]
+    several += [b'{"Received":true}', b"noise", *(b"F" + part for part in list(parts.values())[:2])]
+    frames = {name: b"\x3f\x00" + frame for name, (frame, _) in samples.FRAMES.items() if len(frame) < 1500}
+    return {
+        "decoder": {**frames, "several": b"\x06\x00" + PIECE.join(several)},
+        "envelope": {name: text.encode() for name, text in texts.items()},
+        "simplified": parts,
+        "terminals": {name: json.dumps(body).encode() for name, body in _terminals().items()},
+        "cloud": {name: json.dumps(body, separators=(",", ":")).encode() for name, body in _cloud().items()},
+        "journal": _journal(),
+    }
+
+
+def main() -> None:
+    for target, inputs in seeds().items():
+        (CORPUS / target).mkdir(parents=True, exist_ok=True)
+        for name, data in inputs.items():
+            clean = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
+            (CORPUS / target / clean).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

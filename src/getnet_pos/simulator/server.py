@@ -1,0 +1,189 @@
+"""What every server of a virtual terminal does: move bytes between a port and the terminal. It decides nothing.
+
+One thread does it, and sleeps until bytes come or the terminal is due to speak.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from ..errors import LifecycleError
+from .terminal import VirtualTerminal
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Port", "Server"]
+
+
+class Port(Protocol):
+    """Where a register reaches the terminal."""
+
+    def wait(self, timeout: float | None) -> bytes:
+        """What has come; nothing at the time-out, and when woken."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def wake(self) -> None:
+        """End a wait, or the next one; from any thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Server(ABC):
+    """Serves a ``VirtualTerminal`` on a port.
+
+    A context manager: the port is there within it, and the terminal's time goes on from where it stood. While it
+    serves, other threads may read the terminal's books and extend its script; what changes the link goes through the
+    methods here.
+    """
+
+    def __init__(self, terminal: VirtualTerminal) -> None:
+        self.terminal = terminal
+        self._port: Port | None = None
+        self._started = 0.0
+        self._lock = threading.Lock()
+        """Held while the port or ``_ended`` changes, and while a request is made."""
+        self._requests: deque[tuple[Callable[[float], None], Future[None]]] = deque()
+        self._wanted = threading.Event()
+        self._closing = False
+        self._ended = True
+        self._failure: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    @abstractmethod
+    def _opened(self) -> Port:
+        """A port, each time the terminal comes on the line."""
+
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            raise LifecycleError(f"a {type(self).__name__} serves once: make a new one")
+        self._started = time.monotonic() - self.terminal.now
+        try:
+            self._show(self.terminal.now)
+        except BaseException:
+            self.close()
+            raise
+        self._ended = False
+        self._thread = threading.Thread(target=self._serve, name="virtual terminal", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop serving and take the port away. Doing it twice is no fault."""
+        with self._lock:
+            self._closing = True
+            self._wake()
+        if self._thread is not None:
+            self._thread.join()
+
+    def serve_forever(self) -> None:
+        """Return when ``close`` is called elsewhere; raise what ended the service, if that was a failure."""
+        while self._thread is not None and self._thread.is_alive():
+            # Without a limit, Ctrl-C would not end the wait on Windows.
+            self._thread.join(1.0)
+        if self._failure is not None:
+            raise self._failure
+
+    def unplug(self) -> None:
+        """Close the port: the register sees a disconnect. The terminal works on by itself."""
+        self._request(self.terminal.disconnect)
+
+    def plug(self) -> None:
+        """Bring the port back where it was."""
+        self._request(self.terminal.connect)
+
+    def reboot(self, keep_record: bool = True, *, seconds: float = 0.0) -> None:
+        """Restart the terminal; its port is away for ``seconds``."""
+        self._request(lambda now: self.terminal.reboot(keep_record, now, seconds=seconds))
+
+    # ------------------------------------------------------------------------------------------------------ the thread
+
+    def _request(self, action: Callable[[float], None]) -> None:
+        """Have the thread do something to the terminal, and wait until the port shows it."""
+        done: Future[None] = Future()
+        with self._lock:
+            if self._ended:
+                raise LifecycleError("the server does not serve")
+            self._requests.append((action, done))
+            self._wake()
+        done.result()
+
+    def _wake(self) -> None:
+        self._wanted.set()
+        if self._port is not None:
+            self._port.wake()
+
+    def _serve(self) -> None:
+        try:
+            while not self._closing:
+                self._do_requests()
+                self._pump()
+        except Exception as error:
+            self._failure = error
+        finally:
+            with self._lock:
+                self._ended = True
+                for _, done in self._requests:
+                    done.set_exception(LifecycleError("the server has ended"))
+                if self._port is not None:
+                    self._port.close()
+                    self._port = None
+
+    def _do_requests(self) -> None:
+        while self._requests:
+            action, done = self._requests.popleft()
+            now = self._now()
+            try:
+                action(now)
+                self._show(now)
+            except BaseException as error:
+                done.set_exception(error)
+                raise
+            done.set_result(None)
+
+    def _pump(self) -> None:
+        now = self._now()
+        writes = self.terminal.take(now)
+        self._show(now)
+        port = self._port
+        if port is not None:
+            for data in writes:
+                port.write(data)
+        event = self.terminal.next_event()
+        timeout = None if event is None else max(0.0, event - self._now())
+        if self._requests or self._closing:
+            return
+        if port is None:
+            self._wanted.wait(timeout)
+            self._wanted.clear()
+            return
+        data = port.wait(timeout)
+        if data:
+            self.terminal.receive(data, self._now())
+
+    def _show(self, now: float) -> None:
+        """Have a port there if, and only if, the terminal is on the line."""
+        with self._lock:
+            if self.terminal.connected(now):
+                self._port = self._port or self._opened()
+            elif self._port is not None:
+                self._port.close()
+                self._port = None
+
+    def _now(self) -> float:
+        return time.monotonic() - self._started

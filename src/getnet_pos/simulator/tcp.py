@@ -1,0 +1,201 @@
+"""The virtual terminal behind a TCP port. It decides nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from ..codec import Decoder
+from ..messages import CommandMessage, Reply
+from .network import ANY_NETWORK, NetworkFault, NetworkFaultKind, Trouble
+from .server import Port, Server
+from .terminal import VirtualTerminal
+
+__all__ = ["TcpServer"]
+
+RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+
+
+class TcpServer(Server):
+    """Serves a ``VirtualTerminal`` at ``address``, a host and a port; ``port=0`` takes one that is free.
+
+    The terminal speaks to the register that connected last. What is on its way when a connection ends is lost.
+    """
+
+    def __init__(
+        self,
+        terminal: VirtualTerminal,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: Iterable[NetworkFault] = (),
+    ) -> None:
+        super().__init__(terminal)
+        self._address = (host, port)
+        self._trouble = Trouble(ANY_NETWORK)
+        for fault in faults:
+            self.inject(fault)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where a register connects to."""
+        return self._address
+
+    def inject(self, fault: NetworkFault) -> None:
+        """Have a fault happen to a connection."""
+        self._trouble.inject(fault)
+
+    def _opened(self) -> Port:
+        listener = listening(*self._address)
+        self._address = (self._address[0], listener.getsockname()[1])
+        return _Listener(listener, self._trouble, self._forget)
+
+    def _forget(self) -> None:
+        """Lose what is on its way on a connection that has ended."""
+        now = self._now()
+        self.terminal.disconnect(now)
+        self.terminal.connect(now)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server((address[0], address[1]), family=family)
+
+
+class _Connection:
+    """One register's connection, and what happens to it."""
+
+    def __init__(self, line: socket.socket) -> None:
+        line.setblocking(False)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.line = line
+        self.unwritten = bytearray()
+        self.commands = Decoder()
+        self.replies = Decoder()
+        self.at_reply: NetworkFault | None = None
+        self.mute = False
+        self.ends_at = math.inf
+        self.resets = True
+
+
+class _Listener:
+    def __init__(self, listener: socket.socket, trouble: Trouble, forget: Callable[[], None]) -> None:
+        self._listener = listener
+        self._trouble = trouble
+        self._forget = forget
+        self._connections: list[_Connection] = []
+        """The last one is the one that the terminal speaks to."""
+        self._heard: deque[bytes] = deque()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        for line in (listener, self._wake_in):
+            line.setblocking(False)
+            self._selector.register(line, selectors.EVENT_READ)
+
+    def wait(self, timeout: float | None) -> bytes:
+        if not self._heard:
+            ends_at = min((connection.ends_at for connection in self._connections), default=math.inf)
+            if ends_at < math.inf:
+                left = max(0.0, ends_at - time.monotonic())
+                timeout = left if timeout is None else min(left, timeout)
+            for key, events in self._selector.select(timeout):
+                if isinstance(key.data, _Connection):
+                    self._serve(key.data, events)
+                elif key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    self._wake_in.recv(64)
+            for connection in list(self._connections):
+                if connection.ends_at <= time.monotonic():
+                    self._drop(connection)
+        return self._heard.popleft() if self._heard else b""
+
+    def _accept(self) -> None:
+        try:
+            line, _ = self._listener.accept()
+        except OSError:  # It left before it was let in.
+            return
+        self._forget()
+        connection = _Connection(line)
+        self._connections.append(connection)
+        self._selector.register(line, selectors.EVENT_READ, connection)
+
+    def _serve(self, connection: _Connection, events: int) -> None:
+        try:
+            if events & selectors.EVENT_WRITE:
+                self._write_on(connection)
+            if events & selectors.EVENT_READ:
+                data = connection.line.recv(65536)
+                if not data:
+                    self._drop(connection)
+                elif not connection.mute:
+                    self._heard.append(data)
+                    self._watch(connection, data)
+        except OSError:
+            self._drop(connection)
+
+    def _watch(self, connection: _Connection, data: bytes) -> None:
+        """See which commands have come, and whether one of them meets a fault."""
+        for message in connection.commands.feed(data):
+            fault = self._trouble.take(message.code) if isinstance(message, CommandMessage) else None
+            if fault is not None and fault.at_reply:
+                connection.at_reply = fault
+            elif fault is not None:
+                self._befall(connection, fault)
+
+    def write(self, data: bytes) -> None:
+        if not self._connections or self._connections[-1].mute:
+            return
+        connection = self._connections[-1]
+        fault = connection.at_reply
+        if fault is not None and any(isinstance(message, Reply) for message in connection.replies.feed(data)):
+            self._befall(connection, fault)
+            return
+        connection.unwritten += data
+        try:
+            self._write_on(connection)
+        except OSError:
+            self._drop(connection)
+
+    def _write_on(self, connection: _Connection) -> None:
+        """Write what the register's side has room for."""
+        with contextlib.suppress(BlockingIOError):
+            while connection.unwritten:
+                del connection.unwritten[: connection.line.send(connection.unwritten)]
+        writing = selectors.EVENT_WRITE if connection.unwritten else 0
+        self._selector.modify(connection.line, selectors.EVENT_READ | writing, connection)
+
+    def _befall(self, connection: _Connection, fault: NetworkFault) -> None:
+        connection.mute = True
+        connection.unwritten.clear()
+        connection.ends_at = time.monotonic() + fault.seconds
+        if fault.kind is NetworkFaultKind.RESET:
+            self._drop(connection)
+        elif fault.kind is NetworkFaultKind.SLOW_CLOSE:
+            connection.resets = False
+            connection.line.shutdown(socket.SHUT_WR)
+
+    def _drop(self, connection: _Connection) -> None:
+        self._connections.remove(connection)
+        self._selector.unregister(connection.line)
+        if connection.mute and connection.resets:
+            connection.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        connection.line.close()
+
+    def wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake_out.send(b"w")
+
+    def close(self) -> None:
+        for connection in list(self._connections):
+            self._drop(connection)
+        self._selector.close()
+        for line in (self._listener, self._wake_in, self._wake_out):
+            line.close()

@@ -1,0 +1,114 @@
+"""The real command in processes of its own, against a virtual terminal in another one."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from getnet_pos.cli import main
+
+COMMAND = [sys.executable, "-m", "getnet_pos.cli"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+    @property
+    def asides(self) -> list[Any]:
+        """The JSON lines on standard error."""
+        return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
+
+
+def start(*args: str, **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", **more
+    )
+
+
+def end(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=60)
+    return Ended(process.returncode, out, err)
+
+
+@pytest.fixture
+def getnet() -> Callable[..., Ended]:
+    """Runs ``getnet-pos`` with the arguments to its end; ``stdin`` and ``env`` may be given."""
+
+    def run(*args: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ended:
+        done = subprocess.run(
+            [*COMMAND, *args], input=stdin, capture_output=True, timeout=90, env={**os.environ, **(env or {})}
+        )
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def called(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """The same in this process, which is faster: for what needs neither a terminal nor a signal."""
+
+    def run(*args: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ended:
+        with monkeypatch.context() as patch:
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            code = main(list(args))
+        out, err = capsys.readouterr()
+        return Ended(int(code), out, err)
+
+    return run
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts ``getnet-pos`` with the arguments, to be interrupted by the test."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*args: str, **more: Any) -> subprocess.Popen[str]:
+        processes.append(start(*args, **more))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def simulate(begin: Callable[..., subprocess.Popen[str]]) -> Iterator[Callable[..., str]]:
+    """Serves a virtual terminal with the options of ``simulate serial``; returns the device."""
+    servers: list[subprocess.Popen[str]] = []
+
+    def simulate(*options: str) -> str:
+        server = begin("simulate", "serial", *options)
+        servers.append(server)
+        assert server.stdout is not None
+        first = server.stdout.readline()
+        assert first.startswith("listening on "), first
+        return first.removeprefix("listening on ").rstrip("\n")
+
+    yield simulate
+    for server in servers:
+        server.send_signal(signal.SIGTERM)
+        assert end(server).code == 0

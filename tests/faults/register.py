@@ -1,0 +1,251 @@
+"""A third driver: it runs the real flows against a virtual terminal on a virtual clock, and asserts their promises.
+
+Nothing here decides what a payment is: the flows do. The driver performs their effects, lets time pass without waiting,
+has the link break and the register die when it is told to, and raises ``AssertionError`` the moment a promise of
+docs/reliability.md is broken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from getnet_pos.errors import ConnectError, Disconnected, GetnetError, JournalError, PartialWrite, WriteTimeout
+from getnet_pos.flows.effects import Close, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from getnet_pos.flows.link import Link
+from getnet_pos.flows.money import Till
+from getnet_pos.journal import MemoryJournal, recall
+from getnet_pos.messages import FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
+from getnet_pos.profiles import Timeouts
+from getnet_pos.simulator import Entry, VirtualTerminal
+
+TERMINAL = "usb:/dev/terminal"
+
+TIMEOUTS = Timeouts(
+    acknowledgement=3, short=10, report=30, sale=60, sale_total=120, cancel=10, recovery=20, recovery_interval=5
+)
+"""Shaped as the defaults are; the recovery is shorter, so that a sequence has fewer questions."""
+
+_MONEY = re.compile(rb'[^0-9]*\\"Command\\":(100|102|108|120|122|123|130|131|132),')
+
+
+class Killed(BaseException):
+    """The register's process is gone, as by ``kill -9``: no line of the flow runs any more."""
+
+
+class Books(MemoryJournal):
+    """A journal that outlives the register, remembers every step, and refuses to write when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Intent] = []
+        self.refuses: Callable[[], GetnetError | None] = lambda: None
+
+    def record(self, intent: Intent) -> None:
+        error = self.refuses()
+        if error is not None:
+            raise error
+        super().record(intent)
+        self.steps.append(intent)
+
+    def last(self, intent_id: str) -> Intent | None:
+        return self._last.get(intent_id)
+
+
+class Register:
+    """One process of the register: it ends by ``Killed``; a new one over the same books and terminal comes after it.
+
+    ``before`` is called before every effect: to kill, to have the cable pulled, to want a cancellation. ``to_terminal``
+    and ``to_register`` may change what is written either way; ``None`` loses it.
+    """
+
+    def __init__(
+        self,
+        terminal: VirtualTerminal,
+        books: Books,
+        *,
+        now: float = 0.0,
+        timeouts: Timeouts = TIMEOUTS,
+        wire: Wire = Wire.SIGNED,
+    ) -> None:
+        self.terminal = terminal
+        self.books = books
+        self.now = now
+        link = Link(wire, timeouts, acknowledges=wire is Wire.SIGNED, reply_types={})
+        self._unacknowledged: deque[Reply | Progress] = deque()
+        """What the flow has read and must acknowledge, the oldest first."""
+        link.decoder = _Witness(link.decoder, self._unacknowledged)
+        self.till = Till(link, TERMINAL)
+        self.before: Callable[[Any], None] = lambda effect: None
+        self.to_terminal: Callable[[bytes], bytes | None] = lambda data: data
+        self.to_register: Callable[[bytes], bytes | None] = lambda data: data
+        self.alarms: list[tuple[float, Callable[[], None]]] = []
+        """What happens outside at a time, the next one first."""
+        self.writes: list[int | None] = []
+        """For the next writes: how many bytes leave before the link breaks; ``None``: all of them, and it holds."""
+        self.effects = 0
+        self._open = False
+        self._frames: dict[str, int] = {}
+        """How often the frame of each recorded intent left."""
+
+    def run(self, flow: Any) -> Any:
+        """The flow's result. As in the real drivers, what is raised here ends it."""
+        result: Any = None
+        error: GetnetError | None = None
+        try:
+            while True:
+                effect = flow.send(result) if error is None else flow.throw(error)
+                result = error = None
+                self.effects += 1
+                self.before(effect)
+                try:
+                    result = self._perform(effect)
+                except GetnetError as raised:
+                    error = raised
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            flow.close()
+
+    # ---------------------------------------------------------------------------------------------------------- effects
+
+    def _perform(self, effect: Any) -> Any:
+        match effect:
+            case Now():
+                return self.now
+            case Receive(deadline):
+                return self._receive(deadline)
+            case Send(data, _, _):
+                self._send(data)
+            case Record(intent):
+                try:
+                    self.books.record(intent)
+                except JournalError:
+                    # Now a reply stays unacknowledged for good.
+                    self._unacknowledged.clear()
+                    raise
+                if intent.state is IntentState.INTENT and intent.frame_hash is not None:
+                    self._frames[intent.frame_hash] = 0
+            case Recall(terminal, recent):
+                return recall(self.books, terminal, recent)
+            case Sleep(seconds):
+                self._pass(self.now + seconds)
+            case Open():
+                if not self.terminal.connected(self.now):
+                    raise ConnectError("the port is not there")
+                self._open = True
+            case Close():
+                self._open = False
+            case Report():
+                pass
+        return None
+
+    def _send(self, data: bytes) -> None:
+        self._watch_sent(data)
+        if not self._open or not self.terminal.connected(self.now):
+            raise Disconnected("the cable is out")
+        limit = self.writes.pop(0) if self.writes else None
+        if limit is not None:
+            self.terminal.receive(data[:limit], self.now)
+            raise PartialWrite("a part left", bytes_written=limit) if limit else WriteTimeout("nothing left")
+        changed = self.to_terminal(data)
+        if changed:
+            self.terminal.receive(changed, self.now)
+
+    def _receive(self, deadline: float) -> bytes:
+        while True:
+            if not self._open or not self.terminal.connected(self.now):
+                raise Disconnected("the cable is out")
+            data = b"".join(filter(None, map(self.to_register, self.terminal.take(self.now))))
+            if data:
+                return data
+            event = self.terminal.next_event()
+            until = min(deadline, math.inf if event is None else event)
+            if until <= self.now and (event is None or event > self.now):
+                return b""
+            if self._pass(until):
+                return b""
+
+    def _pass(self, until: float) -> bool:
+        """Let time pass; true where something outside happened first."""
+        if self.alarms and self.alarms[0][0] <= until:
+            at, action = self.alarms.pop(0)
+            self.now = max(self.now, at)
+            action()
+            return True
+        self.now = max(self.now, until)
+        return False
+
+    # --------------------------------------------------------------------------------------------------------- promises
+
+    def _watch_sent(self, data: bytes) -> None:
+        if _MONEY.match(data):
+            digest = hashlib.sha256(data).hexdigest()
+            assert digest in self._frames, "a money command left that is not in the journal"
+            self._frames[digest] += 1
+            assert self._frames[digest] == 1, "a money command left twice"
+            intents = self.books.unsettled(TERMINAL)
+            assert [one.frame_hash for one in intents if one.open] == [digest], "it was not the one open intent"
+            self._unacknowledged.clear()
+        elif data == b'{"Received":true}' and self._unacknowledged:
+            self._watch_acknowledged(self._unacknowledged.popleft())
+
+    def _watch_acknowledged(self, message: Reply | Progress) -> None:
+        ticket = getattr(message, "ticket", None)
+        for intent in self.books.unsettled(TERMINAL):
+            waiting = intent.open and intent.state is not IntentState.RECOVERING
+            if waiting and ticket and ticket == intent.ticket and self._is_result(intent, message):
+                raise AssertionError("the result was acknowledged before it was recorded")
+
+    def _is_result(self, intent: Intent, message: Reply | Progress) -> bool:
+        """Whether there is no reason to doubt that the message is the result of the intent."""
+        if not isinstance(message, Reply) or message.function_code != intent.command or not message.approved:
+            return False
+        if getattr(message, "amount", None) != intent.amount:
+            return False
+        return all(step.intent_id == intent.intent_id for step in self.books.steps if step.ticket == intent.ticket)
+
+
+class _Witness:
+    """The link's own decoder, watched."""
+
+    def __init__(self, decoder: Any, unacknowledged: deque[Reply | Progress]) -> None:
+        self._decoder = decoder
+        self._unacknowledged = unacknowledged
+
+    def feed(self, data: bytes) -> list[Any]:
+        messages: list[Any] = self._decoder.feed(data)
+        self._unacknowledged.extend(message for message in messages if isinstance(message, (Reply, Progress)))
+        return messages
+
+    def reset(self) -> None:
+        self._unacknowledged.clear()
+        self._decoder.reset()
+
+
+def settled(intent: Intent | None) -> bool:
+    return intent is None or intent.state in FINAL_STATES
+
+
+def ledger_of(terminal: VirtualTerminal, key: tuple[object, ...]) -> list[Entry]:
+    """What the terminal's books hold of the commands of a key."""
+    return [entry for entry in terminal.ledger.entries if key_of_entry(entry) == key]
+
+
+def key_of(intent: Intent) -> tuple[object, ...]:
+    """What a command has in common with its entry in the ledger; two commands of one key cannot be told apart."""
+    if intent.ticket is not None:
+        return ("ticket", intent.ticket)
+    return (intent.command, intent.reference, intent.amount)
+
+
+def key_of_entry(entry: Entry) -> tuple[object, ...]:
+    if entry.refers_to is None:
+        return ("ticket", entry.ticket)
+    if entry.function_code in (102, 122):
+        return (entry.function_code, str(entry.refers_to), None if entry.function_code == 102 else entry.amount)
+    return (entry.function_code, entry.authorization_code, None if entry.function_code == 132 else entry.amount)

@@ -1,0 +1,30 @@
+"""Random faults by the hundred thousand on the real flows, on a virtual clock; the terminal's ledger is the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.sequences import COMMANDS, play, play_range
+from tests.faults.workers import shared, told
+
+_BLOCK = 250
+
+
+@pytest.mark.timeout(3600)
+def test_no_sequence_charges_twice_or_ends_wrong(long_run: bool, evidence: Callable[[str], None]) -> None:
+    seeds = (1_000_000 if long_run else 100_000) // COMMANDS
+    start = time.monotonic()
+    counts = shared(play_range, [(first, first + _BLOCK) for first in range(0, seeds, _BLOCK)])
+    commands = counts.pop("sequences")
+    assert commands == seeds * COMMANDS
+    evidence(
+        f"fault sequences: {commands:,} money commands in {time.monotonic() - start:.0f} s, 0 double charges, 0 wrong "
+        f"finals, none past its deadline ({told(counts)})"
+    )
+
+
+def test_a_seed_is_always_the_same_sequence() -> None:
+    assert play(4711) == play(4711)

@@ -1,0 +1,25 @@
+"""Work shared out to processes: as many as there are processors, each a clean one."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_context = multiprocessing.get_context("spawn")
+
+
+def shared(work: Callable[[Any], Counter[str]], parts: Iterable[Any], *, workers: int | None = None) -> Counter[str]:
+    """The sum of what ``work`` counts for each part."""
+    total: Counter[str] = Counter()
+    with _context.Pool(workers or os.cpu_count(), initializer=logging.disable, initargs=(logging.CRITICAL,)) as pool:
+        for counted in pool.imap_unordered(work, parts):
+            total.update(counted)
+    return total
+
+
+def told(counts: Counter[str]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))

@@ -1,0 +1,133 @@
+"""The doors between the rooms of the library: who may import whom, read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import getnet_pos
+
+ROOT = Path(getnet_pos.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+DOORS: dict[str, set[str]] = {
+    "_version": set(),
+    "errors": set(),
+    "money": {"errors"},
+    "messages": {"errors", "money"},
+    "profiles": {"errors", "messages"},
+    "codec": {"errors", "messages"},
+    "tracing": {"codec", "messages"},
+    "transports": {"errors"},
+    "journal": {"errors", "messages"},
+    "flows": {"codec", "errors", "messages", "money", "profiles", "tracing"},
+    "drivers": {"errors", "flows", "journal", "messages", "transports"},
+    "session": {"errors", "flows", "messages", "money", "profiles"},
+    "oauth": {"codec", "drivers", "errors", "flows"},
+    "cloud": {"codec", "drivers", "errors", "flows", "messages", "oauth", "profiles"},
+    "equipment": {"drivers", "errors", "flows", "messages", "oauth"},
+    "connector": {
+        "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "profiles", "session", "transports",
+    },
+}  # fmt: skip
+"""What each room may import of the library, beside itself. ``simulator`` may import all but ``cli``, which may import
+all."""
+
+IO_MODULES = {
+    "asyncio", "http", "httpx", "io", "select", "selectors", "serial", "socket", "sqlite3", "ssl", "subprocess",
+    "threading", "time", "urllib",
+}  # fmt: skip
+ROOMS_THAT_DECIDE = {"errors", "money", "messages", "profiles", "codec", "flows", "session"}
+OPTIONAL = {"typer": "cli", "rich": "cli", "starlette": "simulator", "uvicorn": "simulator"}
+COUNTRIES = {"cl", "ar", "integrated-pos"}
+COUNTRY_PROFILES = {"CHILE", "ARGENTINA", "INTEGRATED_POS"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of all that a module imports, wherever in it."""
+    package = ("getnet_pos", *path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            if base == "getnet_pos":  # from . import tracing
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+            else:
+                yield base
+
+
+def rooms_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("getnet_pos.")} - {room(path)}
+
+
+of_every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def test_every_room_has_its_doors() -> None:
+    rooms = {room(path) for path in MODULES} - {"__init__", "cli", "simulator"}
+    assert rooms == set(DOORS), "say in DOORS what a new room may import"
+
+
+@of_every_module
+def test_doors(path: Path) -> None:
+    imported = rooms_imported(path)
+    if room(path) == "simulator":
+        assert "cli" not in imported
+    elif room(path) not in ("cli", "__init__"):
+        assert imported <= DOORS[room(path)]
+
+
+def test_the_package_itself_brings_in_neither_command_line_nor_simulator() -> None:
+    assert not rooms_imported(ROOT / "__init__.py") & {"cli", "simulator"}
+
+
+def test_the_doors_lead_one_way() -> None:
+    """Nobody can come back to where they started."""
+    done: list[str] = []
+    while len(done) < len(DOORS):
+        ready = [name for name, others in DOORS.items() if name not in done and others <= set(done)]
+        assert ready, f"a circle among {set(DOORS) - set(done)}"
+        done += ready
+
+
+@of_every_module
+def test_who_decides_does_no_io(path: Path) -> None:
+    if room(path) in ROOMS_THAT_DECIDE:
+        assert not {name.split(".")[0] for name in imports(path)} & IO_MODULES
+
+
+@of_every_module
+def test_optional_dependencies_stay_in_their_rooms(path: Path) -> None:
+    for name in imports(path):
+        assert OPTIONAL.get(name.split(".")[0], room(path)) == room(path)
+        assert name.split(".")[0] not in ("Cython", "hypothesis", "pytest")
+
+
+def about_a_country(node: ast.expr | ast.pattern) -> bool:
+    return any(
+        (isinstance(part, ast.Constant) and part.value in COUNTRIES)
+        or (isinstance(part, ast.Attribute) and part.attr in COUNTRY_PROFILES)
+        for part in ast.walk(node)
+    )
+
+
+@of_every_module
+def test_no_module_asks_which_country_it_is(path: Path) -> None:
+    """Countries differ in the data of their profiles, not in code."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        asked: list[ast.expr | ast.pattern] = []
+        if isinstance(node, ast.Compare):
+            asked = [node.left, *node.comparators]
+        elif isinstance(node, ast.match_case):
+            asked = [node.pattern]
+        for part in asked:
+            assert not about_a_country(part), f"{path}:{node.lineno if isinstance(node, ast.Compare) else part.lineno}"
