@@ -1,10 +1,10 @@
 """Builds the native codec and nothing else; everything declarative is in pyproject.toml.
 
-GETNET_POS_EXTENSIONS chooses what happens to the extension:
-    auto     (default) build it; if that fails, warn and build the pure-Python package instead
-    require  build it or fail
-    skip     do not build it
-GETNET_POS_SANITIZE=1 builds it with the address and undefined-behaviour sanitizers.
+GETNET_POS_EXTENSIONS chooses what happens to the extensions:
+    auto     (default) build them; if that fails, warn and build the pure-Python package instead
+    require  build them or fail
+    skip     do not build them
+GETNET_POS_SANITIZE=1 builds them with the address and undefined-behaviour sanitizers.
 """
 
 import os
@@ -14,7 +14,6 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-NAME = "getnet_pos.codec._native"
 MODE = os.environ.get("GETNET_POS_EXTENSIONS", "auto")
 SANITIZE = os.environ.get("GETNET_POS_SANITIZE") == "1"
 SANITIZERS = ["-fsanitize=address,undefined"]
@@ -26,7 +25,7 @@ if MODE not in ("auto", "require", "skip"):
 class BuildNative(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
-        self.force = True  # one extension: rebuilding always is cheaper than a stale one after a change of flags
+        self.force = True  # rebuilding always is cheaper than a stale one after a change of flags
         self.cython_c_in_temp = True
         self.cython_directives = {"language_level": 3, "boundscheck": False, "wraparound": False}
 
@@ -54,23 +53,27 @@ class BuildNative(build_ext):
         super().build_extensions()
 
     def go_pure(self, error: Exception) -> None:
-        """Carry on as if there were no extension, so that the wheel is tagged for every platform."""
+        """Carry on as if there were no extensions, so that the wheel is tagged for every platform."""
         self.warn(
             "the native codec was NOT built: getnet-pos will use its slower pure-Python codec. "
             f"GETNET_POS_EXTENSIONS=require makes this an error. Cause: {type(error).__name__}: {error}"
         )
-        Path(self.get_ext_fullpath(NAME)).unlink(missing_ok=True)  # left by an earlier build
+        for extension in EXTENSIONS:
+            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)  # left by an earlier build
         self.extensions = self.distribution.ext_modules = []
         wheel = self.distribution.get_command_obj("bdist_wheel", create=False)
         if wheel is not None:
             wheel.root_is_pure = True
 
 
-native = Extension(
-    NAME,
-    sources=["_native/codec.pyx", *sorted(set(glob("_native/*.c")) - {"_native/codec.c"})],
-    include_dirs=["_native"],
-    depends=sorted(glob("_native/*")),
-)
+EXTENSIONS = [
+    Extension(
+        f"getnet_pos.codec.{name}", sources=sources, include_dirs=["_native"], depends=sorted(glob("_native/*"))
+    )
+    for name, sources in {
+        "_native": ["_native/codec.pyx", "_native/sha256.c"],
+        "_native_terminals": ["_native/terminals.pyx"],
+    }.items()
+]
 
-setup(ext_modules=[] if MODE == "skip" else [native], cmdclass={"build_ext": BuildNative})
+setup(ext_modules=[] if MODE == "skip" else EXTENSIONS, cmdclass={"build_ext": BuildNative})

@@ -158,7 +158,7 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 
 
 def journal(data: bytes) -> None:
-    """A journal file: as it stands, or after a ``P`` a good one with bytes changed, or after an ``R`` with these rows."""
+    """A journal file: as it stands, after a ``P`` a good one with bytes changed, or after an ``R`` with these rows."""
     path = _folder / f"{os.getpid()}.sqlite3"
     try:
         if data[:1] == b"P":

@@ -24,11 +24,7 @@ from getnet_pos.errors import (
     WriteTimeout,
 )
 
-TREE = {
-    name: kind
-    for name, kind in vars(errors).items()
-    if inspect.isclass(kind) and issubclass(kind, GetnetError)
-}
+TREE = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, GetnetError)}
 
 
 def drawn() -> dict[str, str | None]:

@@ -21,7 +21,13 @@ def test_the_profiles() -> None:
 
 def test_the_time_limits_are_those_of_the_documentation() -> None:
     limits = Timeouts()
-    assert (limits.acknowledgement, limits.short, limits.report, limits.sale, limits.sale_total) == (3, 10, 60, 120, 300)
+    assert (limits.acknowledgement, limits.short, limits.report, limits.sale, limits.sale_total) == (
+        3,
+        10,
+        60,
+        120,
+        300,
+    )
     assert (limits.recovery, limits.recovery_interval, limits.cloud) == (90, 5, 330)
     assert all(profile.timeouts == limits for profile in (Profile.INTEGRATED_POS, Profile.CHILE, Profile.ARGENTINA))
 

@@ -8,8 +8,9 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from types import TracebackType
 from typing import Any, Literal, TypeVar, cast, overload
 
@@ -19,7 +20,7 @@ from .cloud.account import AsyncCloudAccount, CloudAccount
 from .drivers.aio import AsyncDriver
 from .drivers.blocking import BlockingDriver
 from .drivers.cloud import AsyncCloudDriver, CloudDriver
-from .errors import ConnectError, GetnetError, InvalidType, InvalidValue, TerminalBusy
+from .errors import ConfigurationError, ConnectError, GetnetError, InvalidType, InvalidValue, TerminalBusy
 from .journal import DEFAULT_JOURNAL, JournalSource, open_journal
 from .messages import (
     CloseBatch,
@@ -192,38 +193,40 @@ class Connector:
         key_pos: KeyPos,
         client_id: str | None = None,
         client_secret: str | None = None,
-        environment: str = "uat",
+        environment: str | None = None,
         webhook: str | None = None,
         http_client: httpx.Client | None = None,
         api_key: Mapping[str, str] | None = None,
-        profile: Profile = Profile.INTEGRATED_POS,
+        profile: Profile | None = None,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
     ) -> Connector:
-        """Drive a terminal through Getnet's cloud (docs/protocol.md, "Cloud-to-Cloud").
+        """Drive a terminal through Getnet's cloud (docs/cloud.md).
 
-        ``base_url`` is the address that ends in ``/api/postxs``, with the credentials beside it; or a ``CloudAccount``,
-        which many connectors may share and which has its own. With ``webhook`` the cloud answers a money command at
-        once and pushes the result there; ``sale()`` asks for the status meanwhile and returns the result all the same.
+        ``base_url`` is the address that ends in ``/api/postxs``, with the credentials and settings of an account beside
+        it; or a ``CloudAccount``, which has its own, and which many connectors may share. With ``webhook`` the cloud
+        answers a money command at once and pushes the result there; ``sale()`` asks for the status meanwhile and
+        returns the result all the same.
 
         Raises:
             ConfigurationError: a setting cannot work, or no cloud is known for the profile.
         """
-        if isinstance(base_url, CloudAccount):
-            account, own = base_url, None
+        account, own = base_url, None
+        if isinstance(account, CloudAccount):
+            _check_account(client_id, client_secret, environment, http_client, api_key, profile)
         else:
             account = own = CloudAccount(
-                base_url,
+                account,
                 client_id=client_id or "",
                 client_secret=client_secret or "",
-                environment=environment,
-                profile=profile,
-                timeouts=timeouts,
+                environment="uat" if environment is None else environment,
+                profile=Profile.INTEGRATED_POS if profile is None else profile,
                 api_key=api_key,
                 http_client=http_client,
             )
-        driver = CloudDriver(account.http, open_journal(journal), own)
-        return cls(driver, CloudSession(account.api.till(key_pos, webhook)))
+        limits = _limits(timeouts, account.api.profile) if timeouts is not None else account.api.timeouts
+        session = CloudSession(account.api.till(key_pos, webhook, limits))
+        return cls(CloudDriver(account.http, open_journal(journal), own), session)
 
     @classmethod
     def _over(cls, transport: Transport, session: Session, journal: JournalSource) -> Connector:
@@ -320,9 +323,20 @@ class Connector:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return cast("VoidReply", self._run(self._session.void(operation_id, print_on_pos)))
 
-    def refund(self, authorization_code: str, amount: Amount, *, print_on_pos: bool = False) -> RefundReply:
-        """Give ``amount`` back by authorization code (108; Getnet's own libraries call this *Return*)."""
-        return cast("RefundReply", self._run(self._session.refund(authorization_code, amount, print_on_pos)))
+    def refund(
+        self,
+        authorization_code: str,
+        amount: Amount,
+        *,
+        print_on_pos: bool = False,
+        original_date: date | str | None = None,
+    ) -> RefundReply:
+        """Give ``amount`` back by authorization code (108; Getnet's own libraries call this *Return*).
+
+        ``original_date``, the day of the sale, is for Argentina's cloud.
+        """
+        flow = self._session.refund(authorization_code, amount, print_on_pos, original_date)
+        return cast("RefundReply", self._run(flow))
 
     def pre_authorization(
         self,
@@ -418,8 +432,8 @@ class Connector:
     @overload
     def get_reports(self, kind: ReportKind, *, print_on_pos: bool = ..., employee_id: int = ...) -> Reply: ...
     def get_reports(self, kind: ReportKind, *, print_on_pos: bool = False, employee_id: int = 1) -> Reply:
-        """One of the terminal's reports (104, 105, 110, 111, 114, 115). ``employee_id`` is for sales by seller and
-        tips.
+        """One of the terminal's reports (104, 105, 110, 111, 114, 115; 136 in Argentina's cloud). ``employee_id`` is
+        for sales by seller and tips.
         """
         return self._run(self._session.report(kind, print_on_pos=print_on_pos, employee_id=employee_id))
 
@@ -430,6 +444,12 @@ class Connector:
     def set_normal_mode(self) -> NormalModeReply:
         """Have the terminal leave the integrated mode (107)."""
         return cast("NormalModeReply", self._run(self._session.request(SetNormalMode())))
+
+    def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Reply:
+        """Print on the terminal (117), through Chile's cloud: a text is a line of at most 48 characters, a mapping an
+        item of the print service (docs/cloud.md, "Printing").
+        """
+        return self._run(self._session.print_document(lines))
 
     def request(
         self, command: Command, *, on_progress: OnProgress | None = None, timeout: float | None = None
@@ -552,30 +572,31 @@ class AsyncConnector:
         key_pos: KeyPos,
         client_id: str | None = None,
         client_secret: str | None = None,
-        environment: str = "uat",
+        environment: str | None = None,
         webhook: str | None = None,
         http_client: httpx.AsyncClient | None = None,
         api_key: Mapping[str, str] | None = None,
-        profile: Profile = Profile.INTEGRATED_POS,
+        profile: Profile | None = None,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
     ) -> AsyncConnector:
         """A terminal behind the cloud, as ``Connector.create_cloud``, with an ``AsyncCloudAccount``."""
-        if isinstance(base_url, AsyncCloudAccount):
-            account, own = base_url, None
+        account, own = base_url, None
+        if isinstance(account, AsyncCloudAccount):
+            _check_account(client_id, client_secret, environment, http_client, api_key, profile)
         else:
             account = own = AsyncCloudAccount(
-                base_url,
+                account,
                 client_id=client_id or "",
                 client_secret=client_secret or "",
-                environment=environment,
-                profile=profile,
-                timeouts=timeouts,
+                environment="uat" if environment is None else environment,
+                profile=Profile.INTEGRATED_POS if profile is None else profile,
                 api_key=api_key,
                 http_client=http_client,
             )
-        driver = AsyncCloudDriver(account.http, open_journal(journal), own)
-        return cls(driver, CloudSession(account.api.till(key_pos, webhook)))
+        limits = _limits(timeouts, account.api.profile) if timeouts is not None else account.api.timeouts
+        session = CloudSession(account.api.till(key_pos, webhook, limits))
+        return cls(AsyncCloudDriver(account.http, open_journal(journal), own), session)
 
     def __await__(self) -> Generator[Any, None, AsyncConnector]:
         return self._opened().__await__()
@@ -684,9 +705,20 @@ class AsyncConnector:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return cast("VoidReply", await self._run(self._session.void(operation_id, print_on_pos)))
 
-    async def refund(self, authorization_code: str, amount: Amount, *, print_on_pos: bool = False) -> RefundReply:
-        """Give ``amount`` back by authorization code (108; Getnet's own libraries call this *Return*)."""
-        return cast("RefundReply", await self._run(self._session.refund(authorization_code, amount, print_on_pos)))
+    async def refund(
+        self,
+        authorization_code: str,
+        amount: Amount,
+        *,
+        print_on_pos: bool = False,
+        original_date: date | str | None = None,
+    ) -> RefundReply:
+        """Give ``amount`` back by authorization code (108; Getnet's own libraries call this *Return*).
+
+        ``original_date``, the day of the sale, is for Argentina's cloud.
+        """
+        flow = self._session.refund(authorization_code, amount, print_on_pos, original_date)
+        return cast("RefundReply", await self._run(flow))
 
     async def pre_authorization(
         self,
@@ -782,8 +814,8 @@ class AsyncConnector:
     @overload
     async def get_reports(self, kind: ReportKind, *, print_on_pos: bool = ..., employee_id: int = ...) -> Reply: ...
     async def get_reports(self, kind: ReportKind, *, print_on_pos: bool = False, employee_id: int = 1) -> Reply:
-        """One of the terminal's reports (104, 105, 110, 111, 114, 115). ``employee_id`` is for sales by seller and
-        tips.
+        """One of the terminal's reports (104, 105, 110, 111, 114, 115; 136 in Argentina's cloud). ``employee_id`` is
+        for sales by seller and tips.
         """
         return await self._run(self._session.report(kind, print_on_pos=print_on_pos, employee_id=employee_id))
 
@@ -794,6 +826,12 @@ class AsyncConnector:
     async def set_normal_mode(self) -> NormalModeReply:
         """Have the terminal leave the integrated mode (107)."""
         return cast("NormalModeReply", await self._run(self._session.request(SetNormalMode())))
+
+    async def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Reply:
+        """Print on the terminal (117), through Chile's cloud: a text is a line of at most 48 characters, a mapping an
+        item of the print service (docs/cloud.md, "Printing").
+        """
+        return await self._run(self._session.print_document(lines))
 
     async def request(
         self, command: Command, *, on_progress: OnProgress | None = None, timeout: float | None = None
@@ -815,6 +853,11 @@ def _limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:
     if timeouts is not None and not isinstance(timeouts, Timeouts):
         raise InvalidType(f"timeouts must be a Timeouts, such as Timeouts(sale=60), not {type(timeouts).__name__}")
     return timeouts or profile.timeouts
+
+
+def _check_account(*settings: object) -> None:
+    if any(setting is not None for setting in settings):
+        raise ConfigurationError("an account has credentials, environment, client and profile of its own")
 
 
 def _usb(port: str | None) -> str:

@@ -6,7 +6,8 @@ import contextlib
 import uuid
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any, TypeVar
 
 from .errors import (
@@ -28,6 +29,7 @@ from .flows.money import Till, pay, recover_all
 from .flows.polling import greet, polling
 from .messages import (
     CancelSale,
+    CloudRefund,
     Command,
     DetailsReport,
     GenericCommand,
@@ -51,6 +53,7 @@ from .messages import (
     Void,
     Wire,
 )
+from .messages.cloud import print_items
 from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 
@@ -230,8 +233,18 @@ class Session(ABC):
     def void(self, operation_id: int, print_on_pos: bool) -> AnyFlow[Reply]:
         return (yield from self.request(Void(operation_id, print_on_pos)))
 
-    def refund(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> AnyFlow[Reply]:
-        return (yield from self.request(Refund(authorization_code, self._units(amount), print_on_pos)))
+    def refund(
+        self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
+    ) -> AnyFlow[Reply]:
+        command = Refund(authorization_code, self._units(amount), print_on_pos)
+        self.check_not_closed()
+        if original_date is not None:
+            raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
+        return (yield from self.request(command))
+
+    def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> AnyFlow[Reply]:
+        command = GenericCommand({"details": print_items(lines)}, code=_PRINT_SERVICE, moves_money=False)
+        return (yield from self.request(command))
 
     def report(self, kind: ReportKind, *, print_on_pos: bool, employee_id: int) -> AnyFlow[Reply]:
         if not isinstance(kind, ReportKind):
@@ -280,6 +293,11 @@ def takes_a_card(command: Command) -> bool:
 
 
 _CARD_CODES = frozenset({Sale(1).code, 120, 126})
+_PRINT_SERVICE = 117
+_CLOUD_ONLY = {
+    _PRINT_SERVICE: "a terminal prints no documents",
+    ReportKind.SHIFT.value: "a terminal gives no shift report",
+}
 _LOCAL_REPORTS = frozenset(kind.value for kind in ReportKind) - {ReportKind.SHIFT.value}
 
 _REPORTS: dict[ReportKind, Callable[[bool], Command]] = {
@@ -330,8 +348,8 @@ class StreamSession(Session):
         return (yield from self._guarded(polling(self.till)))
 
     def _ask(self, command: Command, timeout: float | None) -> Flow[Reply]:
-        if command.code == ReportKind.SHIFT.value:
-            raise UnsupportedOperation("a terminal gives no shift report over this link, only over Argentina's cloud")
+        if command.code in _CLOUD_ONLY:
+            raise UnsupportedOperation(f"{_CLOUD_ONLY[command.code]} over this link, only over a cloud that has it")
         return (yield from self._guarded(exchange(self.till.link, command, patience=timeout)))
 
     def _pay(self, command: Command, intent_id: str, timeout: float | None) -> Flow[Reply]:
@@ -370,7 +388,7 @@ class CloudSession(Session):
     """A terminal behind the cloud."""
 
     def __init__(self, till: CloudTill) -> None:
-        super().__init__(till.profile, till.timeouts)
+        super().__init__(till.cloud.profile, till.timeouts)
         self.till = till
         self.terminal = till.terminal
 
@@ -391,10 +409,17 @@ class CloudSession(Session):
         return cloud_ask(self.till, command, self.timeouts.report if timeout is None else timeout)
 
     def _pay(self, command: Command, intent_id: str, timeout: float | None) -> CloudFlow[Reply]:
-        return cloud_pay(self.till, command, intent_id, total=self._patience(command, timeout)[1])
+        total = max(self._patience(command, timeout))
+        return cloud_pay(self.till, command, intent_id, total=total, patience=timeout)
 
     def _recover(self) -> CloudFlow[list[Intent]]:
         return cloud_recover_all(self.till)
+
+    def refund(
+        self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
+    ) -> AnyFlow[Reply]:
+        command = CloudRefund(authorization_code, self._units(amount), print_on_pos, original_date=original_date)
+        return (yield from self.request(command))
 
     def cancel(self) -> bool:
         self.check_not_closed()

@@ -39,6 +39,8 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
     "get_reports": (ReportKind.TOTALS,),
     "set_default_sale_type": (SaleType.SALE,),
     "set_normal_mode": (),
+    "print_document": (["one line"],),
+    "print_document": (["Gracias"],),
     "request": (Poll(),),
     "recover": (),
 }
@@ -167,7 +169,9 @@ async def test_settings_that_cannot_work_are_named(
 
 
 async def test_the_profile_gives_the_time_limits(connect: Connect, serve: Serve) -> None:
-    async with connect(serve().device, timeouts=None, profile=Profile(name="x", amount_exponent=0, timeouts=QUICK)) as pos:
+    async with connect(
+        serve().device, timeouts=None, profile=Profile(name="x", amount_exponent=0, timeouts=QUICK)
+    ) as pos:
         assert (await pos.polling()).approved
     assert Timeouts() == Profile.INTEGRATED_POS.timeouts
 
@@ -181,7 +185,9 @@ async def test_two_wires_are_two_connectors(connect: Connect, serve: Serve) -> N
     assert [entry.ticket for entry in server.terminal.ledger.entries] == ["SIGNED", "SIMPLIFIED"]
 
 
-async def test_the_journal_can_be_switched_off(connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_journal_can_be_switched_off(
+    connect: Connect, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     async with connect(serve().device, journal=None) as pos:
         await pos.polling()
         assert (await pos.sale(1_000)).approved

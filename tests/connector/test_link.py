@@ -120,10 +120,9 @@ async def test_a_link_that_breaks_at_the_acknowledgement_changes_no_result(ready
 
 async def test_a_port_in_use_is_refused_and_free_when_the_other_ends(connect: Connect, serve: Serve) -> None:
     server = serve()
-    with Connector.create_usb(server.device, timeouts=QUICK):
-        with pytest.raises(PortBusy, match="another process"):
-            async with connect(server.device):
-                pass
+    with Connector.create_usb(server.device, timeouts=QUICK), pytest.raises(PortBusy, match="another process"):
+        async with connect(server.device):
+            pass
     async with connect(server.device) as pos:
         assert (await pos.polling()).approved
 
@@ -224,7 +223,7 @@ async def test_a_terminal_that_has_stopped_is_given_up_in_time(ready: Connect, f
 
 
 async def test_waiting_for_a_customer_takes_no_processor_time(ready: Connect, frozen: Frozen) -> None:
-    async with ready(frozen.device, timeouts=dataclasses.replace(QUICK, short=1.0, acknowledgement=1.0)) as pos:
+    async with ready(frozen.device, timeouts=dataclasses.replace(QUICK, short=0.6, acknowledgement=0.6)) as pos:
         frozen.freeze()
         used = time.process_time()
         with pytest.raises(DeadlineExceeded):

@@ -162,11 +162,12 @@ async def test_operations_of_a_child_merchant(ready: Connect, serve: Serve) -> N
     seen: list[Any] = []
     async with ready(server.device) as pos:
         sale = await pos.request(MultiCommerceSale(9_000, rut, send_message=True), on_progress=seen.append)
-        assert type(sale) is MultiCommerceSaleReply
+        assert isinstance(sale, MultiCommerceSaleReply)
         assert sale.approved
         assert len(seen) == 3
-        original = OriginalData(sale.mti, sale.de11, sale.de12, sale.de13)
-        void = await pos.request(MultiCommerceVoid(9_000, sale.operation_id, rut, sale.host_rrn, original))
+        original = OriginalData(sale.mti or "", sale.de11 or "", sale.de12 or "", sale.de13 or "")
+        annulled = MultiCommerceVoid(9_000, sale.operation_id or 0, rut, sale.host_rrn or "", original)
+        void = await pos.request(annulled)
         assert type(void) is MultiCommerceVoidReply
         assert void.approved
 
@@ -190,7 +191,12 @@ async def test_what_a_sale_sends(ready: Connect, serve: Serve) -> None:
     server = serve()
     async with ready(server.device) as pos:
         await pos.sale(
-            1_000, ticket="A1", sale_type=SaleType.INVOICE_AFFECTS, print_on_pos=True, employee_id=9999, on_progress=print
+            1_000,
+            ticket="A1",
+            sale_type=SaleType.INVOICE_AFFECTS,
+            print_on_pos=True,
+            employee_id=9999,
+            on_progress=print,
         )
         assert sent(server, 100) == {
             "Amount": 1_000,
@@ -225,7 +231,11 @@ async def test_a_declined_card_is_a_result(ready: Connect, serve: Serve) -> None
     server = serve(script=refused)
     async with ready(server.device) as pos:
         replies = [await pos.sale(1_000, ticket="A1") for _ in refused]
-        assert [(reply.approved, reply.response_code) for reply in replies] == [(False, 1001), (False, 1005), (False, 1006)]
+        assert [(reply.approved, reply.response_code) for reply in replies] == [
+            (False, 1001),
+            (False, 1005),
+            (False, 1006),
+        ]
         assert replies[1].response_message == "Operacion Cancelada"
         assert (await pos.sale(1_000, ticket="A1")).approved
     assert server.terminal.ledger.charged() == 1_000

@@ -74,8 +74,8 @@ async def test_no_progress_is_asked_for_where_nobody_listens(ready: Connect, ser
 
 
 async def test_progress_renews_the_patience_but_not_without_end(ready: Connect, serve: Serve) -> None:
-    limits = dataclasses.replace(QUICK, sale=0.4, sale_total=5.0)
-    server = serve(script=[Behaviour(progress=(78,) * 4, progress_every=0.25)])
+    limits = dataclasses.replace(QUICK, sale=0.3, sale_total=5.0)
+    server = serve(script=[Behaviour(progress=(78,) * 4, progress_every=0.15)])
     async with ready(server.device, timeouts=limits) as pos:
         assert (await pos.sale(1_000, on_progress=print)).approved
 

@@ -263,7 +263,7 @@ async def test_a_port_that_never_falls_silent_does_not_hold_a_command_up(ready: 
 # -------------------------------------------------------------------------------------------------- the simplified wire
 
 
-@pytest.mark.parametrize("manner", ["plain", "all in one read", "one byte at a time", "with line ends", "the reply twice"])
+@pytest.mark.parametrize("manner", ["plain", "all in one read", "one byte at a time", "with line ends"])
 async def test_the_simplified_wire(ready: Connect, serve: Serve, manner: str) -> None:
     server = serve(default=MANNERS[manner])
     async with ready(server.device, wire=Wire.SIMPLIFIED) as pos:

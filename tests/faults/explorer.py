@@ -1,9 +1,9 @@
 """Every way a sale can go: the real flows, restarted at each choice until no choice is left.
 
-A path is a list of choices. Where the world could go on in several ways, the path takes the first one that was not taken
-before; a state of the world that was reached before, with the same adversities left, is not gone on from twice. The
-state is all that can matter: where each flow stands and what it holds, the link, the journal, the terminal, the clock's
-distances.
+A path is a list of choices. Where the world could go on in several ways, the path takes the first one that was not
+taken before; a state of the world that was reached before, with the same adversities left, is not gone on from twice.
+The state is all that can matter: where each flow stands and what it holds, the link, the journal, the terminal, the
+clock's distances.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from getnet_pos.flows.exchange import Waiting
 from getnet_pos.flows.link import Link
 from getnet_pos.flows.money import Till, pay
 from getnet_pos.flows.polling import polling
-from getnet_pos.messages import Command, Intent, IntentState, Progress, Reply, Sale, VoucherMark
+from getnet_pos.messages import Ack, BadFrame, Command, Intent, IntentState, Progress, Reply, Sale, VoucherMark
 from getnet_pos.profiles import Timeouts
 from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal
 
-from .register import TERMINAL, Books, Killed, Register, key_of, ledger_of
+from .register import Books, Killed, Register, key_of, ledger_of
 
 TIMEOUTS = Timeouts(
     acknowledgement=3, short=5, report=10, sale=12, sale_total=20, cancel=4, recovery=10, recovery_interval=5
@@ -201,15 +201,15 @@ class _Path:
         if place < len(self.given):
             taken = self.given[place]
         else:
-            self._mark()
+            self._mark(options)
             taken = 0
             so_far = tuple(self.choices)
             self.alternatives.extend((*so_far, other) for other in range(1, len(options)))
         self.choices.append(taken)
         return options[taken]
 
-    def _mark(self) -> None:
-        state = hash((self.budget, self._state()))
+    def _mark(self, options: Sequence[str]) -> None:
+        state = hash((self.budget, *options, self._state()))
         if state in self.explorer.states:
             if self.explorer.merging:
                 raise _Seen
@@ -290,7 +290,7 @@ class _Path:
             tuple(self._frames(short)),
             (till.baseline, till.asked_in_vain, short(till.previous), short(till.known), till.current),
             (link.is_open, link.cancel_wanted, link.has_acknowledged, link.awaits_voucher, link._sent),
-            (tuple(map(short, link._inbox)), link.decoder.pending, self.register._open),
+            (tuple(map(short, link._inbox)), link.decoder.pending, self.register._open, *self.register.on_its_way),
             tuple((step.intent_id, step.state) for step in self.books.steps),
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
             tuple((short(at), self._answer(answer, short)) for at, _, answer in terminal._answering),
@@ -327,7 +327,7 @@ def _shortener(now: float) -> Callable[[Any], Any]:
             return len(value)
         if isinstance(value, Intent):
             return value.intent_id, value.state
-        if isinstance(value, (Reply, Progress)):
+        if isinstance(value, (Reply, Progress, Ack, BadFrame)):
             return repr(value)
         if isinstance(value, Command):
             return value.code
@@ -337,7 +337,7 @@ def _shortener(now: float) -> Callable[[Any], Any]:
             return tuple(map(short, value))
         if isinstance(value, BaseException):
             return type(value)
-        assert isinstance(value, (Link, Till, frozenset)) or callable(value) or hasattr(value, "gen"), type(value)
+        assert isinstance(value, (Link, Till, Timeouts, frozenset)) or callable(value) or hasattr(value, "gen"), type(value)
         return None
 
     return short

@@ -59,8 +59,9 @@ class Books(MemoryJournal):
 class Register:
     """One process of the register: it ends by ``Killed``; a new one over the same books and terminal comes after it.
 
-    ``before`` is called before every effect: to kill, to have the cable pulled, to want a cancellation. ``to_terminal``
-    and ``to_register`` may change what is written either way; ``None`` loses it.
+    ``before`` is called before every effect, and ``between`` before every wait for the terminal: to kill, to pull the
+    cable, to want a cancellation; the wait is given up where it returns true. ``to_terminal`` and ``to_register`` may
+    change what is written either way; ``None`` loses it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Register:
         link.decoder = _Witness(link.decoder, self._unacknowledged)
         self.till = Till(link, TERMINAL)
         self.before: Callable[[Any], None] = lambda effect: None
+        self.between: Callable[[], bool] = lambda: False
         self.to_terminal: Callable[[bytes], bytes | None] = lambda data: data
         self.to_register: Callable[[bytes], bytes | None] = lambda data: data
         self.alarms: list[tuple[float, Callable[[], None]]] = []
@@ -88,6 +90,7 @@ class Register:
         self.writes: list[int | None] = []
         """For the next writes: how many bytes leave before the link breaks; ``None``: all of them, and it holds."""
         self.effects = 0
+        self.on_its_way: deque[bytes] = deque()
         self._open = False
         self._frames: dict[str, int] = {}
         """How often the frame of each recorded intent left."""
@@ -160,15 +163,26 @@ class Register:
         while True:
             if not self._open or not self.terminal.connected(self.now):
                 raise Disconnected("the cable is out")
-            data = b"".join(filter(None, map(self.to_register, self.terminal.take(self.now))))
+            data = self._taken()
             if data:
                 return data
+            if self.between():
+                return b""
             event = self.terminal.next_event()
             until = min(deadline, math.inf if event is None else event)
             if until <= self.now and (event is None or event > self.now):
                 return b""
             if self._pass(until):
                 return b""
+
+    def _taken(self) -> bytes:
+        """What the terminal has written, with what became of each write on its way."""
+        self.on_its_way.extend(self.terminal.take(self.now))
+        data = b""
+        while self.on_its_way:
+            data += self.to_register(self.on_its_way[0]) or b""
+            self.on_its_way.popleft()
+        return data
 
     def _pass(self, until: float) -> bool:
         """Let time pass; true where something outside happened first."""
@@ -221,6 +235,10 @@ class _Witness:
         messages: list[Any] = self._decoder.feed(data)
         self._unacknowledged.extend(message for message in messages if isinstance(message, (Reply, Progress)))
         return messages
+
+    @property
+    def pending(self) -> int:
+        return int(self._decoder.pending)
 
     def reset(self) -> None:
         self._unacknowledged.clear()

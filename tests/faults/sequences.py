@@ -3,8 +3,9 @@
 What is asserted is in ``play``: the terminal's ledger is the truth, and what the register believes is compared with it.
 
 The link keeps the order of messages, and never delivers a money command twice: no register can survive that one. A
-firmware whose replies do not bear the ticket does not repeat them after it has acknowledged the next command. Both are
-among the assumptions of docs/reliability.md.
+firmware whose replies do not bear the ticket does not repeat them after it has acknowledged the next command; the
+simplified wire, which has no acknowledgements, does not repeat them at all. All are among the assumptions of
+docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Sequence:
         self.wire = Wire.SIMPLIFIED if rng.random() < 0.1 else Wire.SIGNED
         self.bare = rng.random() < 0.25
         """The firmware's vouchers have no ticket, and its refusals have nothing at all."""
+        self.repeats = not self.bare and self.wire is Wire.SIGNED
+        """Replies may come twice: each says whose it is. The refusals of the simplified wire never do."""
         self.terminal = VirtualTerminal(answers=self._manners(), seed=seed)
         self.books = Books()
         self.asked: list[_Asked] = []
@@ -240,7 +243,7 @@ class Sequence:
         rng = self.rng
         direction = rng.choice((Direction.TO_TERMINAL, Direction.TO_REGISTER, Direction.TO_REGISTER))
         kinds = [FaultKind.DROP, FaultKind.CORRUPT, FaultKind.TRUNCATE]
-        if direction is Direction.TO_REGISTER and not self.bare:
+        if direction is Direction.TO_REGISTER and self.repeats:
             kinds.append(FaultKind.DUPLICATE)
         kind = rng.choice(kinds)
         byte = rng.randrange(700) if kind is not FaultKind.DUPLICATE and rng.random() < 0.3 else None
@@ -266,7 +269,7 @@ class Sequence:
             changes["reboot"] = Reboot(
                 approved=rng.random() < 0.7, keep_record=rng.random() < 0.6, seconds=rng.choice((0.0, 4.0))
             )
-        if rng.random() < 0.08 and not self.bare:
+        if rng.random() < 0.08 and self.repeats:
             changes["resends"], changes["resend_after"] = 3, rng.choice((1.0, 5.0))
         if rng.random() < 0.1:
             changes["progress_every"] = rng.choice((0.5, 10.0))
@@ -275,13 +278,15 @@ class Sequence:
         if rng.random() < 0.06:
             changes["wrong_signature"] = True
         if rng.random() < 0.08:
-            changes[rng.choice(("late_reply", "camel_case", "crlf", "coalesce", "echo"))] = True
-        if rng.random() < 0.08 and not self.bare:
+            changes[rng.choice(("camel_case", "crlf", "coalesce", "echo"))] = True
+        if rng.random() < 0.03 and self.wire is Wire.SIGNED:
+            changes["late_reply"] = True
+        if rng.random() < 0.08 and self.repeats:
             changes["duplicate"] = True
         if rng.random() < 0.05:
             changes["serialized"] = rng.choice(list(Serialized))
         if rng.random() < 0.1:
-            changes["fragment"], changes["fragment_every"] = rng.choice((1, 50)), rng.choice((0.0, 0.01))
+            changes["fragment"], changes["fragment_every"] = rng.choice((7, 50)), rng.choice((0.0, 0.02))
         if rng.random() < 0.1:
             changes["noise"] = rng.choice((1, 20))
         if self.bare:

@@ -46,36 +46,36 @@ def journal_folder() -> tempfile.TemporaryDirectory[str]:
 class Installation(unittest.TestCase):
     def test_it_is_the_installed_copy(self) -> None:
         places = {pathlib.Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-        self.assertIn(FOLDER.parent.resolve(), places)
+        assert FOLDER.parent.resolve() in places
 
     def test_version_is_that_of_the_distribution(self) -> None:
-        self.assertEqual(getnet_pos.__version__, importlib.metadata.version("getnet-pos"))
+        assert getnet_pos.__version__ == importlib.metadata.version("getnet-pos")
 
     def test_types_are_there_and_sources_are_not(self) -> None:
-        self.assertTrue((FOLDER / "py.typed").is_file())
+        assert (FOLDER / "py.typed").is_file()
         kinds = {path.suffix for path in FOLDER.rglob("*") if path.is_file()} - {".pyc"}
-        self.assertLessEqual(kinds, {".py", ".pyi", ".typed", ".so", ".pyd"})
+        assert kinds <= {".py", ".pyi", ".typed", ".so", ".pyd"}
 
     def test_heavy_packages_are_not_imported(self) -> None:
         code = "import sys, getnet_pos; print(*{'Cython', 'typer', 'starlette', 'uvicorn'} & set(sys.modules))"
         shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        self.assertEqual(shown.strip(), "")
+        assert shown.strip() == ""
 
 
 class Codec(unittest.TestCase):
     def test_backend_is_the_expected_one(self) -> None:
-        self.assertEqual(codec.BACKEND, EXPECTED)
+        assert codec.BACKEND == EXPECTED
 
     def test_backends_there_are(self) -> None:
-        self.assertEqual(codec.backend("pure").BACKEND, "pure")
+        assert codec.backend("pure").BACKEND == "pure"
         if EXPECTED == "native":
-            self.assertEqual(codec.backend("native").BACKEND, "native")
+            assert codec.backend("native").BACKEND == "native"
 
     def test_published_frame(self) -> None:
         text = '{"Command":106,"DateTime":"2024-01-01T00:00:00.000Z"}'
         for name in {EXPECTED, "pure"}:
-            self.assertEqual(codec.backend(name).envelope(text), POLL)
-            self.assertEqual(codec.backend(name).frame_simplified("103|"), bytes.fromhex("023130337C034D"))
+            assert codec.backend(name).envelope(text) == POLL
+            assert codec.backend(name).frame_simplified("103|") == bytes.fromhex("023130337C034D")
 
     def test_reply_is_read_whole_and_byte_by_byte(self) -> None:
         for name in {EXPECTED, "pure"}:
@@ -84,31 +84,31 @@ class Codec(unittest.TestCase):
             decoder = backend.Decoder()
             [whole] = decoder.feed(frame)
             [cut] = [message for at in range(len(frame)) for message in decoder.feed(frame[at : at + 1])]
-            self.assertEqual(whole, cut)
-            self.assertEqual((whole.approved, whole.amount, whole.last4_digits), (True, 25_000, "0447"))
-            self.assertEqual(pickle.loads(pickle.dumps(whole)), whole)
+            assert whole == cut
+            assert (whole.approved, whole.amount, whole.last4_digits) == (True, 25000, "0447")
+            assert pickle.loads(pickle.dumps(whole)) == whole
 
     def test_damaged_signature_is_refused(self) -> None:
         for name in {EXPECTED, "pure"}:
             [bad] = codec.backend(name).Decoder().feed(POLL.replace(b'"E7', b'"E8'))
-            self.assertEqual(type(bad).__name__, "BadFrame")
+            assert type(bad).__name__ == "BadFrame"
 
     def test_listing_is_read(self) -> None:
         [terminal] = read_terminals(LISTING)
-        self.assertTrue(terminal.warranty_applies)
+        assert terminal.warranty_applies
         assert terminal.activation_datetime is not None
-        self.assertEqual(terminal.activation_datetime.year, 2010)
+        assert terminal.activation_datetime.year == 2010
 
     @unittest.skipUnless(sysconfig.get_config_var("Py_GIL_DISABLED"), "this interpreter has its lock")
     def test_interpreter_stays_without_its_lock(self) -> None:
         code = "import sys; from getnet_pos.codec import _native; print(sys._is_gil_enabled())"
         shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        self.assertEqual(shown.strip(), "False")
+        assert shown.strip() == "False"
 
 
 class Money(unittest.TestCase):
     def test_float_is_refused(self) -> None:
-        with self.assertRaises(ValueError):
+        with self.assertRaises(ValueError):  # noqa: PT027  (there is no pytest here)
             Sale(1.5)  # type: ignore[arg-type]
 
     def test_journal_keeps_an_intent(self) -> None:
@@ -118,26 +118,32 @@ class Money(unittest.TestCase):
             journal.record(Intent(intent_id="0" * 32, terminal="T1", command=100, amount=1_000))
             journal.close()
             again = SqliteJournal(path)
-            self.assertEqual([intent.state for intent in again.unsettled("T1")], [IntentState.INTENT])
+            assert [intent.state for intent in again.unsettled("T1")] == [IntentState.INTENT]
             again.close()
 
     @unittest.skipUnless(os.name == "posix", "this system has no pseudo-terminals")
     def test_sale_over_a_serial_line(self) -> None:
         terminal = VirtualTerminal(script=[Behaviour(outcome=Outcome.DECLINE)])
-        with journal_folder() as folder, SerialServer(terminal) as server:
-            with Connector.create_usb(server.device, profile=Profile.CHILE, journal=f"{folder}/journal.sqlite3") as pos:
-                pos.polling()
-                self.assertFalse(pos.sale(1_000, ticket="A1").approved)
-                self.assertTrue(pos.sale(1_000, ticket="A2").approved)
-        self.assertEqual(terminal.ledger.charged(), 1_000)
+        with (
+            journal_folder() as folder,
+            SerialServer(terminal) as server,
+            Connector.create_usb(server.device, profile=Profile.CHILE, journal=f"{folder}/journal.sqlite3") as pos,
+        ):
+            pos.polling()
+            assert not pos.sale(1_000, ticket="A1").approved
+            assert pos.sale(1_000, ticket="A2").approved
+        assert terminal.ledger.charged() == 1_000
 
     def test_sale_over_tcp(self) -> None:
         terminal = VirtualTerminal()
-        with journal_folder() as folder, TcpServer(terminal) as server:
-            with Connector.create_tcp(*server.address, journal=f"{folder}/journal.sqlite3") as pos:
-                pos.polling()
-                self.assertTrue(pos.sale(1_000, ticket="A1").approved)
-        self.assertEqual(terminal.ledger.charged(), 1_000)
+        with (
+            journal_folder() as folder,
+            TcpServer(terminal) as server,
+            Connector.create_tcp(*server.address, journal=f"{folder}/journal.sqlite3") as pos,
+        ):
+            pos.polling()
+            assert pos.sale(1_000, ticket="A1").approved
+        assert terminal.ledger.charged() == 1_000
 
 
 if __name__ == "__main__":

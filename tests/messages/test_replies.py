@@ -44,9 +44,15 @@ SALE = SaleReply(
     account_number="4000001234560042", bin="40000012", expiry_date="3012", trans_token="8000500012983320260101120000",
     sale_type=SaleType.SALE, extra={"Canary": "4000001234560042"},
 )  # fmt: skip
+
+
+def made(kind: Any, code: int, **fields: Any) -> Any:
+    return kind(function_code=code, response_code=0, **fields)
+
+
 VALUES: list[Any] = [
     SALE,
-    *[kind(function_code=code, response_code=0) for code, kind in REPLY_TYPES.items()],
+    *[made(kind, code) for code, kind in REPLY_TYPES.items()],
     GenericReply(function_code=0, response_code=5, response_message="Mensaje mal formado", extra={"a": [1]}),
     DetailsReply(function_code=105, response_code=0, sale_details=(Voucher(amount=1), Voucher(amount=2))),
     SalesBySellerReply(function_code=110, response_code=0, sale_details=(SellerSale(employee_id=7),)),
@@ -70,18 +76,17 @@ def test_frozen_slotted_picklable_comparable_hashable(value: Any) -> None:
         setattr(value, dataclasses.fields(value)[0].name, 1)
 
 
-@pytest.mark.parametrize("kind", sorted({*REPLY_TYPES.values(), GenericReply}, key=lambda kind: kind.__name__))
-def test_a_reply_read_by_either_codec_is_the_same_value(backend: Any, kind: type[Reply]) -> None:
+@pytest.mark.parametrize(("code", "kind"), [*REPLY_TYPES.items(), (999, GenericReply)])
+def test_a_reply_read_by_either_codec_is_the_same_value(backend: Any, code: int, kind: type[Reply]) -> None:
     """What a decoder builds without the constructor is what the constructor builds."""
-    codes = {kind: code for code, kind in REPLY_TYPES.items()}
-    made: Any = kind(function_code=codes.get(kind, 999), response_code=0, response_message="Aprobado", extra={"X": 1})  # type: ignore[call-arg]
-    text = '{"FunctionCode":%d,"ResponseCode":0,"ResponseMessage":"Aprobado","X":1}' % made.function_code
+    text = f'{{"FunctionCode":{code},"ResponseCode":0,"ResponseMessage":"Aprobado","X":1}}'
     (read,) = backend.Decoder().feed(backend.envelope(text))
+    built = made(kind, code, response_message="Aprobado", extra={"X": 1})
     assert type(read) is kind
-    assert read == made
-    assert hash(read) == hash(made)
-    assert pickle.loads(pickle.dumps(read)) == made
-    assert repr(read) == repr(made)
+    assert read == built
+    assert hash(read) == hash(built)
+    assert pickle.loads(pickle.dumps(read)) == built
+    assert repr(read) == repr(built)
 
 
 def test_two_sales_are_equal_when_all_they_say_is() -> None:

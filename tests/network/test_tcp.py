@@ -35,6 +35,7 @@ class Peer:
         self.listener.settimeout(5)
         self.address = self.listener.getsockname()
         self.tls = tls
+        self.line = None
 
     async def accept(self):
         def accept():
@@ -42,8 +43,9 @@ class Peer:
             line.settimeout(5)
             return self.tls.wrap_socket(line, server_side=True) if self.tls else line
 
+        if self.line is not None:
+            self.line.close()
         self.line = await asyncio.to_thread(accept)
-        return self.line
 
     def reset(self):
         self.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
@@ -61,7 +63,7 @@ class Peer:
 
     def close(self):
         self.listener.close()
-        if hasattr(self, "line"):
+        if self.line is not None:
             self.line.close()
 
 
@@ -108,11 +110,8 @@ async def test_bytes_pass_both_ways(make, peer):
         assert transport.name == "127.0.0.1:%d" % peer.address[1]
 
 
-async def test_large_writes_and_floods_come_whole(make, peer):
+async def test_a_flood_comes_whole(make, peer):
     async with connected(make, peer) as transport:
-        reading = asyncio.create_task(asyncio.to_thread(lambda: sum(len(peer.line.recv(1 << 20)) for _ in range(1))))
-        await transport.write(LARGE[:100_000], soon())
-        assert await reading > 0
         sending = asyncio.create_task(asyncio.to_thread(peer.line.sendall, LARGE))
         await asyncio.sleep(0.1)
         await is_received(transport, LARGE)
@@ -138,7 +137,9 @@ async def test_what_a_system_does_not_know_is_left_out(make, peer, monkeypatch):
 async def test_nobody_listens(make, peer):
     peer.listener.close()
     transport = make(*peer.address)
-    with pytest.raises(ConnectError, match=r"cannot be reached \(.*refused.*check the terminal's address") as raised:
+    with pytest.raises(
+        ConnectError, match=r"cannot be reached \(nothing listens there.*check the terminal's address"
+    ) as raised:
         await transport.open()
     assert raised.value.bytes_written == 0
 
@@ -219,6 +220,7 @@ async def test_a_peer_that_closes(make, peer):
     async with connected(make, peer) as transport:
         peer.line.sendall(b"last")
         peer.line.close()
+        await asyncio.sleep(0.05)
         assert await transport.read(soon()) == b"last"
         with pytest.raises(Disconnected, match="closed the connection: check the network"):
             await transport.read(soon())
@@ -276,7 +278,8 @@ async def test_over_tls_a_broken_write_counts_as_written(certificates, make):
     with contextlib.closing(Peer(certificates.server)) as peer:
         async with connected(make, peer, tls=trust) as transport:
             with pytest.raises(PartialWrite) as raised:
-                await transport.write(LARGE, soon(0.2))
+                for _ in range(2):  # asyncio takes a first one of any size
+                    await transport.write(LARGE, soon(0.2))
             assert raised.value.bytes_written == len(LARGE)
 
 

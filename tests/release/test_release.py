@@ -54,7 +54,9 @@ def test_readme_renders(capsys: pytest.CaptureFixture[str]) -> None:
 
 def run(code: str) -> str:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def imported(statement: str, *modules: str) -> set[str]:

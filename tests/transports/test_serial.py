@@ -1,4 +1,4 @@
-"""The USB transports on real pseudo-terminals: the one of POSIX and the portable one, blocking and on the event loop."""
+"""The USB transports on real pseudo-terminals: that of POSIX and the portable one, blocking and on the event loop."""
 
 from __future__ import annotations
 
@@ -343,9 +343,13 @@ async def test_a_write_into_a_full_line_stops_at_its_deadline(transport: Any, ki
         assert caught.value.bytes_written == len(much)
         return
     assert 0 < caught.value.bytes_written < len(much)
-    with pytest.raises(WriteTimeout, match="does not take bytes") as timed_out:
-        for _ in much:  # the system may find room for a few more
+
+    async def fill() -> None:
+        while True:  # the system may find room for a few more
             await transport.write(b"x", within(0.1))
+
+    with pytest.raises(WriteTimeout, match="does not take bytes") as timed_out:
+        await fill()
     assert timed_out.value.bytes_written == 0
     with pytest.raises(WriteTimeout):
         await transport.write(b"x", 0.0)
@@ -378,7 +382,7 @@ async def test_a_port_that_another_process_holds_is_busy(kind: str, line: Line) 
         assert holder.stdin is not None
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
-        with pytest.raises(PortBusy, match="in use by another process.*ModemManager"):
+        with pytest.raises(PortBusy, match=r"in use by another process.*ModemManager"):
             await transport.open()
         holder.kill()  # and it is free at once, however the other one ends
     await transport.open()
@@ -496,7 +500,10 @@ def test_what_linux_says_is_understood() -> None:
     ("words", "error"),
     [
         ("could not open port 'COM3': PermissionError(13, 'Access is denied.', None, 5)", PortBusy),
-        ("could not open port 'COM9': FileNotFoundError(2, 'The system cannot find the file specified.', None, 2)", ConnectError),
+        (
+            "could not open port 'COM9': FileNotFoundError(2, 'The system cannot find the file specified.', None, 2)",
+            ConnectError,
+        ),
         ("could not open port 'COM3': OSError(22, 'The parameter is incorrect.', None, 87)", ConnectError),
     ],
 )

@@ -22,7 +22,12 @@ from .ends import ExitCode, NotReady
 from .screen import Screen
 from .shown import command_name, reply_document, show_reply
 
-__all__ = ["JournalOption", "JsonOption", "ProfileOption", "Register", "profile_of", "terminal_command"]
+__all__ = ["JournalOption", "JsonOption", "ProfileOption", "Register", "WireName", "profile_of", "terminal_command"]
+
+
+class WireName(str, Enum):
+    SIGNED = "signed"
+    SIMPLIFIED = "simplified"
 
 
 class ProfileName(str, Enum):
@@ -55,7 +60,9 @@ _PortOption = Annotated[
         help="The serial port; without one every port is asked.",
     ),
 ]
-_WireOption = Annotated[Wire, typer.Option("--wire", envvar="GETNET_POS_WIRE", help="The wire of the terminal's app.")]
+_WireOption = Annotated[
+    WireName, typer.Option("--wire", envvar="GETNET_POS_WIRE", help="The wire of the terminal's app.")
+]
 _TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long to wait for the reply."),
@@ -77,7 +84,7 @@ class Register:
     """The options that all terminal commands share, and what is done with them."""
 
     port: _PortOption = None
-    wire: _WireOption = Wire.SIGNED
+    wire: _WireOption = WireName.SIGNED
     profile: ProfileOption = ProfileName.INTEGRATED_POS
     timeout: _TimeoutOption = None
     recovery: _RecoveryOption = None
@@ -96,7 +103,11 @@ class Register:
     async def opened(self) -> AsyncIterator[AsyncConnector]:
         """The connector, opened; closed behind the body."""
         connector = AsyncConnector.create_usb(
-            self.port, wire=self.wire, profile=self.settings, journal=self._book(), timeouts=self._timeouts()
+            self.port,
+            wire=Wire(self.wire.value),
+            profile=self.settings,
+            journal=self._book(),
+            timeouts=self._timeouts(),
         )
         async with connector:
             yield connector

@@ -125,7 +125,8 @@ def table(*columns: str) -> Table:
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in ("amount", "count", "total", "sales", "tips") else "left")
+        right = name in ("amount", "count", "total", "sales", "tips")
+        made.add_column(name, justify="right" if right else "left", overflow="fold")
     return made
 
 
@@ -189,7 +190,7 @@ def _show_totals(console: Console, document: dict[str, Any], exponent: int | Non
 
 
 def _show_vouchers(console: Console, vouchers: Iterable[Voucher], exponent: int | None) -> None:
-    made = table("operation", "kind", "amount", "ticket", "authorization", "card", "date")
+    made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
     for voucher in vouchers:
         card = " ".join(part for part in (voucher.card_brand, voucher.last4_digits) if part)
         made.add_row(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigurationError, ConnectError
-from ..messages import Wire
 from .ends import ExitCode
+from .register import WireName
 
 if TYPE_CHECKING:
     from ..simulator import Behaviour, VirtualTerminal
@@ -74,11 +74,11 @@ def serial(
     crlf: Annotated[bool, _flag("--crlf", _LINK, "A line end behind each frame.")] = False,
     echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False,
     wire: Annotated[
-        Wire,
+        WireName,
         typer.Option(
             help="Of the example it prints: the terminal answers on the wire it is asked on.", rich_help_panel=_SERVER
         ),
-    ] = Wire.SIGNED,
+    ] = WireName.SIGNED,
     seed: Annotated[int, _number(_SERVER, "The same seed, the same noise and codes.")] = 0,
     port: Annotated[
         str | None,
@@ -122,7 +122,7 @@ def serial(
     try:
         with _stopped_by(stop), server:
             print(f"listening on {server.device}", flush=True)
-            wire_option = f" --wire {wire.value}" if wire is not Wire.SIGNED else ""
+            wire_option = f" --wire {wire.value}" if wire is not WireName.SIGNED else ""
             print(f"try: getnet-pos sale 1000 --port {server.device}{wire_option}", file=sys.stderr, flush=True)
             server.serve_forever()
     except OSError as error:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
+import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import httpx
 
 from ..codec._pure import parse
-from ..drivers.http import AsyncHttpDriver, HttpDriver
+from ..drivers.http import AsyncHttpDriver, HttpDriver, QueueTurn
 from ..errors import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
     InvalidType,
@@ -20,63 +24,87 @@ from ..errors import (
     MalformedFrame,
     MalformedResponse,
 )
-from ..flows.cloud import CloudTill
-from ..flows.http_calls import RetryPolicy, Secret, authorized, check_url, exchange, exchange_unsent, json_body, refuse
-from ..flows.http_effects import HttpFlow, Request
-from ..messages import KeyPos
-from ..messages._checks import check_text
+from ..flows.cloud import Cloud, CloudTill, cloud_call, cloud_status
+from ..flows.http_calls import RetryPolicy, Secret, check_url, clean, exchange, json_body, refuse
+from ..flows.http_effects import HttpFlow, Request, Response
+from ..messages import CloudResult, KeyPos
+from ..messages._checks import check_integer, check_text
 from ..oauth import Grant, TokenProvider
 from ..profiles import Profile, Timeouts
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AsyncCloudAccount", "CloudAccount", "CloudApi"]
 
 log = logging.getLogger("getnet_pos.cloud")
+
+_LONGEST_LIST = 64 << 20
+_KEPT = 4.0
+"""Seconds that an idle connection is kept. Servers close theirs from 5 s on, and a command must not meet a connection
+that is being closed: whether it arrived would be a doubt."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- login
 
 
 class _CloudToken(TokenProvider):
     """Tokens of the cloud's own login (docs/protocol.md, "Cloud-to-Cloud")."""
 
     def __init__(
-        self, url: str, client_id: str, client_secret: str, headers: Mapping[str, str], timeout: float
+        self,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        retry: RetryPolicy,
     ) -> None:
         super().__init__()
-        self._url = url
-        self._form = {
+        form = {
             "clientId": check_text(client_id, "client_id", 1, 512),
             "clientSecret": check_text(client_secret, "client_secret", 1, 4096),
         }
-        self._headers = headers
-        self._timeout = timeout
+        content = Secret(urlencode(form)).encode()
+        headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        self._request = Request("POST", url, headers, content, timeout=timeout)
+        self._secrets = (form["clientSecret"], urlencode({"": form["clientSecret"]})[1:])
+        self._retry = retry
+
+    def __repr__(self) -> str:
+        return f"<login at {self._request.url}>"
 
     def fetch(self) -> HttpFlow[Grant]:
-        headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
-        request = Request("POST", self._url, headers, urlencode(self._form).encode(), timeout=self._timeout)
-        response = yield from exchange_unsent(request, RetryPolicy())
-        secrets = (self._form["clientSecret"],)
+        response = yield from exchange(self._request, self._retry)
         if response.status != 200:
-            refuse(response, "the login to the cloud", secrets)
+            kind = AuthenticationError if response.status == 400 else None
+            refuse(response, "the login to the cloud", self._secrets, kind)
+        return self._granted(response)
+
+    def _granted(self, response: Response) -> Grant:
         try:
-            body = parse(json_body(response, secrets).decode())
+            body = parse(json_body(response, self._secrets).decode())
         except (MalformedFrame, UnicodeDecodeError):
-            raise MalformedResponse("the answer to the login is not JSON", status=response.status) from None
-        data = body.get("data") if isinstance(body, dict) else None
-        token = data.get("token") if isinstance(data, dict) else None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
-            said = body.get("message") if isinstance(body, dict) else None
-            shown = " ".join(str(said or "no message").split())[:200]
-            raise AuthenticationError(
-                f"the login to the cloud was refused: {shown}; look at client_id and client_secret",
-                status=response.status,
-                code=str(body.get("code")) if isinstance(body, dict) else None,
-                message=shown,
-            )
-        life = data.get("expires_in") if isinstance(data, dict) else None
-        usable = isinstance(life, (int, float)) and not isinstance(life, bool) and life >= 0
-        return Grant(Secret(token), float(life) if usable and life is not None else None)
+            raise MalformedResponse("the answer to the login cannot be read", status=200) from None
+        if not isinstance(body, dict) or type(body.get("code")) is not int:
+            raise MalformedResponse("the answer to the login is not one of the cloud's", status=200)
+        if body["code"] != 1:
+            said = clean(str(body.get("message") or "no message"), self._secrets)
+            text = f"the login to the cloud was refused: {said}; look at client_id and client_secret"
+            raise AuthenticationError(text, status=200, code=str(body["code"]), message=said)
+        data = body.get("data")
+        grant: dict[str, Any] = data if isinstance(data, dict) else {}
+        token, life = grant.get("token"), grant.get("expires_in")
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]{1,16384}", token):
+            raise MalformedResponse("the answer to the login has no usable token", status=200, field="token")
+        return Grant(Secret(token), float(life) if isinstance(life, (int, float)) and life > 0 else None)
+
+
+# ---------------------------------------------------------------------------------------------------------- the account
 
 
 class CloudApi:
-    """What an account is, whatever drives it: addresses, headers, token, and the flow that lists its terminals."""
+    """What an account is, whatever drives it: addresses, headers, token, and the flows that need no terminal."""
 
     def __init__(
         self,
@@ -87,59 +115,92 @@ class CloudApi:
         profile: Profile,
         timeouts: Timeouts | None,
         api_key: Mapping[str, str] | None,
+        retry: RetryPolicy | None,
+        max_connections: int,
+        *,
+        plain: bool,
     ) -> None:
-        if not isinstance(profile, Profile) or profile.cloud is None:
-            raise ConfigurationError(f"no cloud is known for the profile {profile!r}: use Profile.CHILE or ARGENTINA")
-        self.base_url = check_url(base_url, "base_url")
+        if not isinstance(profile, Profile):
+            raise InvalidType(f"profile must be a Profile, such as Profile.CHILE, not {type(profile).__name__}")
+        if profile.cloud is None:
+            raise ConfigurationError(f"no cloud is known for the profile {profile.name}: see Profile.CHILE")
+        if timeouts is not None and not isinstance(timeouts, Timeouts):
+            raise InvalidType(f"timeouts must be a Timeouts, such as Timeouts(sale=60), not {type(timeouts).__name__}")
+        self.base_url = check_url(base_url, "base_url", plain=plain)
         self.profile = profile
         self.timeouts = timeouts or profile.timeouts
-        self.headers: dict[str, str] = {
+        retry = retry or RetryPolicy()
+        headers: dict[str, str] = {
             "Accept": "application/json",
-            "env": check_text(environment, "environment", 1, 32),
+            "env": _header("environment", environment, 32),
             "country": profile.cloud.country,
             "app": "posintegrado",
+            **_keys(api_key),
         }
-        for name, value in (api_key or {}).items():
-            self.headers[name] = Secret(check_text(value, f"the header {name}", 1, 4096))
         login = f"{self.base_url}/auth"
-        self.token = _CloudToken(login, client_id, client_secret, self.headers, self.timeouts.report)
+        self.token = _CloudToken(login, client_id, client_secret, headers, self.timeouts.report, retry)
+        places = check_integer(max_connections, "max_connections", 1, 100_000)
+        self.cloud = Cloud(self.base_url, profile, self.token, headers, QueueTurn(places), retry)
+        self._turns: weakref.WeakValueDictionary[KeyPos, QueueTurn] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
 
-    def till(self, key_pos: KeyPos, webhook: str | None) -> CloudTill:
-        """What the flows of one terminal need."""
+    def till(self, key_pos: KeyPos, webhook: str | None, timeouts: Timeouts | None) -> CloudTill:
+        """What the flows of one terminal need. All that drive the same terminal wait for each other."""
         if not isinstance(key_pos, KeyPos):
             raise InvalidType(f"key_pos must be a KeyPos, not {type(key_pos).__name__}")
+        with self._lock:
+            turn = self._turns.setdefault(key_pos, QueueTurn())
         return CloudTill(
+            cloud=self.cloud,
             terminal=f"cloud:{key_pos}",
-            base_url=self.base_url,
             key_pos=key_pos,
-            profile=self.profile,
-            timeouts=self.timeouts,
-            bearer=self.token,
-            headers={**self.headers, "Content-Type": "application/json"},
+            timeouts=timeouts or self.timeouts,
+            turn=turn,
             webhook=None if webhook is None else check_url(webhook, "webhook", plain=True),
         )
 
+    def status(self, transaction_id: int | str) -> HttpFlow[CloudResult]:
+        if isinstance(transaction_id, bool) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(transaction_id)):
+            raise InvalidValue("a transaction id is a number, or 1 to 64 letters, digits, '_' and '-'")
+        return (yield from cloud_status(self.cloud, transaction_id, self.timeouts.short))
+
+    # ------------------------------------------------------------------------------------------------------- discovery
+
     def list_terminals(self, branch: int | None) -> HttpFlow[list[KeyPos]]:
-        """The shape of the answer is not public, so any that holds triplets is taken."""
-        root, _, _ = self.base_url.rpartition("/")
-        query = "" if branch is None else f"?idsucursal={_branch(branch)}"
-        request = Request(
-            "GET", f"{root}/posdata{query}", self.headers, timeout=self.timeouts.report, max_body=64 << 20
-        )
-        response, token = yield from authorized(request, self.token, lambda one: exchange(one, RetryPolicy()))
+        """The shape of the answer is not public, so any that holds triplets is taken.
+
+        The resource is documented beside ``/postxs``; where it is not there, it is looked for below.
+        """
+        query = "" if branch is None else f"?idsucursal={check_integer(branch, 'branch', 1, 10**10 - 1)}"
+        root = self.base_url.rpartition("/")[0]
+        for place in (root, self.base_url):
+            request = Request(
+                "GET",
+                f"{place}/posdata{query}",
+                self.cloud.headers,
+                timeout=self.timeouts.report,
+                max_body=_LONGEST_LIST,
+            )
+            response, token = yield from cloud_call(self.cloud, request)
+            if response.status != 404:
+                break
         if response.status != 200:
             refuse(response, "the list of terminals", (token,))
-        try:
-            body = parse(json_body(response, (token,)).decode())
-        except (MalformedFrame, UnicodeDecodeError) as error:
-            raise MalformedResponse(f"the list of terminals cannot be read: {error}", status=200) from None
-        return list(dict.fromkeys(_triplets(body)))
+        return _listed(response, token)
 
 
-def _branch(branch: int) -> int:
-    if isinstance(branch, bool) or not isinstance(branch, int) or not 0 < branch < 10**10:
-        raise InvalidValue("branch must be an int of at most 10 digits")
-    return branch
+def _listed(response: Response, token: Secret) -> list[KeyPos]:
+    try:
+        body = parse(json_body(response, (token,)).decode())
+    except (MalformedFrame, UnicodeDecodeError) as error:
+        raise MalformedResponse(f"the list of terminals cannot be read: {error}", status=200) from None
+    if isinstance(body, dict) and body.get("code") == 0:
+        said = clean(str(body.get("message") or "no message"), (token,))
+        raise ApiError(f"the list of terminals was refused: {said}", status=200, code="0", message=said)
+    found = list(dict.fromkeys(_triplets(body)))
+    if not found and _holds_objects(body):
+        raise MalformedResponse("none of the listed terminals could be read", status=200)
+    return found
 
 
 _NAMES = {
@@ -153,30 +214,76 @@ _NAMES = {
 
 
 def _triplets(value: Any) -> Iterator[KeyPos]:
-    """Every object that has the three parts, wherever it stands; a branch may stand in an object around it."""
-    waiting: list[tuple[Any, Any]] = [(value, None)]
+    """Every object that has the three parts, wherever it stands; a part may stand in an object around it."""
+    waiting: list[tuple[Any, dict[str, Any]]] = [(value, {})]
     while waiting:
-        item, branch = waiting.pop()
+        item, around = waiting.pop()
         if isinstance(item, list):
-            waiting.extend((part, branch) for part in reversed(item))
+            waiting.extend((part, around) for part in reversed(item))
         elif isinstance(item, dict):
-            parts = {_NAMES[key.lower().replace("_", "")]: part for key, part in item.items()
-                     if key.lower().replace("_", "") in _NAMES}  # fmt: skip
-            branch = parts.setdefault("id_sucursal", branch)
-            if None not in (parts.get("id_terminal"), branch, parts.get("serial_number")):
-                try:
-                    yield KeyPos(**parts)
-                except InvalidValue as error:
-                    log.warning("a listed terminal is passed over: %s", error)
-            else:
-                waiting.extend((part, branch) for part in reversed(item.values()) if isinstance(part, (dict, list)))
+            named = {_NAMES.get(key.lower().replace("_", "")): part for key, part in item.items()}
+            own = {name: part for name, part in named.items() if name and isinstance(part, (str, int))}
+            parts = {**around, **own}
+            if not own or len(parts) < 3:
+                waiting.extend((part, parts) for part in reversed(item.values()) if isinstance(part, (dict, list)))
+                continue
+            try:
+                yield KeyPos(_as_text(parts["id_terminal"]), parts["id_sucursal"], _as_text(parts["serial_number"]))
+            except InvalidValue as error:
+                log.warning("a listed terminal is passed over: %s", error)
+
+
+def _as_text(part: Any) -> Any:
+    return str(part) if type(part) is int else part
+
+
+def _holds_objects(body: Any) -> bool:
+    """Whether there is a list of objects anywhere in it."""
+    waiting = [body]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list) and any(isinstance(part, dict) for part in item):
+            return True
+        if isinstance(item, (list, dict)):
+            waiting.extend(item if isinstance(item, list) else item.values())
+    return False
+
+
+def _header(name: str, value: object, longest: int) -> str:
+    text = check_text(value, name, 1, longest)
+    if not text.isascii():
+        raise InvalidValue(f"{name} must be ASCII: it is sent in a header")
+    return text
+
+
+def _keys(api_key: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers of a gateway's key, which no ``repr`` shows."""
+    if api_key is None:
+        return {}
+    if not isinstance(api_key, Mapping):
+        raise InvalidType('api_key must be a mapping of headers, such as {"X-API-KEY": "..."}')
+    for name in api_key:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", name):
+            raise InvalidValue(f"{name!r} is not the name of a header")
+    return {name: Secret(_header(f"the header {name}", value, 4096)) for name, value in api_key.items()}
+
+
+# --------------------------------------------------------------------------------------------------------- for callers
 
 
 class CloudAccount:
     """Credentials of the cloud, blocking. Any number of ``Connector.create_cloud`` may share one.
 
-    ``base_url`` is the address that ends in ``/api/postxs``, as Getnet gives it. ``api_key`` holds extra headers, where
-    the gateway asks for a key. ``http_client`` is a client of the caller's own, which is not closed here.
+    Args:
+        base_url: the address that ends in ``/api/postxs``, as Getnet gives it.
+        client_id: with ``client_secret``, the credentials of the merchant.
+        environment: the header ``env``: ``uat`` for tests, ``prod``.
+        profile: ``Profile.CHILE`` or ``Profile.ARGENTINA``.
+        timeouts: the time limits of the connectors that have none of their own.
+        api_key: headers for the gateway, where it asks for a key.
+        http_client: a client of your own, for a proxy or a private certificate authority. It is not closed here.
+        max_connections: how many commands may be under way at a time; the others wait in the order of their coming.
+        retry: how often a question is asked again, and how long the cloud may make it wait.
 
     Raises:
         ConfigurationError: a setting cannot work.
@@ -193,22 +300,44 @@ class CloudAccount:
         timeouts: Timeouts | None = None,
         api_key: Mapping[str, str] | None = None,
         http_client: httpx.Client | None = None,
+        max_connections: int = 100,
+        retry: RetryPolicy | None = None,
     ) -> None:
-        self.api = CloudApi(base_url, client_id, client_secret, environment, profile, timeouts, api_key)
+        self.api = CloudApi(
+            base_url, client_id, client_secret, environment, profile, timeouts, api_key, retry, max_connections,
+            plain=http_client is not None,
+        )  # fmt: skip
+        self._own = None
+        if http_client is None:
+            http_client = self._own = httpx.Client(trust_env=False, limits=_limits(max_connections))
         self.http = HttpDriver(http_client)
 
     def __repr__(self) -> str:
         return f"<CloudAccount of {self.api.base_url}>"
 
     def list_terminals(self, branch: int | None = None) -> list[KeyPos]:
-        """The terminals that these credentials may drive: all, or those of one branch."""
+        """The terminals that these credentials may drive: all, or those of one branch.
+
+        Raises:
+            ApiError: the cloud refused, or its answer cannot be read.
+        """
         return self.http.run(self.api.list_terminals(branch))
 
-    def close(self) -> None:
-        """Close the HTTP client, if it is not the caller's."""
-        self.http.close()
+    def transaction_status(self, transaction_id: int | str) -> CloudResult:
+        """What the cloud knows of a transaction, by its ``idPosTxs``.
 
-    def __enter__(self) -> CloudAccount:
+        Raises:
+            TransactionNotFound: the cloud does not know it, or not yet.
+        """
+        return self.http.run(self.api.status(transaction_id))
+
+    def close(self) -> None:
+        """Send nothing more; close the HTTP client, if it is not the caller's."""
+        self.http.close()
+        if self._own is not None:
+            self._own.close()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -218,9 +347,9 @@ class CloudAccount:
 
 
 class AsyncCloudAccount:
-    """Credentials of the cloud, on asyncio, for any number of ``AsyncConnector.create_cloud``.
+    """Credentials of the cloud, on asyncio, for any number of ``AsyncConnector.create_cloud``: a whole fleet.
 
-    The client that is made here has at most ``max_connections`` connections; who finds all in use waits in turn.
+    It takes what ``CloudAccount`` takes; see there. ``http_client`` is an ``httpx.AsyncClient``.
     """
 
     def __init__(
@@ -235,31 +364,43 @@ class AsyncCloudAccount:
         api_key: Mapping[str, str] | None = None,
         http_client: httpx.AsyncClient | None = None,
         max_connections: int = 500,
+        retry: RetryPolicy | None = None,
     ) -> None:
-        self.api = CloudApi(base_url, client_id, client_secret, environment, profile, timeouts, api_key)
+        self.api = CloudApi(
+            base_url, client_id, client_secret, environment, profile, timeouts, api_key, retry, max_connections,
+            plain=http_client is not None,
+        )  # fmt: skip
         self._own = None
         if http_client is None:
-            limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-            http_client = self._own = httpx.AsyncClient(trust_env=False, limits=limits)
+            http_client = self._own = httpx.AsyncClient(trust_env=False, limits=_limits(max_connections))
         self.http = AsyncHttpDriver(http_client)
 
     def __repr__(self) -> str:
         return f"<AsyncCloudAccount of {self.api.base_url}>"
 
     async def list_terminals(self, branch: int | None = None) -> list[KeyPos]:
-        """The terminals that these credentials may drive: all, or those of one branch."""
+        """The terminals that these credentials may drive, as ``CloudAccount.list_terminals``."""
         return await self.http.run(self.api.list_terminals(branch))
 
+    async def transaction_status(self, transaction_id: int | str) -> CloudResult:
+        """What the cloud knows of a transaction, as ``CloudAccount.transaction_status``."""
+        return await self.http.run(self.api.status(transaction_id))
+
     async def close(self) -> None:
-        """Close the HTTP client, if it is not the caller's."""
+        """Send nothing more; close the HTTP client, if it is not the caller's."""
         await self.http.close()
         if self._own is not None:
             await self._own.aclose()
 
-    async def __aenter__(self) -> AsyncCloudAccount:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _limits(commands: int) -> httpx.Limits:
+    """Questions about commands, and cancellations, need connections beside those of the commands."""
+    return httpx.Limits(max_connections=None, max_keepalive_connections=commands, keepalive_expiry=_KEPT)

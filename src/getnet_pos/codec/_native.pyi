@@ -1,5 +1,5 @@
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, final
+from typing import BinaryIO
 
 from ..messages import Command, Reply
 from ._surface import Message
@@ -18,7 +18,6 @@ __all__ = [
 
 BACKEND: str
 
-@final
 class Decoder:
     def __init__(self, max_frame: int = ..., *, reply_types: Mapping[int, type[Reply]] | None = None) -> None: ...
     def feed(self, data: bytes | bytearray | memoryview) -> list[Message]: ...

@@ -160,15 +160,9 @@ def _too_deep(value: Any) -> bool:
     return any(type(item) in (dict, list) for item in level)
 
 
-def _keys_once(text: str, value: dict[str, Any]) -> bool:
-    """Whether a flat object surely has no key twice: as many quotes with a colon as keys, and nothing between the two."""
-    return (
-        text.count('":') == len(value)
-        and '" ' not in text
-        and "\n" not in text
-        and "\t" not in text
-        and "\r" not in text
-    )
+def _hides_nothing(text: str, value: Any) -> bool:
+    """Whether a parsed text is just what would be written: then no key was there twice, and no integer was too big."""
+    return orjson.dumps(value) == text.encode()
 
 
 def parse(text: str) -> Any:
@@ -181,15 +175,10 @@ def parse(text: str) -> Any:
         value = orjson.loads(text)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         raise MalformedFrame("the text is not JSON") from None
-    # Whatever could hide a fault from this parser (a key twice, a float that was a huge integer, nesting) is read again.
-    if type(value) is dict and _keys_once(text, value) and not _UNPLAIN.intersection(map(type, value.values())):
-        return value
-    if _too_deep(value):
+    if text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(value):
         raise MalformedFrame("the text is nested too deeply")
-    return _strict(text)
+    return value if _hides_nothing(text, value) else _strict(text)
 
-
-_UNPLAIN = {float, dict, list}
 
 # ------------------------------------------------------------------------------------------------------------- replies
 
@@ -251,7 +240,7 @@ class _Layout:
     made that fills a message in one assignment; what has no such function is built field by field.
     """
 
-    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_fills", "_message")
+    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_fills", "_last", "_message")
 
     def __init__(self, message: Any) -> None:
         self._message = message
@@ -268,12 +257,19 @@ class _Layout:
         self._extra = message.extra.__set__
         self._draft = _draft(message)
         self._fills: dict[tuple[Any, ...], _Fill | None] = {}
+        self._last: tuple[list[Any], Any] = ([], None)
 
     def build_known(self, inner: dict[str, Any]) -> Any:
         """The message of an object of a shape that was built before; ``None`` for any other."""
-        fill = self._fills.get((*inner, *map(type, inner.values())))
-        if fill is None:
-            return None
+        # Most objects are like the one before, and lists compare faster than tuples hash.
+        shape = [*inner, *map(type, inner.values())]
+        last, fill = self._last
+        if shape != last:
+            found = self._fills.get(tuple(shape))
+            if found is None:
+                return None
+            fill = found
+            self._last = shape, fill
         result = self._draft()
         fill(result, inner)
         result.__class__ = self._message
@@ -316,7 +312,7 @@ class _Layout:
             if name in seen:
                 return None
             if kind is None:
-                if type(value) in _UNPLAIN:
+                if type(value) in (dict, list, float):
                     return None
                 kept.append(key)
             else:
@@ -331,7 +327,7 @@ class _Layout:
             if how in _CONVERTED:
                 converted.append(f"message.{name} = convert[{key!r}](message.{name})")
         lines = [
-            f"({', '.join(targets)},) = inner.values()",
+            f"[{', '.join(targets)}] = inner.values()",
             *converted,
             *(f"message.{name} = {self._defaults[name][1]}" for name in unset),
             "message.extra = {key: inner[key] for key in kept}" if kept else "message.extra = {}",
@@ -360,7 +356,7 @@ def _rows(row: type) -> _Convert:
         if type(value) is not list or any(type(item) is not dict for item in value):
             return _REFUSED
         layout = _layout(row)
-        return tuple(layout.build(item) for item in value)
+        return tuple(layout.build_known(item) or layout.build(item) for item in value)
 
     return convert
 
@@ -462,7 +458,8 @@ def _known_reply(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | N
         inner = orjson.loads(text)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return None
-    if type(inner) is not dict or not _keys_once(text, inner):
+    # As many commas as between its members: then no key was there twice. A shape that is known holds no float.
+    if type(inner) is not dict or text.count(",") + 1 != len(inner):
         return None
     code = inner.get("FunctionCode")
     if type(code) is not int or code == 112:
@@ -721,7 +718,8 @@ class Decoder:
         else:
             whole = bytes(data)
             done = self._read(whole, messages)
-            self._buffer += whole[done:]
+            if done < len(whole):
+                self._buffer += whole[done:]
         self._base += done
         return messages
 
@@ -731,10 +729,11 @@ class Decoder:
         self._sign = self._refused = -1
         while True:
             if self._grammar is None:
-                found = _START.search(data, start)
-                begin = found.start() if found else size
-                self._skipped += begin - start
-                start = begin
+                if start < size and data[start] != 0x7B:
+                    found = _START.search(data, start)
+                    begin = found.start() if found else size
+                    self._skipped += begin - start
+                    start = begin
                 if start == size:
                     return size
                 if self._base + start >= self._horizon:
@@ -761,11 +760,11 @@ class Decoder:
 
     def _read_plain(self, data: bytes | bytearray, start: int, messages: list[Message]) -> int:
         """Take a frame in the plain form that nearly all have; 0 where it is not whole or not plain."""
-        if data.startswith(b'{"Received":true}', start):
+        if not data.startswith(_ENVELOPE, start):
+            if not data.startswith(b'{"Received":true}', start):
+                return 0
             self._take(Ack(True), start, messages)
             return start + 17
-        if not data.startswith(_ENVELOPE, start):
-            return 0
         if self._sign < start + len(_ENVELOPE):
             found = data.find(_SIGN, start + len(_ENVELOPE))
             self._sign = found if found >= 0 else len(data)

@@ -28,6 +28,7 @@ from ..errors import (
     UnsupportedOperation,
 )
 from ..messages import (
+    REPLY_TYPES,
     CancelSale,
     CloudRefund,
     CloudResult,
@@ -167,9 +168,9 @@ class CloudTill:
             )
         if isinstance(command, (CloudSale, CloudRefund)):
             known = {"ticketNumber", "sendMessage", *endpoint.fields}
-            for field_name in sent_names(command):
-                if field_name not in known:
-                    raise UnsupportedOperation(f"the cloud of profile {name} takes no {field_name} with {endpoint.path}")
+            unfit = [given for given in sent_names(command) if given not in known]
+            if unfit:
+                raise UnsupportedOperation(f"{endpoint.path} in the cloud of profile {name} takes no {unfit[0]}")
         return endpoint
 
     def others(self, intent: Intent) -> list[Intent]:
@@ -590,14 +591,17 @@ def _answer(till: CloudTill, intent: Intent, result: CloudResult) -> Reply | Non
     custom_id = till.custom_id(intent)
     if result.code != 1 or result.reply is None or result.custom_id not in (None, "", _EMPTY_ID, custom_id):
         return None
-    own = result.custom_id == custom_id
+    others = till.others(intent)
+    if result.custom_id == custom_id:
+        # It is said to be of this command, so it cannot be that of one of which nothing is known.
+        others = [other for other in others if other.state is not IntentState.UNKNOWN]
     verdict = judge(
         _comparable(till, intent),
         result.reply,
         accepted=True,
         acknowledged_before=False,
-        others=() if own else till.others(intent),
-        previous=None if own else till.previous,
+        others=others,
+        previous=till.previous,
     )
     return result.reply if verdict is Verdict.MINE else None
 
@@ -639,10 +643,11 @@ def _recorded(details: Reply) -> list[Reply]:
 
 
 def _voucher(row: Voucher) -> VoucherReply:
+    code = LastVoucher().code if row.function_code is None else row.function_code
+    kind = REPLY_TYPES.get(code, LastVoucherReply)
     values = {item.name: getattr(row, item.name) for item in fields(Voucher)}
-    values["function_code"] = LastVoucher().code if row.function_code is None else row.function_code
-    values["response_code"] = 0 if row.response_code is None else row.response_code
-    return LastVoucherReply(**values)
+    values.update(function_code=code, response_code=0 if row.response_code is None else row.response_code)
+    return (kind if issubclass(kind, VoucherReply) else LastVoucherReply)(**values)
 
 
 def _learn_baseline(till: CloudTill) -> HttpFlow[None]:

@@ -53,8 +53,8 @@ class NetworkFault:
     status: int = 504
 
     def __post_init__(self) -> None:
-        if self.seconds < 0:
-            raise InvalidValue("seconds of a fault must not be negative")
+        if not self.seconds >= 0:
+            raise InvalidValue("seconds of a fault must be 0 or more")
         if not 201 <= self.status <= 599:
             raise InvalidValue("status of a fault must be from 201 to 599")
 

@@ -63,7 +63,7 @@ def _pinned_context(pin: bytes) -> ssl.SSLContext:
     """Checks the certificate as the last step of the handshake, before anything else can be written."""
 
     def check(certificate: bytes | None) -> None:
-        if certificate is None or hashlib.sha256(certificate).digest() != pin:
+        if hashlib.sha256(certificate or b"").digest() != pin:
             raise ssl.SSLCertVerificationError("the terminal's certificate is not the pinned one")
 
     class PinnedSocket(ssl.SSLSocket):

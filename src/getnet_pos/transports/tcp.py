@@ -84,8 +84,12 @@ class _Peer:
     def _refused(self, error: Exception) -> ConnectError:
         if isinstance(error, ssl.SSLError):
             return ConnectError(f"{self.name} could not be trusted ({error}): check verify= or pin_sha256=")
-        timed_out = isinstance(error, (TimeoutError, asyncio.TimeoutError))
-        reason = "no answer in time" if timed_out else str(error) or type(error).__name__
+        if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+            reason = "no answer in time"
+        elif isinstance(error, ConnectionRefusedError):
+            reason = "nothing listens there"
+        else:
+            reason = str(error)
         return ConnectError(
             f"{self.name} cannot be reached ({reason}): check the terminal's address and port, that it is on the same "
             "network, and that it is in integrated mode"

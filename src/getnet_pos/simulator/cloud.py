@@ -1,0 +1,761 @@
+"""A virtual Cloud-to-Cloud of either country, with many virtual terminals behind it (docs/cloud.md, "Without a cloud").
+
+::
+
+    from getnet_pos import Connector, Profile
+    from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud
+
+    with VirtualCloud(profile=Profile.CHILE) as cloud:
+        cloud.inject(CloudFault(CloudFaultKind.TIMEOUT_AFTER))
+        with Connector.create_cloud(cloud.url, key_pos=cloud.key_pos, client_id="id", client_secret="secret",
+                                    profile=Profile.CHILE) as pos:
+            pos.polling()
+            assert pos.sale(1_000, ticket="A1").approved    # the 504 was a doubt, and the doubt was settled
+    assert cloud.terminal.ledger.charged() == 1_000
+
+The cloud itself does no I/O and reads no clock: who drives it passes ``now``, in seconds, to ``receive`` and
+``advance``, and comes back at ``next_event``. As a context manager it serves real HTTP on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import hmac
+import math
+import random
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import orjson
+
+from ..codec import acknowledgement, envelope
+from ..errors import ConfigurationError
+from ..messages import KeyPos
+from ..profiles import CloudProfile, Profile
+from .behaviour import Behaviour
+from .faults import Frames
+from .refusals import Refusal
+from .replies import Identity
+from .terminal import VirtualTerminal
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["CloudAnswer", "CloudCall", "CloudFault", "CloudFaultKind", "VirtualCloud", "Where", "serve"]
+
+BASE_PATH = "/api/postxs"
+HOLD = 300.0
+"""How long a synchronous call is held open, in seconds (docs/protocol.md, "Cloud-to-Cloud")."""
+
+# --------------------------------------------------------------------------------------------------------------- faults
+
+
+class CloudFaultKind(Enum):
+    """What goes wrong with a call. ``seconds``, ``count`` and ``retry_after`` are those of the fault."""
+
+    LATENCY = "latency"
+    """The call arrives ``seconds`` late."""
+    UNAUTHORIZED = "unauthorized"
+    """401; nothing is done."""
+    EXPIRED = "expired"
+    """Every token ends; so it is 401 until there is a new one."""
+    FORBIDDEN = "forbidden"
+    """403 with an HTML page, as a firewall answers; nothing is done."""
+    SERVER_ERROR = "server-error"
+    """500; nothing is done."""
+    RATE_LIMIT = "rate-limit"
+    """429 with ``Retry-After``; nothing is done."""
+    UNAVAILABLE = "unavailable"
+    """503 with ``Retry-After``; nothing is done."""
+    DROP_BEFORE = "drop-before"
+    """The connection is reset; nothing is done."""
+
+    DROP_AFTER = "drop-after"
+    """All is done, and the connection is reset in the place of an answer."""
+    TIMEOUT_AFTER = "timeout-after"
+    """All is done, and the answer is 504."""
+    SERVER_ERROR_AFTER = "server-error-after"
+    """All is done, and the answer is 500."""
+    RATE_LIMIT_AFTER = "rate-limit-after"
+    """All is done, and the answer is 429."""
+    HTML = "html"
+    """All is done, and the answer is 200 with an HTML page."""
+    CUT = "cut"
+    """All is done, and the body of the answer ends in the middle, with the connection."""
+    CUT_JSON = "cut-json"
+    """All is done, and the body of the answer is half of it, in good order."""
+    NEVER = "never"
+    """All is done, and there is no answer."""
+    PREVIOUS = "previous"
+    """All is done, and the answer is that of the terminal's command before."""
+
+    IN_PROCESS = "in-process"
+    """The status is "in process" for ``count`` questions more."""
+    OVERTAKEN = "overtaken"
+    """The status is "ID NOT FOUND" for the first ``count`` questions."""
+
+    WEBHOOK_EARLY = "webhook-early"
+    """The webhook is called before the command's own call is answered."""
+    WEBHOOK_TWICE = "webhook-twice"
+    WEBHOOK_LATE = "webhook-late"
+    """The webhook is called ``seconds`` late."""
+    WEBHOOK_NEVER = "webhook-never"
+
+
+class Where(Enum):
+    """Which calls a fault is for."""
+
+    LOGIN = "login"
+    MONEY = "money"
+    """Commands that move money."""
+    QUESTION = "question"
+    """Commands that do not."""
+    STATUS = "status"
+    LISTING = "listing"
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFault:
+    """One fault: it happens to the ``times`` next calls of its kind, the first ``skip`` left out."""
+
+    kind: CloudFaultKind
+    where: Where = Where.MONEY
+    skip: int = 0
+    times: int = 1
+    seconds: float = 0.0
+    count: int = 1
+    retry_after: int = 1
+
+
+_INSTEAD = frozenset(
+    {CloudFaultKind.UNAUTHORIZED, CloudFaultKind.FORBIDDEN, CloudFaultKind.SERVER_ERROR, CloudFaultKind.RATE_LIMIT,
+     CloudFaultKind.UNAVAILABLE, CloudFaultKind.DROP_BEFORE}
+)  # fmt: skip
+"""What happens in the place of the call."""
+
+# ---------------------------------------------------------------------------------------------------------------- calls
+
+
+@dataclass(frozen=True, slots=True)
+class CloudAnswer:
+    """What becomes of a call. ``whole=False``: the connection is reset, after ``body`` if there is any."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    whole: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class CloudCall:
+    """One HTTP request. ``answer`` is set when it is answered, and ``answered`` called."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    answer: CloudAnswer | None = None
+    answered: Callable[[], object] = field(default=lambda: None, repr=False)
+
+    def give(self, answer: CloudAnswer) -> None:
+        if self.answer is None:
+            self.answer = answer
+            self.answered()
+
+
+@dataclass(slots=True, eq=False)
+class _Transaction:
+    """One command on its way to a terminal and back."""
+
+    number: int
+    command: int
+    key_pos: KeyPos
+    custom_id: Any
+    webhook: str | None
+    faults: dict[CloudFaultKind, CloudFault]
+    call: CloudCall
+    fields: dict[str, Any]
+    """What the terminal is asked, in PascalCase."""
+    result: dict[str, Any] | None = None
+    """The terminal's reply, in camelCase."""
+    hidden: int = 0
+    """Questions left that find no transaction."""
+    slow: int = 0
+    """Questions left that find it in process."""
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """One terminal, as the cloud is connected with it."""
+
+    terminal: VirtualTerminal
+    frames: Frames = field(default_factory=Frames)
+    waiting: list[_Transaction] = field(default_factory=list)
+    due: float = math.inf
+    """The earliest time for which a look at the terminal is planned."""
+    before: dict[str, Any] | None = None
+    """The answer to the money command before."""
+
+
+_ENGLISH = {"sent": "TRANSACTION SENT", "finished": "TRANSACTION FINISHED", "completed": "TRANSACTION COMPLETED",
+            "in process": "TRANSACTION IN PROCESS"}  # fmt: skip
+_SPANISH = {"sent": "TRANSACCION ENVIADA", "finished": "TRANSACCION FINALIZADA", "completed": "TRANSACCION FINALIZADA",
+            "in process": "TRANSACCION EN PROCESO"}  # fmt: skip
+_HTML = b"<html><head><title>Just a moment...</title></head><body>Error</body></html>"
+_PROMOTION, _SALE = 126, 100
+_GET_TRANSACTION = 99
+_MONEY = frozenset({100, 102, 108, 126})
+_PRINTING, _CHECKING, _UNATTENDED, _SHIFT, _SHIFT_REPORT = 117, 121, 129, 135, 136
+_ACKNOWLEDGED = frozenset({_PRINTING, _CHECKING, _UNATTENDED, _SHIFT, _SHIFT_REPORT})
+"""Commands that the virtual terminal does not know, and that are answered here."""
+
+
+class VirtualCloud:
+    """What a cloud knows and does: logins, terminals, transactions, statuses, webhooks.
+
+    ``terminals`` are the terminals by their triplets, or how many there are to be. ``clients`` are the secrets of client
+    ids; ``None`` takes any. ``token_life`` is in seconds. ``echoes_ids=False`` leaves ``idPosTxs`` and ``customId`` out of
+    Argentina's results, which the documentation does not show there. ``default`` is how the terminals behave that are
+    made here. The same calls with the same ``seed`` have the same effect.
+
+    ``script`` holds lists of faults that are taken one for each money command.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: Profile = Profile.CHILE,
+        terminals: int | Mapping[KeyPos, VirtualTerminal] = 1,
+        default: Behaviour | None = None,
+        clients: Mapping[str, str] | None = None,
+        token_life: int = 86_400,
+        echoes_ids: bool = True,
+        script: Iterable[Iterable[CloudFault]] = (),
+        seed: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        if profile.cloud is None:
+            raise ConfigurationError(f"no cloud is known for the profile {profile.name}")
+        self.profile = profile
+        self.settings: CloudProfile = profile.cloud
+        self.clients = clients
+        self.token_life = token_life
+        self.echoes_ids = echoes_ids
+        self.script = deque(script)
+        self.requests: deque[CloudCall] = deque(maxlen=10_000)
+        """The last calls, in the order of their coming."""
+        self.webhooks: list[tuple[str, bytes]] = []
+        """Every webhook body and where it went, in order."""
+        self.documents: list[Any] = []
+        """What the print service was given."""
+        self.on_webhook: Callable[[str, bytes], object] = lambda url, body: None
+        self.now = 0.0
+        self.url = ""
+        """Where it is served, ending in ``/api/postxs``."""
+        self._nested = not profile.cloud.branch_digits
+        self._words = _SPANISH if self._nested else _ENGLISH
+        if isinstance(terminals, int):
+            places = [_key_pos(number, self._nested) for number in range(terminals)]
+            terminals = {place: _terminal(place, default, f"{seed} {place}") for place in places}
+        self._lines = {key_pos: _Line(terminal) for key_pos, terminal in terminals.items()}
+        self._paths = {endpoint.path.lower(): code for code, endpoint in profile.cloud.endpoints.items()}
+        self._rng = random.Random(f"{seed} cloud")
+        self._tokens: dict[str, float] = {}
+        self._transactions: dict[int, _Transaction] = {}
+        self._faults: list[list[Any]] = []
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
+        self._count = 0
+        self._where = host, port
+        self._server: Any = None
+
+    # ------------------------------------------------------------------------------------------------------ for callers
+
+    @property
+    def terminals(self) -> dict[KeyPos, VirtualTerminal]:
+        return {key_pos: line.terminal for key_pos, line in self._lines.items()}
+
+    @property
+    def key_pos(self) -> KeyPos:
+        """The first terminal's triplet."""
+        return next(iter(self._lines))
+
+    @property
+    def terminal(self) -> VirtualTerminal:
+        """The first terminal."""
+        return self._lines[self.key_pos].terminal
+
+    def inject(self, *faults: CloudFault) -> None:
+        """Have faults happen; their counting begins now."""
+        self._faults.extend([fault, fault.skip, fault.times] for fault in faults)
+
+    def revoke(self) -> None:
+        """End every token."""
+        self._tokens.clear()
+
+    def count(self, path: str) -> int:
+        """How many calls went to a path that ends with ``path``."""
+        return sum(call.path.endswith(path) for call in self.requests)
+
+    # ---------------------------------------------------------------------------------------------------------- driving
+
+    def receive(self, call: CloudCall, now: float) -> None:
+        """Take a call; its ``answer`` is set when it is due."""
+        self.advance(now)
+        self.requests.append(call)
+        faults = self._befalling(self._kind(call))
+        late = faults.pop(CloudFaultKind.LATENCY, None)
+        if late is not None:
+            self._plan(late.seconds, lambda: self._take(call, faults))
+        else:
+            self._take(call, faults)
+
+    def next_event(self) -> float | None:
+        """When to call ``advance`` next; ``None``: not before the next call."""
+        return self._agenda[0][0] if self._agenda else None
+
+    def advance(self, now: float) -> None:
+        """Do all that is due by ``now``, each at its own time."""
+        while self._agenda and self._agenda[0][0] <= now:
+            at, _, action = heapq.heappop(self._agenda)
+            self.now = max(self.now, at)
+            action()
+        self.now = max(self.now, now)
+
+    def _plan(self, after: float, action: Callable[[], object]) -> None:
+        self._count += 1
+        heapq.heappush(self._agenda, (self.now + after, self._count, action))
+
+    # ----------------------------------------------------------------------------------------------------------- faults
+
+    def _kind(self, call: CloudCall) -> Where:
+        name = call.path.rpartition("/")[2].lower()
+        if name == "auth":
+            return Where.LOGIN
+        if name == "posdata":
+            return Where.LISTING
+        if call.method == "GET":
+            return Where.STATUS
+        return Where.MONEY if self._paths.get(name) in _MONEY else Where.QUESTION
+
+    def _befalling(self, where: Where) -> dict[CloudFaultKind, CloudFault]:
+        found = {fault.kind: fault for fault in (self.script.popleft() if where is Where.MONEY and self.script else ())}
+        for entry in list(self._faults):
+            fault, skip, times = entry
+            if fault.where is not where:
+                continue
+            if skip:
+                entry[1] -= 1
+            elif fault.kind not in found:
+                found[fault.kind] = fault
+                entry[2] -= 1
+                if times == 1:
+                    self._faults.remove(entry)
+        return found
+
+    def _instead(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> bool:
+        """Whether a fault has taken the place of the call."""
+        if CloudFaultKind.EXPIRED in faults:
+            self.revoke()
+        kind = next((kind for kind in faults if kind in _INSTEAD), None)
+        if kind is not None:
+            call.give(self._spoiled(kind, faults[kind], b""))
+        return kind is not None
+
+    def _spoiled(self, kind: CloudFaultKind, fault: CloudFault, body: bytes) -> CloudAnswer:
+        """The answer that a fault makes of the good one."""
+        busy = {"retry-after": str(fault.retry_after)}
+        if kind is CloudFaultKind.UNAUTHORIZED:
+            return _failure(401, "UNAUTHORIZED")
+        if kind is CloudFaultKind.FORBIDDEN:
+            return CloudAnswer(403, {"content-type": "text/html"}, _HTML)
+        if kind in (CloudFaultKind.SERVER_ERROR, CloudFaultKind.SERVER_ERROR_AFTER):
+            return _failure(500, "INTERNAL SERVER ERROR")
+        if kind in (CloudFaultKind.RATE_LIMIT, CloudFaultKind.RATE_LIMIT_AFTER):
+            return _failure(429, "TOO MANY REQUESTS", busy)
+        if kind is CloudFaultKind.UNAVAILABLE:
+            return _failure(503, "SERVICE UNAVAILABLE", busy)
+        if kind is CloudFaultKind.TIMEOUT_AFTER:
+            return CloudAnswer(504, {"content-type": "text/html"}, _HTML)
+        if kind is CloudFaultKind.HTML:
+            return CloudAnswer(200, {"content-type": "text/html"}, _HTML)
+        if kind is CloudFaultKind.CUT:
+            return CloudAnswer(200, {"content-type": "application/json"}, body[: len(body) // 2], whole=False)
+        if kind is CloudFaultKind.CUT_JSON:
+            return CloudAnswer(200, {"content-type": "application/json"}, body[: len(body) // 2])
+        return CloudAnswer(whole=False)
+
+    _SPOILING = (CloudFaultKind.DROP_AFTER, CloudFaultKind.TIMEOUT_AFTER, CloudFaultKind.SERVER_ERROR_AFTER,
+                 CloudFaultKind.RATE_LIMIT_AFTER, CloudFaultKind.HTML, CloudFaultKind.CUT, CloudFaultKind.CUT_JSON)  # fmt: skip
+
+    def _give(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault], answer: CloudAnswer) -> None:
+        """Answer a call that was carried out, as the faults let it."""
+        if CloudFaultKind.NEVER in faults:
+            return
+        kind = next((kind for kind in self._SPOILING if kind in faults), None)
+        if kind is not None:
+            answer = self._spoiled(kind, faults[kind], answer.body)
+        call.give(answer)
+
+    # ------------------------------------------------------------------------------------------------------------ calls
+
+    def _take(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> None:
+        if self._instead(call, faults):
+            return
+        where = self._kind(call)
+        if where is Where.LOGIN:
+            self._give(call, faults, self._login(call))
+            return
+        if not self._is_authorized(call):
+            call.give(_failure(401, "UNAUTHORIZED"))
+        elif where is Where.LISTING:
+            self._give(call, faults, self._listing(call))
+        elif where is Where.STATUS:
+            self._give(call, faults, self._status(call))
+        elif call.method != "POST" or call.path.rpartition("/")[2].lower() not in self._paths:
+            call.give(_failure(404, "NOT FOUND"))
+        else:
+            self._command(call, faults)
+
+    def _login(self, call: CloudCall) -> CloudAnswer:
+        form = {name.lower(): values[0] for name, values in parse_qs(call.body.decode("latin-1")).items()}
+        known = self.clients is None or hmac.compare_digest(
+            self.clients.get(form.get("clientid", ""), "\0").encode(), form.get("clientsecret", "").encode()
+        )
+        if call.method != "POST" or not known or not form.get("clientid") or not form.get("clientsecret"):
+            return _failure(200, "INVALID CREDENTIALS")
+        token = f"{self._rng.getrandbits(128):032x}"
+        self._tokens[token] = self.now + self.token_life
+        return _json({"code": 1, "status": "OK", "message": "LOGIN SUCCESSFUL",
+                      "data": {"token": token, "expires_in": self.token_life}})  # fmt: skip
+
+    def _is_authorized(self, call: CloudCall) -> bool:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        return scheme == "Bearer" and self.now < self._tokens.get(token, -math.inf)
+
+    def _listing(self, call: CloudCall) -> CloudAnswer:
+        wanted = parse_qs(call.query).get("idsucursal")
+        branch = int(wanted[0]) if wanted and wanted[0].isdigit() else None
+        return _json({"code": 1, "status": "OK", "message": "OK", "data": [
+            self._triplet(key_pos) for key_pos in self._lines if branch in (None, key_pos.id_sucursal)
+        ]})  # fmt: skip
+
+    def _triplet(self, key_pos: KeyPos) -> dict[str, Any]:
+        digits = self.settings.branch_digits
+        branch: Any = key_pos.id_sucursal if digits is None else f"{key_pos.id_sucursal:0{digits}d}"
+        return {"idTerminal": key_pos.id_terminal, "idSucursal": branch, "serialNumber": key_pos.serial_number}
+
+    def _status(self, call: CloudCall) -> CloudAnswer:
+        name = call.path.rpartition("/")[2]
+        transaction = self._transactions.get(int(name)) if re.fullmatch(r"[0-9]{1,18}", name) else None
+        if transaction is None:
+            return _failure(200, "ID NOT FOUND")
+        if transaction.hidden:
+            transaction.hidden -= 1
+            return _failure(200, "ID NOT FOUND")
+        if transaction.result is None or transaction.slow:
+            transaction.slow -= transaction.slow > 0
+            return _json({"code": 2, "status": "OK", "message": self._words["in process"], "data": None})
+        return _json(self._ended(transaction, "completed"))
+
+    # --------------------------------------------------------------------------------------------------------- commands
+
+    def _command(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> None:
+        code = self._paths[call.path.rpartition("/")[2].lower()]
+        try:
+            body = orjson.loads(call.body)
+            key_pos = KeyPos(body["idTerminal"], body["idSucursal"], body["serialNumber"])
+            webhook = body.get("webhook")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            call.give(_failure(200, "INCORRECT REQUEST FOR MERCHANT ID"))
+            return
+        line = self._lines.get(key_pos)
+        if line is None or body.get("command") != code:
+            call.give(_failure(200, "KEYPOS NOT FOUND" if line is None else "INCORRECT COMMAND"))
+            return
+        number = 700_001 + len(self._transactions)
+        fields = {name[:1].upper() + name[1:]: value for name, value in body.items() if name not in _FOR_THE_CLOUD}
+        fields["Command"] = _SALE if code == _PROMOTION else code
+        transaction = _Transaction(number, code, key_pos, body.get("customId"), webhook, faults, call, fields)
+        if CloudFaultKind.OVERTAKEN in faults:
+            transaction.hidden = faults[CloudFaultKind.OVERTAKEN].count
+        if CloudFaultKind.IN_PROCESS in faults:
+            transaction.slow = faults[CloudFaultKind.IN_PROCESS].count
+        self._transactions[number] = transaction
+        if code == _GET_TRANSACTION:
+            asked = self._transactions.get(body.get("idPosTxs"))
+            known = None if asked is None else asked.result
+            self._end(transaction, dict(known) if known else _reply(code, Refusal.NOT_FOUND))
+        elif code in _ACKNOWLEDGED:
+            if code == _PRINTING:
+                self.documents.append(body.get("details"))
+            self._end(transaction, {"functionCode": code, "responseCode": 0, "responseMessage": "Aprobado"})
+        else:
+            self._pass_on(transaction, line)
+        if webhook is None:
+            self._plan(HOLD, lambda: call.give(CloudAnswer(504, {"content-type": "text/html"}, _HTML)))
+        elif CloudFaultKind.WEBHOOK_EARLY not in faults:
+            self._give(call, faults, self._sent(transaction))
+
+    def _sent(self, transaction: _Transaction) -> CloudAnswer:
+        data = {"idPosTxs": transaction.number, "customId": transaction.custom_id}
+        return _json({"code": 1, "status": "OK", "message": self._words["sent"], "data": data})
+
+    def _pass_on(self, transaction: _Transaction, line: _Line) -> None:
+        self._look(line)
+        line.waiting.append(transaction)
+        line.terminal.receive(envelope(orjson.dumps(transaction.fields).decode()), self.now)
+        self._look(line)
+
+    def _look(self, line: _Line) -> None:
+        """Take what the terminal has said by now, and plan the next look."""
+        if line.due <= self.now:
+            line.due = math.inf
+        for data in line.terminal.take(self.now):
+            for piece in line.frames.feed(data):
+                self._hear(line, piece)
+        event = line.terminal.next_event()
+        if event is not None and event < line.due and line.waiting:
+            line.due = event
+            self._plan(max(0.0, event - self.now), lambda: self._look(line))
+
+    def _hear(self, line: _Line, piece: bytes) -> None:
+        try:
+            inner = orjson.loads(orjson.loads(piece)["JsonSerialized"])
+            _, response = inner["FunctionCode"], inner["ResponseCode"]
+        except (ValueError, KeyError, TypeError):
+            # An acknowledgement, a progress message, or nothing that the cloud understands.
+            return
+        line.terminal.receive(acknowledgement(True), self.now)
+        asked = [one for one in line.waiting if _answers(inner, one)]
+        if not asked:
+            # The late reply to a command that nobody waits for any more.
+            return
+        transaction = asked[-1]
+        line.waiting.remove(transaction)
+        if not response and transaction.command == _PROMOTION:
+            inner["FunctionCode"] = _PROMOTION
+        self._end(transaction, {name[:1].lower() + name[1:]: _camel(value) for name, value in inner.items()})
+
+    def _end(self, transaction: _Transaction, result: dict[str, Any]) -> None:
+        """The terminal has replied."""
+        if result.get("responseCode") == Refusal.TIMED_OUT.code:
+            # As the cloud has been seen to tell that nobody paid.
+            result.update(commerceCode=0, terminalId="", ticket=None, authorizationCode="", operationId=0, posMode=0,
+                          entryMode="09")  # fmt: skip
+        transaction.result = result
+        faults, call, line = transaction.faults, transaction.call, self._lines[transaction.key_pos]
+        answer = self._ended(transaction, "finished")
+        if transaction.webhook is not None:
+            self._call_back(transaction, orjson.dumps(answer))
+            if CloudFaultKind.WEBHOOK_EARLY in faults:
+                # The answer to the call comes behind.
+                self._plan(0.05, lambda: self._give(call, faults, self._sent(transaction)))
+            return
+        shown = (line.before or answer) if CloudFaultKind.PREVIOUS in faults else answer
+        if transaction.command in _MONEY:
+            line.before = answer
+        self._give(call, faults, _json(shown))
+
+    def _call_back(self, transaction: _Transaction, body: bytes) -> None:
+        faults, url = transaction.faults, transaction.webhook or ""
+        if CloudFaultKind.WEBHOOK_NEVER in faults:
+            return
+        late = faults[CloudFaultKind.WEBHOOK_LATE].seconds if CloudFaultKind.WEBHOOK_LATE in faults else 0.0
+        for _ in range(1 + (CloudFaultKind.WEBHOOK_TWICE in faults)):
+            self._plan(late, lambda: self._post(url, body))
+
+    def _post(self, url: str, body: bytes) -> None:
+        self.webhooks.append((url, body))
+        self.on_webhook(url, body)
+
+    def _ended(self, transaction: _Transaction, word: str) -> dict[str, Any]:
+        """The answer with a result: nested in Chile, flat in Argentina."""
+        assert transaction.result is not None
+        ids = {"idPosTxs": transaction.number, "customId": transaction.custom_id}
+        if self._nested:
+            data: dict[str, Any] = {**ids, "response": transaction.result}
+        else:
+            flat = dict(transaction.result)
+            names = {"responseCode": "code", "responseMessage": "message"}
+            data = {**(ids if self.echoes_ids else {}), **{names.get(name, name): flat[name] for name in flat}}
+            data["message"] = "Approved" if data.get("code") == 0 else data.get("message")
+        return {"code": 1, "status": "OK", "message": self._words[word], "data": data}
+
+    # ---------------------------------------------------------------------------------------------------------- serving
+
+    def __enter__(self) -> Self:
+        from .asgi import ThreadedServer
+
+        self._app = _App(self)
+        self._server = ThreadedServer(self._app, host=self._where[0], port=self._where[1])
+        self.url = self._server.start() + BASE_PATH
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+
+
+_FOR_THE_CLOUD = ("idTerminal", "idSucursal", "serialNumber", "customId", "webhook", "command", "idPromo")
+
+
+def _answers(reply: dict[str, Any], asked: _Transaction) -> bool:
+    """Whether nothing in a terminal's reply speaks against its being the one to this command."""
+    code = asked.fields["Command"]
+    if reply["FunctionCode"] not in ((100, 101, 102, 108) if code == 101 else (0, code)):
+        return False
+    pairs = [(reply.get("Ticket"), asked.fields.get("TicketNumber"))]
+    pairs += [(reply.get(name), asked.fields.get(name)) for name in ("Amount", "OperationId", "AuthorizationCode")]
+    return all(one == two for one, two in pairs if one and two)
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _camel(item) for name, item in value.items()}
+    return [_camel(item) for item in value] if isinstance(value, list) else value
+
+
+def _reply(code: int, refusal: Refusal) -> dict[str, Any]:
+    return {"functionCode": code, "responseCode": refusal.code, "responseMessage": refusal.message}
+
+
+def _json(value: object) -> CloudAnswer:
+    return CloudAnswer(200, {"content-type": "application/json"}, orjson.dumps(value))
+
+
+def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> CloudAnswer:
+    body = orjson.dumps({"code": 0, "status": "ERROR", "message": message, "data": None})
+    return CloudAnswer(status, {"content-type": "application/json", **(headers or {})}, body)
+
+
+def _key_pos(number: int, nested: bool) -> KeyPos:
+    if nested:
+        return KeyPos(f"{80_005_000 + number}", 12_983, f"SNPRUEBA{1234 + number:04d}")
+    return KeyPos(f"AR{number:02d}TEST", 12_983, f"NACPRUEBA{123 + number:03d}")
+
+
+def _terminal(key_pos: KeyPos, default: Behaviour | None, seed: str) -> VirtualTerminal:
+    identity = Identity(
+        terminal_id=key_pos.id_terminal, serial_number=key_pos.serial_number, commerce_code=key_pos.id_sucursal
+    )
+    return VirtualTerminal(default=default or Behaviour(), identity=identity, seed=zlib.crc32(seed.encode()))
+
+
+# -------------------------------------------------------------------------------------------------------------- serving
+
+
+class _App:
+    """The cloud as an ASGI application: it waits until the cloud has answered, on the clock of the event loop."""
+
+    def __init__(self, cloud: VirtualCloud) -> None:
+        self._cloud = cloud
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = 0.0
+        self._posting: set[asyncio.Task[None]] = set()
+        cloud.on_webhook = self._post
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        from .asgi import abort
+
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop, self._started = loop, loop.time() - self._cloud.now
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        call = CloudCall(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers, body)
+        done = asyncio.Event()
+        call.answered = done.set
+        self._cloud.receive(call, self._now())
+        self._wind()
+        await done.wait()
+        answer = call.answer
+        assert answer is not None
+        if not answer.whole and not answer.body:
+            abort(send)
+            return
+        length = len(answer.body) + (0 if answer.whole else 1000)
+        given = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+        await send({"type": "http.response.start", "status": answer.status,
+                    "headers": [*given, (b"content-length", b"%d" % length)]})  # fmt: skip
+        await send({"type": "http.response.body", "body": answer.body, "more_body": not answer.whole})
+        if not answer.whole:
+            await asyncio.sleep(0.02)
+            abort(send)
+
+    def _now(self) -> float:
+        assert self._loop is not None
+        return self._loop.time() - self._started
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._cloud.advance(self._now())
+        self._wind()
+
+    def _wind(self) -> None:
+        """Be called at the cloud's next event."""
+        event = self._cloud.next_event()
+        if event is None or self._loop is None:
+            return
+        at = event + self._started
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._tick)
+
+    def _post(self, url: str, body: bytes) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(_deliver(url, body))
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
+
+
+async def _deliver(url: str, body: bytes) -> None:
+    if urlsplit(url).scheme not in ("http", "https"):
+        return
+    with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL):
+        async with httpx.AsyncClient(trust_env=False, timeout=10, verify=False) as client:
+            await client.post(url, content=body, headers={"Content-Type": "application/json"})
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[str], object] | None = None,
+    *,
+    cloud: VirtualCloud | None = None,
+) -> None:
+    """Serve in this thread until it is interrupted; ``ready`` is called with the address, which ends in ``/api/postxs``.
+
+    Port 0 takes a free one.
+    """
+    from .asgi import serve_until_told
+
+    cloud = cloud or VirtualCloud()
+
+    def listening(address: str) -> None:
+        assert cloud is not None
+        cloud.url = address + BASE_PATH
+        if ready is not None:
+            ready(cloud.url)
+
+    serve_until_told(_App(cloud), host, port, listening)

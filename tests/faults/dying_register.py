@@ -1,0 +1,74 @@
+"""A register in a process of its own, which ``kill -9`` ends at a chosen step of a sale."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import time
+from typing import Any
+
+from getnet_pos import Connector, Timeouts
+from getnet_pos.errors import GetnetError
+
+QUICK = Timeouts(
+    acknowledgement=0.4,
+    short=0.6,
+    report=0.8,
+    sale=1.5,
+    sale_total=3.0,
+    cancel=0.4,
+    recovery=0.4,
+    recovery_interval=0.1,
+)
+"""Time limits for a terminal that needs no time."""
+
+_UNSEEN = ("Now", "Report")
+"""Steps that nothing outside can see."""
+
+
+def sell_and_die(device: str, journal: str, ticket: str, amount: int, step: int, after: bool, last_words: Any) -> None:
+    """Poll and sell; die before, or after, the given step of the sale. ``last_words`` gets the step's name."""
+    logging.disable(logging.CRITICAL)
+    with Connector.create_usb(device, journal=journal, timeouts=QUICK) as pos:
+        pos.polling()
+        driver: Any = pos._driver
+        perform, steps = driver._perform, iter(range(step + 1))
+
+        def watched(effect: Any, on_progress: Any) -> object:
+            name = type(effect).__name__
+            if name in _UNSEEN or next(steps, step) != step:
+                return perform(effect, on_progress)
+            last_words.send(f"{name} {getattr(getattr(effect, 'intent', None), 'state', '')}".strip())
+            if after:
+                perform(effect, on_progress)
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError("a dead process goes on")
+
+        driver._perform = watched
+        try:
+            pos.sale(amount, ticket=ticket, on_progress=lambda _: None)
+        except GetnetError as error:
+            last_words.send(f"not at all: {error}")
+    last_words.send("not at all")
+
+
+def sell_until_killed(device: str, journal: str, seed: int, sales: int) -> None:
+    """Sell for ever, as a cash register does, and poll whenever something went wrong."""
+    logging.disable(logging.CRITICAL)
+    rng = random.Random(seed)
+    done = 0
+    while done < sales:
+        try:
+            with Connector.create_usb(device, journal=journal, timeouts=QUICK) as pos:
+                pos.polling()
+                while done < sales:
+                    done += 1
+                    pos.sale(rng.choice((1000, 1000, 2000)), on_progress=None if rng.random() < 0.5 else ignored)
+        except GetnetError:
+            time.sleep(0.02)
+
+
+def ignored(_: object) -> None:
+    """Take a progress message, and do nothing about it."""

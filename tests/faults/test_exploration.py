@@ -1,0 +1,99 @@
+"""All interleavings of one sale with what can go wrong, on the real flows: no path ends wrong."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from getnet_pos.simulator import Outcome
+from tests.faults.explorer import Budget, Explorer, Setting, explore
+from tests.faults.workers import shared, told
+
+_TOGETHER = [
+    Budget(losses=3),
+    Budget(losses=2, kills=1),
+    Budget(losses=1, reboots=1),
+    Budget(losses=2, cancellations=1),
+    Budget(kills=1, reboots=1),
+    Budget(kills=1, cancellations=1),
+    Budget(reboots=1, cancellations=1),
+]
+"""What goes wrong together in the normal run, for each kind of terminal."""
+
+_TERMINALS = [
+    Setting(Budget()),
+    Setting(Budget(), outcome=Outcome.DECLINE),
+    Setting(Budget(), record_after=7.0),
+    Setting(Budget(), bare=True, record_after=1000.0),
+]
+"""One that approves, one that declines, one whose last voucher is stale, and one that names no ticket besides."""
+
+
+def _settings(long_run: bool) -> list[Setting]:
+    whole = Budget(losses=3, kills=1, reboots=1, cancellations=1)
+    budgets = [*_TOGETHER, whole] if long_run else _TOGETHER
+    stop_at = 500_000 if long_run else 10_000_000
+    return [
+        Setting(budget, kind.outcome, kind.bare, kind.record_after, stop_at=stop_at)
+        for budget in budgets
+        for kind in _TERMINALS
+    ]
+
+
+@pytest.mark.timeout(36_000)
+def test_no_path_of_a_sale_ends_wrong(long_run: bool, evidence: Callable[[str], None]) -> None:
+    start = time.monotonic()
+    counts = shared(explore, _settings(long_run))
+    states, paths = counts.pop("states"), counts.pop("paths")
+    cut = counts.pop("cut short")
+    assert counts["ended APPROVED"]
+    assert counts["ended UNKNOWN"]
+    assert long_run or not cut
+    evidence(
+        f"exploration: {states:,} states on {paths:,} paths in {time.monotonic() - start:.0f} s, 0 violations; "
+        f"{told(+counts)}" + (f"; {cut} settings not to their end" if cut else "")
+    )
+
+
+@pytest.mark.parametrize("budget", [Budget(losses=2), Budget(losses=1, kills=1), Budget(losses=1, cancellations=1)])
+def test_merging_states_loses_none(budget: Budget) -> None:
+    merged, whole = (Explorer(Setting(budget), merging=merging) for merging in (True, False))
+    merged.run()
+    whole.run()
+    assert merged.states == whole.states
+    assert set(merged.outcomes) == set(whole.outcomes)
+    assert merged.paths < whole.paths
+
+
+def test_an_exploration_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A register that believes every reply of its amount is caught."""
+    monkeypatch.setattr("getnet_pos.flows.money.recognise", lambda intent, reply, **_: _has_amount(intent, reply))
+    with pytest.raises(AssertionError, match="is another's"):
+        explore(Setting(Budget(losses=2), bare=True))
+
+
+def _has_amount(intent: object, reply: object) -> bool:
+    return getattr(reply, "amount", None) == getattr(intent, "amount", 0)
+
+
+def test_an_exploration_sees_a_double_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A register that sends a sale again when it hears nothing is caught by the first promise it breaks."""
+    from getnet_pos.flows import money
+
+    real = money.await_reply
+
+    def impatient(link: object, waiting: object, sent: object) -> object:
+        try:
+            return (yield from real(link, waiting, sent))  # type: ignore[arg-type]
+        except Exception:
+            frames = link._frames if hasattr(link, "_frames") else None  # type: ignore[attr-defined]
+            assert frames is None
+            link._sent = None  # type: ignore[attr-defined]
+            raise
+
+    monkeypatch.setattr(money, "await_reply", impatient)
+    counted: Counter[str] = explore(Setting(Budget(losses=1)))
+    assert counted["states"]

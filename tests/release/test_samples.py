@@ -1,0 +1,177 @@
+"""Every Python sample of the documentation runs, against virtual terminals and APIs in the places that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+import getnet_pos.errors
+from getnet_pos import Intent, IntentState, SqliteJournal
+from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
+from tests.test_docs import README
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+SAMPLE = re.compile(r"(<!-- not run: [^\n]+ -->\n)?^( *)```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+DEVICES = ('"/dev/ttyACM0"', '"/dev/getnet-pos"', '"COM7"')
+
+KEY_POS = {"idTerminal": "80005000", "idSucursal": 12983, "serialNumber": "SNPRUEBA1234"}
+ITEM = {"payment_terminal_serial_number": "903191104705571440", "payment_terminal_model": "MOVE 5000"}
+
+
+def samples() -> list[Any]:
+    found = []
+    for page in PAGES:
+        for place, (excuse, _, code) in enumerate(SAMPLE.findall(page.read_text(encoding="utf-8")), 1):
+            marks = [pytest.mark.skip(reason=excuse[9:-5])] if excuse else []
+            found.append(pytest.param(dedent(code), marks=marks, id=f"{page.relative_to(DOCS)}-{place}"))
+    return found
+
+
+class _Api(BaseHTTPRequestHandler):
+    """The token API, the listing of terminals and the Chilean cloud, as far as the samples go."""
+
+    def do_GET(self) -> None:
+        assert self.headers["Authorization"] == "Bearer a-token"
+        if "/posdata" in self.path:
+            self._answer({"code": 1, "status": "OK", "message": "OK", "data": [KEY_POS]})
+        else:
+            self._answer({"merchant_id": self.path.rpartition("/")[2], "equipments": {"item": [ITEM]}})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/token"):
+            self._answer({"access_token": "a-token", "token_type": "Bearer", "expires_in": 3600})
+        elif self.path.endswith("/auth"):
+            self._answer({"code": 1, "status": "OK", "data": {"token": "a-token", "expires_in": 86400}})
+        else:
+            asked = json.loads(body)
+            reply = {
+                "functionCode": asked["command"],
+                "responseCode": 0,
+                "responseMessage": "Aprobado",
+                "connected": True,
+            }
+            reply |= {"amount": asked.get("amount"), "ticket": asked.get("ticketNumber"), "authorizationCode": "010929"}
+            data = {"idPosTxs": 17, "response": reply}
+            self._answer({"code": 1, "status": "OK", "message": "TRANSACTION FINISHED", "data": data})
+
+    def _answer(self, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
+@pytest.mark.parametrize("code", samples())
+def test_sample_runs(
+    code: str, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "till-7.sqlite3" in code:
+        _leave_unknown(tmp_path / "till-7.sqlite3")
+    # Addresses of the world become those of servers of this test.
+    code = code.replace("https://cloud.example", api).replace("(Environment.HTI", f"({api!r}")
+    code = code.replace("(STAGING_TOKEN_URL", f"({api + '/token'!r}")
+    serial, tcp, http = VirtualTerminal(), VirtualTerminal(), VirtualTerminal()
+    with SerialServer(serial) as line, TcpServer(tcp) as socket, HttpServer(http) as web:
+        monkeypatch.setattr("getnet_pos.connector.candidate_ports", lambda: [line.device])
+        for device in DEVICES:
+            code = code.replace(device, repr(line.device))
+        code = code.replace('"192.0.2.10", 4000', f"*{socket.address!r}").replace("http://192.0.2.10:8080", web.url)
+        assert not re.search(r"192\.0\.2\.|cloud\.example|/dev/|\"COM", code)
+        exec(compile(code, "sample", "exec"), {"__name__": "__main__"})
+    charged = sum(len(terminal.ledger.charges()) for terminal in (serial, tcp, http))
+    through_a_cloud = "create_cloud" in code
+    assert through_a_cloud or charged == (("pos.sale(" in code) and "VirtualTerminal" not in code)
+    assert "print(" not in code or "OutcomeUnknown" in code or capsys.readouterr().out
+
+
+def _leave_unknown(path: Path) -> None:
+    journal = SqliteJournal(path)
+    intent = Intent(intent_id="0123456789abcdef0123456789abcdef", terminal="usb:COM7", command=100, amount=25_000)
+    for state in (IntentState.INTENT, IntentState.SENT, IntentState.UNKNOWN):
+        journal.record(replace(intent, state=state))
+    journal.close()
+
+
+def test_few_samples_are_not_run() -> None:
+    assert sum(bool(sample.marks) for sample in samples()) <= 1
+    fences = sum(page.read_text(encoding="utf-8").count("```python") for page in PAGES)
+    assert len(samples()) == fences
+
+
+# ------------------------------------------------------------------------------------------------------------ structure
+
+
+def _navigation() -> list[str]:
+    return re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_navigation_has_every_page_once() -> None:
+    assert sorted(_navigation()) == sorted(path.relative_to(DOCS).as_posix() for path in PAGES)
+
+
+@pytest.mark.parametrize("page", ["guides/errors.md", "es/errores.md", "pt/erros.md"])
+def test_advice_has_every_error(page: str) -> None:
+    told = re.findall(r"^\| `(\w+)` \|", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE)
+    errors = {name for name in getnet_pos.errors.__all__ if name not in ("GetnetError", "ProvisionalCommandWarning")}
+    assert set(told) == errors
+    assert len(told) == len(errors)
+
+
+@pytest.mark.parametrize("page", ["es/index.md", "pt/index.md"])
+def test_first_page_has_the_same_code_in_every_language(page: str) -> None:
+    def code(name: str) -> list[str]:
+        blocks = re.findall(r"^```\w+\n.*?^```$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        return [re.sub(r" +# .*", "", block) for block in blocks]
+
+    assert code(page) == code("index.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_commands_in_the_shell_exist(page: Path) -> None:
+    from typer.main import get_command
+
+    from getnet_pos.cli.application import app
+
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for command in re.findall(r"^ *getnet-pos (\S+)", block, re.MULTILINE):
+            assert command in known
+
+
+def test_documents_ask_for_extras_that_exist() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for text in [README, *(page.read_text(encoding="utf-8") for page in PAGES)]:
+        for name in re.findall(r"\.\[(\w+)\]", text):
+            assert re.search(rf"^{name} = \[", project, re.MULTILINE)
