@@ -9,6 +9,7 @@ Threads: layouts, sealers and tables never change once they are made. What does 
 decoder does one thing at a time under its own lock, with the interpreter lock or without one.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
@@ -507,6 +508,7 @@ cdef enum:
     KEPT = 65536
 
 
+@cython.final
 cdef class Decoder:
     cdef getnet_lock lock
     cdef unsigned long owner

@@ -12,7 +12,9 @@ from getnet_pos import codec
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="property tests take a million inputs instead of a few thousand")
+    parser.addoption(
+        "--long", action="store_true", help="property tests take a million inputs instead of a few thousand"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -295,7 +295,10 @@ BARE = {
     "received": (b'{"Received":true}', Ack(True)),
     "not accepted": (b'{"Received":false}', Ack(False)),
     "received, camelCase": (b'{"received": true}', Ack(True)),
-    "progress without a signature": (b'{"MessageCode":81,"MessageText":"PIN"}', Progress(ProgressCode.PIN_ENTRY, "PIN")),
+    "progress without a signature": (
+        b'{"MessageCode":81,"MessageText":"PIN"}',
+        Progress(ProgressCode.PIN_ENTRY, "PIN"),
+    ),
 }
 """Objects that are not signed."""
 

@@ -56,9 +56,11 @@ class Journal(Protocol):
 
     def unsettled(self, terminal: str) -> list[Intent]:
         """The intents of a terminal that are open or unknown, the oldest first."""
+        ...
 
     def recent(self, terminal: str) -> list[Intent]:
         """The intents of a terminal that were settled last, a dozen or so, the oldest first."""
+        ...
 
 
 def recall(journal: Journal, terminal: str, recent: bool) -> list[Intent]:

@@ -257,7 +257,9 @@ def _granted(response: Response, secrets: tuple[str, ...]) -> Grant:
 def _life(value: Any) -> float | None:
     if type(value) is str and value.isascii() and value.isdigit() and len(value) < 12:
         return float(value)
-    return float(value) if type(value) in (int, float) and value >= 0 else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    return None
 
 
 Token = str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider

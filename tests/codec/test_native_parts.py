@@ -50,7 +50,9 @@ def test_every_implementation_unescapes_alike(native: Any) -> None:
             assert "\\ud83d" in escaped.decode()
 
 
-@pytest.mark.parametrize("data", [b"abc", b"abc" + b" " * 64, b'\\x"' + b" " * 64, b'\x1f"' + b" " * 64, b'\\u12g4"' + b" " * 64])
+@pytest.mark.parametrize(
+    "data", [b"abc", b"abc" + b" " * 64, b'\\x"' + b" " * 64, b'\x1f"' + b" " * 64, b'\\u12g4"' + b" " * 64]
+)
 def test_what_is_no_string_is_left_to_the_pure_codec(native: Any, data: bytes) -> None:
     assert [native._unescape(data, way) for way in native._implementations()["unescape"]] == [None] * len(
         native._implementations()["unescape"]

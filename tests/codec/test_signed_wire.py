@@ -93,7 +93,9 @@ def test_a_text_encoded_twice(backend: Any) -> None:
 
 
 def test_the_signature_may_be_lower_case(backend: Any) -> None:
-    frame = samples.SALE.replace(samples.sign(samples.SALE_TEXT).encode(), samples.sign(samples.SALE_TEXT).lower().encode())
+    frame = samples.SALE.replace(
+        samples.sign(samples.SALE_TEXT).encode(), samples.sign(samples.SALE_TEXT).lower().encode()
+    )
     assert one(backend, frame) == samples.SALE_REPLY
 
 

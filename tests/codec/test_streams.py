@@ -25,7 +25,16 @@ def read(decoder: Any, data: bytes, step: int) -> list[Any]:
 @pytest.mark.parametrize("step", [1, 2, 7, 64, 1000, 100_000])
 def test_both_wires_and_noise_on_one_port(backend: Any, step: int) -> None:
     data = b"".join(
-        [b"\r\n", samples.SALE, b"\r\n\0\0", b'{"Received":true}', samples.SIMPLIFIED_SALE, b"noise", samples.SALE, b"\n"]
+        [
+            b"\r\n",
+            samples.SALE,
+            b"\r\n\0\0",
+            b'{"Received":true}',
+            samples.SIMPLIFIED_SALE,
+            b"noise",
+            samples.SALE,
+            b"\n",
+        ]
     )
     decoder = backend.Decoder()
     sale, ack, simplified, again = read(decoder, data, step)

@@ -91,7 +91,9 @@ def test_the_vectors_of_the_protocol(backend: Any) -> None:
     assert backend.encode_simplified(Sale(15000, "A1", True, 1)) == b"\x02100|15000|A1|true|1|1|\x03\x60"
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, DetailsReport(), CloseBatch()], ids=lambda command: type(command).__name__)
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, DetailsReport(), CloseBatch()], ids=lambda command: type(command).__name__
+)
 def test_a_simplified_command(backend: Any, pure: Any, command: Command) -> None:
     try:
         expected = pure.encode_simplified(command)

@@ -65,7 +65,9 @@ def sell_until_killed(device: str, journal: str, seed: int, sales: int) -> None:
                 pos.polling()
                 while done < sales:
                     done += 1
-                    pos.sale(rng.choice((1000, 1000, 2000)), on_progress=None if rng.random() < 0.5 else ignored)
+                    ticket = None if rng.random() < 0.5 else f"S{rng.randrange(10**9)}"
+                    on_progress = None if rng.random() < 0.5 else ignored
+                    pos.sale(rng.choice((1000, 1000, 2000)), ticket=ticket, on_progress=on_progress)
         except GetnetError:
             time.sleep(0.02)
 

@@ -229,10 +229,10 @@ class _Path:
         return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
     def _before(self, effect: Any) -> None:
-        if self.budget.kills and isinstance(effect, (Send, Record, Receive, Open, Sleep)):
-            if self._choose(("lives", "killed")) == "killed":
-                self.budget = self.budget.spend("kills")
-                raise Killed
+        seen = isinstance(effect, (Send, Record, Receive, Open, Sleep))
+        if seen and self.budget.kills and self._choose(("lives", "killed")) == "killed":
+            self.budget = self.budget.spend("kills")
+            raise Killed
         if self.budget.reboots and isinstance(effect, (Send, Record)):
             self._maybe_reboot()
 
@@ -276,7 +276,8 @@ class _Path:
         entries = ledger_of(self.terminal, key_of(final))
         assert len(entries) <= 1, f"{intent_id} was charged twice"
         if final.state is IntentState.APPROVED:
-            assert [entry.authorization_code for entry in entries] == [final.authorization_code], f"{final} is another's"
+            codes = [entry.authorization_code for entry in entries]
+            assert codes == [final.authorization_code], f"{final} is another's"
         elif final.state is not IntentState.UNKNOWN:
             assert not entries, f"{final} was charged"
 
@@ -337,7 +338,8 @@ def _shortener(now: float) -> Callable[[Any], Any]:
             return tuple(map(short, value))
         if isinstance(value, BaseException):
             return type(value)
-        assert isinstance(value, (Link, Till, Timeouts, frozenset)) or callable(value) or hasattr(value, "gen"), type(value)
+        known = isinstance(value, (Link, Till, Timeouts, frozenset)) or callable(value) or hasattr(value, "gen")
+        assert known, type(value)
         return None
 
     return short

@@ -3,8 +3,8 @@
 Run as a process: ``python foreign_terminal.py LEDGER SEED``. It prints the port that a register may open, then serves.
 Every approved operation is one line of JSON in LEDGER, written before anything is said about it.
 
-It loses, delays, damages and repeats messages, restarts, and forgets its vouchers, each by chance. Like a serial line it
-keeps the order of messages.
+It loses, delays, damages and repeats messages, restarts, and forgets its vouchers, each by chance. Like a serial line
+it keeps the order of messages.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -77,23 +76,3 @@ def test_an_exploration_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> 
 
 def _has_amount(intent: object, reply: object) -> bool:
     return getattr(reply, "amount", None) == getattr(intent, "amount", 0)
-
-
-def test_an_exploration_sees_a_double_charge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A register that sends a sale again when it hears nothing is caught by the first promise it breaks."""
-    from getnet_pos.flows import money
-
-    real = money.await_reply
-
-    def impatient(link: object, waiting: object, sent: object) -> object:
-        try:
-            return (yield from real(link, waiting, sent))  # type: ignore[arg-type]
-        except Exception:
-            frames = link._frames if hasattr(link, "_frames") else None  # type: ignore[attr-defined]
-            assert frames is None
-            link._sent = None  # type: ignore[attr-defined]
-            raise
-
-    monkeypatch.setattr(money, "await_reply", impatient)
-    counted: Counter[str] = explore(Setting(Budget(losses=1)))
-    assert counted["states"]

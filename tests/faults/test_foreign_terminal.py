@@ -1,4 +1,4 @@
-"""The journal against the books of a terminal that somebody else wrote, while the register is killed again and again."""
+"""The journal against the books of a terminal that somebody else wrote, while the register is killed over and over."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def _run_shop(folder: Path, seed: int, sales: int) -> Counter[str]:
     """Sell, kill, sell on, until there are enough sales in the journal; then compare the books."""
     journal, ledger = folder / f"{seed}.sqlite3", folder / f"{seed}.ledger"
     rng, counts = random.Random(seed), Counter[str]()
-    terminal = subprocess.Popen([sys.executable, str(_FOREIGN), str(ledger), str(seed)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(_FOREIGN), str(ledger), str(seed)]
+    terminal = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with terminal, contextlib.closing(SqliteJournal(journal)) as book:
         assert terminal.stdout is not None
         device = terminal.stdout.readline().strip()
         try:
             while (begun := len(book.intents(settled=True))) < sales:
-                register = _context.Process(
-                    target=sell_until_killed, args=(device, str(journal), rng.randrange(10**9), sales - begun), daemon=True
-                )
+                arguments = (device, str(journal), rng.randrange(10**9), sales - begun)
+                register = _context.Process(target=sell_until_killed, args=arguments, daemon=True)
                 register.start()
                 register.join(rng.uniform(0.1, 1.5))
                 if register.is_alive():

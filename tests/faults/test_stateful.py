@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings, strategies
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown
 from getnet_pos.flows.money import pay

@@ -12,7 +12,13 @@ import pytest
 from getnet_pos.messages import Sale, SaleType
 from tests import samples
 
-BAD = [samples.SALE[:-9] + b'"}', samples.SALE[:200] + b"\n", b'{"a":]', b"\x02100|x\x03\x00", samples.signed('{"A":[{}]}')]
+BAD = [
+    samples.SALE[:-9] + b'"}',
+    samples.SALE[:200] + b"\n",
+    b'{"a":]',
+    b"\x02100|x\x03\x00",
+    samples.signed('{"A":[{}]}'),
+]
 FRAMES = [frame for frame, _ in samples.FRAMES.values()]
 
 

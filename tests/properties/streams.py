@@ -16,7 +16,14 @@ _FRAMES = [frame for frame, _ in samples.FRAMES.values()]
 _PARTS = [frame[1:-2].decode() for frame, _ in samples.SIMPLIFIED.values()]
 _INNERS = [json.loads(text) for text in _TEXTS]
 _KEYS = sorted({key for inner in _INNERS for key in inner})
-_KEYS += [key[0].lower() + key[1:] for key in _KEYS] + ["Terminalld", "Operationld", "OperationID", "AID", "Unknown", "é"]
+_KEYS += [key[0].lower() + key[1:] for key in _KEYS] + [
+    "Terminalld",
+    "Operationld",
+    "OperationID",
+    "AID",
+    "Unknown",
+    "é",
+]
 _KEYS += ["", "Message", "messageText", "a\\b", 'q"q', "JsonSerialized", "Sign", "Received", "Tip", "FunctionCode"]
 _VALUES = (
     "0", "1", "-1", "112", "100", "105", "7", "12345678901", "999999999999999999", "1000000000000000000", "-0", "00",
@@ -27,8 +34,39 @@ _VALUES = (
     '[{"Amount":1},{"Amount":"x","Other":[2]}]', '[{"Ticket":"a"},null]', "[" * 31 + "]" * 31, "[" * 33 + "]" * 33, '"\x7f"',
     '"2026-06-11 22:40:22"', '"a string that is longer than thirty-two bytes, by some"', '"\u2028"', '"|"', " 1", '"a" ',
 )  # fmt: skip
-_BYTES = [b"{", b"}", b'"', b"\\", b"\x02", b"\x03", b"|", b",", b":", b" ", b"\r\n", b"\0", b"\xff", b"\xc3", b"[", b"1"]
-_NOISE = [b"\r\n", b"\0\0", b"\xef\xbb\xbf", b"noise", b"{", b"\x02", b"}", b'{"', b'{"a":1}', b'"', b"\x02100|", b"[]", b"{}"]
+_BYTES = [
+    b"{",
+    b"}",
+    b'"',
+    b"\\",
+    b"\x02",
+    b"\x03",
+    b"|",
+    b",",
+    b":",
+    b" ",
+    b"\r\n",
+    b"\0",
+    b"\xff",
+    b"\xc3",
+    b"[",
+    b"1",
+]
+_NOISE = [
+    b"\r\n",
+    b"\0\0",
+    b"\xef\xbb\xbf",
+    b"noise",
+    b"{",
+    b"\x02",
+    b"}",
+    b'{"',
+    b'{"a":1}',
+    b'"',
+    b"\x02100|",
+    b"[]",
+    b"{}",
+]
 
 
 def stream(random: Random) -> bytes:
@@ -113,11 +151,15 @@ def _wrapped(random: Random, text: str) -> bytes:
     if random.random() < 0.03:
         signature = "0" + signature[1:]
     held = text if random.random() < 0.05 else json.dumps(text, ensure_ascii=random.random() < 0.2)
-    first, second = random.choice((("JsonSerialized", "Sign"),) * 5 + (("jsonSerialized", "sign"), ("Sign", "JsonSerialized")))
+    first, second = random.choice(
+        (("JsonSerialized", "Sign"),) * 5 + (("jsonSerialized", "sign"), ("Sign", "JsonSerialized"))
+    )
     pairs = {"JsonSerialized": held, "jsonSerialized": held, "Sign": f'"{signature}"', "sign": f'"{signature}"'}
     more = random.choice(("",) * 12 + (',"Other":1', f',"Sign":"{signature}"', ',"sign":null'))
     space = random.choice(("",) * 8 + (" ", "\r\n"))
-    return f'{{{space}"{first}":{space}{pairs[first]},"{second}":{pairs[second]}{more}{space}}}'.encode(errors="replace")
+    return f'{{{space}"{first}":{space}{pairs[first]},"{second}":{pairs[second]}{more}{space}}}'.encode(
+        errors="replace"
+    )
 
 
 def _parts(random: Random) -> bytes:
@@ -125,7 +167,24 @@ def _parts(random: Random) -> bytes:
     for _ in range(random.choice((0, 0, 1, 1, 2, 4))):
         at = random.randrange(len(parts) + 1)
         kind = random.randrange(3)
-        values = ("", "0", "00", "-0", "-", "7", "x", "true", "FALSE", "True", "Ñ", "1" * 18, "1" * 19, "9" * 21, "a" * 40, '"{')
+        values = (
+            "",
+            "0",
+            "00",
+            "-0",
+            "-",
+            "7",
+            "x",
+            "true",
+            "FALSE",
+            "True",
+            "Ñ",
+            "1" * 18,
+            "1" * 19,
+            "9" * 21,
+            "a" * 40,
+            '"{',
+        )
         if kind == 0:
             parts.insert(at, random.choice(values))
         elif kind == 1:

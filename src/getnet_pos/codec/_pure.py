@@ -361,9 +361,14 @@ def _rows(row: type) -> _Convert:
     return convert
 
 
-@cache
+_layouts: dict[Any, _Layout] = {}
+
+
 def _layout(message: type) -> _Layout:
-    return _Layout(message)
+    layout = _layouts.get(message)
+    if layout is None:
+        layout = _layouts[message] = _Layout(message)
+    return layout
 
 
 def _either(inner: dict[str, Any], name: str) -> Any:
@@ -403,7 +408,9 @@ def _meaning(inner: Any, reply_types: Mapping[int, type[Reply]]) -> Progress | R
         return reply
     command = _either(inner, "Command")
     if type(command) is int and function_code is None:
-        return CommandMessage(command, {key: value for key, value in inner.items() if key not in ("Command", "command")})
+        return CommandMessage(
+            command, {key: value for key, value in inner.items() if key not in ("Command", "command")}
+        )
     raise MalformedFrame("the signed object is neither a reply, a progress message nor a command")
 
 
@@ -514,7 +521,12 @@ def _object_texts(frame: str) -> list[str]:
             break
         if token in ("{", "["):
             depth += 1
-            if depth == 2 and token == "{" and last.strip() == ":" and start in ('"JsonSerialized"', '"jsonSerialized"'):
+            if (
+                depth == 2
+                and token == "{"
+                and last.strip() == ":"
+                and start in ('"JsonSerialized"', '"jsonSerialized"')
+            ):
                 standing, compact = [token], [token]
             elif depth == 2:
                 standing = compact = []
@@ -749,7 +761,9 @@ class Decoder:
             if verdict:
                 start = self._whole(data, start, at, messages)
             elif verdict is False:
-                start = self._fault(BadFrame(FrameFault.MALFORMED, "bytes that are not a frame", at - start), start, messages)
+                start = self._fault(
+                    BadFrame(FrameFault.MALFORMED, "bytes that are not a frame", at - start), start, messages
+                )
             elif limit < size:
                 reason = f"a frame is longer than {self._max_frame} bytes"
                 start = self._fault(BadFrame(FrameFault.TOO_LARGE, reason, limit - start), start, messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -48,12 +49,11 @@ def check_url(url: str, name: str, *, plain: bool = False) -> str:
     """
     if not isinstance(url, str):
         raise InvalidType(f"{name} must be text, not {type(url).__name__}")
-    try:
+    parts, host = None, None
+    with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or not url.isascii() or not url.isprintable() or " " in url:
+    if parts is None or not host or not url.isascii() or not url.isprintable() or " " in url:
         raise InvalidValue(f"{name} must be a whole address, such as https://api.example.com/path")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise InvalidValue(f"{name} must have no user, password, query or fragment")

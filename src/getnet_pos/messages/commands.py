@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
-from functools import cache
 from typing import Any, ClassVar
 
 from ..errors import InvalidType, InvalidValue
@@ -75,9 +74,17 @@ class Command:
                 check(self, item.name)
 
 
-@cache
+_SENT: dict[type, tuple[tuple[str, str, bool], ...]] = {}
+
+
 def sent_fields(command: type[Command]) -> tuple[tuple[str, str, bool], ...]:
     """(attribute, wire name, written when ``None``) of each field in the order of the wire: code first, time last."""
+    if command not in _SENT:
+        _SENT[command] = _sent_fields(command)
+    return _SENT[command]
+
+
+def _sent_fields(command: type[Command]) -> tuple[tuple[str, str, bool], ...]:
     names = [
         (item.name, item.metadata["wire"], item.metadata["nullable"])
         for item in fields(command)

@@ -141,8 +141,8 @@ _TOTALS = (
 def totals(entries: Iterable[Entry]) -> Fields:
     """Counts and sums of the operations that moved money; ``TxTotal`` is charges less voids and refunds."""
     moved = [entry for entry in entries if entry.is_charge or entry.is_return]
-    counts = dict.fromkeys(_TOTALS, 0)
-    sums = dict.fromkeys(_TOTALS, 0)
+    counts: dict[str, int] = dict.fromkeys(_TOTALS, 0)
+    sums: dict[str, int] = dict.fromkeys(_TOTALS, 0)
     for entry in moved:
         for name, amount in _shares(entry):
             counts[name] += 1
