@@ -67,9 +67,7 @@ class BuildNative(build_ext):
 
 
 EXTENSIONS = [
-    Extension(
-        f"getnet_pos.codec.{name}", sources=sources, include_dirs=["_native"], depends=sorted(glob("_native/*"))
-    )
+    Extension(f"getnet_pos.codec.{name}", sources=sources, include_dirs=["_native"], depends=sorted(glob("_native/*")))
     for name, sources in {
         "_native": ["_native/codec.pyx", "_native/sha256.c"],
         "_native_terminals": ["_native/terminals.pyx"],

@@ -22,6 +22,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 from dataclasses import fields as dataclass_fields
 
 from getnet_pos.codec import _pure
+from getnet_pos.codec._native_terminals import read_terminals
 from getnet_pos.errors import InvalidValue
 from getnet_pos.messages import (
     REPLY_TYPES,
@@ -227,6 +228,7 @@ __all__ = [
     "envelope",
     "frame_simplified",
     "lrc",
+    "read_terminals",
     "seal",
     "signature",
 ]
@@ -817,7 +819,7 @@ cdef class Decoder:
                 return None
             if inner.get("FunctionCode", 112) != 112 or type(inner.get("FunctionCode", 112)) is not int:
                 return None
-            if not (code is None or type(code) is int) or type(text) is not str:
+            if type(text) is not str or not (type(code) is int or (code is None and "FunctionCode" in inner)):
                 return None
             if code is not None:
                 code = _PROGRESS.get(code, code)

@@ -355,7 +355,7 @@ static int getnet_keep_unknown(getnet_source *source, PyObject *extra, PyObject 
     return kept;
 }
 
-/* The object at the source's place. */
+/* The object at the source's place. The garbage collector does not know it yet. */
 static PyObject *getnet_terminal(getnet_listing *listing, const getnet_terminals *how)
 {
     const getnet_layout *layout = &how->layout;
@@ -463,7 +463,6 @@ behind:
             Py_INCREF(Py_None);
             *getnet_slot(result, layout->field[getnet_first(unset)].offset) = Py_None;
         }
-        PyObject_GC_Track(result);
         return result;
     }
     source->at = at;
@@ -625,8 +624,12 @@ static int getnet_read_listing(getnet_listing *listing, const getnet_terminals *
     found->terminals = PyTuple_New(listing->count);
     if (found->terminals == NULL)
         return 0;
-    for (Py_ssize_t i = 0; i < listing->count; i++)
+    /* The garbage collector gets to know them when all are there: it would look at the first ones again and again while
+       the others are made, and a half-made one is nobody's business. */
+    for (Py_ssize_t i = 0; i < listing->count; i++) {
+        PyObject_GC_Track(listing->terminals[i]);
         PyTuple_SET_ITEM(found->terminals, i, listing->terminals[i]);
+    }
     listing->count = 0;
     return 1;
 }

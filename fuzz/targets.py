@@ -247,8 +247,6 @@ def _check(intent: Intent) -> None:
     assert type(intent.intent_id) is str
     assert type(intent.state) is IntentState
     assert intent.baseline is None or type(intent.baseline) is VoucherMark
-    assert intent.amount is None or type(intent.amount) is int, intent.amount
-    assert type(intent.command) is int, intent.command
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

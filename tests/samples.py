@@ -62,7 +62,8 @@ SALE_TEXT = (
     '{"FunctionCode":100,"ResponseCode":0,"ResponseMessage":"Aprobado","CommerceCode":12983,"TerminalId":"80005000",'
     '"Ticket":"A12","AuthorizationCode":"1234","Amount":25000,"SharesNumber":0,"SharesAmount":0,'
     '"Last4Digits":"0447","OperationId":3,"CardType":"CR","AccountingDate":"2026-06-11 22:40:22","AccountNumber":"",'
-    '"CardBrand":"VI","RealDate":"2026-06-11 22:40:22","EmployeeId":1,"Tip":0,"SaleType":0,"PosMode":1,"EntryMode":"16"}'
+    '"CardBrand":"VI","RealDate":"2026-06-11 22:40:22","EmployeeId":1,"Tip":0,"SaleType":0,"PosMode":1,'
+    '"EntryMode":"16"}'
 )
 """428 bytes; the frame around it has 589."""
 SALE = signed(SALE_TEXT)
@@ -141,7 +142,8 @@ REPLIES = {
     ),
     "totals": (
         '{"FunctionCode":104,' + _HEAD + ',"TxCount":3,"TxTotal":75000'
-        + "".join(f',"Count{name}":{number},"Total{name}":{number * 25000}' for number, name in enumerate(_TOTALS)) + "}",
+        + "".join(f',"Count{name}":{number},"Total{name}":{number * 25000}' for number, name in enumerate(_TOTALS))
+        + "}",
         TotalsReply(
             function_code=104, **_APPROVED, tx_count=3, tx_total=75000,
             **{f"count_{_snake(name)}": number for number, name in enumerate(_TOTALS)},
@@ -175,8 +177,8 @@ REPLIES = {
         DuplicateReply(**{**_VOUCHER, "function_code": 109}),
     ),
     "sales by seller": (
-        '{"FunctionCode":110,' + _HEAD + ',"SaleDetails":[{"Date":"2026-06-11","EmployeeId":1,"Ticket":"A1","Amount":500,'
-        '"Nc":"1","Tc":"CR","Tx":"VTA"},{"Date":"2026-06-11","EmployeeId":1,"Ticket":"A2","Amount":700}]}',
+        '{"FunctionCode":110,' + _HEAD + ',"SaleDetails":[{"Date":"2026-06-11","EmployeeId":1,"Ticket":"A1",'
+        '"Amount":500,"Nc":"1","Tc":"CR","Tx":"VTA"},{"Date":"2026-06-11","EmployeeId":1,"Ticket":"A2","Amount":700}]}',
         SalesBySellerReply(
             function_code=110, **_APPROVED,
             sale_details=(
@@ -196,8 +198,8 @@ REPLIES = {
         DefaultSaleTypeReply(function_code=113, **_APPROVED, sale_type=9),
     ),
     "parameters": (
-        '{"FunctionCode":114,' + _HEAD + ',"ApplicationName":"Pagos","Version":"1.0.3","So":"Android","EmvModule":"7.1",'
-        '"Sn":"SN0001","Model":"N950","CommunicationType":"WIFI","PrimaryIp":"192.0.2.1","SecondIp":"192.0.2.2",'
+        '{"FunctionCode":114,' + _HEAD + ',"ApplicationName":"Pagos","Version":"1.0.3","So":"Android",'
+        '"EmvModule":"7.1","Sn":"SN0001","Model":"N950","CommunicationType":"WIFI","PrimaryIp":"192.0.2.1","SecondIp":"192.0.2.2",'
         '"Company":"X","Apn":"internet","SimId":"8956","SucursalId":"12983","TerminalId":"80005000","Tip":true,'
         '"Ticket":true,"Employee":false,"VoucherAsTicket":false,"Return":true,"IssuerQuotas":true,'
         '"MinimumIssuerQuotas":2,"MaximumIssuerQuotas":48,"TradeQuotas":false,"MinimumTradeQuotas":2,'
@@ -233,7 +235,8 @@ REPLIES = {
         }),
     ),
     "multi-commerce void": (
-        '{"FunctionCode":122,' + f'{_HEAD},{_SETTLED},"HostRRN":"RRN1","Mti":"0210","DE11":"31","De12":"1","de13":"2"}}',
+        '{"FunctionCode":122,'
+        + f'{_HEAD},{_SETTLED},"HostRRN":"RRN1","Mti":"0210","DE11":"31","De12":"1","de13":"2"}}',
         MultiCommerceVoidReply(
             function_code=122, **_DONE, host_rrn="RRN1", mti="0210", de11="31", de12="1", de13="2"
         ),
@@ -329,7 +332,8 @@ SIMPLIFIED = {
         SaleReply(function_code=100, response_code=1006, response_message="Operación cancelada")),
     "simplified sale command": (
         simplified("100|15000|A1|true|1|1|"),
-        CommandMessage(100, {"Amount": 15000, "TicketNumber": "A1", "PrintOnPos": True, "SaleType": 1, "EmployeeId": 1})),
+        CommandMessage(
+            100, {"Amount": 15000, "TicketNumber": "A1", "PrintOnPos": True, "SaleType": 1, "EmployeeId": 1})),
     "simplified void command": (
         simplified("102|12|True|"), CommandMessage(102, {"OperationId": 12, "PrintOnPos": True})),
     "simplified close command": (simplified("103|"), CommandMessage(103, {})),

@@ -171,9 +171,10 @@ class Connector:
     ) -> Connector:
         """A terminal on the local network over HTTP (docs/assumptions.md: this link is our assumption).
 
-        ``verify`` is ``True``, a file of CA certificates, or an ``ssl.SSLContext``; ``pin_sha256`` takes exactly the
-        certificate (DER) with that SHA-256 instead. Redirects are not followed, and no proxy is taken from the
-        environment.
+        Each command is a ``POST`` to ``url`` and ``path``. ``verify`` is ``True``, a file of CA certificates, or an
+        ``ssl.SSLContext``; ``pin_sha256`` takes exactly the certificate (DER) with that SHA-256 instead. Redirects are
+        not followed, nothing is sent again, and no proxy is taken from the environment. Connections are made as they
+        are needed: the first is ``polling()``'s.
 
         Raises:
             ConfigurationError: the URL, the path or the certificate settings cannot work.

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sqlite3
+import tempfile
 import threading
 import weakref
 from collections import deque
@@ -44,6 +45,9 @@ _APPLICATION: Final = 0x47504F53
 _SCHEMA: Final = 1
 _RECENT: Final = 16
 """How many settled intents of a terminal are told: a late copy of a reply is of one of the last few."""
+
+_WAIT = 10.0
+"""How long another process that writes is waited for, in seconds."""
 
 T = TypeVar("T")
 
@@ -181,7 +185,6 @@ _CREATE = (
     f"""CREATE TABLE step (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, at TEXT NOT NULL,
       {", ".join(f"{name}{' TEXT NOT NULL' if name in _NEVER_EMPTY else ''}" for name in _COLUMNS)},
       unsettled TEXT NOT NULL, digest TEXT NOT NULL, UNIQUE (intent_id, sequence))""",
-    f"CREATE INDEX settled ON step (terminal) WHERE state IN ({_FINAL})",
     "CREATE TRIGGER never_changed BEFORE UPDATE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
     "CREATE TRIGGER never_deleted BEFORE DELETE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
     f"PRAGMA application_id={_APPLICATION}",
@@ -195,7 +198,10 @@ _SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
 _LAST = f"{_SELECT} ORDER BY id DESC LIMIT 1"
 _LAST_OF = f"{_SELECT} WHERE intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
-_LAST_SETTLED = f"{_SELECT} WHERE terminal = ? AND state IN ({_FINAL}) ORDER BY id DESC LIMIT {_RECENT}"
+_LATELY = "SELECT id FROM step ORDER BY id DESC LIMIT 256"
+_LAST_SETTLED = f"""{_SELECT} WHERE id IN ({_LATELY}) AND terminal = ? AND state IN ({_FINAL})
+  ORDER BY id DESC LIMIT {_RECENT}"""
+_MISSING = f"SELECT max(id) - min(id) + 1 > count(*) FROM ({_LATELY})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,8 @@ class SqliteJournal:
 
     def recent(self, terminal: str) -> list[Intent]:
         def read() -> list[Intent]:
+            if self._connected().execute(_MISSING).fetchone()[0]:
+                raise sqlite3.DatabaseError("a row is missing")
             return [row.step.intent for row in self._rows(_LAST_SETTLED, terminal)][::-1]
 
         return self._guard(read)
@@ -331,9 +339,10 @@ class SqliteJournal:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.path.exists():
             _create(self.path)
-        if self.path.stat().st_size == 0:
+        found = self.path.stat()
+        if found.st_size == 0:
             raise sqlite3.DatabaseError("the file is empty")
-        if os.name == "posix":
+        if os.name == "posix" and found.st_mode & 0o077:
             os.chmod(self.path, 0o600)
         self._connection = _connect(self.path)
         try:
@@ -371,14 +380,14 @@ class SqliteJournal:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
 
 
 def _create(path: Path) -> None:
     """Make an empty journal appear whole, or not at all: so an empty file can only be a damaged one."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
-    draft.unlink(missing_ok=True)
-    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)  # of mode 0600
+    os.close(handle)
+    draft = Path(name)
     try:
         with contextlib.closing(_connect(draft)) as connection:
             connection.execute("PRAGMA journal_mode=MEMORY")
@@ -392,7 +401,8 @@ def _create(path: Path) -> None:
             log.debug("another process made the journal first")
         except OSError:
             # Some file systems know no links.
-            draft.rename(path)
+            if not path.exists():
+                draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
     if os.name == "posix":
@@ -427,7 +437,7 @@ def _values(intent: Intent) -> list[Any]:
 
 
 def _digest(values: tuple[Any, ...]) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(values, default=repr).encode()).hexdigest()[:16]
 
 
 def _read(row: tuple[Any, ...]) -> _Row:
@@ -446,7 +456,7 @@ def _advice(error: Exception) -> str:
     text = str(error).lower()
     if "full" in text or "no space" in text:
         return "Free some disk space; no money command is sent until then."
-    if "readonly" in text or "read-only" in text or "permission" in text or "unable to open" in text:
+    if any(sign in text for sign in ("readonly", "read-only", "permission", "not permitted", "unable to open")):
         return "Make the file and its folder writable for this user, or name another path."
     if "locked" in text:
         return "Another process keeps it locked: end it, or give each register its own journal."

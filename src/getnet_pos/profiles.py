@@ -100,6 +100,8 @@ class CloudProfile:
     """The branch is sent as text with leading zeros, of so many digits; ``None``: as an integer."""
     takes_ticket: bool = True
     """Whether a sale has a ticket; where it has none, the ticket is sent as ``customId``."""
+    flat_results: bool = False
+    """Whether its answers hold the terminal's reply flat, as documented. Either form is read in any case."""
     refusals: tuple[str, ...] = ("KEYPOS NOT FOUND", "INCORRECT REQUEST FOR MERCHANT ID")
     """The messages of outer code 0 that mean that the command did not reach a terminal."""
     not_found: tuple[str, ...] = ("ID NOT FOUND",)
@@ -198,5 +200,5 @@ Profile.CHILE = Profile(name="cl", amount_exponent=0, cloud=CloudProfile(country
 Profile.ARGENTINA = Profile(
     name="ar",
     amount_exponent=2,
-    cloud=CloudProfile(country="ar", endpoints=_ARGENTINA, branch_digits=10, takes_ticket=False),
+    cloud=CloudProfile(country="ar", endpoints=_ARGENTINA, branch_digits=10, takes_ticket=False, flat_results=True),
 )

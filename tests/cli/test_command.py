@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 COMMANDS = [
     "poll", "sale", "void", "refund", "report", "last", "intents", "resolve", "recover", "demo", "ports", "decode",
-    "version", "simulate", "simulate serial", "simulate equipment",
+    "version", "terminals", "simulate", "simulate serial", "simulate equipment",
 ]  # fmt: skip
 
 

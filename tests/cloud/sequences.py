@@ -19,8 +19,7 @@ from getnet_pos import (
 from getnet_pos.session import CloudSession
 from getnet_pos.simulator import Behaviour, EntryKind, Outcome, Reboot, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
-
-from .virtual import ARGENTINA, CHILE, Killed, Rig
+from tests.cloud.virtual import ARGENTINA, CHILE, Killed, Rig
 
 SETTLED = {IntentState.APPROVED: True, IntentState.DECLINED: False, IntentState.NOT_SENT: False}
 EVERYWHERE = [

@@ -84,9 +84,7 @@ class Rig:
 
     def register(self, *, webhook: str | None = None, key_pos: KeyPos | None = None) -> CloudSession:
         retry = RetryPolicy(random=self._random)
-        api = CloudApi(
-            URL, "id", "secret", "uat", self.cloud.profile, self._timeouts, None, retry, 10, plain=False
-        )
+        api = CloudApi(URL, "id", "secret", "uat", self.cloud.profile, self._timeouts, None, retry, 10, plain=False)
         return CloudSession(api.till(key_pos or self.cloud.key_pos, webhook, None))
 
     def run(self, flow: Generator[Any, Any, T]) -> T:

@@ -135,6 +135,7 @@ def test_what_is_not_signed_is_refused(backend: Any, frame: bytes) -> None:
         "",
         "{}",
         '{"FunctionCode":112}',
+        '{"MessageCode":null,"MessageText":"x"}',
         '{"FunctionCode":true,"ResponseCode":0}',
     ],
 )
@@ -164,7 +165,10 @@ def test_integers_of_64_bits(backend: Any) -> None:
 
 
 def test_escapes_and_letters_beyond_ascii(backend: Any) -> None:
-    text = r'{"FunctionCode":100,"ResponseCode":0,"CardBrand":"a\"b\\c\/d\n\u00e1\ud83d\ude00","Ticket":"ñ😀","Bin":"\u0041"}'
+    text = (
+        r'{"FunctionCode":100,"ResponseCode":0,"CardBrand":"a\"b\\c\/d\n\u00e1\ud83d\ude00",'
+        r'"Ticket":"ñ😀","Bin":"\u0041"}'
+    )
     assert one(backend, samples.signed(text)) == sale(card_brand='a"b\\c/d\ná😀', ticket="ñ😀", bin="A")
 
 

@@ -40,7 +40,6 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
     "set_default_sale_type": (SaleType.SALE,),
     "set_normal_mode": (),
     "print_document": (["one line"],),
-    "print_document": (["Gracias"],),
     "request": (Poll(),),
     "recover": (),
 }

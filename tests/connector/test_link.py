@@ -92,7 +92,7 @@ async def test_unplugged_in_mid_sale_for_good_it_is_unknown(ready: Connect, serv
         begun = time.monotonic()
         with pytest.raises(OutcomeUnknown) as caught:
             await sale
-        assert QUICK.recovery <= time.monotonic() - begun < QUICK.recovery + 0.5
+        assert QUICK.recovery <= time.monotonic() - begun < QUICK.recovery + 1.0
         assert isinstance(caught.value.__cause__, Disconnected)
 
 
@@ -160,6 +160,7 @@ class Frozen:
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -217,7 +218,7 @@ async def test_a_terminal_that_has_stopped_is_given_up_in_time(ready: Connect, f
         begun = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="did not answer"):
             await pos.get_reports(ReportKind.TOTALS)
-        assert time.monotonic() - begun < QUICK.acknowledgement + 0.3
+        assert time.monotonic() - begun < QUICK.acknowledgement + 1.0
         frozen.thaw()
         assert (await pos.polling()).approved  # its late answer to the report is put aside
 

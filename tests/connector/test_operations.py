@@ -342,6 +342,7 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], type[Exception], str]] =
     ("get_reports", (ReportKind.TIPS,), {"employee_id": 0}, InvalidValue, "employee_id"),
     ("set_default_sale_type", (100,), {}, InvalidValue, "sale_type"),
     ("request", (MainPosData(),), {"timeout": 0}, InvalidValue, "timeout"),
+    ("request", (GenericCommand({"Field": object()}, code=200),), {}, InvalidValue, "cannot be written as JSON"),
 ]
 
 

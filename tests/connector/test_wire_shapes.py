@@ -120,7 +120,7 @@ MUTE: dict[int, Behaviour] = {101: Behaviour(outcome=Outcome.SILENT)}
 @pytest.mark.parametrize("doubt", DOUBTFUL)
 async def test_a_doubt_is_settled_by_asking_the_terminal(ready: Connect, serve: Serve, doubt: str) -> None:
     server = serve(script=[DOUBTFUL[doubt]])
-    async with ready(server.device, timeouts=dataclasses.replace(QUICK, sale=0.5)) as pos:
+    async with ready(server.device, timeouts=dataclasses.replace(QUICK, sale=0.3)) as pos:
         begun = time.monotonic()
         sale = await pos.sale(25_000, ticket="A1")
         assert time.monotonic() - begun < DEADLINE
@@ -135,7 +135,7 @@ async def test_a_doubt_that_the_terminal_cannot_settle_is_unknown(
     ready: Connect, serve: Serve, doubt: str, journal_path: Any
 ) -> None:
     server = serve(script=[DOUBTFUL[doubt]])
-    async with ready(server.device, timeouts=dataclasses.replace(QUICK, sale=0.4, recovery=0.3)) as pos:
+    async with ready(server.device, timeouts=dataclasses.replace(QUICK, sale=0.25, recovery=0.2)) as pos:
         server.terminal.answers = MUTE
         begun = time.monotonic()
         with pytest.raises(OutcomeUnknown, match="do not repeat it") as caught:
@@ -224,7 +224,7 @@ async def test_time_limits_are_kept(
         begun = time.monotonic()
         with pytest.raises(DeadlineExceeded, match=words):
             await pos.get_reports(ReportKind.DETAILS)
-        assert limit <= time.monotonic() - begun < limit + 0.3
+        assert limit <= time.monotonic() - begun < limit + 1.0
 
 
 async def test_a_timeout_of_its_own_is_kept(ready: Connect, serve: Serve) -> None:
@@ -233,12 +233,12 @@ async def test_a_timeout_of_its_own_is_kept(ready: Connect, serve: Serve) -> Non
         begun = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await pos.request(MainPosData(), timeout=0.2)
-        assert 0.2 <= time.monotonic() - begun < 0.5
+        assert 0.2 <= time.monotonic() - begun < QUICK.report
         server.terminal.script.append(Behaviour(outcome=Outcome.DECLINE, decide_after=math.inf))
         begun = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             await pos.sale(1_000, timeout=0.2)
-        assert time.monotonic() - begun < 0.2 + QUICK.recovery + 0.3
+        assert time.monotonic() - begun < 0.2 + QUICK.recovery + 0.6
 
 
 async def test_endless_progress_ends(ready: Connect, serve: Serve) -> None:
@@ -247,7 +247,7 @@ async def test_endless_progress_ends(ready: Connect, serve: Serve) -> None:
         begun = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             await pos.sale(1_000, on_progress=lambda _: None)
-        assert time.monotonic() - begun < 1.3
+        assert time.monotonic() - begun < 2.0
 
 
 async def test_a_port_that_never_falls_silent_does_not_hold_a_command_up(ready: Connect, serve: Serve) -> None:

@@ -20,7 +20,7 @@ from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, SerialS
 from tests.faults.dying_register import QUICK
 from tests.faults.workers import shared
 
-_TERMINALS = 12
+_TERMINALS = 32
 """How many terminals a process has: most of the time goes by in waiting."""
 
 _SHORT = Behaviour(
@@ -29,15 +29,18 @@ _SHORT = Behaviour(
 )
 """Replies as older firmware sends them: a third of the bytes, and all that is looked at."""
 
-_COMMANDS: dict[str, Callable[[Connector, Any], Any]] = {
-    "poll": lambda pos, _: pos.polling(),
-    "sale": lambda pos, ticket: pos.sale(1_000, ticket=ticket, on_progress=lambda _: None),
-    "void": lambda pos, ticket: pos.void(pos.sale(1_000, ticket=ticket).operation_id or 0),
-    "refund": lambda pos, ticket: pos.refund(pos.sale(1_000, ticket=ticket).authorization_code or "", 400),
-    "last voucher": lambda pos, _: pos.last_voucher(),
-    "totals": lambda pos, _: pos.get_reports(ReportKind.TOTALS),
-    "close": lambda pos, _: pos.close_batch(),
+_COMMANDS: dict[str, Callable[[Connector, str, Any], Any]] = {
+    "poll": lambda pos, ticket, sold: pos.polling(),
+    "sale": lambda pos, ticket, sold: pos.sale(1_000, ticket=ticket, on_progress=lambda _: None),
+    "void": lambda pos, ticket, sold: pos.void(sold.operation_id),
+    "refund": lambda pos, ticket, sold: pos.refund(sold.authorization_code, 400),
+    "last voucher": lambda pos, ticket, sold: pos.last_voucher(),
+    "totals": lambda pos, ticket, sold: pos.get_reports(ReportKind.TOTALS),
+    "close": lambda pos, ticket, sold: pos.close_batch(),
 }
+_UNDOES = ("void", "refund")
+"""They take a sale of their own each time."""
+
 _TIMEOUTS = replace(QUICK, acknowledgement=0.25, recovery=0.15, recovery_interval=0.06)
 
 
@@ -63,9 +66,10 @@ def _sizes(command: str) -> Counter[Direction]:
     terminal = VirtualTerminal(default=_SHORT)
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=MemoryJournal()) as pos:
         pos.polling()
-        pos.sale(1_000, ticket="A1")
+        sold = pos.sale(1_000, ticket="A1")
+        pos.last_voucher()
         counter = _Counter(terminal)
-        _COMMANDS[command](pos, "A2")
+        _COMMANDS[command](pos, "A2", sold)
         time.sleep(0.02)
     return counter.sizes
 
@@ -85,10 +89,13 @@ def _damage_at(command: str, way: Direction, places: range) -> Counter[str]:
     with SerialServer(terminal) as server:
         pos = Connector.create_usb(server.device, journal=journal, timeouts=_TIMEOUTS)
         _poll(pos)
+        sold = pos.sale(1_000, ticket="A1")
         for place in places:
+            if command in _UNDOES:
+                sold = pos.sale(1_000, ticket=f"{place:06d}")
             terminal.inject(Fault(FaultKind.CORRUPT, way, message=None, byte=place))
             try:
-                reply = _COMMANDS[command](pos, f"{place:06d}")
+                reply = _COMMANDS[command](pos, f"{place:06d}", sold)
                 counts["answered"] += 1
                 assert reply.approved, f"{command}, byte {place} {way}: {reply}"
             except OutcomeUnknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def work(backend: Any, rounds: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps freed memory for a while")
 @pytest.mark.timeout(600)
 def test_memory_does_not_grow(backend: Any) -> None:
     rounds = 100_000 // (len(FRAMES) + len(BAD))

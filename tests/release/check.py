@@ -25,12 +25,14 @@ PLATFORMS = (
     r"(manylinux_2_\d+|manylinux2014|musllinux_1_\d+)_(x86_64|aarch64|armv7l)|linux_(x86_64|aarch64|armv7l)"
     r"|macosx_\d+_\d+_(x86_64|arm64)|win_(amd64|arm64)"
 )
-LARGEST = {"pure": 250_000, "native": 1_500_000, "sdist": 1_500_000}
+LARGEST = {"pure": 250_000, "native": 2_000_000, "sdist": 1_500_000}
 """In bytes, packed. A file that grows beyond has something in it that it should not have."""
 
 INSTALLED = {".py", ".pyi", ".typed"}
-LIBRARY = re.compile(r"getnet_pos/codec/_native(\.[\w-]+)?\.(so|pyd)")
-NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/_native.pyi", "getnet_pos/codec/_pure.py")
+LIBRARY = re.compile(r"getnet_pos/codec/(_native\w*)(\.[\w-]+)?\.(so|pyd)")
+LIBRARIES = ["_native", "_native_terminals"]
+STUBS = [f"getnet_pos/codec/{name}.pyi" for name in LIBRARIES]
+NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/_pure.py", *STUBS)
 
 
 def version() -> str:
@@ -58,9 +60,9 @@ def of_wheel(path: Path) -> Iterator[str]:
             yield "the archive is damaged"
         content = {entry.filename: archive.read(entry) for entry in archive.infolist() if not entry.is_dir()}
     info = f"getnet_pos-{built}.dist-info"
-    libraries = [file for file in content if LIBRARY.fullmatch(file)]
-    if len(libraries) != (kind == "native"):
-        yield f"it has the compiled codecs {libraries}"
+    libraries = {file: found[1] for file in content if (found := LIBRARY.fullmatch(file))}
+    if sorted(libraries.values()) != (LIBRARIES if kind == "native" else []):
+        yield f"it has the compiled parts {list(libraries.values())}"
     for file in content:
         inside = file.startswith("getnet_pos/") and (PurePosixPath(file).suffix in INSTALLED or file in libraries)
         if not (inside or file.startswith(f"{info}/")):

@@ -176,6 +176,9 @@ def fails(client, server, kind, **options):
     server.inject(NetworkFault(kind, 100, **options))
     with pytest.raises(httpx.TransportError) as raised:
         post(client, server, m.Sale(700, send_message=True))
+    done_by = time.monotonic() + 2
+    while not server.terminal.ledger.entries and time.monotonic() < done_by:
+        time.sleep(0.01)
     assert len(server.terminal.ledger.entries) == 1, "the terminal has done it"
     assert said(post(client, server, m.Poll())) == [True, (106, 0)]
     return raised.value
@@ -229,9 +232,9 @@ def test_a_redirect_would_do_it_twice(terminal, server):
     assert terminal.ledger.charged() == 1_400
 
 
-def test_the_reply_alone(server, client):
-    server.inject(NetworkFault(NetworkFaultKind.ONE_OBJECT))
-    assert said(post(client, server, m.Sale(700, send_message=True))) == [(100, 0)]
+def test_the_reply_alone(terminal, client):
+    with HttpServer(terminal, faults=[NetworkFault(NetworkFaultKind.ONE_OBJECT)]) as server:
+        assert said(post(client, server, m.Sale(700, send_message=True))) == [(100, 0)]
 
 
 def test_the_simulator_does_not_need_uvicorn_for_its_other_servers():

@@ -10,6 +10,7 @@ from getnet_pos import messages as m
 from getnet_pos.codec import Decoder, acknowledgement, seal
 from getnet_pos.errors import InvalidValue, LifecycleError
 from getnet_pos.simulator import Behaviour, NetworkFault, NetworkFaultKind, TcpServer, VirtualTerminal
+from getnet_pos.simulator.tcp import RESET_ON_CLOSE
 from tests.simulator.register import show
 
 
@@ -92,6 +93,14 @@ def test_a_reply_to_nobody_is_lost(terminal, server, line):
         assert show(hear(other, 2)) == [True, (106, 0)]
 
 
+def test_a_register_that_resets(server, line):
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    line.close()
+    with opened(server) as other:
+        other.sendall(seal(m.Poll()))
+        assert show(hear(other, 2)) == [True, (106, 0)]
+
+
 def test_unplugging_and_a_restart(server, line):
     address = server.address
     server.unplug()
@@ -138,6 +147,7 @@ def test_a_reset_in_the_place_of_the_reply(terminal, server, line):
 def test_a_half_open_connection(terminal, server, line):
     server.inject(NetworkFault(NetworkFaultKind.HALF_OPEN, 100))
     line.sendall(seal(m.Sale(700)))
+    time.sleep(0.1)
     line.sendall(seal(m.Poll()))
     line.settimeout(0.1)
     with pytest.raises(TimeoutError):

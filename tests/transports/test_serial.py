@@ -171,19 +171,21 @@ async def test_the_port_is_set_to_115200_8n1_raw_without_flow_control(transport:
 
 
 async def test_a_read_returns_as_soon_as_a_byte_comes(transport: Any, line: Line) -> None:
-    for _ in range(3):
+    delays = []
+    for _ in range(5):
         waiting = asyncio.create_task(transport.read(within(5)))
         await asyncio.sleep(0.05)
         written = time.monotonic()
         line.write(b"x")
         assert await waiting == b"x"
-        assert time.monotonic() - written < 0.1
+        delays.append(time.monotonic() - written)
+    assert min(delays) < 0.02
 
 
 async def test_a_read_gives_up_at_its_deadline(transport: Any) -> None:
     begun = time.monotonic()
     assert await transport.read(begun + 0.7) == b""
-    assert 0.69 < time.monotonic() - begun < 1.2
+    assert 0.69 < time.monotonic() - begun < 1.6
 
 
 async def test_a_read_without_time_takes_what_is_there(transport: Any, line: Line) -> None:
@@ -205,7 +207,7 @@ async def test_waking_ends_a_wait(transport: Any, line: Line) -> None:
     woken = time.monotonic()
     transport.wake()
     assert await waiting == b""
-    assert time.monotonic() - woken < 0.2
+    assert time.monotonic() - woken < 1.0
     line.write(b"x")
     assert await transport.read(within(1)) == b"x"
 
@@ -217,7 +219,7 @@ async def test_waking_comes_before_a_wait_as_well_and_from_any_thread(transport:
     await asyncio.sleep(0.01)
     begun = time.monotonic()
     assert await transport.read(within(5)) == b""
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 1.0
     begun = time.monotonic()
     assert await transport.read(within(0.2)) == b""
     assert time.monotonic() - begun > 0.1  # once only
@@ -308,7 +310,7 @@ async def test_unplugging_ends_a_wait(transport: Any, line: Line) -> None:
     line.unplug()
     with pytest.raises(Disconnected, match="check the cable, then poll again"):
         await waiting
-    assert time.monotonic() - gone < 0.2
+    assert time.monotonic() - gone < 1.0
 
 
 async def test_an_unplugged_line_is_neither_read_nor_written(transport: Any, line: Line) -> None:
@@ -338,7 +340,7 @@ async def test_a_write_into_a_full_line_stops_at_its_deadline(transport: Any, ki
     begun = time.monotonic()
     with pytest.raises(PartialWrite) as caught:
         await transport.write(much, within(0.2))
-    assert 0.15 < time.monotonic() - begun < 1.0
+    assert 0.15 < time.monotonic() - begun < 2.0
     if kind.startswith("portable"):
         assert caught.value.bytes_written == len(much)
         return

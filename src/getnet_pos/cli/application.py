@@ -9,7 +9,7 @@ from typing import cast
 import typer
 
 from ..errors import GetnetError
-from . import about, decoding, demo, payments, ports, records, simulate
+from . import about, decoding, demo, payments, ports, records, simulate, terminals
 from .ends import ExitCode, clean, exit_code, told
 from .screen import print_document
 
@@ -28,16 +28,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TERMINAL, _MONEY, _TOOLS = "Terminal", "Record of money commands", "Tools"
+_TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Record of money commands", "Terminals a merchant has", "Tools"
 for _command in (payments.poll, payments.sale, payments.void, payments.refund, payments.report, payments.last):
     app.command(rich_help_panel=_TERMINAL, epilog=_EPILOG)(_command)
 for _command in (records.intents, records.resolve, payments.recover):
     app.command(rich_help_panel=_MONEY, epilog=_EPILOG)(_command)
+for _command in (terminals.terminals,):
+    app.command(rich_help_panel=_API, epilog=_EPILOG)(_command)
 for _command in (demo.demo, ports.ports, decoding.decode, about.version):
     app.command(rich_help_panel=_TOOLS, epilog=_EPILOG)(_command)
-_simulators = typer.Typer(help="Serve a virtual terminal until interrupted.")
-_simulators.command()(simulate.serial)
-_simulators.command()(simulate.equipment)
+_simulators = typer.Typer(help="Serve a virtual terminal, cloud or API until interrupted.")
+for _command in (simulate.serial, simulate.tcp, simulate.http, simulate.cloud, simulate.equipment):
+    _simulators.command()(_command)
 app.add_typer(_simulators, name="simulate", rich_help_panel=_TOOLS)
 
 # Where typer has its errors from differs from version to version; the root of those meant for the user does not.

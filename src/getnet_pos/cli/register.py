@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -19,10 +19,21 @@ from ..journal import SqliteJournal, default_path, open_journal
 from ..messages import Intent, Reply, Wire
 from ..profiles import Profile, Timeouts
 from .ends import ExitCode, NotReady
+from .links import Link, choice, choose, read_config
 from .screen import Screen
 from .shown import command_name, reply_document, show_reply
 
-__all__ = ["JournalOption", "JsonOption", "ProfileOption", "Register", "WireName", "profile_of", "terminal_command"]
+__all__ = [
+    "JournalOption",
+    "JsonOption",
+    "ProfileName",
+    "ProfileOption",
+    "Register",
+    "WireName",
+    "profile_of",
+    "terminal_command",
+    "with_options",
+]
 
 
 class WireName(str, Enum):
@@ -48,20 +59,50 @@ JournalOption = Annotated[
     ),
 ]
 ProfileOption = Annotated[
-    ProfileName, typer.Option("--profile", envvar="GETNET_POS_PROFILE", help="The country or firmware.")
-]
-_PortOption = Annotated[
-    str | None,
+    ProfileName | None,
     typer.Option(
-        "--port",
-        "--usb",
-        metavar="DEVICE",
-        envvar="GETNET_POS_PORT",
-        help="The serial port; without one every port is asked.",
+        "--profile", envvar="GETNET_POS_PROFILE", help="The country or firmware; integrated-pos unless given."
     ),
 ]
+_WHICH = "Which terminal"
+
+
+def _which(*names: str, metavar: str, text: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=_WHICH)
+
+
+_PortOption = Annotated[
+    str | None,
+    _which("--port", "--usb", metavar="DEVICE", text="The serial port; with nothing named every port is asked."),
+]
+_TcpOption = Annotated[str | None, _which("--tcp", metavar="HOST:PORT", text="On the local network, over TCP.")]
+_HttpOption = Annotated[str | None, _which("--http", metavar="URL", text="On the local network, over HTTP.")]
+_PathOption = Annotated[str | None, _which("--path", metavar="PATH", text="Of --http: where it takes commands.")]
+_CaOption = Annotated[str | None, _which("--ca", metavar="FILE", text="Of --http: the certificate authorities (PEM).")]
+_PinOption = Annotated[
+    str | None, _which("--pin", metavar="SHA256", text="Of --http: the terminal's certificate, by its SHA-256.")
+]
+_CloudOption = Annotated[
+    str | None,
+    _which(
+        "--cloud",
+        metavar="BASE_URL",
+        text="Through the cloud, with GETNET_POS_CLIENT_ID and GETNET_POS_CLIENT_SECRET.",
+    ),
+]
+_KeyPosOption = Annotated[
+    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="Of --cloud: the terminal.")
+]
+_EnvironmentOption = Annotated[
+    str | None, _which("--environment", metavar="NAME", text="Of --cloud: uat unless given, or prod.")
+]
+_ConfigOption = Annotated[
+    Path | None,
+    _which("--config", metavar="PATH", text="A TOML file with these settings; else that of GETNET_POS_CONFIG."),
+]
 _WireOption = Annotated[
-    WireName, typer.Option("--wire", envvar="GETNET_POS_WIRE", help="The wire of the terminal's app.")
+    WireName | None,
+    typer.Option("--wire", envvar="GETNET_POS_WIRE", help="The wire of the terminal's app; signed unless given."),
 ]
 _TimeoutOption = Annotated[
     float | None,
@@ -84,32 +125,53 @@ class Register:
     """The options that all terminal commands share, and what is done with them."""
 
     port: _PortOption = None
-    wire: _WireOption = WireName.SIGNED
-    profile: ProfileOption = ProfileName.INTEGRATED_POS
+    tcp: _TcpOption = None
+    http: _HttpOption = None
+    path: _PathOption = None
+    ca: _CaOption = None
+    pin: _PinOption = None
+    cloud: _CloudOption = None
+    key_pos: _KeyPosOption = None
+    environment: _EnvironmentOption = None
+    config: _ConfigOption = None
+    wire: _WireOption = None
+    profile: ProfileOption = None
     timeout: _TimeoutOption = None
     recovery: _RecoveryOption = None
     journal: JournalOption = None
     as_json: JsonOption = False
     screen: Screen = field(init=False)
+    link: Link = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "screen", Screen(self.as_json))
+        config = read_config(self.config)
+        found: dict[str, Any] = {"screen": Screen(self.as_json), "link": choose(vars(self), config)}
+        for name, default in (("wire", "signed"), ("profile", "integrated-pos"), ("timeout", None), ("recovery", None)):
+            if getattr(self, name) is None:
+                found[name] = config.get(name, default)
+        for name, kind in (("wire", WireName), ("profile", ProfileName)):
+            if name in found:
+                found[name] = choice(kind, found[name], name)
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     @property
     def settings(self) -> Profile:
-        return profile_of(self.profile)
+        return profile_of(self.profile or ProfileName.INTEGRATED_POS)
 
-    @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[AsyncConnector]:
-        """The connector, opened; closed behind the body."""
-        connector = AsyncConnector.create_usb(
-            self.port,
-            wire=Wire(self.wire.value),
+    def connector(self) -> AsyncConnector:
+        """The connector, not opened."""
+        return self.link.connector(
+            wire=Wire((self.wire or WireName.SIGNED).value),
             profile=self.settings,
             journal=self._book(),
             timeouts=self._timeouts(),
         )
-        async with connector:
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[AsyncConnector]:
+        """The connector, opened; closed behind the body."""
+        async with self.connector() as connector:
             yield connector
 
     @contextlib.asynccontextmanager
@@ -175,25 +237,35 @@ def _left_open(intent: Intent) -> OutcomeUnknown:
     )
 
 
-_SHARED = [name for name, item in Register.__dataclass_fields__.items() if item.init]
-
-
 def terminal_command(body: Callable[..., Awaitable[int]]) -> Callable[..., int]:
     """A command of ``body``, whose first parameter is the ``Register``: its own parameters, then the shared ones."""
-    hints = get_type_hints(body, include_extras=True)
-    own = list(inspect.signature(body).parameters.values())[1:]
-    shared_hints = get_type_hints(Register, include_extras=True)
 
-    def command(**given: Any) -> int:
-        register = Register(**{name: given.pop(name) for name in _SHARED})
+    def run(register: Register, **given: Any) -> int:
         return register.run(lambda: body(register, **given))
 
-    parameters = [item.replace(annotation=hints[item.name]) for item in own]
-    for name in _SHARED:
-        default = Register.__dataclass_fields__[name].default
-        parameters.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=shared_hints[name])
-        )
+    return with_options(Register, body, run)
+
+
+def with_options(
+    shared: type, body: Callable[..., Any], run: Callable[..., int], *, shared_first: bool = False
+) -> Callable[..., int]:
+    """A command with the parameters of ``body`` but the first, and a keyword for each field of the dataclass
+    ``shared``, of which one is made for ``run``.
+    """
+    hints = get_type_hints(body, include_extras=True)
+    shared_hints = get_type_hints(shared, include_extras=True)
+    options = [item for item in fields(shared) if item.init]
+
+    def command(**given: Any) -> int:
+        return run(shared(**{item.name: given.pop(item.name) for item in options}), **given)
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = list(inspect.signature(body).parameters.values())[1:]
+    ours = [item.replace(kind=kind, annotation=hints[item.name]) for item in own]
+    theirs = [
+        inspect.Parameter(item.name, kind, default=item.default, annotation=shared_hints[item.name]) for item in options
+    ]
+    parameters = theirs + ours if shared_first else ours + theirs
     command.__name__, command.__doc__, command.__module__ = body.__name__, body.__doc__, body.__module__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
     command.__annotations__ = {item.name: item.annotation for item in parameters}

@@ -65,6 +65,11 @@ class Screen:
         else:
             print(json.dumps(document) if self.as_json else line, file=sys.stderr, flush=True)
 
+    def update(self, text: str) -> None:
+        """Have the live line say ``text`` from now on, where there is one."""
+        if self._status is not None:
+            self._status.update(_plain(text))
+
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """Show a live line while the body waits, where standard error is a screen."""

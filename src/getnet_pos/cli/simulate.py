@@ -7,20 +7,22 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigurationError, ConnectError
+from ..errors import ConfigurationError, ConnectError, InvalidValue
 from .ends import ExitCode
-from .register import WireName
+from .register import ProfileName, WireName, profile_of, with_options
 
 if TYPE_CHECKING:
     from ..simulator import Behaviour, VirtualTerminal
+    from ..simulator.server import Server
 
-__all__ = ["equipment", "missing_server", "serial"]
+__all__ = ["cloud", "equipment", "http", "missing_server", "serial", "tcp"]
 
 
 class OutcomeName(str, Enum):
@@ -48,38 +50,91 @@ def _flag(name: str, panel: str, text: str) -> Any:
     return typer.Option(name, help=text, rich_help_panel=panel)
 
 
-def serial(
+_HostOption = Annotated[str, typer.Option(help="The address to listen on.", rich_help_panel=_SERVER)]
+_NumberOption = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.", rich_help_panel=_SERVER)
+]
+_WireOption = Annotated[
+    WireName,
+    typer.Option(
+        help="Of the example it prints: the terminal answers on the wire it is asked on.", rich_help_panel=_SERVER
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manners:
+    """The options of every virtual terminal: how it behaves."""
+
     outcome: Annotated[
         OutcomeName, typer.Option(help="The decision; silent: there never is one.", rich_help_panel=_MONEY)
-    ] = OutcomeName.APPROVE,
-    response_code: Annotated[int | None, _number(_MONEY, "The response code of a refusal.")] = None,
-    delay: Annotated[float, _seconds(_MONEY, "Before the decision; inf waits for a cancellation.")] = 0,
-    progress_every: Annotated[float, _seconds(_MONEY, "Before each progress message.")] = 0,
+    ] = OutcomeName.APPROVE
+    response_code: Annotated[int | None, _number(_MONEY, "The response code of a refusal.")] = None
+    delay: Annotated[float, _seconds(_MONEY, "Before the decision; inf waits for a cancellation.")] = 0
+    progress_every: Annotated[float, _seconds(_MONEY, "Before each progress message.")] = 0
     reply_after: Annotated[
         float, _seconds(_MONEY, "From the decision to the reply; inf: charged and never answered.")
-    ] = 0,
-    times: Annotated[int | None, _number(_MONEY, "Only so many money commands; the others are approved.", 1)] = None,
-    function_code_zero: Annotated[bool, _flag("--function-code-zero", _MONEY, "Reply with function code 0.")] = False,
+    ] = 0
+    times: Annotated[int | None, _number(_MONEY, "Only so many money commands; the others are approved.", 1)] = None
+    function_code_zero: Annotated[bool, _flag("--function-code-zero", _MONEY, "Reply with function code 0.")] = False
     wrong_signature: Annotated[
         bool, _flag("--wrong-signature", _MONEY, "Reply with a signature or LRC that does not fit.")
-    ] = False,
-    duplicate: Annotated[bool, _flag("--duplicate", _MONEY, "Send the reply twice.")] = False,
-    no_acknowledge: Annotated[bool, _flag("--no-acknowledge", _MONEY, "Do not acknowledge the command.")] = False,
-    not_accepted: Annotated[bool, _flag("--not-accepted", _MONEY, "Answer Received: false and nothing else.")] = False,
-    fragment: Annotated[int, _number(_LINK, "The most bytes in one write; 0: whole frames.", 0)] = 0,
-    fragment_every: Annotated[float, _seconds(_LINK, "Between two fragments.")] = 0,
-    noise: Annotated[int, _number(_LINK, "Up to so many random bytes before each frame.", 0)] = 0,
-    camel_case: Annotated[bool, _flag("--camel-case", _LINK, "Keys in camelCase.")] = False,
-    coalesce: Annotated[bool, _flag("--coalesce", _LINK, "All messages of a command in one write.")] = False,
-    crlf: Annotated[bool, _flag("--crlf", _LINK, "A line end behind each frame.")] = False,
-    echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False,
-    wire: Annotated[
-        WireName,
-        typer.Option(
-            help="Of the example it prints: the terminal answers on the wire it is asked on.", rich_help_panel=_SERVER
-        ),
-    ] = WireName.SIGNED,
-    seed: Annotated[int, _number(_SERVER, "The same seed, the same noise and codes.")] = 0,
+    ] = False
+    duplicate: Annotated[bool, _flag("--duplicate", _MONEY, "Send the reply twice.")] = False
+    no_acknowledge: Annotated[bool, _flag("--no-acknowledge", _MONEY, "Do not acknowledge the command.")] = False
+    not_accepted: Annotated[bool, _flag("--not-accepted", _MONEY, "Answer Received: false and nothing else.")] = False
+    fragment: Annotated[int, _number(_LINK, "The most bytes in one write; 0: whole frames.", 0)] = 0
+    fragment_every: Annotated[float, _seconds(_LINK, "Between two fragments.")] = 0
+    noise: Annotated[int, _number(_LINK, "Up to so many random bytes before each frame.", 0)] = 0
+    camel_case: Annotated[bool, _flag("--camel-case", _LINK, "Keys in camelCase.")] = False
+    coalesce: Annotated[bool, _flag("--coalesce", _LINK, "All messages of a command in one write.")] = False
+    crlf: Annotated[bool, _flag("--crlf", _LINK, "A line end behind each frame.")] = False
+    echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False
+    seed: Annotated[int, _number(_SERVER, "The same seed, the same noise and codes.")] = 0
+
+    def behaviour(self) -> Behaviour:
+        from ..simulator import Behaviour, Outcome
+
+        return Behaviour(
+            outcome=Outcome(self.outcome.value),
+            response_code=self.response_code,
+            acknowledge=False if self.not_accepted else None if self.no_acknowledge else True,
+            progress_every=self.progress_every,
+            decide_after=self.delay,
+            reply_after=self.reply_after,
+            change={"FunctionCode": 0} if self.function_code_zero else {},
+            wrong_signature=self.wrong_signature,
+            duplicate=self.duplicate,
+            echo=self.echo,
+            camel_case=self.camel_case,
+            crlf=self.crlf,
+            noise=self.noise,
+            fragment=self.fragment,
+            fragment_every=self.fragment_every,
+            coalesce=self.coalesce,
+        )
+
+    def terminal(self) -> VirtualTerminal:
+        from ..simulator import VirtualTerminal
+
+        default, script = self.course()
+        return VirtualTerminal(default=default, script=script, seed=self.seed)
+
+    def course(self) -> tuple[Behaviour, list[Behaviour]]:
+        """How a terminal behaves, and how it does before that."""
+        behaviour = self.behaviour()
+        return (behaviour, []) if self.times is None else (behaviour.manner(), [behaviour] * self.times)
+
+
+def _virtual(body: Callable[..., int]) -> Callable[..., int]:
+    """A command of ``body``, whose first parameter are the ``Manners``."""
+    return with_options(Manners, body, body, shared_first=True)
+
+
+@_virtual
+def serial(
+    manners: Manners,
+    wire: _WireOption = WireName.SIGNED,
     port: Annotated[
         str | None,
         typer.Option(
@@ -93,27 +148,93 @@ def serial(
 
     The first line on standard output is: listening on DEVICE
     """
-    from ..simulator import Behaviour, Outcome, SerialServer
+    from ..simulator import SerialServer
 
-    behaviour = Behaviour(
-        outcome=Outcome(outcome.value),
-        response_code=response_code,
-        acknowledge=False if not_accepted else None if no_acknowledge else True,
-        progress_every=progress_every,
-        decide_after=delay,
-        reply_after=reply_after,
-        change={"FunctionCode": 0} if function_code_zero else {},
-        wrong_signature=wrong_signature,
-        duplicate=duplicate,
-        echo=echo,
-        camel_case=camel_case,
-        crlf=crlf,
-        noise=noise,
-        fragment=fragment,
-        fragment_every=fragment_every,
-        coalesce=coalesce,
-    )
-    server = SerialServer(_terminal(behaviour, times, seed), port=port)
+    server = SerialServer(manners.terminal(), port=port)
+    return _serve(server, lambda: server.device, "--port", wire, port or "a pseudo-terminal")
+
+
+@_virtual
+def tcp(
+    manners: Manners, wire: _WireOption = WireName.SIGNED, host: _HostOption = "127.0.0.1", port: _NumberOption = 0
+) -> int:
+    """Serve a virtual terminal on a TCP port until interrupted.
+
+    The first line on standard output is: listening on HOST:PORT
+    """
+    from ..simulator import TcpServer
+
+    server = TcpServer(manners.terminal(), host=host, port=port)
+    return _serve(server, lambda: join_address(*server.address), "--tcp", wire, f"{host}, port {port},")
+
+
+@_virtual
+def http(
+    manners: Manners,
+    wire: _WireOption = WireName.SIGNED,
+    host: _HostOption = "127.0.0.1",
+    port: _NumberOption = 0,
+    path: Annotated[str, typer.Option(help="Where commands are taken.", rich_help_panel=_SERVER)] = "/",
+) -> int:
+    """Serve a virtual terminal over HTTP until interrupted.
+
+    The first line on standard output is: listening on URL
+    """
+    with _extra():
+        from ..simulator.http import HttpServer
+    server = HttpServer(manners.terminal(), host=host, port=port, path=path)
+    return _serve(server, lambda: server.url, "--http", wire, f"{host}, port {port},")
+
+
+@_virtual
+def cloud(
+    manners: Manners,
+    profile: Annotated[
+        ProfileName, typer.Option(help="Whose cloud: cl or ar.", rich_help_panel=_SERVER)
+    ] = ProfileName.CHILE,
+    terminals: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, rich_help_panel=_SERVER)] = 1,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Happens once, in the given order; a wrong name lists them.", rich_help_panel=_LINK
+        ),
+    ] = None,
+    host: _HostOption = "127.0.0.1",
+    port: _NumberOption = 0,
+) -> int:
+    """Serve a virtual Cloud-to-Cloud with terminals behind it until interrupted; it takes any credentials.
+
+    The first line on standard output is: listening on URL
+    """
+    with _extra():
+        from ..simulator import asgi
+        from ..simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, serve
+    del asgi
+    kinds = {kind.value: kind for kind in CloudFaultKind}
+    for name in fault or ():
+        if name not in kinds:
+            raise InvalidValue(f"there is no fault {name!r}: choose from {', '.join(kinds)}")
+    default, script = manners.course()
+    virtual = VirtualCloud(profile=profile_of(profile), terminals=terminals, default=default, seed=manners.seed)
+    for terminal in virtual.terminals.values():
+        terminal.script.extend(script)
+    virtual.inject(*(CloudFault(kinds[name]) for name in fault or ()))
+
+    def ready(address: str) -> None:
+        print(f"listening on {address}", flush=True)
+        where = f"--cloud {address} --key-pos {virtual.key_pos} --profile {profile.value}"
+        secrets = "GETNET_POS_CLIENT_ID=id GETNET_POS_CLIENT_SECRET=secret"
+        print(f"try: {secrets} getnet-pos sale 1000 {where}", file=sys.stderr, flush=True)
+
+    return _serve_api(lambda: serve(host, port, ready, cloud=virtual), host, port)
+
+
+def join_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName, place: str) -> int:
+    """Serve until told to stop."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         # In a thread: an exception that breaks into a wait for the server's thread can leave it taken for ended.
@@ -121,12 +242,12 @@ def serial(
 
     try:
         with _stopped_by(stop), server:
-            print(f"listening on {server.device}", flush=True)
+            print(f"listening on {where()}", flush=True)
             wire_option = f" --wire {wire.value}" if wire is not WireName.SIGNED else ""
-            print(f"try: getnet-pos sale 1000 --port {server.device}{wire_option}", file=sys.stderr, flush=True)
+            print(f"try: getnet-pos sale 1000 {option} {where()}{wire_option}", file=sys.stderr, flush=True)
             server.serve_forever()
     except OSError as error:
-        raise ConnectError(f"{port or 'a pseudo-terminal'} cannot be served on: {error}") from error
+        raise ConnectError(f"{place} cannot be served on: {error}") from error
     return ExitCode.DONE
 
 
@@ -138,17 +259,30 @@ def equipment(
 
     The first line on standard output is: listening on ADDRESS
     """
-    try:
+    with _extra():
         from ..simulator.equipment import serve
-    except ModuleNotFoundError as error:
-        name = missing_server(error)
-        raise ConfigurationError(f'this needs {name}: pip install "getnet-pos[simulator]"') from error
+    return _serve_api(
+        lambda: serve(host, port, lambda address: print(f"listening on {address}", flush=True)), host, port
+    )
+
+
+def _serve_api(serve: Callable[[], None], host: str, port: int) -> int:
     with _stopped_by(signal.default_int_handler), contextlib.suppress(KeyboardInterrupt):
         try:
-            serve(host, port, lambda address: print(f"listening on {address}", flush=True))
+            serve()
         except OSError as error:
             raise ConnectError(f"{host}, port {port}, cannot be listened on: {error.strerror or error}") from error
     return ExitCode.DONE
+
+
+@contextlib.contextmanager
+def _extra() -> Iterator[None]:
+    """Name what to install where an import within the body fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = missing_server(error)
+        raise ConfigurationError(f'this needs {name}: pip install "getnet-pos[simulator]"') from error
 
 
 def missing_server(error: ModuleNotFoundError) -> str:
@@ -157,14 +291,6 @@ def missing_server(error: ModuleNotFoundError) -> str:
     if name not in ("starlette", "uvicorn"):
         raise error
     return name
-
-
-def _terminal(behaviour: Behaviour, times: int | None, seed: int) -> VirtualTerminal:
-    from ..simulator import VirtualTerminal
-
-    if times is None:
-        return VirtualTerminal(default=behaviour, seed=seed)
-    return VirtualTerminal(default=behaviour.manner(), script=[behaviour] * times, seed=seed)
 
 
 @contextlib.contextmanager

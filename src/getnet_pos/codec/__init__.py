@@ -29,6 +29,7 @@ __all__ = [
     "envelope",
     "frame_simplified",
     "lrc",
+    "read_terminals",
     "seal",
     "signature",
 ]
@@ -64,7 +65,17 @@ def _chosen() -> Backend:
 
 
 if TYPE_CHECKING:
-    from ._pure import Decoder, decode_many, encode_simplified, envelope, frame_simplified, lrc, seal, signature
+    from ._pure import (
+        Decoder,
+        decode_many,
+        encode_simplified,
+        envelope,
+        frame_simplified,
+        lrc,
+        read_terminals,
+        seal,
+        signature,
+    )
 
     BACKEND: str
 else:
@@ -76,5 +87,9 @@ else:
     envelope = _active.envelope
     frame_simplified = _active.frame_simplified
     lrc = _active.lrc
+    if BACKEND == "native":
+        from ._native_terminals import read_terminals
+    else:
+        from ._terminals import read_terminals
     seal = _active.seal
     signature = _active.signature

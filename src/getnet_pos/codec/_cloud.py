@@ -104,11 +104,9 @@ def _result(outer: dict[str, Any], types: Mapping[int, type[Reply]]) -> CloudRes
     if type(data) is dict:
         data = dict(data)
         number, custom = data.pop("idPosTxs", number), data.pop("customId", custom)
-        if "response" in data:
-            inner = data.pop("response")
-            extra.update(data)
-            data = inner
-        reply = _reply(data, types)
+        reply = _reply(data.get("response", data), types)
+        if reply is not None:
+            extra.update((key, value) for key, value in data.items() if "response" in data and key != "response")
         data = None if reply is not None else data or None
     return CloudResult(
         code=code,

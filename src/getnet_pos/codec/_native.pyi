@@ -4,7 +4,21 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO, final
 
 from ..messages import Command, Reply
+from ..messages.terminals import TerminalList
 from ._surface import Message
+
+__all__ = [
+    "BACKEND",
+    "Decoder",
+    "decode_many",
+    "encode_simplified",
+    "envelope",
+    "frame_simplified",
+    "lrc",
+    "read_terminals",
+    "seal",
+    "signature",
+]
 
 BACKEND: str
 
@@ -27,6 +41,7 @@ def decode_many(
     max_frame: int = ...,
     reply_types: Mapping[int, type[Reply]] | None = ...,
 ) -> Iterator[tuple[int, Message]]: ...
+def read_terminals(body: bytes | bytearray, *, strict: bool = False) -> TerminalList: ...
 def seal(command: Command) -> bytes: ...
 def envelope(text: str) -> bytes: ...
 def signature(text: str) -> str: ...

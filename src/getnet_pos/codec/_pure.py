@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any, BinaryIO, Final
 
 import orjson
@@ -56,6 +56,7 @@ __all__ = [
     "lrc",
     "read_signed",
     "read_simplified",
+    "read_terminals",
     "seal",
     "signature",
 ]
@@ -103,7 +104,8 @@ def seal(command: Command) -> bytes:
 
 def _inner_text(command: Command) -> str:
     inner: dict[str, Any] = {}
-    for name, wire, nullable in sent_fields(type(command)):
+    kind: Any = type(command)
+    for name, wire, nullable in sent_fields(kind):
         value = getattr(command, name)
         if value is not None or nullable:
             inner[wire] = _sent_value(value)
@@ -255,7 +257,7 @@ class _Layout:
             for spelling in item.spellings:
                 self._fields[spelling] = (item.name, item.kind, put, convert)
         self._extra = message.extra.__set__
-        self._draft = _draft(message)
+        self._draft: Any = _draft(message)
         self._fills: dict[tuple[Any, ...], _Fill | None] = {}
         self._last: tuple[list[Any], Any] = ([], None)
 
@@ -344,7 +346,7 @@ def _draft(message: Any) -> Callable[[], Any] | None:
         return None
     names: dict[str, Any] = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     try:
-        draft = type("_Draft", (message,), names)
+        draft: Any = type("_Draft", (message,), names)
         draft.__new__(draft).__class__ = message
     except TypeError:
         return None
@@ -388,7 +390,11 @@ def _progress(inner: dict[str, Any], function_code: Any) -> Progress | None:
     words = _either(inner, "MessageText")
     if words is None:
         words = _either(inner, "Message")
-    if not (code is None or type(code) is int) or not (words is None or type(words) is str) or code is words is None:
+    if (
+        not (code is None or type(code) is int)
+        or not (words is None or type(words) is str)
+        or (code is None and words is None)
+    ):
         raise MalformedFrame("a progress message has neither a message code nor a text")
     return Progress(_PROGRESS.get(code, code) if code is not None else None, words or "")
 
@@ -536,9 +542,9 @@ def _object_texts(frame: str) -> list[str]:
 # ----------------------------------------------------------------------------------------------------- simplified wire
 
 _VOUCHER = (
-    "CommerceCode", "TerminalId", "Ticket", "AuthorizationCode", "Amount", "SharesNumber", "SharesAmount", "Last4Digits",
-    "OperationId", "CardType", "AccountingDate", "AccountNumber", "CardBrand", "RealDate", "EmployeeId", "Tip", "SaleType",
-    "PosMode", "Cashback",
+    "CommerceCode", "TerminalId", "Ticket", "AuthorizationCode", "Amount", "SharesNumber", "SharesAmount",
+    "Last4Digits", "OperationId", "CardType", "AccountingDate", "AccountNumber", "CardBrand", "RealDate", "EmployeeId",
+    "Tip", "SaleType", "PosMode", "Cashback",
 )  # fmt: skip
 _SETTLED = ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId", "Success")
 _POSITIONS: dict[int, tuple[str, ...]] = {
@@ -859,3 +865,6 @@ def decode_many(
         places: list[int] = []
         messages = decoder._feed_placed(chunk, places)
         yield from zip(places, messages, strict=True)
+
+
+from ._terminals import read_terminals  # noqa: E402  (it needs what stands above)

@@ -400,9 +400,7 @@ def cloud_pay(
     return reply
 
 
-def _pay(
-    till: CloudTill, command: Command, intent_id: str, total: float, patience: float | None
-) -> CloudFlow[Reply]:
+def _pay(till: CloudTill, command: Command, intent_id: str, total: float, patience: float | None) -> CloudFlow[Reply]:
     yield from _recover_all(till)
     if till.baseline is None and not till.asked_in_vain:
         yield from _learn_baseline(till)
@@ -541,9 +539,7 @@ def _ask_again(till: CloudTill, intent: Intent) -> CloudFlow[None]:
         yield from _finish(till, None, intent, reply, late=True)
 
 
-def _recover(
-    till: CloudTill, command: Command | None, intent: Intent, doubt: GetnetError | None
-) -> CloudFlow[Reply]:
+def _recover(till: CloudTill, command: Command | None, intent: Intent, doubt: GetnetError | None) -> CloudFlow[Reply]:
     """Ask the cloud, and through it the terminal, what became of ``intent`` until one says, or time is over."""
     timeouts = till.timeouts
     log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, doubt or "left open")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..codec._terminals import read_terminals
+from ..codec import read_terminals
 from ..errors import InvalidType, InvalidValue, MalformedResponse
 from ..messages.terminals import Deviation, TerminalList
 from .http_calls import Bearer, RetryPolicy, Secret, authorized, exchange, json_body, refuse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import cast
 
-from ..errors import UnexpectedReply
+from ..errors import Disconnected, UnexpectedReply
 from ..messages import DetailsReport, Poll, PollReply, Wire
 from .effects import Flow
 from .exchange import exchange
@@ -36,9 +36,10 @@ def polling(till: Till) -> Flow[PollReply]:
     link = till.link
     try:
         reply = yield from greet(link)
-    except UnexpectedReply as error:
-        # Right after plugging in, terminals are known to answer a first poll with an error of their own.
-        log.warning("the first poll was answered with an error (%s): opening the link again", error)
+    except (Disconnected, UnexpectedReply) as error:
+        # A link that was lost while idle shows it only now; and right after plugging in, terminals are known to answer
+        # a first poll with an error of their own.
+        log.warning("the first poll failed (%s): opening the link again", error)
         yield from link.close()
         reply = yield from greet(link)
     if reply.approved and reply.connected is not False:

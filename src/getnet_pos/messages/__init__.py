@@ -6,3 +6,4 @@ from .enums import *
 from .intents import *
 from .progress import *
 from .replies import *
+from .terminals import *

@@ -137,10 +137,25 @@ class CloudFault:
     retry_after: int = 1
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A fault that is still to happen: to so many calls, after so many others."""
+
+    fault: CloudFault
+    skip: int
+    times: int
+
+
 _INSTEAD = frozenset(
-    {CloudFaultKind.UNAUTHORIZED, CloudFaultKind.FORBIDDEN, CloudFaultKind.SERVER_ERROR, CloudFaultKind.RATE_LIMIT,
-     CloudFaultKind.UNAVAILABLE, CloudFaultKind.DROP_BEFORE}
-)  # fmt: skip
+    {
+        CloudFaultKind.UNAUTHORIZED,
+        CloudFaultKind.FORBIDDEN,
+        CloudFaultKind.SERVER_ERROR,
+        CloudFaultKind.RATE_LIMIT,
+        CloudFaultKind.UNAVAILABLE,
+        CloudFaultKind.DROP_BEFORE,
+    }
+)
 """What happens in the place of the call."""
 
 # ---------------------------------------------------------------------------------------------------------------- calls
@@ -208,10 +223,28 @@ class _Line:
     """The answer to the money command before."""
 
 
-_ENGLISH = {"sent": "TRANSACTION SENT", "finished": "TRANSACTION FINISHED", "completed": "TRANSACTION COMPLETED",
-            "in process": "TRANSACTION IN PROCESS"}  # fmt: skip
-_SPANISH = {"sent": "TRANSACCION ENVIADA", "finished": "TRANSACCION FINALIZADA", "completed": "TRANSACCION FINALIZADA",
-            "in process": "TRANSACCION EN PROCESO"}  # fmt: skip
+_ENGLISH = {
+    "sent": "TRANSACTION SENT",
+    "finished": "TRANSACTION FINISHED",
+    "completed": "TRANSACTION COMPLETED",
+    "in process": "TRANSACTION IN PROCESS",
+}
+_SPANISH = {
+    "sent": "TRANSACCION ENVIADA",
+    "finished": "TRANSACCION FINALIZADA",
+    "completed": "TRANSACCION FINALIZADA",
+    "in process": "TRANSACCION EN PROCESO",
+}
+_SPOILING = (
+    CloudFaultKind.DROP_AFTER,
+    CloudFaultKind.TIMEOUT_AFTER,
+    CloudFaultKind.SERVER_ERROR_AFTER,
+    CloudFaultKind.RATE_LIMIT_AFTER,
+    CloudFaultKind.HTML,
+    CloudFaultKind.CUT,
+    CloudFaultKind.CUT_JSON,
+)
+"""What becomes of the answer to a call that was carried out."""
 _HTML = b"<html><head><title>Just a moment...</title></head><body>Error</body></html>"
 _PROMOTION, _SALE = 126, 100
 _GET_TRANSACTION = 99
@@ -224,12 +257,11 @@ _ACKNOWLEDGED = frozenset({_PRINTING, _CHECKING, _UNATTENDED, _SHIFT, _SHIFT_REP
 class VirtualCloud:
     """What a cloud knows and does: logins, terminals, transactions, statuses, webhooks.
 
-    ``terminals`` are the terminals by their triplets, or how many there are to be. ``clients`` are the secrets of client
-    ids; ``None`` takes any. ``token_life`` is in seconds. ``echoes_ids=False`` leaves ``idPosTxs`` and ``customId`` out of
-    Argentina's results, which the documentation does not show there. ``default`` is how the terminals behave that are
-    made here. The same calls with the same ``seed`` have the same effect.
-
-    ``script`` holds lists of faults that are taken one for each money command.
+    ``terminals`` are the terminals by their triplets, or how many there are to be, which then behave as ``default``.
+    ``clients`` are the secrets of client ids; ``None`` takes any. ``token_life`` is in seconds. ``echoes_ids=False``
+    leaves ``idPosTxs`` and ``customId`` out of flat results, which the documentation does not show there. ``script``
+    holds lists of faults that are taken one for each money command; other faults are injected. The same calls with the
+    same ``seed`` have the same effect.
     """
 
     def __init__(
@@ -264,7 +296,7 @@ class VirtualCloud:
         self.now = 0.0
         self.url = ""
         """Where it is served, ending in ``/api/postxs``."""
-        self._nested = not profile.cloud.branch_digits
+        self._nested = not profile.cloud.flat_results
         self._words = _SPANISH if self._nested else _ENGLISH
         if isinstance(terminals, int):
             places = [_key_pos(number, self._nested) for number in range(terminals)]
@@ -274,7 +306,7 @@ class VirtualCloud:
         self._rng = random.Random(f"{seed} cloud")
         self._tokens: dict[str, float] = {}
         self._transactions: dict[int, _Transaction] = {}
-        self._faults: list[list[Any]] = []
+        self._faults: list[_Waiting] = []
         self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
         self._where = host, port
@@ -298,7 +330,7 @@ class VirtualCloud:
 
     def inject(self, *faults: CloudFault) -> None:
         """Have faults happen; their counting begins now."""
-        self._faults.extend([fault, fault.skip, fault.times] for fault in faults)
+        self._faults.extend(_Waiting(fault, fault.skip, fault.times) for fault in faults)
 
     def revoke(self) -> None:
         """End every token."""
@@ -351,17 +383,13 @@ class VirtualCloud:
 
     def _befalling(self, where: Where) -> dict[CloudFaultKind, CloudFault]:
         found = {fault.kind: fault for fault in (self.script.popleft() if where is Where.MONEY and self.script else ())}
-        for entry in list(self._faults):
-            fault, skip, times = entry
-            if fault.where is not where:
-                continue
-            if skip:
-                entry[1] -= 1
-            elif fault.kind not in found:
-                found[fault.kind] = fault
-                entry[2] -= 1
-                if times == 1:
-                    self._faults.remove(entry)
+        for waiting in [one for one in self._faults if one.fault.where is where]:
+            if waiting.skip:
+                waiting.skip -= 1
+            elif waiting.fault.kind not in found:
+                found[waiting.fault.kind] = waiting.fault
+                waiting.times -= 1
+        self._faults = [one for one in self._faults if one.times > 0]
         return found
 
     def _instead(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> bool:
@@ -396,14 +424,11 @@ class VirtualCloud:
             return CloudAnswer(200, {"content-type": "application/json"}, body[: len(body) // 2])
         return CloudAnswer(whole=False)
 
-    _SPOILING = (CloudFaultKind.DROP_AFTER, CloudFaultKind.TIMEOUT_AFTER, CloudFaultKind.SERVER_ERROR_AFTER,
-                 CloudFaultKind.RATE_LIMIT_AFTER, CloudFaultKind.HTML, CloudFaultKind.CUT, CloudFaultKind.CUT_JSON)  # fmt: skip
-
     def _give(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault], answer: CloudAnswer) -> None:
         """Answer a call that was carried out, as the faults let it."""
         if CloudFaultKind.NEVER in faults:
             return
-        kind = next((kind for kind in self._SPOILING if kind in faults), None)
+        kind = next((kind for kind in _SPOILING if kind in faults), None)
         if kind is not None:
             answer = self._spoiled(kind, faults[kind], answer.body)
         call.give(answer)
@@ -523,30 +548,34 @@ class VirtualCloud:
         if line.due <= self.now:
             line.due = math.inf
         for data in line.terminal.take(self.now):
-            for piece in line.frames.feed(data):
-                self._hear(line, piece)
+            if not self._hear(line, data):
+                for piece in line.frames.feed(data):
+                    self._hear(line, piece)
         event = line.terminal.next_event()
         if event is not None and event < line.due and line.waiting:
             line.due = event
             self._plan(max(0.0, event - self.now), lambda: self._look(line))
 
-    def _hear(self, line: _Line, piece: bytes) -> None:
+    def _hear(self, line: _Line, piece: bytes) -> bool:
+        """Take what should be one message; false where it is none."""
         try:
-            inner = orjson.loads(orjson.loads(piece)["JsonSerialized"])
-            _, response = inner["FunctionCode"], inner["ResponseCode"]
-        except (ValueError, KeyError, TypeError):
-            # An acknowledgement, a progress message, or nothing that the cloud understands.
-            return
+            outer = orjson.loads(piece)
+            inner = orjson.loads(outer["JsonSerialized"]) if "JsonSerialized" in outer else {}
+        except (ValueError, TypeError):
+            return False
+        if type(inner) is not dict or type(inner.get("FunctionCode")) is not int or "ResponseCode" not in inner:
+            # An acknowledgement or a progress message.
+            return True
         line.terminal.receive(acknowledgement(True), self.now)
         asked = [one for one in line.waiting if _answers(inner, one)]
-        if not asked:
-            # The late reply to a command that nobody waits for any more.
-            return
-        transaction = asked[-1]
-        line.waiting.remove(transaction)
-        if not response and transaction.command == _PROMOTION:
-            inner["FunctionCode"] = _PROMOTION
-        self._end(transaction, {name[:1].lower() + name[1:]: _camel(value) for name, value in inner.items()})
+        if asked:
+            # Others may still be waited for that the terminal will not answer any more.
+            transaction = asked[-1]
+            line.waiting.remove(transaction)
+            if not inner["ResponseCode"] and transaction.command == _PROMOTION:
+                inner["FunctionCode"] = _PROMOTION
+            self._end(transaction, {name[:1].lower() + name[1:]: _camel(value) for name, value in inner.items()})
+        return True
 
     def _end(self, transaction: _Transaction, result: dict[str, Any]) -> None:
         """The terminal has replied."""
@@ -744,7 +773,7 @@ def serve(
     *,
     cloud: VirtualCloud | None = None,
 ) -> None:
-    """Serve in this thread until it is interrupted; ``ready`` is called with the address, which ends in ``/api/postxs``.
+    """Serve in this thread until it is interrupted; ``ready`` is called with the base URL once requests are answered.
 
     Port 0 takes a free one.
     """

@@ -104,6 +104,11 @@ class _Protocol(H11Protocol):
 
         self.app = app_with_connection
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # Python 3.10 wants it said of a TLS connection that a register has reset.
+        self.transport.abort()
+
 
 class _HttpPort:
     """An HTTP server in a thread of its own; what is not guarded by a queue belongs to that thread."""
@@ -223,8 +228,7 @@ class _HttpPort:
 
 
 async def _tell_when_gone(exchange: _Exchange, receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await receive()  # After the body nothing else can come.
     exchange.said.put_nowait(None)
 
 

@@ -9,7 +9,6 @@ import selectors
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..codec import Decoder
@@ -92,7 +91,7 @@ class _Listener:
         self._forget = forget
         self._connections: list[_Connection] = []
         """The last one is the one that the terminal speaks to."""
-        self._heard: deque[bytes] = deque()
+        self._heard = b""
         self._wake_in, self._wake_out = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         for line in (listener, self._wake_in):
@@ -100,32 +99,31 @@ class _Listener:
             self._selector.register(line, selectors.EVENT_READ)
 
     def wait(self, timeout: float | None) -> bytes:
-        if not self._heard:
-            ends_at = min((connection.ends_at for connection in self._connections), default=math.inf)
-            if ends_at < math.inf:
-                left = max(0.0, ends_at - time.monotonic())
-                timeout = left if timeout is None else min(left, timeout)
-            for key, events in self._selector.select(timeout):
-                if isinstance(key.data, _Connection):
-                    self._serve(key.data, events)
-                elif key.fileobj is self._listener:
-                    self._accept()
-                else:
-                    self._wake_in.recv(64)
-            for connection in list(self._connections):
-                if connection.ends_at <= time.monotonic():
-                    self._drop(connection)
-        return self._heard.popleft() if self._heard else b""
+        ends_at = min((connection.ends_at for connection in self._connections), default=math.inf)
+        if ends_at < math.inf:
+            left = max(0.0, ends_at - time.monotonic())
+            timeout = left if timeout is None else min(left, timeout)
+        for key, events in self._selector.select(timeout):
+            if isinstance(key.data, _Connection):
+                self._serve(key.data, events)
+            elif key.fileobj is self._listener:
+                self._accept()
+            else:
+                self._wake_in.recv(64)
+        for connection in list(self._connections):
+            if connection.ends_at <= time.monotonic():
+                self._drop(connection)
+        heard, self._heard = self._heard, b""
+        return heard
 
     def _accept(self) -> None:
-        try:
+        # Who has left before being let in is nobody.
+        with contextlib.suppress(OSError):
             line, _ = self._listener.accept()
-        except OSError:  # It left before it was let in.
-            return
-        self._forget()
-        connection = _Connection(line)
-        self._connections.append(connection)
-        self._selector.register(line, selectors.EVENT_READ, connection)
+            self._forget()
+            connection = _Connection(line)
+            self._connections.append(connection)
+            self._selector.register(line, selectors.EVENT_READ, connection)
 
     def _serve(self, connection: _Connection, events: int) -> None:
         try:
@@ -136,7 +134,7 @@ class _Listener:
                 if not data:
                     self._drop(connection)
                 elif not connection.mute:
-                    self._heard.append(data)
+                    self._heard += data
                     self._watch(connection, data)
         except OSError:
             self._drop(connection)
@@ -159,10 +157,7 @@ class _Listener:
             self._befall(connection, fault)
             return
         connection.unwritten += data
-        try:
-            self._write_on(connection)
-        except OSError:
-            self._drop(connection)
+        self._serve(connection, selectors.EVENT_WRITE)
 
     def _write_on(self, connection: _Connection) -> None:
         """Write what the register's side has room for."""

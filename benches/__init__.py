@@ -1,0 +1,1 @@
+"""How fast the codec is, against what one would write without it. ``python -m benches --help``."""

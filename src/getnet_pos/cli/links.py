@@ -1,0 +1,194 @@
+"""Which terminal is meant, and how it is reached: from the options, else the environment, else a file of settings."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..connector import AsyncConnector
+from ..errors import ConfigurationError, InvalidValue
+from ..journal import Journal
+from ..messages import KeyPos, Wire
+from ..profiles import Profile, Timeouts
+from .credentials import CLIENT_ID, CLIENT_SECRET, client_credentials
+
+__all__ = ["CONFIG", "Link", "choice", "choose", "read_config", "read_key_pos"]
+
+CONFIG = "GETNET_POS_CONFIG"
+_KINDS = {"port": (), "tcp": (), "http": ("path", "ca", "pin"), "cloud": ("key_pos", "environment")}
+"""The ways to a terminal, and the settings that each has of its own."""
+_SETTINGS = ("profile", "wire", "timeout", "recovery")
+_NUMBERS = ("timeout", "recovery")
+_SECRET = re.compile(r"secret|token|password|passwd|api_?key|client_?id|credential", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Link:
+    """How a terminal is reached."""
+
+    kind: str = "port"
+    where: str | None = None
+    path: str | None = None
+    ca: str | None = None
+    pin: str | None = None
+    key_pos: str | None = None
+    environment: str | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot be meant, before anything is opened."""
+        if self.kind == "tcp":
+            _host_and_port(self.where or "")
+        elif self.kind == "cloud":
+            self._key_pos()
+
+    def _key_pos(self) -> KeyPos:
+        if self.key_pos is None:
+            raise ConfigurationError(
+                "--cloud needs --key-pos TERMINAL/BRANCH/SERIAL: getnet-pos terminals --cloud lists"
+            )
+        return read_key_pos(self.key_pos)
+
+    def connector(
+        self, *, wire: Wire, profile: Profile, journal: Journal | None, timeouts: Timeouts | None
+    ) -> AsyncConnector:
+        if self.kind == "cloud":
+            client_id, client_secret = client_credentials()
+            return AsyncConnector.create_cloud(
+                self.where or "",
+                key_pos=self._key_pos(),
+                client_id=client_id,
+                client_secret=client_secret,
+                environment=self.environment or "uat",
+                profile=profile,
+                journal=journal,
+                timeouts=timeouts,
+            )
+        if self.kind == "http":
+            return AsyncConnector.create_http(
+                self.where or "",
+                path=self.path or "/",
+                verify=True if self.ca is None else self.ca,
+                pin_sha256=self.pin,
+                wire=wire,
+                profile=profile,
+                journal=journal,
+                timeouts=timeouts,
+            )
+        if self.kind == "tcp":
+            host, port = _host_and_port(self.where or "")
+            return AsyncConnector.create_tcp(
+                host, port, wire=wire, profile=profile, journal=journal, timeouts=timeouts
+            )  # fmt: skip
+        return AsyncConnector.create_usb(self.where, wire=wire, profile=profile, journal=journal, timeouts=timeouts)
+
+
+def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
+    """The link that ``given``, the options, name; else the environment; else ``config``.
+
+    Settings of a link that another place names are left where they are: they are not those of this one.
+    """
+    environment = {
+        name: os.environ.get(f"GETNET_POS_{name.upper()}") or None
+        for name in ("port", "tcp", "http", "cloud", "key_pos", "environment")
+    }
+    extras = [name for names in _KINDS.values() for name in names if given.get(name) is not None]
+    chosen = Link()
+    for place, layer in (("command line", given), ("environment", environment), ("settings", config)):
+        kinds = [kind for kind in _KINDS if layer.get(kind) is not None]
+        if len(kinds) > 1:
+            raise ConfigurationError(f"the {place} names more than one terminal: {' and '.join(kinds)}; name one")
+        if kinds:
+            [kind] = kinds
+            below = config if layer is config else environment
+            values = {name: below.get(name) if given.get(name) is None else given[name] for name in _KINDS[kind]}
+            chosen = Link(kind, layer[kind], **values)
+            break
+    for name in extras:
+        if name not in _KINDS[chosen.kind]:
+            owner = next(kind for kind, names in _KINDS.items() if name in names)
+            raise ConfigurationError(f"--{name.replace('_', '-')} goes with --{owner}, and with nothing else")
+    chosen.check()
+    return chosen
+
+
+def read_config(path: Path | None) -> dict[str, Any]:
+    """The settings in a TOML file: the one named, else that of ``GETNET_POS_CONFIG``, else none.
+
+    Raises:
+        ConfigurationError: it cannot be read, it holds a secret, or what is in it cannot be meant.
+    """
+    if path is None and os.environ.get(CONFIG):
+        path = Path(os.environ[CONFIG])
+    if path is None:
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8") from None
+    toml = _toml()
+    try:
+        found: dict[str, Any] = toml.loads(text)
+    except toml.TOMLDecodeError as error:
+        # Of its text only the place is told: the rest may quote a secret.
+        where = re.search(r"at line \d+", str(error))
+        raise ConfigurationError(f"{path} is not TOML{f' {where[0]}' if where else ''}") from None
+    return _checked(path, found)
+
+
+def _toml() -> Any:
+    try:
+        return importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ModuleNotFoundError:
+        raise ConfigurationError("a file of settings needs tomli on Python 3.10: pip install tomli") from None
+
+
+def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    known = [name for kind, names in _KINDS.items() for name in (kind, *names)] + list(_SETTINGS)
+    settings: dict[str, Any] = {}
+    for key, value in found.items():
+        name = "port" if key == "usb" else key.replace("-", "_")
+        if _SECRET.search(key):
+            raise ConfigurationError(
+                f"{path} has {key!a}: secrets do not belong in a file; take it out, and set {CLIENT_ID} and "
+                f"{CLIENT_SECRET} in the environment or keep them in the keyring"
+            )
+        if name not in known:
+            raise ConfigurationError(f"{path} has {key!a}, which is no setting: choose from {', '.join(known)}")
+        wanted = (int, float) if name in _NUMBERS else (str,)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise ConfigurationError(f"{path}: {key} must be a {'number' if name in _NUMBERS else 'text'}")
+        if name in settings:
+            raise ConfigurationError(f"{path} says usb and port, which are the same")
+        settings[name] = str(path.parent / Path(value).expanduser()) if name == "ca" else value
+    return settings
+
+
+def choice(enum: Any, value: str, name: str) -> Any:
+    """A member of ``enum`` by its text."""
+    try:
+        return enum(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be one of: {', '.join(enum)}") from None
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", text)
+    if found is None:
+        raise InvalidValue("--tcp takes HOST:PORT, such as 192.168.1.20:3000 or [fe80::1]:3000")
+    return found[1] or found[2], int(found[3])
+
+
+def read_key_pos(text: str) -> KeyPos:
+    """The triplet of a terminal as ``TERMINAL/BRANCH/SERIAL``."""
+    parts = text.split("/")
+    if len(parts) != 3 or not re.fullmatch(r"[0-9]{1,20}", parts[1]):
+        raise InvalidValue("--key-pos takes TERMINAL/BRANCH/SERIAL, such as 80005000/12983/SNPRUEBA1234")
+    return KeyPos(parts[0], int(parts[1]), parts[2])

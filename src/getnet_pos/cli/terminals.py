@@ -1,0 +1,376 @@
+"""The command that lists what terminals there are: those a merchant owns."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import re
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx
+import typer
+
+from ..equipment import AsyncEquipmentClient, Environment
+from ..errors import ConfigurationError, GetnetError, InvalidValue
+from ..flows.http_calls import check_url
+from ..flows.listing import check_merchant_id
+from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
+from .credentials import api_token
+from .ends import ExitCode, clean, exit_code, told
+from .register import JsonOption
+from .screen import Screen
+from .shown import table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["terminals"]
+
+_AT_ONCE = 8
+"""How many merchants are asked about at a time."""
+_LONGEST_TABLE = 2_000
+"""Rows that are laid out as a table; more of them are printed as plain lines, which takes a moment and not a minute."""
+
+_FILTERS = "Which of them"
+_COLUMNS = (
+    "payment_terminal_serial_number", "payment_terminal_sku", "payment_terminal_brand", "payment_terminal_model",
+    "capture_method_code", "capture_method_des", "communication_method_code", "communication_method_des",
+    "commercial_mode", "activation_datetime", "warranty_available",
+)  # fmt: skip
+
+
+class EnvironmentName(str, Enum):
+    HG = "hg"
+    HTI = "hti"
+
+
+def _filter(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel=_FILTERS, metavar="TEXT")
+
+
+def _date(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=_FILTERS, metavar="DATE")
+
+
+def terminals(
+    merchants: Annotated[list[str], typer.Argument(metavar="MERCHANT_ID", help="One or more merchants.")],
+    environment: Annotated[
+        EnvironmentName | None, typer.Option(help="The documented address: hg development, hti quality assurance.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Another address, up to /payment-terminals.")
+    ] = None,
+    token_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where GETNET_POS_CLIENT_ID and _SECRET get a token; else GETNET_POS_TOKEN."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For one request and its answer.")] = 60,
+    brand: Annotated[list[str] | None, _filter("The brand holds TEXT; may be repeated, as the others.")] = None,
+    model: Annotated[list[str] | None, _filter("The model holds TEXT.")] = None,
+    capture: Annotated[list[str] | None, _filter("The capture method has the code TEXT, or holds it.")] = None,
+    communication: Annotated[list[str] | None, _filter("The same of the communication method.")] = None,
+    commercial_mode: Annotated[
+        list[CommercialMode] | None, typer.Option(help="How the merchant got it.", rich_help_panel=_FILTERS)
+    ] = None,
+    activated_after: Annotated[
+        str | None, _date("--activated-after", "Activated on or after: 2024-01-31, or with a time; UTC.")
+    ] = None,
+    activated_before: Annotated[str | None, _date("--activated-before", "Activated before.")] = None,
+    only_summary: Annotated[bool, typer.Option("--summary", help="Show the counts alone.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values instead of tables.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """List the active terminals of merchants (Active Payment Terminal API).
+
+    The token is GETNET_POS_TOKEN, or got with --token-url. Secrets are taken from the environment or the keyring alone.
+    """
+    if as_csv and (as_json or only_summary):
+        raise InvalidValue("--csv goes with neither --json nor --summary")
+    asked = list(dict.fromkeys(check_merchant_id(merchant) for merchant in merchants))
+    wanted = Wanted.of(brand, model, capture, communication, commercial_mode, activated_after, activated_before)
+    address = _address(environment, base_url)
+    screen = Screen(as_json)
+    found, errors = asyncio.run(_listed(asked, address, token_url, timeout, screen))
+    if errors and len(asked) == 1:
+        raise errors[asked[0]]
+    listings = [Listing(listing, tuple(filter(wanted.takes, listing))) for listing in found.values()]
+    if as_csv:
+        _write_csv(listings)
+    else:
+        screen.result(
+            _document(listings, errors, only_summary), lambda console: _show(console, listings, only_summary, screen)
+        )
+    for listing in listings:
+        if listing.whole.deviation_count:
+            first = listing.whole.deviations[0]
+            count = listing.whole.deviation_count
+            screen.note(f"merchant {listing.merchant}: {count} deviations from the documentation; the first: {first}")
+    for merchant, error in errors.items():
+        print(f"error: merchant {merchant}: {clean(str(error))}", file=sys.stderr, flush=True)
+    return exit_code(next(iter(errors.values()))) if errors else ExitCode.DONE
+
+
+def _address(environment: EnvironmentName | None, base_url: str | None) -> str:
+    if (environment is None) == (base_url is None):
+        raise ConfigurationError("name one place to ask: --environment hg, --environment hti, or --base-url URL")
+    if environment is not None:
+        return Environment[environment.name].value
+    return check_url(base_url or "", "--base-url")
+
+
+# --------------------------------------------------------------------------------------------------------------- asking
+
+
+async def _listed(
+    merchants: list[str], address: str, token_url: str | None, timeout: float, screen: Screen
+) -> tuple[dict[str, TerminalList], dict[str, GetnetError]]:
+    """The listings, and what went wrong; both in the order of ``merchants``."""
+    found: dict[str, TerminalList] = {}
+    errors: dict[str, GetnetError] = {}
+    received = 0
+    places = asyncio.Semaphore(_AT_ONCE)
+    whose = f"merchant {merchants[0]}" if len(merchants) == 1 else f"{len(merchants)} merchants"
+
+    def tell() -> None:
+        done = f", {len(found) + len(errors)} done" if len(merchants) > 1 else ""
+        count = sum(map(len, found.values()))
+        screen.update(f"terminals of {whose}{done}: {received / 1e6:.1f} MB, {count} terminals ...")
+
+    def more(size: int) -> None:
+        nonlocal received
+        received += size
+        tell()
+
+    async def ask(merchant: str) -> None:
+        async with places:
+            try:
+                found[merchant] = await api.list_active_terminals(merchant)
+            except GetnetError as error:
+                errors[merchant] = error
+            tell()
+
+    transport = _Counting(httpx.AsyncHTTPTransport(trust_env=False), more)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        api = AsyncEquipmentClient(address, token=api_token(token_url), http_client=client, timeout=timeout)
+        with screen.waiting(f"terminals of {whose} ..."):
+            await asyncio.gather(*map(ask, merchants))
+    return {m: found[m] for m in merchants if m in found}, {m: errors[m] for m in merchants if m in errors}
+
+
+class _Counting(httpx.AsyncBaseTransport):
+    """Tells how many bytes come."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, more: Callable[[int], None]) -> None:
+        self._transport, self._more = transport, more
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _CountedStream(response.stream, self._more)
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _CountedStream(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream, more: Callable[[int], None]) -> None:
+        self._stream, self._more = stream, more
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._more(len(chunk))
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+# ------------------------------------------------------------------------------------------------------------ filtering
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which terminals are wanted: each filter that is given must take one."""
+
+    texts: tuple[tuple[str, str | None, tuple[str, ...]], ...]
+    """The field with words, the one with a code, and the texts of which one must fit."""
+    modes: tuple[CommercialMode, ...]
+    after: datetime | None
+    before: datetime | None
+
+    @classmethod
+    def of(
+        cls,
+        brand: list[str] | None,
+        model: list[str] | None,
+        capture: list[str] | None,
+        communication: list[str] | None,
+        modes: list[CommercialMode] | None,
+        after: str | None,
+        before: str | None,
+    ) -> Wanted:
+        texts = (
+            ("payment_terminal_brand", None, tuple(brand or ())),
+            ("payment_terminal_model", None, tuple(model or ())),
+            ("capture_method_des", "capture_method_code", tuple(capture or ())),
+            ("communication_method_des", "communication_method_code", tuple(communication or ())),
+        )
+        wanted = cls(
+            tuple(item for item in texts if item[2]),
+            tuple(modes or ()),
+            _moment(after, "--activated-after"),
+            _moment(before, "--activated-before"),
+        )
+        if wanted.after is not None and wanted.before is not None and wanted.after >= wanted.before:
+            raise InvalidValue("no terminal was activated after --activated-after and before --activated-before")
+        return wanted
+
+    def takes(self, terminal: PaymentTerminal) -> bool:
+        at = terminal.activation_datetime
+        return (
+            all(
+                any(_fits(text, getattr(terminal, words), code and getattr(terminal, code)) for text in texts)
+                for words, code, texts in self.texts
+            )
+            and (not self.modes or terminal.commercial_mode in self.modes)
+            and (self.after is None or (at is not None and at >= self.after))
+            and (self.before is None or (at is not None and at < self.before))
+        )
+
+
+def _fits(text: str, words: str | None, code: str | None) -> bool:
+    """Whether ``words`` hold ``text``, spaces and case apart, or it is the code, zeros in front apart."""
+    if code is not None and text.isdigit() and text.lstrip("0") == code.lstrip("0"):
+        return True
+    return words is not None and _bare(text) in _bare(words)
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold() or text
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
+    except ValueError:
+        raise InvalidValue(
+            f"{name} must be a date such as 2024-01-31, or with a time such as 2024-01-31T18:00:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+# -------------------------------------------------------------------------------------------------------------- showing
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A merchant's terminals: all that were listed, and those that are wanted."""
+
+    whole: TerminalList
+    wanted: tuple[PaymentTerminal, ...]
+
+    @property
+    def merchant(self) -> str:
+        return self.whole.merchant_id
+
+
+def _rows(listings: Iterable[Listing]) -> Iterator[tuple[str, PaymentTerminal]]:
+    return ((listing.merchant, terminal) for listing in listings for terminal in listing.wanted)
+
+
+def _fields(terminal: PaymentTerminal) -> dict[str, Any]:
+    document: dict[str, Any] = {name: getattr(terminal, name) for name in _COLUMNS}
+    at, mode = terminal.activation_datetime, terminal.commercial_mode
+    document["activation_datetime"] = None if at is None else at.isoformat()
+    document["commercial_mode"] = None if mode is None else mode.value
+    document["warranty_applies"] = terminal.warranty_applies
+    return document
+
+
+def _summary(listings: list[Listing]) -> dict[str, Any]:
+    wanted = [terminal for _, terminal in _rows(listings)]
+
+    def counts(name: str) -> dict[str, int]:
+        values = Counter(str(getattr(terminal, name) or "not said") for terminal in wanted)
+        return dict(sorted(values.items(), key=lambda item: (-item[1], item[0])))
+
+    return {
+        "merchants": len(listings),
+        "listed": sum(len(listing.whole) for listing in listings),
+        "shown": len(wanted),
+        "under_warranty": sum(terminal.warranty_applies for terminal in wanted),
+        "brand": counts("payment_terminal_brand"),
+        "model": counts("payment_terminal_model"),
+        "capture": counts("capture_method_des"),
+        "communication": counts("communication_method_des"),
+        "commercial_mode": counts("commercial_mode"),
+    }
+
+
+def _document(listings: list[Listing], errors: dict[str, GetnetError], only_summary: bool) -> dict[str, Any]:
+    merchants: list[dict[str, Any]] = []
+    for listing in listings:
+        merchants.append(
+            {
+                "merchant_id": listing.merchant,
+                "listed": len(listing.whole),
+                "deviations": listing.whole.deviation_count,
+                **({} if only_summary else {"terminals": [_fields(terminal) for terminal in listing.wanted]}),
+            }
+        )
+    merchants += [{"merchant_id": merchant, "error": told(error)} for merchant, error in errors.items()]
+    return {"merchants": merchants, "summary": _summary(listings)}
+
+
+def _write_csv(listings: list[Listing]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["merchant_id", *_COLUMNS, "warranty_applies"])
+    for merchant, terminal in _rows(listings):
+        values = _fields(terminal).values()
+        writer.writerow(
+            [merchant, *("" if v is None else str(v).lower() if isinstance(v, bool) else v for v in values)]
+        )
+    sys.stdout.flush()
+
+
+def _line(merchant: str, terminal: PaymentTerminal) -> list[str]:
+    at = terminal.activation_datetime
+    cells = (
+        merchant, terminal.payment_terminal_serial_number, terminal.payment_terminal_brand,
+        terminal.payment_terminal_model, terminal.capture_method_des, terminal.communication_method_des,
+        terminal.commercial_mode and terminal.commercial_mode.value, at and at.date().isoformat(),
+    )  # fmt: skip
+    return [clean(cell or "") for cell in cells]
+
+
+def _show(console: Console, listings: list[Listing], only_summary: bool, screen: Screen) -> None:
+    summary = _summary(listings)
+    names = ["merchant", "serial number", "brand", "model", "capture", "communication", "mode", "activated"]
+    first = 0 if len(listings) > 1 else 1
+    if summary["shown"] > _LONGEST_TABLE and not only_summary:
+        for row in _rows(listings):
+            print("\t".join(_line(*row)[first:]))
+    elif summary["shown"] and not only_summary:
+        made = table(*names[first:])
+        for row in _rows(listings):
+            made.add_row(*_line(*row)[first:])
+        console.print(made)
+    shown = f"{summary['shown']} of {summary['listed']}" if summary["shown"] != summary["listed"] else summary["shown"]
+    whose = f"merchant {listings[0].merchant}" if len(listings) == 1 else f"{len(listings)} merchants"
+    console.print(
+        f"{shown} terminal{'s' * (summary['listed'] != 1)} of {whose}, {summary['under_warranty']} under warranty",
+        style="bold",
+    )
+    for name in ("brand", "model", "capture", "communication", "commercial_mode"):
+        counted = ", ".join(f"{clean(value)} {count}" for value, count in summary[name].items())
+        if counted:
+            console.print(f"{name.replace('_', ' ')}: {counted}")

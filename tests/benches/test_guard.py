@@ -1,0 +1,101 @@
+"""Fails when the native codec has become slower, on a machine that need not be quiet.
+
+Where valgrind is to be had, instructions are counted instead of seconds. It knows no SHA instructions, so that the hash
+runs in its portable form there, and its share is taken off.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from getnet_pos import codec
+from getnet_pos.messages import Sale
+from tests import samples
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import sys
+from getnet_pos.codec import backend
+from getnet_pos.messages import Sale
+from tests import samples
+
+native, work, count = backend("native"), sys.argv[1], int(sys.argv[2])
+feed, sale, text = native.Decoder().feed, Sale(25_000, "A1234"), samples.SALE_TEXT.encode()
+does = {
+    "sale reply": lambda: feed(samples.SALE),
+    "details": lambda frame=samples.FRAMES["details"][0]: feed(frame),
+    "simplified": lambda: feed(samples.SIMPLIFIED_SALE),
+    "seal": lambda: native.seal(sale),
+    "hash": lambda: native._sha256(text, b"portable"),
+    "nothing": lambda: None,
+}[work]
+for _ in range(count):
+    does()
+"""
+
+BUDGET = {"sale reply": 12_000, "simplified": 9_000}
+"""Instructions that a frame may take, hash excluded: about a third more than it takes."""
+MARGIN = 1.6
+"""How much faster than orjson and hashlib the codec has to be at least on a busy machine; it is four times as fast."""
+
+
+def instructions(work: str, count: int, directory: Path) -> int:
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory / 'out'}"]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", PROGRAM, work, str(count)],
+        cwd=ROOT, env={"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PYTHONHASHSEED": "0", "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    assert found, done.stderr
+    return int(found[1])
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+@pytest.mark.timeout(600)
+def test_instructions_for_a_frame(native: Any, tmp_path: Path) -> None:
+    count = 2000
+
+    def each(work: str) -> float:
+        return (instructions(work, count, tmp_path) - instructions(work, 10, tmp_path)) / (count - 10)
+
+    nothing = each("nothing")
+    blocks = each("hash") - nothing
+    assert each("sale reply") - nothing - blocks < BUDGET["sale reply"]
+    assert each("simplified") - nothing < BUDGET["simplified"]
+
+
+def seconds(way: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    for _ in range(300):
+        way()
+    return time.perf_counter() - begun
+
+
+def ratio(ours: Callable[[], Any], other: Callable[[], Any]) -> float:
+    """How much longer the other takes: at the median of many short turns, one after the other."""
+    return median(seconds(other) / seconds(ours) for _ in range(25))
+
+
+def test_faster_than_orjson_and_hashlib_at_any_time(native: Any) -> None:
+    signed = pytest.importorskip("benches.baselines.signed")
+    feed, sale = native.Decoder().feed, Sale(25_000, "A1234")
+    assert ratio(lambda: feed(samples.SALE), lambda: signed.orjson_hashlib(samples.SALE)) > MARGIN
+    assert ratio(lambda: native.seal(sale), lambda: signed.orjson_seal(sale)) > MARGIN
+
+
+def test_pure_is_not_left_behind() -> None:
+    signed = pytest.importorskip("benches.baselines.signed")
+    feed = codec.backend("pure").Decoder().feed
+    assert ratio(lambda: feed(samples.SALE), lambda: signed.orjson_hashlib(samples.SALE)) > 1 / 5

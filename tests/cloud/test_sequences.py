@@ -1,0 +1,19 @@
+"""Sequences of faults against the virtual cloud, whose ledger is the truth: nothing is charged twice, no final is wrong."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.cloud.sequences import run
+
+
+@pytest.mark.timeout(7200)
+def test_no_sequence_of_faults_charges_twice_or_ends_wrong(long_run: bool) -> None:
+    logging.disable(logging.CRITICAL)
+    try:
+        wrong = {seed: problems for seed in range(100_000 if long_run else 2_000) if (problems := run(seed))}
+    finally:
+        logging.disable(logging.NOTSET)
+    assert wrong == {}

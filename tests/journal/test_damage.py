@@ -1,0 +1,187 @@
+"""A journal cut or changed at every byte, and a power cut at every byte of a write: an error or the truth, no third."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from getnet_pos.errors import JournalError
+from getnet_pos.journal import SqliteJournal
+from getnet_pos.messages import Intent, IntentState
+from tests.journal.samples import OPEN, PAID, TERMINAL, UNKNOWN, intent, record
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the power cut is a POSIX one")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: what is tested is bytes, not the disk."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        yield Path(name)
+
+
+def _written(path: Path) -> bytes:
+    """A journal with a bit of everything, whose last command is open."""
+    journal = SqliteJournal(path)
+    for number in range(1, 9):
+        record(journal, intent(number), *(UNKNOWN if number == 3 else PAID))
+    record(journal, intent(9), *OPEN)
+    journal.close()
+    return path.read_bytes()
+
+
+def _told(path: Path) -> tuple[list[Intent], list[Intent]]:
+    journal = SqliteJournal(path)
+    try:
+        return journal.unsettled(TERMINAL), journal.recent(TERMINAL)
+    finally:
+        journal.close()
+
+
+def _outcome(path: Path, data: bytes, truth: object, undo: bytes | None = None) -> str:
+    path.write_bytes(data)
+    undoing = path.with_name(f"{path.name}-journal")
+    if undo is None:
+        undoing.unlink(missing_ok=True)
+    else:
+        undoing.write_bytes(undo)
+    try:
+        told = _told(path)
+    except JournalError:
+        return "refused"
+    if told == truth:
+        return "the truth"
+    # What was settled is forgotten only together with an error; an open command never is.
+    return f"wrong: {told}"
+
+
+def test_cut_at_every_byte(folder: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+    start = time.monotonic()
+    path = folder / "journal.sqlite3"
+    whole = _written(path)
+    truth = _told(path)
+    places = range(0, len(whole), 1 if long_run else 23)
+    counts = Counter(_outcome(path, whole[:place], truth) for place in places)
+    assert set(counts) <= {"refused", "the truth"}, counts
+    evidence(
+        f"journal cut at {len(places):,} of {len(whole):,} bytes: {dict(counts)}, {time.monotonic() - start:.0f} s"
+    )
+
+
+def test_changed_at_every_byte(folder: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+    start = time.monotonic()
+    path = folder / "journal.sqlite3"
+    whole = _written(path)
+    truth = _told(path)
+    places = range(0, len(whole), 1 if long_run else 23)
+    counts: Counter[str] = Counter()
+    for place in places:
+        changed = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        counts[_outcome(path, changed, truth)] += 1
+    assert set(counts) <= {"refused", "the truth"}, counts
+    evidence(f"journal changed at {len(places):,} bytes: {dict(counts)}, {time.monotonic() - start:.0f} s")
+
+
+def _caught_writing(path: Path) -> tuple[bytes, bytes, bytes]:
+    """The file before a step, what undoes the step, and the file after it: caught as the process died of its limit."""
+    before = path.read_bytes()
+    script = f"""
+        import resource, signal, sys
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos.journal import SqliteJournal
+        from tests.journal.samples import *
+        journal = SqliteJournal({str(path)!r})
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) - 4096}, -1))
+        journal.record(replace(intent(9), state=IntentState.APPROVED))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60)
+    assert done.returncode < 0, "it was not killed in the middle of the write"
+    undo = path.with_name(f"{path.name}-journal").read_bytes()
+    assert undo
+    assert path.read_bytes() != before
+    path.write_bytes(before)
+    path.with_name(f"{path.name}-journal").unlink()
+    journal = SqliteJournal(path)
+    record(journal, intent(9), IntentState.APPROVED)
+    journal.close()
+    return before, undo, path.read_bytes()
+
+
+def test_a_power_cut_at_every_byte_of_a_write(folder: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+    """First the undo file grows, then the pages are written over, in any order; until it is emptied, it rules."""
+    start = time.monotonic()
+    path = folder / "journal.sqlite3"
+    _written(path)
+    truth_before = _told(path)
+    before, undo, after = _caught_writing(path)
+    assert len(before) == len(after)
+    truth_after = _told(path)
+    assert truth_before != truth_after
+    step = 1 if long_run else 31
+    counts: Counter[str] = Counter()
+    for place in range(0, len(undo), step):
+        counts[f"undo file cut: {_outcome(path, before, truth_before, undo[:place])}"] += 1
+    changed = [place for place in range(len(before)) if before[place] != after[place]]
+    for place in changed[::step]:
+        torn, backwards = after[:place] + before[place:], before[:place] + after[place:]
+        counts[f"page torn: {_outcome(path, torn, truth_before, undo)}"] += 1
+        counts[f"page torn: {_outcome(path, backwards, truth_before, undo)}"] += 1
+    assert _outcome(path, after, truth_after, b"") == "the truth"
+    assert set(counts) == {"undo file cut: the truth", "page torn: the truth"}, counts
+    evidence(
+        f"power cut at {sum(counts.values()):,} places of a write: {dict(counts)}, {time.monotonic() - start:.0f} s"
+    )
+
+
+def test_a_write_that_fails_at_any_byte(folder: Path, evidence: Callable[[str], None]) -> None:
+    """As a disk that gets full: the step is refused, or it is there; and the next one works."""
+    path = folder / "journal.sqlite3"
+    size = len(_written(path))
+    script = f"""
+        import resource, sys
+        from collections import Counter
+        from pathlib import Path
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos.errors import JournalError
+        from getnet_pos.journal import SqliteJournal
+        from tests.journal.samples import *
+        path = Path({str(path)!r})
+        whole, counts = path.read_bytes(), Counter()
+        for limit in range(0, {size} + 8192, 211):
+            path.write_bytes(whole)
+            path.with_name(path.name + "-journal").unlink(missing_ok=True)
+            journal = SqliteJournal(path)
+            known = journal.unsettled(TERMINAL)[-1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
+            try:
+                journal.record(replace(known, state=IntentState.APPROVED))
+                there = True
+            except JournalError:
+                there = False
+            resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+            journal.close()
+            settled = known.intent_id in [one.intent_id for one in SqliteJournal(path).recent(TERMINAL)]
+            assert settled == there, (limit, there, settled)
+            counts["refused" if not there else "written"] += 1
+            journal.resolve(intent(3).intent_id, paid=True, by="Ana", note="the disk has room again")
+            journal.close()
+        assert counts["refused"] and counts["written"], counts
+        print(dict(counts))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    evidence(f"disk full at every place of a write: {done.stdout.strip()}")

@@ -1,0 +1,418 @@
+"""The journal's file: what it is, who may share it, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from getnet_pos import Connector
+from getnet_pos import journal as journal_module
+from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
+from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal
+from getnet_pos.messages import IntentState
+from getnet_pos.simulator import SerialServer, VirtualTerminal
+from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record
+
+posix = pytest.mark.skipif(os.name != "posix", reason="as POSIX does it")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "books" / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[SqliteJournal]:
+    with contextlib.closing(SqliteJournal(path)) as file:
+        yield file
+
+
+# -------------------------------------------------------------------------------------------------------- what it holds
+
+
+def test_every_step_of_a_payment_is_a_row(journal: SqliteJournal) -> None:
+    record(journal, intent(1), *PAID)
+    record(journal, intent(2), *OPEN)
+    assert [(step.intent.ticket, step.sequence, str(step.intent.state)) for step in journal.steps()] == [
+        ("T1", 0, "INTENT"), ("T1", 1, "SENT"), ("T1", 2, "ACCEPTED"), ("T1", 3, "APPROVED"),
+        ("T2", 0, "INTENT"), ("T2", 1, "SENT"), ("T2", 2, "ACCEPTED"),
+    ]  # fmt: skip
+    assert [step.intent.state for step in journal.steps(intent(2).intent_id)] == list(OPEN)
+    assert [one.ticket for one in journal.intents()] == ["T2"]
+    assert [one.ticket for one in journal.intents(settled=True)] == ["T1", "T2"]
+    assert journal.steps()[0].intent.baseline == MARK
+    assert journal.steps()[0].at.endswith("+00:00")
+
+
+def test_rows_are_never_changed_or_deleted(journal: SqliteJournal, path: Path) -> None:
+    record(journal, intent(), *PAID)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        for statement in ("UPDATE step SET amount = 1", "DELETE FROM step"):
+            with pytest.raises(sqlite3.IntegrityError, match="insert-only"):
+                other.execute(statement)
+
+
+@posix
+def test_nobody_else_may_read_it(path: Path) -> None:
+    SqliteJournal(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.chmod(0o644)
+    SqliteJournal(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [item.name for item in path.parent.iterdir()] == ["journal.sqlite3", "journal.sqlite3-journal"] or [
+        item.name for item in path.parent.iterdir()
+    ] == ["journal.sqlite3"]
+
+
+def test_the_disk_is_told_to_sync(journal: SqliteJournal) -> None:
+    """TRUNCATE and EXTRA: WAL can lose committed pages, and FULL the end of a transaction (docs/reliability.md)."""
+    pragma = {name: journal._connected().execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
+    assert pragma == _SETTINGS
+
+
+_SETTINGS = {"journal_mode": "truncate", "synchronous": 3, "fullfsync": 1}
+
+
+# ------------------------------------------------------------------------------------------------------------ resolving
+
+
+def test_a_person_settles_what_nobody_knows(journal: SqliteJournal) -> None:
+    record(journal, intent(), *UNKNOWN)
+    decided = journal.resolve(intent().intent_id, paid=True, by=" Ana ", note="voucher 0042 in the drawer")
+    assert (decided.state, decided.decided_by) == (IntentState.RESOLVED_PAID, "Ana")
+    assert journal.intents() == []
+    assert journal.intents(settled=True) == [decided]
+
+
+def test_an_identifier_may_be_cut_short(journal: SqliteJournal) -> None:
+    record(journal, intent(0xA << 124), *UNKNOWN)
+    record(journal, intent(0xB << 124), *UNKNOWN)
+    record(journal, intent(0xC << 124), *PAID)
+    assert journal.resolve("a", paid=False, by="Ana", note="no voucher").state is IntentState.RESOLVED_NOT_PAID
+    for cut, why in (
+        ("a", "is settled already"),
+        ("c0", "is settled already"),
+        ("f", "is not in the"),
+        ("", "not in the"),
+    ):
+        with pytest.raises(InvalidValue, match=why):
+            journal.resolve(cut, paid=True, by="Ana", note="x")
+    record(journal, intent(0xBB << 120), *UNKNOWN)
+    with pytest.raises(InvalidValue, match="ambiguous"):
+        journal.resolve("b", paid=True, by="Ana", note="x")
+    with pytest.raises(InvalidValue, match="who decides"):
+        journal.resolve("bb", paid=True, by=" ", note="x")
+
+
+def test_who_decided_first_decided(journal: SqliteJournal) -> None:
+    """A reply that comes after a person's decision changes nothing."""
+    last = record(journal, intent(), *UNKNOWN)
+    journal.resolve(last.intent_id, paid=False, by="Ana", note="no voucher")
+    with pytest.raises(JournalError, match=r"settled \(RESOLVED_NOT_PAID\)"):
+        journal.record(replace(last, state=IntentState.APPROVED))
+
+
+# -------------------------------------------------------------------------------------------------------------- sharing
+
+
+def test_two_registers_share_a_file(journal: SqliteJournal, path: Path) -> None:
+    """What one wrote, the other knows; each writes about its own terminal, and one open command a terminal holds."""
+    with contextlib.closing(SqliteJournal(path)) as other:
+        record(journal, intent(1), *OPEN)
+        with pytest.raises(JournalError, match="has the open intent"):
+            other.record(intent(2))
+        record(other, intent(3, terminal="usb:/dev/ttyACM1"), *PAID)
+        record(other, replace(intent(1), state=IntentState.APPROVED), IntentState.APPROVED)
+        record(journal, intent(2), *PAID)
+        assert [one.ticket for one in other.intents(settled=True)] == ["T1", "T3", "T2"]
+
+
+def test_many_threads_write_at_once(journal: SqliteJournal) -> None:
+    def pay(number: int) -> None:
+        for count in range(5):
+            record(journal, intent(100 * number + count, terminal=f"usb:{number}"), *PAID)
+
+    threads = [threading.Thread(target=pay, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(journal.steps()) == 8 * 5 * 4
+    assert journal.intents() == []
+
+
+def test_a_file_that_stays_locked_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getnet_pos.journal._WAIT", 0.05)
+    with contextlib.closing(SqliteJournal(path)) as journal, contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="Another process keeps it locked"):
+            journal.record(intent())
+
+
+def test_one_file_has_one_object_in_a_process(path: Path) -> None:
+    assert open_journal(path) is open_journal(str(path.parent / ".." / path.parent.name / path.name))
+
+
+@posix
+def test_a_fork_takes_nothing_from_its_parent(path: Path) -> None:
+    """A child that was forked while the parent was writing opens the file for itself, and hurts nobody."""
+    script = f"""
+        import os, sys, threading
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos.journal import SqliteJournal
+        from tests.journal.samples import *
+        journal = SqliteJournal({str(path)!r})
+        record(journal, intent(1), *PAID)
+        held = threading.Thread(target=journal._lock.acquire)  # as by a thread that writes at this moment
+        held.start(); held.join()
+        journal._connection.execute("BEGIN IMMEDIATE")
+        journal._connection.execute("PRAGMA user_version=1")
+        child = os.fork()
+        if child == 0:
+            journal.close()
+            del journal
+            sys.exit()  # as cleanly as can be
+        assert os.waitpid(child, 0)[1] == 0
+        assert journal._connection.in_transaction
+        journal._connection.execute("ROLLBACK")
+        journal._lock.release()
+        child = os.fork()
+        if child == 0:
+            record(journal, intent(2), *PAID)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        record(journal, intent(3), *PAID)
+        assert [one.ticket for one in journal.intents(settled=True)] == ["T1", "T2", "T3"]
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------ what goes wrong
+
+
+def _newer(path: Path) -> None:
+    SqliteJournal(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA user_version=99")
+
+
+def _foreign(path: Path) -> None:
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE music (title)")
+
+
+def _text(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("not a database, " * 100)
+
+
+def _empty(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+
+
+def _folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+def _under_a_file(path: Path) -> None:
+    path.parent.touch()
+
+
+_BROKEN = [
+    (_newer, "written by a newer version: update getnet-pos"),
+    (_foreign, "not a journal of this library: name another file"),
+    (_text, "file is not a database.*Keep a copy for examination"),
+    (_empty, "the file is empty.*Keep a copy for examination"),
+    (_folder, "Make the file and its folder writable|unable to open|cannot be used"),
+    (_under_a_file, "cannot be used"),
+]
+
+
+@pytest.mark.parametrize(("breaks", "said"), _BROKEN, ids=[item.__name__[1:] for item, _ in _BROKEN])
+def test_a_file_that_cannot_be_used_says_why(path: Path, breaks: Callable[[Path], None], said: str) -> None:
+    breaks(path)
+    with pytest.raises(JournalError, match=said):
+        SqliteJournal(path)
+
+
+@posix
+def test_without_the_right_to_write_there_is_no_journal(path: Path) -> None:
+    SqliteJournal(path).close()
+    script = f"""
+        import os, sys
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos.errors import JournalError
+        from getnet_pos.journal import SqliteJournal
+        import getnet_pos._version
+        if os.getuid() == 0:
+            os.setuid(65534)
+        try:
+            SqliteJournal({str(path)!r})
+        except JournalError as error:
+            assert "writable for this user" in str(error), error
+        else:
+            raise SystemExit("it was opened")
+    """
+    path.parent.chmod(0o755)
+    for folder in path.parents:
+        if folder.owner() == path.owner() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    path.chmod(0o400)
+    if os.getuid() != 0:
+        path.parent.chmod(0o500)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_full_disk_refuses_the_sale_before_anything_is_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The money command stays at home; the terminal is still there, and with room again all goes on."""
+    terminal = VirtualTerminal()
+    SqliteJournal(path).close()
+    full = path.stat().st_size // 4096
+    real = journal_module._connect
+
+    def connect(path: Path) -> sqlite3.Connection:
+        connection = real(path)
+        connection.execute(f"PRAGMA max_page_count={full}")
+        return connection
+
+    with SerialServer(terminal) as server, monkeypatch.context() as patch:
+        patch.setattr(journal_module, "_connect", connect)
+        with Connector.create_usb(server.device, journal=path) as pos:
+            pos.polling()
+            sold = 0
+            with contextlib.suppress(JournalError):
+                while sold < 50:
+                    pos.sale(1_000)
+                    sold += 1
+            with pytest.raises(JournalError, match=r"Free some disk space|has the open intent"):
+                pos.sale(1_000, ticket="A1")
+            assert len(terminal.ledger.charges()) >= sold
+            assert terminal.ledger.charges("A1") == ()
+            patch.undo()
+            pos._driver.journal.close()  # type: ignore[union-attr]  # a new connection has room again
+            assert pos.polling().approved
+            assert pos.sale(1_000, ticket="A2").approved
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        states = [one.state for one in journal.intents(settled=True)]
+        assert states == [IntentState.APPROVED] * len(terminal.ledger.charges())
+
+
+def test_what_interrupts_a_write_leaves_nothing_behind(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C between two lines: the next write begins anew."""
+    journal._connected().execute("BEGIN IMMEDIATE")
+    record(journal, intent(1), *PAID)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("getnet_pos.journal._digest", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.record(intent(2))
+    record(journal, intent(2), *PAID)
+    assert [one.ticket for one in journal.intents(settled=True)] == ["T1", "T2"]
+
+
+def test_a_file_system_without_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        record(journal, intent(), *PAID)
+    assert "new" not in "".join(item.name for item in path.parent.iterdir())
+
+
+def test_two_processes_that_come_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.link
+
+    def slower(draft: Path, path: Path) -> None:
+        with contextlib.closing(SqliteJournal(path)) as faster:
+            record(faster, intent(1), *OPEN)
+        real(draft, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", lambda self: False if self == path and not _exists(path) else _exists(self))
+        calls = iter([slower])
+        patch.setattr(os, "link", lambda draft, path: next(calls, real)(draft, path))
+        journal = SqliteJournal(path)
+    with contextlib.closing(journal):
+        assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T1"]
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+# ------------------------------------------------------------------------------------------------------ which one it is
+
+
+def test_where_the_journal_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GETNET_POS_JOURNAL", str(path))
+    assert default_path() == path
+    assert isinstance(open_journal(DEFAULT_JOURNAL), SqliteJournal)
+    assert path.exists()
+    assert repr(DEFAULT_JOURNAL) == "DEFAULT_JOURNAL"
+    monkeypatch.delenv("GETNET_POS_JOURNAL")
+    assert default_path().parts[-2:] == ("getnet-pos", "journal.sqlite3")
+
+
+def test_switching_it_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert isinstance(open_journal(None), MemoryJournal)
+    assert "will not be remembered" in caplog.text
+
+
+def test_an_object_of_ones_own_will_do() -> None:
+    own = MemoryJournal()
+    assert open_journal(own) is own
+    with pytest.raises(ConfigurationError, match=r"record\(\), unsettled\(\) and recent\(\)"):
+        open_journal(42)  # type: ignore[arg-type]
+
+
+def test_a_long_history_costs_nothing(path: Path, evidence: Callable[[str], None]) -> None:
+    """Opening, asking and writing look at the end of the file, however long it is."""
+    payments = 20_000
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        record(journal, intent(1), *UNKNOWN)
+        record(journal, intent(2), *PAID)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+            _multiply(file, payments)
+    start = time.perf_counter()
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T1"]
+        taken = time.perf_counter() - start
+    assert taken < 0.2
+    evidence(f"journal: opened after {payments:,} payments in {taken * 1000:.1f} ms")
+
+
+def _multiply(file: sqlite3.Connection, payments: int) -> None:
+    """Old rows, before those that are there; nobody reads them."""
+    names = [row[1] for row in file.execute("PRAGMA table_info(step)")][2:]
+    file.execute("PRAGMA synchronous=OFF")
+    file.execute("BEGIN")
+    others = ", ".join(name for name in names if name not in ("intent_id", "sequence"))
+    file.execute(
+        f"""WITH RECURSIVE old(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM old WHERE n < {payments})
+        INSERT INTO step (id, intent_id, sequence, {others})
+        SELECT step.sequence - 4 * n + 1, 'old' || n, step.sequence, {others} FROM old, step
+        WHERE intent_id = '{intent(2).intent_id}'"""
+    )
+    file.execute("COMMIT")
