@@ -36,9 +36,9 @@ typedef struct {
     PyObject *utc;
 } getnet_terminals;
 
-/* A text that came, without its quotes and with nothing behind it. */
+/* A text that came, without its quotes and with zeros behind it. */
 typedef struct {
-    uint64_t word[4];
+    uint8_t cut[32];
     PyObject *value;
 } getnet_same_text;
 
@@ -162,42 +162,69 @@ static inline PyObject *getnet_short_ascii(const uint8_t *text, size_t size)
     return string;
 }
 
-/* An ASCII string of at most 32 characters, the same object where it came before. */
-static inline PyObject *getnet_same_ascii(getnet_listing *listing, const uint8_t *text, size_t size)
+/* The first `size` of 32 bytes, with zeros behind them, and a hash of them. */
+static inline uint64_t getnet_cut(uint8_t *cut, const uint8_t *text, size_t size)
 {
     static const uint8_t ones[64] = {
         255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
         255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
     };
-    getnet_same_text *same;
-    uint64_t word[4], mask[4], hash;
-    PyObject *string;
-    unsigned place;
+    const uint8_t *mask = ones + 32 - size;
+    uint64_t low, high;
 
-    memcpy(word, text, 32);
-    memcpy(mask, ones + 32 - size, 32);
-    for (int i = 0; i < 4; i++)
-        word[i] &= mask[i];
-    hash = (word[0] ^ (word[1] << 29 | word[1] >> 35) ^ (word[2] << 17 | word[2] >> 47) ^ word[3]) *
-           0x9e3779b97f4a7c15u;
-    place = (unsigned)(hash >> 55);
+#if defined(GETNET_SSE2)
+    const __m128i one = _mm_and_si128(_mm_loadu_si128((const __m128i *)text), _mm_loadu_si128((const __m128i *)mask));
+    const __m128i two = _mm_and_si128(_mm_loadu_si128((const __m128i *)(text + 16)),
+                                      _mm_loadu_si128((const __m128i *)(mask + 16)));
+    const __m128i mixed = _mm_add_epi64(one, _mm_slli_epi64(two, 3));
+    _mm_storeu_si128((__m128i *)cut, one);
+    _mm_storeu_si128((__m128i *)(cut + 16), two);
+    _mm_storel_epi64((__m128i *)&low, mixed);
+    _mm_storel_epi64((__m128i *)&high, _mm_unpackhi_epi64(mixed, mixed));
+#else
+    uint64_t word[4];
+    memcpy(cut, text, 32);
+    for (int i = 0; i < 32; i++)
+        cut[i] &= mask[i];
+    memcpy(word, cut, 32);
+    low = word[0] + (word[2] << 3);
+    high = word[1] + (word[3] << 3);
+#endif
+    return (low ^ (high << 29 | high >> 35)) * 0x9e3779b97f4a7c15u;
+}
+
+static inline int getnet_cuts_same(const uint8_t *one, const uint8_t *other)
+{
+#if defined(GETNET_SSE2)
+    return getnet_stands_masked(one, 0xffffffffu, other);
+#else
+    return memcmp(one, other, 32) == 0;
+#endif
+}
+
+/* An ASCII string of at most 32 characters, the same object where it came before. */
+static inline PyObject *getnet_same_ascii(getnet_listing *listing, const uint8_t *text, size_t size)
+{
+    uint8_t cut[32];
+    const unsigned place = (unsigned)(getnet_cut(cut, text, size) >> 55);
+    getnet_same_text *same;
+    PyObject *string;
+
     for (unsigned step = 0; step < 4; step++) {
         same = &listing->text[(place + step) & (GETNET_SAME_TEXTS - 1)];
-        if (((same->word[0] ^ word[0]) | (same->word[1] ^ word[1]) | (same->word[2] ^ word[2]) |
-             (same->word[3] ^ word[3])) == 0 &&
-            same->value != NULL) {
+        if (same->value == NULL)
+            break;
+        if (getnet_cuts_same(same->cut, cut)) {
             Py_INCREF(same->value);
             return same->value;
         }
-        if (same->value == NULL)
-            break;
     }
     string = getnet_short_ascii(text, size);
     if (string == NULL)
         return NULL;
     if (same->value != NULL)
         same = &listing->text[place];
-    memcpy(same->word, word, 32);
+    memcpy(same->cut, cut, 32);
     Py_INCREF(string);
     Py_XSETREF(same->value, string);
     return string;

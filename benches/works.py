@@ -86,7 +86,7 @@ def _each(way: Callable[[Any], Any], arguments: list[Any]) -> Way:
 
 
 def _limit(texts: list[bytes], frames: int) -> Way:
-    """SHA-256 over the signed texts by the native codec's own function, a hundred times each, so that calls are free."""
+    """SHA-256 over the signed texts by the native codec's function, a hundred times each, so that calls are free."""
     native: Any = codec.backend("native")
     chosen = native._implementations()["chosen"]
 

@@ -191,24 +191,22 @@ _CREATE = (
     f"PRAGMA user_version={_SCHEMA}",
 )
 _NAMES = ("id", "sequence", "at", *_COLUMNS, "unsettled")
-"""The columns that the digest covers. ``unsettled`` names the intents of the file that are open or unknown after the
-row, so that they are found without looking for them."""
+"""The columns that the digest covers. ``unsettled`` holds the numbers of the last rows of the intents that are open or
+unknown after this row, so that they are found without looking for them."""
 _INSERT = f"INSERT INTO step ({', '.join(_NAMES)}, digest) VALUES (?{', ?' * len(_NAMES)})"
 _SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
 _LAST = f"{_SELECT} ORDER BY id DESC LIMIT 1"
 _LAST_OF = f"{_SELECT} WHERE intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
-_LATELY = "SELECT id FROM step ORDER BY id DESC LIMIT 256"
-_LAST_SETTLED = f"""{_SELECT} WHERE id IN ({_LATELY}) AND terminal = ? AND state IN ({_FINAL})
-  ORDER BY id DESC LIMIT {_RECENT}"""
-_MISSING = f"SELECT max(id) - min(id) + 1 > count(*) FROM ({_LATELY})"
+_LATELY = f"{_SELECT} ORDER BY id DESC LIMIT 64"
+_NUMBERED = f"{_SELECT} WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     number: int
     step: Step
-    unsettled: tuple[str, ...]
+    unsettled: tuple[int, ...]
 
 
 class SqliteJournal:
@@ -229,9 +227,12 @@ class SqliteJournal:
 
     def recent(self, terminal: str) -> list[Intent]:
         def read() -> list[Intent]:
-            if self._connected().execute(_MISSING).fetchone()[0]:
+            rows = self._rows(_LATELY)[::-1]
+            if rows and rows[-1].number - rows[0].number + 1 != len(rows):
                 raise sqlite3.DatabaseError("a row is missing")
-            return [row.step.intent for row in self._rows(_LAST_SETTLED, terminal)][::-1]
+            last = {row.step.intent.intent_id: row.step.intent for row in rows}
+            settled = [one for one in last.values() if one.terminal == terminal and one.state in FINAL_STATES]
+            return settled[-_RECENT:]
 
         return self._guard(read)
 
@@ -292,40 +293,57 @@ class SqliteJournal:
 
     # ---------------------------------------------------------------------------------------------------------- reading
 
-    def _rows(self, query: str, *arguments: str) -> list[_Row]:
+    def _rows(self, query: str, *arguments: str | int) -> list[_Row]:
         return [_read(row) for row in self._connected().execute(query, arguments)]
 
-    def _unsettled(self) -> list[Intent]:
-        last = self._rows(_LAST)
+    def _last(self) -> _Row | None:
+        return next(iter(self._rows(_LAST)), None)
+
+    def _open_rows(self) -> list[_Row]:
+        """The last rows of the intents that are open or unknown, the oldest intent first."""
+        last = self._last()
         found = []
-        for intent_id in last[0].unsettled if last else ():
-            rows = self._rows(_LAST_OF, intent_id)
+        for number in last.unsettled if last else ():
+            rows = self._rows(_NUMBERED, number)
             if not rows or rows[0].step.intent.state in FINAL_STATES:
-                raise sqlite3.DatabaseError(f"the steps of intent {intent_id} are missing")
-            found.append(rows[0].step.intent)
+                raise sqlite3.DatabaseError(f"row {number} is missing")
+            found.append(rows[0])
         return found
+
+    def _unsettled(self) -> list[Intent]:
+        return [row.step.intent for row in self._open_rows()]
 
     # ---------------------------------------------------------------------------------------------------------- writing
 
     def _add(self, decide: Callable[[list[Intent]], Intent]) -> Intent:
         connection = self._connected()
         with _transaction(connection):
-            unsettled = self._unsettled()
-            intent = decide(unsettled)
-            last, known = self._rows(_LAST), self._rows(_LAST_OF, intent.intent_id)
-            _check(intent, known[0].step.intent if known else None, lambda: unsettled)
-            names = [one.intent_id for one in unsettled if one.intent_id != intent.intent_id]
-            if intent.state not in FINAL_STATES:
-                names.append(intent.intent_id)
+            open_rows = self._open_rows()
+            intent = decide([row.step.intent for row in open_rows])
+            last, known = self._last(), self._known(intent.intent_id, open_rows)
+            _check(intent, known.step.intent if known else None, lambda: [row.step.intent for row in open_rows])
+            number = last.number + 1 if last else 1
+            unsettled = [number if row is known else row.number for row in open_rows]
+            if known is None:
+                unsettled.append(number)
+            elif intent.state in FINAL_STATES:
+                unsettled.remove(number)
             values = (
-                last[0].number + 1 if last else 1,
-                known[0].step.sequence + 1 if known else 0,
+                number,
+                known.step.sequence + 1 if known else 0,
                 datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                 *_values(intent),
-                " ".join(names),
+                " ".join(map(str, unsettled)),
             )
             connection.execute(_INSERT, (*values, _digest(values)))
         return intent
+
+    def _known(self, intent_id: str, open_rows: list[_Row]) -> _Row | None:
+        """The last row of an intent, settled or not."""
+        for row in open_rows:
+            if row.step.intent.intent_id == intent_id:
+                return row
+        return next(iter(self._rows(_LAST_OF, intent_id)), None)
 
     # ------------------------------------------------------------------------------------------------------- connection
 
@@ -449,7 +467,7 @@ def _read(row: tuple[Any, ...]) -> _Row:
     known = dict(zip(_COLUMNS, values, strict=True))
     known["state"] = IntentState(known["state"])
     known["baseline"] = None if known["baseline"] is None else VoucherMark(**json.loads(known["baseline"]))
-    return _Row(number, Step(Intent(**known), sequence, at), tuple(unsettled.split()))
+    return _Row(number, Step(Intent(**known), sequence, at), tuple(map(int, unsettled.split())))
 
 
 def _advice(error: Exception) -> str:

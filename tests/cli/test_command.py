@@ -18,7 +18,8 @@ Run = Callable[..., Any]
 
 COMMANDS = [
     "poll", "sale", "void", "refund", "report", "last", "intents", "resolve", "recover", "demo", "ports", "decode",
-    "version", "terminals", "simulate", "simulate serial", "simulate equipment",
+    "version", "terminals", "duplicate", "close-batch", "simulate", "simulate serial", "simulate tcp", "simulate http",
+    "simulate cloud", "simulate equipment",
 ]  # fmt: skip
 
 

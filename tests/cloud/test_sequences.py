@@ -1,4 +1,4 @@
-"""Sequences of faults against the virtual cloud, whose ledger is the truth: nothing is charged twice, no final is wrong."""
+"""Sequences of faults against the virtual cloud. Its ledger is the truth: nothing charged twice, no final wrong."""
 
 from __future__ import annotations
 

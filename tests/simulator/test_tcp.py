@@ -132,6 +132,9 @@ def test_a_reset(terminal, server, line):
     line.sendall(seal(m.Sale(700)))
     with pytest.raises(ConnectionResetError):
         line.recv(1)
+    done_by = time.monotonic() + 2
+    while not terminal.ledger.entries and time.monotonic() < done_by:
+        time.sleep(0.01)
     assert terminal.ledger.charged() == 700
 
 

@@ -29,7 +29,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Record of money commands", "Terminals a merchant has", "Tools"
-for _command in (payments.poll, payments.sale, payments.void, payments.refund, payments.report, payments.last):
+for _command in (
+    payments.poll, payments.sale, payments.void, payments.refund, payments.report, payments.last,
+    payments.duplicate, payments.close_batch,
+):  # fmt: skip
     app.command(rich_help_panel=_TERMINAL, epilog=_EPILOG)(_command)
 for _command in (records.intents, records.resolve, payments.recover):
     app.command(rich_help_panel=_MONEY, epilog=_EPILOG)(_command)

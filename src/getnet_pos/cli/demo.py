@@ -11,8 +11,9 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ..connector import AsyncConnector, Connector
 from ..errors import AuthenticationError, ConfigurationError, GetnetError
 from ..journal import SqliteJournal
 from ..messages import Progress, ReportKind
+from ..profiles import Profile
 from .ends import ExitCode, clean
 from .register import JsonOption
 from .screen import console, print_document
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from ..simulator import VirtualTerminal
 
 __all__ = ["demo"]
+
+_VOID = 102
+"""The command, which not every cloud has."""
 
 
 def demo(as_json: JsonOption = False) -> int:
@@ -240,6 +245,70 @@ async def _usb_async(walk: Walk, folder: Path) -> None:
     _compare(walk, terminal, path, balance=0)
 
 
+def _tcp(walk: Walk, folder: Path) -> None:
+    from ..simulator import TcpServer, VirtualTerminal
+
+    terminal, path = VirtualTerminal(), folder / "tcp.sqlite3"
+    with TcpServer(terminal) as server:
+        _lifecycle(walk, terminal, path, lambda: Connector.create_tcp(*server.address, journal=path), {_VOID})
+
+
+def _http(walk: Walk, folder: Path) -> None:
+    from ..simulator import VirtualTerminal
+    from ..simulator.http import HttpServer
+
+    terminal, path = VirtualTerminal(), folder / "http.sqlite3"
+    with HttpServer(terminal) as server:
+        _lifecycle(walk, terminal, path, lambda: Connector.create_http(server.url, journal=path), {_VOID})
+
+
+def _cloud(profile: Profile) -> Callable[[Walk, Path], None]:
+    def section(walk: Walk, folder: Path) -> None:
+        from ..simulator import asgi
+        from ..simulator.cloud import VirtualCloud
+
+        del asgi  # Whether it can be served at all.
+        path = folder / f"cloud-{profile.name}.sqlite3"
+        with VirtualCloud(profile=profile) as cloud:
+            create = partial(Connector.create_cloud, client_id="demo", client_secret="demo secret")
+            _lifecycle(
+                walk,
+                cloud.terminal,
+                path,
+                lambda: create(cloud.url, key_pos=cloud.key_pos, profile=profile, journal=path),
+                profile.cloud.endpoints if profile.cloud else (),
+            )
+
+    return section
+
+
+def _lifecycle(
+    walk: Walk, terminal: VirtualTerminal, journal: Path, create: Callable[[], Connector], codes: Collection[int]
+) -> None:
+    """Connect, poll, sell, and annul where that is among the commands ``codes``, over whatever link."""
+    with walk.step("create connector") as step:
+        pos = create()
+        step.gave(repr(pos), good=True)
+    with pos:
+        with walk.step("polling") as step:
+            poll = pos.polling()
+            step.gave("connected and ready", good=poll.approved)
+        with walk.step("sale of 25000") as step:
+            sale = pos.sale(25_000, ticket="A1234")
+            step.gave(_approval(sale), good=sale.approved and terminal.ledger.balance() == 25_000)
+        with walk.step("second sale, 10000") as step:
+            second = pos.sale(10_000, ticket="A1235")
+            step.gave(_approval(second), good=second.approved)
+        if _VOID in codes:
+            with walk.step("void of the first") as step:
+                void = pos.void(sale.operation_id or 0)
+                step.gave(_approval(void), good=void.approved)
+        with walk.step("close") as step:
+            pos.close()
+            step.gave("closed", good=True)
+    _compare(walk, terminal, journal, balance=10_000 if _VOID in codes else 35_000)
+
+
 def _equipment(walk: Walk, folder: Path) -> None:
     from ..equipment import AsyncEquipmentClient, EquipmentClient
     from ..oauth import ClientCredentials
@@ -287,5 +356,9 @@ def _compare(walk: Walk, terminal: VirtualTerminal, journal: Path, *, balance: i
 _SECTIONS: tuple[tuple[str, Callable[[Walk, Path], None]], ...] = (
     ("USB, with Connector", _usb),
     ("USB, with AsyncConnector", _usb_asyncio),
+    ("TCP", _tcp),
+    ("HTTP", _http),
+    ("Cloud-to-Cloud, Chile", _cloud(Profile.CHILE)),
+    ("Cloud-to-Cloud, Argentina", _cloud(Profile.ARGENTINA)),
     ("Terminals of a merchant, over HTTP", _equipment),
 )

@@ -167,7 +167,7 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(f"{path}: {key} must be a {'number' if name in _NUMBERS else 'text'}")
         if name in settings:
             raise ConfigurationError(f"{path} says usb and port, which are the same")
-        settings[name] = str(path.parent / Path(value).expanduser()) if name == "ca" else value
+        settings[name] = str(path.parent / Path(str(value)).expanduser()) if name == "ca" else value
     return settings
 
 

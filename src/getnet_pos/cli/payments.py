@@ -14,14 +14,14 @@ import typer
 
 from ..connector import AsyncConnector
 from ..errors import GetnetError
-from ..messages import Refund, ReportKind, Sale, SalesBySellerReport, Void
+from ..messages import Duplicate, Refund, ReportKind, Sale, SalesBySellerReport, Void
 from .amounts import read_amount, show_amount
 from .ends import ExitCode
 from .register import Register, terminal_command
 from .screen import Screen
 from .shown import intent_document, reply_document, show_intents, show_reply
 
-__all__ = ["last", "poll", "recover", "refund", "report", "sale", "void"]
+__all__ = ["close_batch", "duplicate", "last", "poll", "recover", "refund", "report", "sale", "void"]
 
 T = TypeVar("T")
 
@@ -142,6 +142,29 @@ async def last(register: Register, print_on_pos: _PrintOption = False) -> int:
     async with register.ready() as pos:
         with register.screen.waiting("the last voucher ..."):
             reply = await pos.last_voucher(print_on_pos=print_on_pos)
+    return register.end(reply)
+
+
+@terminal_command
+async def duplicate(
+    register: Register,
+    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="Of the voucher.")],
+    print_on_pos: _PrintOption = False,
+) -> int:
+    """Show a voucher again by its operation id."""
+    Duplicate(operation_id)
+    async with register.ready() as pos:
+        with register.screen.waiting(f"the voucher of operation {operation_id} ..."):
+            reply = await pos.duplicate(operation_id, print_on_pos=print_on_pos)
+    return register.end(reply)
+
+
+@terminal_command
+async def close_batch(register: Register, print_on_pos: _PrintOption = False) -> int:
+    """Close the day's batch: its operations can no longer be voided."""
+    async with register.ready() as pos:
+        with register.screen.waiting("closing the batch ..."):
+            reply = await pos.close_batch(print_on_pos=print_on_pos)
     return register.end(reply)
 
 

@@ -1,0 +1,86 @@
+"""Which terminal the options, the environment and a file of settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from getnet_pos import Profile
+from getnet_pos.cli.links import Link, choose, read_config
+from getnet_pos.errors import ConfigurationError
+from getnet_pos.simulator import TcpServer, VirtualTerminal
+from getnet_pos.simulator.cloud import VirtualCloud
+from getnet_pos.simulator.http import HttpServer
+
+Run = Callable[..., Any]
+
+CLIENT = {"GETNET_POS_CLIENT_ID": "register", "GETNET_POS_CLIENT_SECRET": "a-secret-to-keep"}
+
+
+def test_sale_over_tcp(called: Run) -> None:
+    with TcpServer(VirtualTerminal()) as server:
+        host, port = server.address
+        ended = called("sale", "1000", "--tcp", f"{host}:{port}", "--json")
+    assert (ended.code, ended.document["amount"]) == (0, 1000)
+
+
+def test_sale_over_http_that_the_environment_names(called: Run) -> None:
+    with HttpServer(VirtualTerminal()) as server:
+        ended = called("sale", "1000", "--json", env={"GETNET_POS_HTTP": server.url})
+    assert (ended.code, ended.document["amount"]) == (0, 1000)
+
+
+def test_sale_through_the_cloud_that_a_file_names(called: Run, tmp_path: Path) -> None:
+    config = tmp_path / "register.toml"
+    with VirtualCloud(profile=Profile.CHILE) as cloud:
+        config.write_text(f'cloud = "{cloud.url}"\nkey-pos = "{cloud.key_pos}"\nprofile = "cl"\n')
+        ended = called("sale", "1000", "--config", str(config), "--json", env=CLIENT)
+        assert cloud.terminal.ledger.charged() == 1000
+    assert (ended.code, ended.document["approved"]) == (0, True)
+    assert "a-secret" not in ended.out + ended.err
+
+
+def test_the_nearest_place_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"http": "http://terminal", "pin": "aa"}
+    assert choose({}, {}) == Link()
+    assert choose({}, config) == Link("http", "http://terminal", pin="aa")
+    assert choose({"pin": "bb"}, config) == Link("http", "http://terminal", pin="bb")
+    assert choose({"http": "http://other"}, config) == Link("http", "http://other")
+    monkeypatch.setenv("GETNET_POS_TCP", "terminal:1")
+    assert choose({}, config) == Link("tcp", "terminal:1")
+    assert choose({"port": "COM3"}, config) == Link("port", "COM3")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tcp": "a:1", "port": "COM3"}, {"tcp": "a"}, {"tcp": "a:b"}, {"tcp": "a:1", "pin": "00"}, {"key_pos": "A/1/B"},
+        {"cloud": "https://cloud"}, {"cloud": "https://cloud", "key_pos": "A/1"},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        choose(given, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["client_secret = 'hush'", "client-id = 'hush'", "token = 'hush'", "[cloud]\nx = 1", "colour = 'hush'",
+     "tcp = 1", "timeout = 'hush'", "secret = 'hush", "port = 'a'\nusb = 'b'"],
+)  # fmt: skip
+def test_secrets_and_nonsense_in_a_file_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "register.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(path)
+    assert "hush" not in str(caught.value)
+
+
+def test_no_credentials(called: Run) -> None:
+    empty = dict.fromkeys(CLIENT, "")
+    ended = called("poll", "--cloud", "https://localhost/x", "--key-pos", "A/1/B", "--profile", "cl", env=empty)
+    assert ended.code == 2
+    assert "GETNET_POS_CLIENT_ID" in ended.err
