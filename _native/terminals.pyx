@@ -5,6 +5,8 @@
 Whatever is unusual is declined, and the pure reader decides on the same body; nothing here judges it.
 
 Threads: how a listing is read never changes once it is made, and what changes belongs to one call.
+
+Memory: beside the body the result, some 320 bytes a terminal, and while it is made 10 bytes a terminal and 30 KB more.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -143,5 +145,5 @@ def read_terminals(body, *, strict=False):
     if _ready and type(body) is bytes:
         found = _read(body)
     elif _ready and type(body) is bytearray:
-        found = _read(bytes(body))
+        found = _read(bytes(body))  # it could change while it is read
     return _terminals.read_terminals(body, strict=strict) if found is None else found

@@ -28,7 +28,7 @@
 #endif
 #endif
 
-#if defined(GETNET_SSSE3) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9))
+#if defined(GETNET_SSSE3) && !defined(_MSC_VER) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9))
 #define GETNET_AVX512 1
 #define GETNET_WITH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vbmi2,popcnt")))
 #include <immintrin.h>
@@ -224,7 +224,7 @@ static inline int getnet_escape(const uint8_t **at, uint8_t **out)
     return 1;
 }
 
-/* Copy the bytes whose bit in `keep` is set, out of 64; more than those may be written. */
+/* Copy the bytes whose bit in `keep` is set, of the first `size` out of 64; up to 64 may be written. */
 static inline uint8_t *getnet_squeeze_plain(uint8_t *out, const uint8_t *in, uint64_t keep, unsigned size)
 {
     uint64_t drop = ~keep & (size == 64 ? ~(uint64_t)0 : ((uint64_t)1 << size) - 1);
@@ -253,7 +253,7 @@ static uint8_t getnet_orders[256][8];
 
 static int getnet_has_ssse3(void)
 {
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_MSC_VER)
     int words[4];
     __cpuid(words, 1);
     return (words[2] >> 9 & 1) && (words[2] >> 23 & 1); /* SSSE3, POPCNT */

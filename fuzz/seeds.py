@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+import tempfile
 from pathlib import Path
 
-from fuzz.targets import PART, PIECE
+from fuzz.targets import PART, PIECE, good_journal
 from tests import samples
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -48,20 +51,28 @@ def _cloud() -> dict[str, object]:
 
 
 def _journal() -> dict[str, bytes]:
-    mark = json.dumps({"operation_id": 2, "real_date": "2026-06-11 22:40:22", "amount": 1, "function_code": 100})
-    head = ["ta1", "tserial", "i100", "i25000", "tA12", "n"]
-    row = ["i1", "i0", "t2026-06-11T22:40:22.000+00:00", *head, "t" + mark, "n", "tff", "tINTENT", *["n"] * 7, "ta1"]
-    rows = [[f"i{place + 1}", f"i{place}", *row[2:]] for place in range(3)]
-    for values, state in zip(rows, ("INTENT", "SENT", "UNKNOWN"), strict=True):
-        values[values.index("tINTENT")] = f"t{state}"
-    written = PIECE.join(PART.join(part.encode() for part in values) for values in rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "journal.sqlite3")
+        path.write_bytes(good_journal(2))
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            columns = [column[1] for column in connection.execute("PRAGMA table_info(step)")]
+            rows = connection.execute("SELECT * FROM step ORDER BY id").fetchall()
+    written = []
+    for row in rows:
+        values = {**dict(zip(columns, row, strict=True)), "at": "2026-06-11T22:40:22.000+00:00"}
+        del values["digest"]  # the target makes it
+        written.append(PART.join(_part(value) for value in values.values()))
     patches = {f"changed-{place}": b"P" + bytes([place >> 8, place & 255, 0, 1]) for place in (20, 700, 3000, 9000)}
     return {
-        "rows": b"R" + written,
+        "rows": b"R" + PIECE.join(written),
         "not-a-database": b"SQLite format 3\x00" + bytes(100),
-        **patches,
         "cut": b"P\2\0\xff\0",
+        **patches,
     }
+
+
+def _part(value: object) -> bytes:
+    return b"n" if value is None else f"{'i' if isinstance(value, int) else 't'}{value}".encode()
 
 
 def seeds() -> dict[str, dict[str, bytes]]:

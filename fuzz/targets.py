@@ -190,7 +190,8 @@ def _read_journal(path: Path) -> None:
 
 
 @cache
-def _good(intents: int) -> bytes:
+def good_journal(intents: int) -> bytes:
+    """A journal file as the library writes it."""
     path = _folder / f"good-{intents}"
     good = SqliteJournal(path)
     mark = VoucherMark(operation_id=2, real_date="2026-06-11 22:40:22", amount=1, function_code=100)
@@ -204,7 +205,7 @@ def _good(intents: int) -> bytes:
 
 def _patch(path: Path, changes: bytes) -> None:
     """Each four bytes: where, counted from the end, and what is added there, or that all behind it is cut off."""
-    changed = bytearray(_good(3))
+    changed = bytearray(good_journal(3))
     for at in range(0, len(changes) - 3, 4):
         place = int.from_bytes(changes[at : at + 2], "big") % max(1, len(changed))
         if changes[at + 2] == 0xFF:
@@ -215,7 +216,7 @@ def _patch(path: Path, changes: bytes) -> None:
 
 
 def _write_rows(path: Path, data: bytes) -> bool:
-    path.write_bytes(_good(0))
+    path.write_bytes(good_journal(0))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         columns = len(connection.execute("PRAGMA table_info(step)").fetchall())
         try:

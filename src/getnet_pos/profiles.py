@@ -44,6 +44,8 @@ class Timeouts:
     """How long an operation waits for another one on the same terminal; 0 raises ``TerminalBusy`` at once."""
     cloud: float = 330.0
     """A synchronous call to the cloud, which holds it open for up to 5 minutes."""
+    status: float = 2.0
+    """From a command that the cloud has taken to the first question for its status; later pauses are longer."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -43,7 +43,7 @@ for _ in range(count):
     does()
 """
 
-BUDGET = {"sale reply": 12_000, "simplified": 9_000}
+BUDGET = {"sale reply": 7_500, "simplified": 7_500}
 """Instructions that a frame may take, hash excluded: about a third more than it takes."""
 MARGIN = 1.6
 """How much faster than orjson and hashlib the codec has to be at least on a busy machine; it is four times as fast."""

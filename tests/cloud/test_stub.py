@@ -1,4 +1,4 @@
-"""Against a server that shares no code with the library: it answers with the bodies of the documentation, to the byte."""
+"""Against a server that shares no code with the library: it answers with the documented bodies, to the byte."""
 
 from __future__ import annotations
 
@@ -36,9 +36,15 @@ from getnet_pos import (
 from getnet_pos.cloud import AsyncCloudAccount, CloudAccount
 from tests.cloud.conftest import Connect
 
-LOGIN = b'{"code":1,"status":"OK","message":"LOGIN SUCCESSFUL","data":{"token":"eyJhbGciOiJIUzI1NiIsInR5","expires_in":86400}}'
+LOGIN = (
+    b'{"code":1,"status":"OK","message":"LOGIN SUCCESSFUL","data":{"token":"eyJhbGciOiJIUzI1NiIsInR5",'
+    b'"expires_in":86400}}'
+)
 NO_LOGIN = b'{"code":0,"status":"ERROR","message":"erro detail","data":null}'
-POLLED = b'{"code":1,"status":"OK","message":"TRANSACTION FINISHED","data":{"functionCode":106,"code":0,"message":"Approved"}}'
+POLLED = (
+    b'{"code":1,"status":"OK","message":"TRANSACTION FINISHED","data":{"functionCode":106,"code":0,'
+    b'"message":"Approved"}}'
+)
 NESTED = (
     b'{"code":1,"status":"OK","message":"TRANSACCION FINALIZADA","data":{"idPosTxs":700001,"customId":"@customId",'
     b'"response":{"functionCode":100,"responseCode":0,"responseMessage":"Aprobado","commerceCode":12983,"terminalId":'
@@ -58,8 +64,8 @@ UNPAID = (
     .replace(b'"operationId":3', b'"operationId":0')
 )
 FLAT = (
-    b'{"code":1,"status":"OK","message":"TRANSACTION COMPLETED","data":{"functionCode":100,"code":0,"message":"Approved",'
-    b'"authorizationCode":"010929","amount":100000}}'
+    b'{"code":1,"status":"OK","message":"TRANSACTION COMPLETED","data":{"functionCode":100,"code":0,'
+    b'"message":"Approved","authorizationCode":"010929","amount":100000}}'
 )
 IN_PROCESS = b'{"code":2,"status":"OK","message":"TRANSACTION IN PROCESS","data":null}'
 NOT_FOUND = b'{"code":0,"status":"ERROR","message":"ID NOT FOUND","data":null}'
@@ -336,9 +342,9 @@ async def test_a_token_lives_as_long_as_the_cloud_says(stub: Stub, to: Ready, li
 
 def test_no_server(stub: Stub) -> None:
     stub.close()
-    with CloudAccount(stub.url, client_id="id", client_secret="s", profile=Profile.CHILE) as account:
-        with pytest.raises(ConnectError):
-            account.list_terminals()
+    account = CloudAccount(stub.url, client_id="id", client_secret="s", profile=Profile.CHILE)
+    with account, pytest.raises(ConnectError):
+        account.list_terminals()
 
 
 async def test_one_login_for_a_crowd(stub: Stub) -> None:

@@ -6,6 +6,7 @@ import gc
 import json
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -348,17 +349,22 @@ def test_nothing_is_leaked(read: Read) -> None:
     bodies = list(_bodies())
     watched = [*CommercialMode, PaymentTerminal, _terminals.datetime]
 
-    def blocks() -> int:
+    def traced() -> int:
         for body in bodies:
             outcome(read, body)
         gc.collect()
-        return sys.getallocatedblocks()
+        return tracemalloc.get_traced_memory()[0]
 
-    blocks()
-    before, references = blocks(), [sys.getrefcount(value) for value in watched]
-    for _ in range(3):
-        after = blocks()
-    assert abs(after - before) < 50
+    traced()
+    tracemalloc.start()
+    try:
+        traced()
+        before, references = traced(), [sys.getrefcount(value) for value in watched]
+        for _ in range(3):
+            after = traced()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2_000
     assert [sys.getrefcount(value) for value in watched] == references
 
 

@@ -20,7 +20,7 @@ import pytest
 from getnet_pos import Connector
 from getnet_pos import journal as journal_module
 from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
-from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal
+from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal, recall
 from getnet_pos.messages import IntentState
 from getnet_pos.simulator import SerialServer, VirtualTerminal
 from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record
@@ -339,6 +339,57 @@ def test_a_file_system_without_links(path: Path, monkeypatch: pytest.MonkeyPatch
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(), *PAID)
     assert "new" not in "".join(item.name for item in path.parent.iterdir())
+
+
+def test_a_file_system_without_links_and_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came first keeps its journal."""
+    real = os.link
+
+    def link(draft: Path, path: Path) -> None:
+        real(draft, path)
+        raise PermissionError("no links here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", link)
+        journal = SqliteJournal(path)
+    record(journal, intent(), *PAID)
+    journal.close()
+    assert [one.ticket for one in SqliteJournal(path).intents(settled=True)] == ["T1"]
+
+
+def test_a_child_leaves_the_connection_of_its_parent_alone(journal: SqliteJournal) -> None:
+    """What is done after a fork, done without one."""
+    record(journal, intent(1), *PAID)
+    parents = journal._connected()
+    journal_module._after_fork()
+    record(journal, intent(2), *PAID)
+    assert journal._connected() is not parents
+    assert parents.execute("SELECT count(*) FROM step").fetchone() == (8,)
+    journal_module._inherited.remove(parents)
+    parents.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE step SET amount = 9 WHERE id = 4", "row 4 is not as it was written"),
+        ("UPDATE step SET state = x'00' WHERE id = 4", "row 4 is not as it was written"),
+        ("DELETE FROM step WHERE id = 3", "a row is missing"),
+        ("DELETE FROM step WHERE id = 7", "row 7 is missing|a row is missing"),
+    ],
+)
+def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statement: str, said: str) -> None:
+    """As a damaged disk or a curious hand would: nothing is told, and no money command is sent."""
+    record(journal, intent(1), *PAID)
+    record(journal, intent(2), *OPEN)
+    record(journal, intent(3, terminal="usb:/dev/another"), *OPEN)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_changed")
+        other.execute("DROP TRIGGER never_deleted")
+        other.execute(statement)
+        other.commit()
+    with pytest.raises(JournalError, match=said):
+        recall(journal, TERMINAL, recent=True)
 
 
 def test_two_processes_that_come_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

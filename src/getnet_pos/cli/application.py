@@ -9,7 +9,7 @@ from typing import cast
 import typer
 
 from ..errors import GetnetError
-from . import about, decoding, demo, payments, ports, records, simulate, terminals
+from . import about, decoding, demo, doctor, payments, ports, records, simulate, terminals
 from .ends import ExitCode, clean, exit_code, told
 from .screen import print_document
 
@@ -38,7 +38,7 @@ for _command in (records.intents, records.resolve, payments.recover):
     app.command(rich_help_panel=_MONEY, epilog=_EPILOG)(_command)
 for _command in (terminals.terminals,):
     app.command(rich_help_panel=_API, epilog=_EPILOG)(_command)
-for _command in (demo.demo, ports.ports, decoding.decode, about.version):
+for _command in (demo.demo, doctor.doctor, ports.ports, decoding.decode, about.version):
     app.command(rich_help_panel=_TOOLS, epilog=_EPILOG)(_command)
 _simulators = typer.Typer(help="Serve a virtual terminal, cloud or API until interrupted.")
 for _command in (simulate.serial, simulate.tcp, simulate.http, simulate.cloud, simulate.equipment):

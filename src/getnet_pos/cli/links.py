@@ -82,9 +82,7 @@ class Link:
             )
         if self.kind == "tcp":
             host, port = _host_and_port(self.where or "")
-            return AsyncConnector.create_tcp(
-                host, port, wire=wire, profile=profile, journal=journal, timeouts=timeouts
-            )  # fmt: skip
+            return AsyncConnector.create_tcp(host, port, wire=wire, profile=profile, journal=journal, timeouts=timeouts)
         return AsyncConnector.create_usb(self.where, wire=wire, profile=profile, journal=journal, timeouts=timeouts)
 
 

@@ -219,6 +219,10 @@ class Register:
         assert isinstance(journal, SqliteJournal)
         return journal
 
+    def journal_intents(self) -> list[Intent]:
+        """The intents of all terminals that are open or unknown."""
+        return self._book().intents()
+
     def _open_intents(self) -> list[Intent]:
         return [intent for intent in self._book().intents() if intent.open]
 

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import httpx
 import typer
 
+from ..cloud import CloudAccount
 from ..equipment import AsyncEquipmentClient, Environment
 from ..errors import ConfigurationError, GetnetError, InvalidValue
 from ..flows.http_calls import check_url
 from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
-from .credentials import api_token
+from .credentials import api_token, client_credentials
 from .ends import ExitCode, clean, exit_code, told
-from .register import JsonOption
+from .register import JsonOption, ProfileName, ProfileOption, profile_of
 from .screen import Screen
 from .shown import table
 
@@ -59,7 +60,12 @@ def _date(name: str, text: str) -> Any:
 
 
 def terminals(
-    merchants: Annotated[list[str], typer.Argument(metavar="MERCHANT_ID", help="One or more merchants.")],
+    merchants: Annotated[list[str] | None, typer.Argument(metavar="MERCHANT_ID", help="One or more merchants.")] = None,
+    cloud: Annotated[
+        str | None, typer.Option(metavar="BASE_URL", help="List what the cloud lets these credentials drive instead.")
+    ] = None,
+    branch: Annotated[int | None, typer.Option(help="Of --cloud: of this branch alone.")] = None,
+    profile: ProfileOption = None,
     environment: Annotated[
         EnvironmentName | None, typer.Option(help="The documented address: hg development, hti quality assurance.")
     ] = None,
@@ -90,6 +96,14 @@ def terminals(
 
     The token is GETNET_POS_TOKEN, or got with --token-url. Secrets are taken from the environment or the keyring alone.
     """
+    if cloud is not None:
+        if merchants or environment or base_url or token_url or as_csv:
+            raise ConfigurationError("--cloud goes with --branch, --profile and --json alone")
+        return _cloud_terminals(cloud, branch, profile or ProfileName.INTEGRATED_POS, Screen(as_json))
+    if branch is not None or profile is not None:
+        raise ConfigurationError("--branch and --profile go with --cloud")
+    if not merchants:
+        raise ConfigurationError("name a merchant, or --cloud BASE_URL")
     if as_csv and (as_json or only_summary):
         raise InvalidValue("--csv goes with neither --json nor --summary")
     asked = list(dict.fromkeys(check_merchant_id(merchant) for merchant in merchants))
@@ -114,6 +128,23 @@ def terminals(
     for merchant, error in errors.items():
         print(f"error: merchant {merchant}: {clean(str(error))}", file=sys.stderr, flush=True)
     return exit_code(next(iter(errors.values()))) if errors else ExitCode.DONE
+
+
+def _cloud_terminals(base_url: str, branch: int | None, profile: ProfileName, screen: Screen) -> int:
+    client_id, client_secret = client_credentials()
+    settings = profile_of(profile)
+    with CloudAccount(base_url, client_id=client_id, client_secret=client_secret, profile=settings) as account:
+        found = account.list_terminals(branch)
+
+    def show(console: Console) -> None:
+        made = table("terminal", "branch", "serial number", "--key-pos")
+        for one in found:
+            made.add_row(one.id_terminal, str(one.id_sucursal), one.serial_number, str(one))
+        console.print(made)
+
+    names = ("id_terminal", "id_sucursal", "serial_number")
+    screen.result({"terminals": [{name: getattr(one, name) for name in names} for one in found]}, show)
+    return ExitCode.DONE
 
 
 def _address(environment: EnvironmentName | None, base_url: str | None) -> str:

@@ -68,7 +68,7 @@ class _CloudToken(TokenProvider):
         content = Secret(urlencode(form)).encode()
         headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         self._request = Request("POST", url, headers, content, timeout=timeout)
-        self._secrets = (form["clientSecret"], urlencode({"": form["clientSecret"]})[1:])
+        self._secrets = (Secret(form["clientSecret"]), Secret(urlencode({"": form["clientSecret"]})[1:]))
         self._retry = retry
 
     def __repr__(self) -> str:
@@ -160,7 +160,8 @@ class CloudApi:
         )
 
     def status(self, transaction_id: int | str) -> HttpFlow[CloudResult]:
-        if isinstance(transaction_id, bool) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(transaction_id)):
+        known = type(transaction_id) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(transaction_id))
+        if not known:
             raise InvalidValue("a transaction id is a number, or 1 to 64 letters, digits, '_' and '-'")
         return (yield from cloud_status(self.cloud, transaction_id, self.timeouts.short))
 

@@ -272,12 +272,14 @@ class WebhookReceiver:
         number, custom_id = result.id_pos_txs, result.custom_id
         found = [one for one in intents if number is not None and one.transaction_id == str(number)]
         if not found and custom_id:
-            # The one that has no number yet: the webhook has come before the answer to the command.
+            # One whose number is not known yet, or that is posted without it.
             found = [
-                one for one in intents
-                if one.transaction_id is None and custom_id in (one.ticket, one.intent_id[:24])
+                one
+                for one in intents
+                if None in (number, one.transaction_id)
+                and custom_id in (one.ticket, one.intent_id[:24])
                 and one.terminal.startswith("cloud:")
-            ]  # fmt: skip
+            ]
         return found[0] if len(found) == 1 else None
 
     # ----------------------------------------------------------------------------------------------------------- ending

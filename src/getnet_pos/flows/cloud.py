@@ -79,8 +79,8 @@ CloudEffect = HttpEffect | Record | Recall
 CloudFlow = Generator[CloudEffect, Any, T]
 """A procedure over HTTP that keeps the journal."""
 
-_STATUS_PAUSE = 2.0
-_LONGEST_STATUS_PAUSE = 10.0
+_LONGER, _LONGEST = 1.25, 5
+"""How much longer each pause between two questions for a status is, and how much the longest is to the first."""
 _TOO_BUSY = frozenset({429, 503})
 _PASSING = frozenset({429, 502, 503, 504})
 _EMPTY_ID = "0"
@@ -345,13 +345,13 @@ _VOUCHERS = (100, 101, 102, 108, 126)
 
 def _followed(till: CloudTill, result: CloudResult, deadline: float) -> HttpFlow[CloudResult]:
     """The result once it is there: the status is asked while the terminal is at it."""
-    number, pause = result.id_pos_txs, _STATUS_PAUSE
+    number, pause = result.id_pos_txs, till.timeouts.status
     while result.in_process and number is not None:
         now: float = yield Now()
         if now + pause > deadline:
             raise DeadlineExceeded(f"transaction {number} is still in process", bytes_written=1)
         yield Sleep(pause)
-        pause = min(pause * 1.25, _LONGEST_STATUS_PAUSE)
+        pause = min(pause * _LONGER, till.timeouts.status * _LONGEST)
         now = yield Now()
         try:
             left = max(deadline - now, 1.0)

@@ -41,7 +41,7 @@ class Link:
         self.is_open = False
         self.cancel_wanted = False
         """Set by another thread or task to have the sale in progress cancelled; the flow that waits does the rest."""
-        self.on_aside: Callable[[Reply], Flow[None]] | None = None
+        self.on_aside: Callable[[Reply], Flow[object]] = lambda reply: self.acknowledge()
         """Takes a reply that answers no command in progress, and acknowledges it."""
         self.has_acknowledged = False
         """Whether the peer is known to acknowledge a command before it answers it."""
@@ -139,10 +139,7 @@ class Link:
 
     def set_aside(self, reply: Reply) -> Flow[None]:
         """Hand over a reply that does not answer the command in progress, and have it acknowledged."""
-        if self.on_aside is not None:
-            yield from self.on_aside(reply)
-        else:
-            yield from self.acknowledge()
+        yield from self.on_aside(reply)
 
     def _read(self, data: bytes) -> None:
         messages = self.decoder.feed(data)

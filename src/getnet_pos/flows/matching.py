@@ -129,8 +129,6 @@ def _fits(other: Intent, reply: VoucherReply) -> bool:
         return False
     if other.ticket and reply.ticket and other.ticket != reply.ticket:
         return False
-    if other.command in _VOIDS and reply.operation_id and str(reply.operation_id) != other.reference:
-        return False
     return other.amount is None or reply.amount in (None, 0, other.amount)
 
 

@@ -1,0 +1,553 @@
+"""Money flows by example: a virtual terminal, a virtual clock, and one thing that goes wrong at a time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from getnet_pos.errors import (
+    Disconnected,
+    JournalError,
+    OutcomeUnknown,
+    PartialWrite,
+    UnexpectedReply,
+    UnsupportedOperation,
+    WriteTimeout,
+)
+from getnet_pos.flows.exchange import exchange
+from getnet_pos.flows.intents import typed_reply
+from getnet_pos.flows.matching import generated_ticket
+from getnet_pos.flows.money import pay, recover_all
+from getnet_pos.flows.polling import polling
+from getnet_pos.messages import (
+    GenericCommand,
+    IntentState,
+    LastVoucher,
+    MultiCommerceSale,
+    Poll,
+    Refund,
+    Sale,
+    SaleReply,
+    TotalsReport,
+    Void,
+    VoidReply,
+    VoucherMark,
+    Wire,
+)
+from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Reboot, VirtualTerminal
+from tests.faults.register import TERMINAL, Books, Register
+
+_LOST = Fault(FaultKind.DROP, Direction.TO_REGISTER, message=0)
+
+
+class Shop:
+    """A register that has polled its terminal."""
+
+    def __init__(self, *script: Behaviour, wire: Wire = Wire.SIGNED, **settings: Any) -> None:
+        self.terminal = VirtualTerminal(script=script, **settings)
+        self.books = Books()
+        self.wire = wire
+        self.start()
+
+    def start(self) -> None:
+        """A register, or the next one after the last one died."""
+        now = self.register.now if hasattr(self, "register") else 0.0
+        self.register = Register(self.terminal, self.books, now=now, wire=self.wire)
+        self.till = self.register.till
+        assert self.poll().approved
+
+    def poll(self) -> Any:
+        return self.register.run(polling(self.till))
+
+    def pay(self, command: Any, intent_id: str = "1" * 32, *, cancellable: bool = True) -> Any:
+        self.register.now += 2.0
+        return self.register.run(pay(self.till, command, intent_id, patience=60, total=120, cancellable=cancellable))
+
+    def sell(self, amount: int = 1000, ticket: str = "A1", number: int = 1) -> Any:
+        return self.pay(Sale(amount, ticket, send_message=True), str(number) * 32)
+
+    def states(self, number: int = 1) -> list[str]:
+        return [str(step.state) for step in self.books.steps if step.intent_id == str(number) * 32]
+
+
+# ------------------------------------------------------------------------------------------------------------ in order
+
+
+def test_a_sale_is_four_steps() -> None:
+    shop = Shop()
+    reply = shop.sell()
+    assert isinstance(reply, SaleReply)
+    assert reply.approved
+    assert shop.states() == ["INTENT", "SENT", "ACCEPTED", "APPROVED"]
+    assert shop.books.steps[-1].authorization_code == reply.authorization_code
+    assert shop.books.steps[0].baseline == VoucherMark()
+
+
+def test_a_declined_card_is_a_result() -> None:
+    shop = Shop(Behaviour(outcome=Outcome.DECLINE))
+    assert not shop.sell().approved
+    assert shop.states() == ["INTENT", "SENT", "ACCEPTED", "DECLINED"]
+
+
+def test_the_last_result_is_the_next_baseline() -> None:
+    """No question is asked between two sales."""
+    shop = Shop()
+    first = shop.sell()
+    asked = len(shop.terminal.commands)
+    shop.sell(ticket="A2", number=2)
+    assert [command.code for command in shop.terminal.commands[asked:]] == [100]
+    assert shop.books.steps[-1].baseline.authorization_code == first.authorization_code  # type: ignore[union-attr]
+
+
+def test_after_a_void_the_last_voucher_is_asked_for() -> None:
+    """Its reply does not say when it was made."""
+    shop = Shop()
+    sold = shop.sell()
+    assert shop.pay(Void(sold.operation_id), "2" * 32).approved
+    assert shop.till.baseline is None
+    shop.sell(ticket="A2", number=3)
+    assert [command.code for command in shop.terminal.commands[-2:]] == [101, 100]
+
+
+def test_commands_of_every_family() -> None:
+    shop = Shop()
+    sold = shop.sell()
+    assert shop.pay(Refund(sold.authorization_code, 100), "2" * 32).approved
+    assert shop.pay(MultiCommerceSale(500, "76000000-0"), "3" * 32).approved
+    unheard_of = GenericCommand(code=100, fields={"Amount": 300, "TicketNumber": "G1", "PrintOnPos": False})
+    assert shop.pay(unheard_of, "4" * 32).approved
+    assert [shop.states(number)[-1] for number in (2, 3, 4)] == ["APPROVED"] * 3
+
+
+def test_a_command_that_this_wire_lacks_is_not_even_begun() -> None:
+    shop = Shop(wire=Wire.SIMPLIFIED)
+    with pytest.raises(UnsupportedOperation):
+        shop.pay(MultiCommerceSale(500, "76000000-0"))
+    assert shop.books.steps == []
+
+
+def test_money_is_no_question() -> None:
+    """A money command only leaves by the flow that records it."""
+    shop = Shop()
+    with pytest.raises(JournalError, match="sent once, after it was recorded"):
+        shop.register.run(exchange(shop.till.link, Sale(1000)))
+    assert shop.terminal.ledger.entries == ()
+
+
+# ------------------------------------------------------------------------------------------------------- before it left
+
+
+def test_a_full_journal_keeps_the_sale_at_home() -> None:
+    shop = Shop()
+    shop.books.refuses = lambda: JournalError("the disk is full")
+    with pytest.raises(JournalError):
+        shop.sell()
+    assert 100 not in [command.code for command in shop.terminal.commands]
+
+
+def test_not_one_byte_left() -> None:
+    shop = Shop()
+    shop.register.writes = [0]
+    with pytest.raises(WriteTimeout):
+        shop.sell()
+    assert shop.states() == ["INTENT", "NOT_SENT"]
+    assert not shop.till.link.is_open
+
+
+def test_a_cable_that_is_out_already() -> None:
+    shop = Shop()
+    shop.terminal.disconnect(shop.register.now)
+    with pytest.raises(Disconnected):
+        shop.sell()
+    assert shop.states() == []
+
+
+def test_one_byte_left() -> None:
+    """Nobody knows what the terminal makes of it."""
+    shop = Shop()
+    shop.register.writes = [1]
+    with pytest.raises(OutcomeUnknown) as caught:
+        shop.sell()
+    assert isinstance(caught.value.__cause__, PartialWrite)
+    assert shop.states() == ["INTENT", "SENT", "RECOVERING", "UNKNOWN"]
+
+
+# ----------------------------------------------------------------------------------------------------------- recovered
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Behaviour(reply_after=float("inf")),
+        Behaviour(wrong_signature=True),
+        Behaviour(change={"FunctionCode": 0, "ResponseMessage": "Error durante el procesamiento"}),
+        Behaviour(change={"Amount": 7}),
+        Behaviour(reboot=Reboot(seconds=4.0)),
+        Behaviour(echo=True),
+    ],
+    ids=["no reply", "bad signature", "function code 0", "another amount", "restarted", "echo"],
+)
+def test_the_call_that_waits_returns_the_real_result(behaviour: Behaviour) -> None:
+    shop = Shop(behaviour)
+    reply = shop.sell()
+    assert isinstance(reply, SaleReply)
+    assert (reply.approved, reply.function_code, reply.amount) == (True, 100, 1000)
+    assert shop.states()[-2:] == ["RECOVERING", "APPROVED"]
+
+
+def test_it_is_found_as_the_reply_of_its_command() -> None:
+    """Also where the firmware answers as a last voucher, without the fields that only a void's reply has."""
+    shop = Shop(Behaviour(), Behaviour(reply_after=float("inf")))
+    sold = shop.sell()
+    reply = shop.pay(Void(sold.operation_id), "2" * 32)
+    assert isinstance(reply, VoidReply)
+    assert reply.approved
+
+
+def test_a_terminal_that_says_as_last_voucher_only() -> None:
+    shop = Shop(Behaviour(reply_after=float("inf")), answers={101: Behaviour(change={"FunctionCode": 101})})
+    reply = shop.sell()
+    assert (type(reply), reply.function_code) == (SaleReply, 100)
+
+
+def test_a_disconnect_in_the_middle() -> None:
+    """The link is opened again, at growing intervals, and the terminal asked."""
+    shop = Shop(Behaviour(decide_after=2.0))
+    shop.register.alarms = [
+        (3.0, lambda: shop.terminal.disconnect(shop.register.now)),
+        (9.0, lambda: shop.terminal.connect(shop.register.now)),
+    ]
+    assert shop.sell().approved
+    assert shop.states()[-2:] == ["RECOVERING", "APPROVED"]
+
+
+def test_the_reply_comes_while_the_last_voucher_is_asked_for() -> None:
+    shop = Shop(Behaviour(outcome=Outcome.DECLINE, decide_after=65.0))
+    assert not shop.sell().approved
+    assert shop.states()[-2:] == ["RECOVERING", "DECLINED"]
+
+
+def test_a_reply_that_stands_beside_a_broken_acknowledgement() -> None:
+    """What has been read already is looked at, also when nothing can be written any more."""
+    shop = Shop(Behaviour(outcome=Outcome.DECLINE, coalesce=True))
+    shop.register.writes = [None, 0, 0, 0, 0]
+    assert not shop.sell().approved
+    assert not shop.till.link.is_open
+
+
+def test_nobody_can_say() -> None:
+    shop = Shop(Behaviour(reboot=Reboot(keep_record=False)))
+    with pytest.raises(OutcomeUnknown) as caught:
+        shop.sell()
+    assert caught.value.intent_id == "1" * 32
+    for hint in ("command 100 of 1000, ticket A1", "do not repeat it", f"getnet-pos resolve {'1' * 32} --paid"):
+        assert hint in str(caught.value)
+
+
+def test_the_previous_sale_is_not_mistaken_for_this_one() -> None:
+    """The last voucher is a stale one, of the same amount."""
+    shop = Shop(
+        Behaviour(), Behaviour(reply_after=float("inf"), record_after=500.0), answers={101: Behaviour(omit=("Ticket",))}
+    )
+    shop.sell()
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket="A2", number=2)
+
+
+def test_the_simplified_wire_cannot_ask() -> None:
+    shop = Shop(Behaviour(decide_after=65.0), Behaviour(reply_after=float("inf")), wire=Wire.SIMPLIFIED)
+    assert shop.sell().approved, "its reply came while it was in doubt"
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket="A2", number=2)
+
+
+# -------------------------------------------------------------------------------------------------------- after a crash
+
+
+def test_the_next_register_asks_first() -> None:
+    shop = Shop(Behaviour(reply_after=float("inf")))
+    shop.register.before = _dies_at(shop.register, "RECOVERING")
+    with pytest.raises(KeyboardInterrupt):
+        shop.sell()
+    assert shop.states()[-1] == "ACCEPTED"
+    shop.start()
+    assert shop.states()[-1] == "APPROVED"
+
+
+def test_the_next_command_asks_first() -> None:
+    """The register that was interrupted lives on: before the next sale it settles the last one."""
+    shop = Shop(Behaviour(reply_after=float("inf")))
+    shop.register.before = _dies_at(shop.register, "RECOVERING")
+    with pytest.raises(KeyboardInterrupt):
+        shop.sell()
+    shop.register.before = lambda _: None
+    assert shop.sell(ticket="A2", number=2).approved
+    assert [step.intent_id[0] for step in shop.books.steps if step.state is IntentState.APPROVED] == ["1", "2"]
+
+
+def _dies_at(register: Register, state: str) -> Any:
+    def before(effect: Any) -> None:
+        if str(getattr(getattr(effect, "intent", None), "state", "")) == state:
+            raise KeyboardInterrupt
+
+    return before
+
+
+def test_what_stays_unknown_is_returned() -> None:
+    shop = Shop(Behaviour(outcome=Outcome.SILENT))
+    with pytest.raises(OutcomeUnknown):
+        shop.sell()
+    unknown = shop.register.run(recover_all(shop.till))
+    assert [(one.ticket, one.state) for one in unknown] == [("A1", IntentState.UNKNOWN)]
+
+
+# ------------------------------------------------------------------------------------------------------- late replies
+
+
+def test_a_late_reply_settles_the_intent_it_is_of(caplog: pytest.LogCaptureFixture) -> None:
+    shop = Shop(Behaviour(reply_after=200.0, record_after=1000.0))
+    ticket = generated_ticket("1" * 32)
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket=ticket)
+    shop.register.now += 300.0
+    shop.poll()
+    assert shop.states()[-2:] == ["UNKNOWN", "APPROVED"]
+    assert "came late: it is settled" in caplog.text
+
+
+def test_a_late_reply_during_the_next_sale() -> None:
+    """It settles the first, and is not taken for the second, which has the same amount."""
+    shop = Shop(Behaviour(reply_after=130.0, record_after=1000.0), Behaviour(decide_after=50.0))
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket=generated_ticket("1" * 32))
+    shop.register.now += 20.0
+    shop.poll()
+    assert shop.sell(ticket=generated_ticket("2" * 32), number=2).ticket == generated_ticket("2" * 32)
+    assert (shop.states(1)[-1], shop.states(2)[-1]) == ("APPROVED", "APPROVED")
+
+
+def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:
+    shop = Shop(Behaviour(reply_after=200.0, record_after=1000.0))
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket=generated_ticket("1" * 32))
+    shop.register.now += 300.0
+    books = shop.books.recent
+    shop.books.recent = lambda terminal: _raise(JournalError("unreadable"))  # type: ignore[method-assign]
+    shop.register.run(exchange(shop.till.link, Poll()))
+    shop.books.recent = books  # type: ignore[method-assign]
+    assert shop.states()[-1] == "UNKNOWN"
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def test_a_reply_that_comes_twice_is_told_of_and_left(caplog: pytest.LogCaptureFixture) -> None:
+    shop = Shop(Behaviour(duplicate=True), Behaviour())
+    first = shop.sell()
+    second = shop.sell(ticket="A2", number=2)
+    assert first.authorization_code != second.authorization_code
+    assert "came late, or twice" in caplog.text
+
+
+# --------------------------------------------------------------------------------------------------------------- never
+
+
+def test_a_ticket_in_doubt_is_not_charged_again() -> None:
+    """A cashier who tries again is told what is open, and nothing is sent."""
+    shop = Shop(Behaviour(outcome=Outcome.SILENT))
+    with pytest.raises(OutcomeUnknown):
+        shop.sell()
+    with pytest.raises(OutcomeUnknown, match="nothing was sent: for the same ticket") as caught:
+        shop.sell(number=2)
+    assert caught.value.intent_id == "1" * 32
+    assert shop.states(2) == []
+    assert shop.sell(amount=2000, number=3).approved, "another amount is another sale"
+
+
+def test_a_result_that_cannot_be_recorded_is_still_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller gets the truth, the terminal no acknowledgement, and it is asked again before the next command."""
+    shop = Shop()
+    shop.register.before = lambda effect: _fill_the_disk(shop, effect)
+    assert shop.sell().approved
+    assert shop.states() == ["INTENT", "SENT", "ACCEPTED"]
+    assert "is APPROVED, but that could not be recorded" in caplog.text
+    shop.register.before = lambda _: None
+    shop.books.refuses = lambda: None
+    shop.poll()
+    assert shop.states()[-1] == "APPROVED"
+
+
+def _fill_the_disk(shop: Shop, effect: Any) -> None:
+    if getattr(getattr(effect, "intent", None), "state", None) is IntentState.APPROVED:
+        shop.books.refuses = lambda: JournalError("the disk is full")
+
+
+# --------------------------------------------------------------------------------------------------------- cancellation
+
+
+def test_a_cancelled_sale_ends_by_its_own_reply() -> None:
+    shop = Shop(Behaviour(decide_after=float("inf")))
+    shop.register.alarms = [(5.0, lambda: _cancel(shop))]
+    reply = shop.sell()
+    assert (reply.approved, reply.response_message) == (False, "Operacion Cancelada")
+
+
+def test_a_cancellation_that_comes_too_late_changes_nothing() -> None:
+    shop = Shop(Behaviour(reply_after=4.0))
+    shop.register.alarms = [(3.0, lambda: _cancel(shop))]
+    assert shop.sell().approved
+
+
+def test_an_unanswered_cancellation_is_a_doubt() -> None:
+    """It is a request and never a result: the terminal is asked what became of the sale."""
+    shop = Shop(Behaviour(decide_after=30.0), answers={116: Behaviour(outcome=Outcome.SILENT)})
+    shop.register.alarms = [(5.0, lambda: _cancel(shop))]
+    start = shop.register.now
+    assert shop.sell().approved
+    assert shop.register.now - start < 40.0
+    assert "RECOVERING" in shop.states()
+
+
+def test_what_is_not_accepted_after_a_cancellation_may_be_the_cancellation() -> None:
+    shop = Shop(Behaviour(decide_after=8.0), answers={116: Behaviour(acknowledge=False)})
+    shop.register.alarms = [(5.0, lambda: _cancel(shop))]
+    assert shop.sell().approved
+    assert "RECOVERING" not in shop.states()
+
+
+def _cancel(shop: Shop) -> None:
+    shop.till.link.cancel_wanted = True
+
+
+# --------------------------------------------------------------------------------------------------------- last voucher
+
+
+def test_a_terminal_that_does_not_tell_its_last_voucher_is_asked_once() -> None:
+    """Each sale would wait for nothing; the next poll asks again."""
+    shop = Shop(answers={101: Behaviour(outcome=Outcome.SILENT)})
+    assert shop.till.asked_in_vain
+    shop.sell()
+    shop.till.baseline = None
+    before = len(shop.terminal.commands)
+    shop.sell(ticket="A2", number=2)
+    assert [command.code for command in shop.terminal.commands[before:]] == [100]
+    shop.till.baseline = None
+    shop.poll()
+    assert [command.code for command in shop.terminal.commands[-2:]] == [106, 101]
+
+
+def test_a_last_voucher_that_was_damaged_is_asked_for_again() -> None:
+    shop = Shop()
+    shop.terminal.inject(Fault(FaultKind.CORRUPT, Direction.TO_REGISTER, message=3, byte=40))
+    shop.till.baseline = None
+    shop.poll()
+    assert not shop.till.asked_in_vain
+    shop.sell()
+    assert [command.code for command in shop.terminal.commands[-2:]] == [101, 100]
+
+
+def test_a_refusal_to_tell_the_last_voucher_is_no_empty_record() -> None:
+    shop = Shop(answers={101: Behaviour(change={"ResponseCode": 9, "OperationId": 4, "Amount": 1})})
+    assert shop.till.baseline is None
+
+
+def test_a_cable_pulled_while_it_is_asked_for_the_last_voucher() -> None:
+    shop = Shop()
+    shop.till.baseline = None
+
+    def before(effect: Any) -> None:
+        if b"101" in getattr(effect, "data", b""):
+            shop.terminal.disconnect(shop.register.now)
+
+    shop.register.before = before
+    with pytest.raises(Disconnected):
+        shop.sell()
+    assert shop.states() == []
+
+
+# ------------------------------------------------------------------------------------------------------------ questions
+
+
+def test_a_question_has_a_deadline() -> None:
+    shop = Shop(answers={104: Behaviour(reply_after=float("inf"))})
+    with pytest.raises(TimeoutError, match="did not reply in time"):
+        shop.register.run(exchange(shop.till.link, TotalsReport(), patience=5.0))
+    assert shop.register.now == pytest.approx(5.0)
+
+
+def test_progress_without_end_has_a_deadline_too() -> None:
+    shop = Shop(Behaviour(progress=(78,) * 1000, progress_every=5.0))
+    start = shop.register.now
+    with pytest.raises(OutcomeUnknown):
+        shop.sell()
+    assert shop.register.now - start <= 120 + 20 + 6
+
+
+def test_a_reply_at_the_last_moment_counts() -> None:
+    shop = Shop(Behaviour(decide_after=60.0))
+    assert shop.sell().approved
+    assert "RECOVERING" not in shop.states()
+
+
+def test_what_the_terminal_says_goes_into_no_log_as_it_is() -> None:
+    words = "Tarjeta 4111 1111 1111 1111\x1b[2J rechazada"
+    shop = Shop(answers={104: Behaviour(change={"FunctionCode": 0, "ResponseMessage": words})})
+    with pytest.raises(UnexpectedReply) as caught:
+        shop.register.run(exchange(shop.till.link, TotalsReport()))
+    assert "Tarjeta ...?[2J rechazada" in str(caught.value)
+
+
+def test_a_port_that_never_falls_silent_holds_nothing_up(caplog: pytest.LogCaptureFixture) -> None:
+    shop = Shop()
+    caplog.set_level(logging.WARNING)
+    noise = iter([b"{]" * 5] * 100)
+    shop.terminal.take = lambda now: [next(noise, b"")]  # type: ignore[method-assign]
+    shop.register.run(shop.till.link.discard_stale())
+    assert "stale bytes before a command" in caplog.text
+    assert len(list(noise)) == 100 - 64
+
+
+def test_an_echo_of_an_earlier_command_is_stale(caplog: pytest.LogCaptureFixture) -> None:
+    shop = Shop()
+    shop.terminal.default = Behaviour(echo=True, reply_after=0.5)
+    shop.register.run(shop.till.link.send(Poll()))
+    shop.register.now += 1.0
+    shop.terminal.default = Behaviour()
+    shop.register.run(exchange(shop.till.link, Poll()))
+    assert "stale bytes before a command: CommandMessage" in caplog.text
+
+
+def test_a_torn_message_at_the_deadline() -> None:
+    """Bytes that are no whole message are no sign of life."""
+    shop = Shop(answers={104: Behaviour(reply_after=4.0, fragment=10, fragment_every=1.0)})
+    with pytest.raises(TimeoutError):
+        shop.register.run(exchange(shop.till.link, TotalsReport(), patience=5.0))
+    assert shop.register.now == pytest.approx(5.0)
+
+
+def test_a_result_that_has_no_type_of_its_own() -> None:
+    """A command that only the caller knows, found as the last voucher."""
+    unheard_of = GenericCommand(code=126, fields={})
+    found = SaleReply(function_code=100, response_code=0)
+    assert typed_reply(unheard_of, found) is found
+
+
+def test_a_last_voucher_is_answered_under_the_codes_of_the_profile() -> None:
+    shop = Shop()
+    assert shop.till.link.own_codes == frozenset()
+    shop.sell()
+    reply = shop.register.run(exchange(shop.till.link, LastVoucher()))
+    assert reply.function_code == 100
+    assert TERMINAL == shop.till.terminal
+
+
+def test_the_first_poll_after_plugging_in() -> None:
+    """Terminals answer it with an error of their own, and the second one well."""
+    shop = Shop()
+    errors = iter([Behaviour(change={"FunctionCode": 0, "ResponseMessage": "Mensaje mal formado"})])
+    shop.terminal.answers[106] = next(errors)
+    shop.register.before = lambda effect: shop.terminal.answers.clear() if type(effect).__name__ == "Close" else None
+    assert shop.poll().approved
