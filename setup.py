@@ -49,7 +49,7 @@ class BuildNative(build_ext):
                 extension.extra_compile_args = [*SANITIZERS, "-fno-omit-frame-pointer", "-g", "-O1"]
                 extension.extra_link_args = SANITIZERS
             else:
-                extension.extra_compile_args = ["-O3"]
+                extension.extra_compile_args = ["-O3", "-g0"]
         super().build_extensions()
 
     def go_pure(self, error: Exception) -> None:

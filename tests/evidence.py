@@ -1,8 +1,11 @@
-"""What the long tests have counted, shown at the end of a run."""
+"""What tests of faults and of the journal share: their counts at the end of a run, and a folder without a disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,16 @@ _lines: list[str] = []
 def evidence() -> Callable[[str], None]:
     """``evidence("1,000 of it, 0 wrong")`` adds a line to the end of the run."""
     return _lines.append
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: what dies there is a process, and no disk is waited for."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,12 +1,57 @@
-"""Drive Getnet payment terminals, and list the terminals a merchant owns."""
+"""Drive Getnet payment terminals, and list the terminals a merchant owns.
+
+A name is loaded when it is first used, so importing the package alone costs next to nothing.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
-from .connector import *
-from .equipment import AsyncEquipmentClient as AsyncEquipmentClient
-from .equipment import EquipmentClient as EquipmentClient
-from .errors import *
-from .journal import *
-from .messages import *
-from .oauth import ClientCredentials as ClientCredentials
-from .oauth import TokenProvider as TokenProvider
-from .profiles import *
+
+if TYPE_CHECKING:
+    from .connector import *
+    from .equipment import AsyncEquipmentClient as AsyncEquipmentClient
+    from .equipment import EquipmentClient as EquipmentClient
+    from .errors import *
+    from .journal import *
+    from .messages import *
+    from .oauth import ClientCredentials as ClientCredentials
+    from .oauth import TokenProvider as TokenProvider
+    from .profiles import *
+
+_HOLDERS = {
+    "errors": None,
+    "messages": None,
+    "profiles": None,
+    "equipment": ["AsyncEquipmentClient", "EquipmentClient"],
+    "oauth": ["ClientCredentials", "TokenProvider"],
+    "journal": None,
+    "connector": None,
+}
+"""The modules whose names are public here, and which of them where it is not all; the lightest first."""
+
+
+def _names(holder: str) -> list[str]:
+    chosen = _HOLDERS[holder]
+    if chosen is None:
+        module = import_module(f".{holder}", __name__)
+        chosen = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+    return chosen
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return [public for holder in _HOLDERS for public in _names(holder)]
+    if not name.startswith("_"):
+        if find_spec(f".{name}", __name__):
+            return import_module(f".{name}", __name__)
+        for holder in _HOLDERS:
+            if name in _names(holder):
+                value = globals()[name] = getattr(import_module(f".{holder}", __name__), name)
+                return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})

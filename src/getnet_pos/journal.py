@@ -287,7 +287,7 @@ class SqliteJournal:
         with self._lock:
             try:
                 return work()
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 self._disconnect()
                 raise JournalError(f"the journal {self.path} cannot be used: {error}. {_advice(error)}") from error
 
@@ -423,7 +423,7 @@ def _create(path: Path) -> None:
                 draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    if os.name == "posix":
+    if os.name == "posix":  # pragma: no branch
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -465,9 +465,12 @@ def _read(row: tuple[Any, ...]) -> _Row:
         raise sqlite3.DatabaseError(f"row {row[0]} is not as it was written")
     number, sequence, at, *values, unsettled = written
     known = dict(zip(_COLUMNS, values, strict=True))
-    known["state"] = IntentState(known["state"])
-    known["baseline"] = None if known["baseline"] is None else VoucherMark(**json.loads(known["baseline"]))
-    return _Row(number, Step(Intent(**known), sequence, at), tuple(map(int, unsettled.split())))
+    try:
+        known["state"] = IntentState(known["state"])
+        known["baseline"] = None if known["baseline"] is None else VoucherMark(**json.loads(known["baseline"]))
+        return _Row(number, Step(Intent(**known), sequence, at), tuple(map(int, unsettled.split())))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise sqlite3.DatabaseError(f"row {number} cannot be read: {error}") from None
 
 
 def _advice(error: Exception) -> str:
@@ -495,5 +498,5 @@ def _after_fork() -> None:
         journal._forked()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch
     os.register_at_fork(after_in_child=_after_fork)

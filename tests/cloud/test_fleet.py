@@ -132,6 +132,8 @@ async def test_what_is_stopped_is_not_lost(opened: Open) -> None:
         left = [intent for pos in registers for intent in journal.unsettled(f"cloud:{pos._session.till.key_pos}")]  # type: ignore[attr-defined]
         # Those that waited for a place were neither recorded nor sent.
         assert (len(left), cloud.count("/sale")) == (4, 4)
+        while any(terminal.busy for terminal in cloud.terminals.values()):
+            await asyncio.sleep(0.01)
         await asyncio.gather(*(pos.polling() for pos in registers))
         assert [intent.state for pos in registers for intent in await pos.recover()] == []
         assert all(sale.approved for sale in await asyncio.gather(*(pos.sale(500) for pos in registers)))
@@ -147,7 +149,7 @@ async def test_the_whole_fleet_leaves_a_busy_cloud_alone(opened: Open) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         question = asyncio.create_task(registers[0].polling())
-        while not cloud._faults == []:
+        while cloud._faults:
             await asyncio.sleep(0.005)
         await asyncio.sleep(0.05)
         before = len(cloud.requests)

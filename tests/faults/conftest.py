@@ -2,8 +2,8 @@
 
 import os
 
-from tests.evidence import evidence, pytest_terminal_summary
+from tests.evidence import evidence, folder, pytest_terminal_summary
 
-__all__ = ["evidence", "pytest_terminal_summary"]
+__all__ = ["evidence", "folder", "pytest_terminal_summary"]
 
 collect_ignore_glob = [] if os.name == "posix" else ["test_*.py"]  # no kill -9, and no pseudo-terminals there

@@ -85,11 +85,11 @@ def _compare(book: SqliteJournal, ledger: Path) -> Counter[str]:
 
 
 @pytest.mark.timeout(7200)
-def test_the_journal_agrees_with_foreign_books(long_run: bool, tmp_path: Path, evidence: Callable[[str], None]) -> None:
+def test_the_journal_agrees_with_foreign_books(long_run: bool, folder: Path, evidence: Callable[[str], None]) -> None:
     sales = 1_000 if long_run else 100
     start = time.monotonic()
     with ThreadPoolExecutor(_TERMINALS) as pool:
-        shops = pool.map(lambda seed: _run_shop(tmp_path, seed, sales // _TERMINALS), range(_TERMINALS))
+        shops = pool.map(lambda seed: _run_shop(folder, seed, sales // _TERMINALS), range(_TERMINALS))
         counts = sum(shops, Counter[str]())
     kills = counts.pop("kills")
     assert sum(counts.values()) >= sales

@@ -29,9 +29,9 @@ def states(journal: SqliteJournal) -> list[str]:
     return [str(one.state) for one in journal.intents(settled=True)]
 
 
-def test_ctrl_c_in_the_middle_of_a_sale(tmp_path: Path) -> None:
+def test_ctrl_c_in_the_middle_of_a_sale(folder: Path) -> None:
     terminal = VirtualTerminal(script=[SLOW])
-    journal = SqliteJournal(tmp_path / "journal.sqlite3")
+    journal = SqliteJournal(folder / "journal.sqlite3")
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos:
         pos.polling()
         with pytest.raises(KeyboardInterrupt):
@@ -44,9 +44,9 @@ def test_ctrl_c_in_the_middle_of_a_sale(tmp_path: Path) -> None:
     journal.close()
 
 
-async def test_a_cancelled_task_in_the_middle_of_a_sale(tmp_path: Path) -> None:
+async def test_a_cancelled_task_in_the_middle_of_a_sale(folder: Path) -> None:
     terminal = VirtualTerminal(script=[SLOW])
-    journal = SqliteJournal(tmp_path / "journal.sqlite3")
+    journal = SqliteJournal(folder / "journal.sqlite3")
     with SerialServer(terminal) as server:
         async with AsyncConnector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos:
             await pos.polling()
@@ -147,10 +147,10 @@ async def test_nobody_has_to_listen_to_tasks_either() -> None:
 
 
 @pytest.mark.parametrize("paid", [True, False])
-def test_a_persons_decision_stands(tmp_path: Path, paid: bool) -> None:
+def test_a_persons_decision_stands(folder: Path, paid: bool) -> None:
     """What was resolved by hand is asked about no more, and a reply that comes after all changes nothing."""
     terminal = VirtualTerminal(script=[Behaviour(decide_after=1.5, reply_after=1.5, record_after=100.0)])
-    journal = SqliteJournal(tmp_path / "journal.sqlite3")
+    journal = SqliteJournal(folder / "journal.sqlite3")
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos:
         pos.polling()
         with pytest.raises(OutcomeUnknown) as caught:

@@ -97,10 +97,10 @@ class _Shop:
 
 
 @pytest.mark.timeout(7200)
-def test_no_death_is_forgotten(long_run: bool, tmp_path: Path, evidence: Callable[[str], None]) -> None:
+def test_no_death_is_forgotten(long_run: bool, folder: Path, evidence: Callable[[str], None]) -> None:
     rounds = 10_000 if long_run else 306
     start = time.monotonic()
-    shops = [_Shop(number, tmp_path) for number in range(_TERMINALS)]
+    shops = [_Shop(number, folder) for number in range(_TERMINALS)]
     with ThreadPoolExecutor(_TERMINALS) as pool:
         list(pool.map(lambda shop: shop.run(-(-rounds // _TERMINALS)), shops))
     deaths, states = (sum((getattr(shop, name) for shop in shops), Counter[str]()) for name in ("rounds", "states"))

@@ -84,8 +84,8 @@ _BEHAVIOURS = {
 
 
 @pytest.mark.parametrize("behaviour", _BEHAVIOURS.values(), ids=_BEHAVIOURS)
-def test_nothing_of_a_card_is_kept_or_shown(behaviour: Behaviour, tmp_path: Path, shown: list[str]) -> None:
-    path = tmp_path / "journal.sqlite3"
+def test_nothing_of_a_card_is_kept_or_shown(behaviour: Behaviour, folder: Path, shown: list[str]) -> None:
+    path = folder / "journal.sqlite3"
     terminal = VirtualTerminal(default=behaviour, answers={101: Behaviour(change=_LEAKING)})
     with (
         SerialServer(terminal) as server,
@@ -118,9 +118,9 @@ def test_nothing_of_a_card_is_kept_or_shown(behaviour: Behaviour, tmp_path: Path
         assert not hits, f"{canary} is shown: {hits[:3]}"
 
 
-def test_a_card_number_where_four_digits_belong(tmp_path: Path, shown: list[str]) -> None:
+def test_a_card_number_where_four_digits_belong(folder: Path, shown: list[str]) -> None:
     """The journal takes no more than four."""
-    path = tmp_path / "journal.sqlite3"
+    path = folder / "journal.sqlite3"
     terminal = VirtualTerminal(default=Behaviour(change={"Last4Digits": CARD, "RealDate": CARD}))
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=QUICK) as pos:
         pos.polling()
@@ -129,10 +129,10 @@ def test_a_card_number_where_four_digits_belong(tmp_path: Path, shown: list[str]
     assert not [line for line in map(str, shown) if CARD in line]
 
 
-def test_damaged_frames_are_not_shown(tmp_path: Path, shown: list[str]) -> None:
+def test_damaged_frames_are_not_shown(folder: Path, shown: list[str]) -> None:
     """At any place of a reply that is full of secrets."""
     terminal = VirtualTerminal(default=Behaviour(change=_LEAKING))
-    path = tmp_path / "journal.sqlite3"
+    path = folder / "journal.sqlite3"
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=QUICK) as pos:
         pos.polling()
         for place in range(17, 900, 97):

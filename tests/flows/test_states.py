@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, OPEN_STATES, IntentState
@@ -11,24 +12,21 @@ _PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 def drawn() -> str:
     """The state diagram as the allowed transitions have it."""
-    inside = sorted(
-        (str(before), str(after))
-        for before in OPEN_STATES
-        for after in NEXT_STATES[before] & OPEN_STATES
-        if (before, after) != (IntentState.INTENT, IntentState.SENT)
-    )
-    order = [str(state) for state in IntentState]
-    inside.sort(key=lambda pair: (order.index(pair[0]), order.index(pair[1])))
     leaving = frozenset.intersection(*(NEXT_STATES[state] for state in OPEN_STATES)) - OPEN_STATES
-    lines = ["stateDiagram-v2", "    [*] --> INTENT"]
-    for after in sorted(map(str, NEXT_STATES[IntentState.INTENT] - leaving - OPEN_STATES | {IntentState.SENT})):
-        lines.append(f"    INTENT --> {after}")
-    lines.append("    state open {")
-    lines += [f"        {before} --> {after}" for before, after in inside]
+    lines = ["stateDiagram-v2", "    [*] --> open", "    state open {", "        [*] --> INTENT"]
+    for before in IntentState:
+        if before in OPEN_STATES:
+            lines += [f"        {before} --> {after}" for after in _in_order(NEXT_STATES[before] & OPEN_STATES)]
     lines.append("    }")
-    lines += [f"    open --> {after}" for after in sorted(map(str, leaving))]
-    lines += [f"    UNKNOWN --> {after}" for after in sorted(map(str, NEXT_STATES[IntentState.UNKNOWN]))]
+    for before in OPEN_STATES:
+        lines += [f"    {before} --> {after}" for after in _in_order(NEXT_STATES[before] - OPEN_STATES - leaving)]
+    lines += [f"    open --> {after}" for after in _in_order(leaving)]
+    lines += [f"    UNKNOWN --> {after}" for after in _in_order(NEXT_STATES[IntentState.UNKNOWN])]
     return "\n".join(lines)
+
+
+def _in_order(states: Iterable[IntentState]) -> list[IntentState]:
+    return sorted(states, key=list(IntentState).index)
 
 
 def test_the_picture_is_the_code() -> None:

@@ -1,7 +1,7 @@
 """What an installed copy must do, with nothing but the standard library and the package: ``python -m unittest``.
 
-``GETNET_POS_EXPECT`` names the codec that must be the one in use: ``native`` unless it says ``pure``. In a checkout these
-tests run as well, on the codec that ``GETNET_POS_BACKEND`` names.
+``GETNET_POS_EXPECT`` names the codec that must be the one in use: ``native`` unless it says ``pure``. In a
+checkout these tests run as well, on the codec that ``GETNET_POS_BACKEND`` names.
 """
 
 from __future__ import annotations

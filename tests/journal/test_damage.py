@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,6 @@ from getnet_pos.messages import Intent, IntentState
 from tests.journal.samples import OPEN, PAID, TERMINAL, UNKNOWN, intent, record
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the power cut is a POSIX one")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where there is such a place: what is tested is bytes, not the disk."""
-    if not os.access("/dev/shm", os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        yield Path(name)
 
 
 def _written(path: Path) -> bytes:

@@ -364,17 +364,32 @@ def _followed(till: CloudTill, result: CloudResult, deadline: float) -> HttpFlow
 
 def cloud_polling(till: CloudTill) -> CloudFlow[PollReply]:
     """Poll; then settle what an earlier run left open, and learn the last voucher, which a later doubt needs."""
-    reply = cast("PollReply", (yield from cloud_ask(till, Poll(), till.timeouts.report)))
-    if reply.approved and reply.connected is not False:
-        till.asked_in_vain = False
-        yield Exclusive(till.turn, _prepared(till))
+    reply: PollReply = yield Exclusive(till.turn, _polling(till))
     return reply
 
 
-def _prepared(till: CloudTill) -> CloudFlow[None]:
-    yield from _recover_all(till, again=True)
-    if till.baseline is None:
-        yield from _learn_baseline(till)
+def _polling(till: CloudTill) -> CloudFlow[PollReply]:
+    reply = yield from _poll(till)
+    if not _is_ready(reply):
+        # It may be busy with a command of ours that an earlier run left open, and of which the cloud can tell.
+        till.known = yield Recall(till.terminal, recent=True)
+        if any(intent.open and intent.transaction_id for intent in till.known):
+            yield from _recover_all(till)
+            reply = yield from _poll(till)
+    if _is_ready(reply):
+        till.asked_in_vain = False
+        yield from _recover_all(till, again=True)
+        if till.baseline is None:
+            yield from _learn_baseline(till)
+    return reply
+
+
+def _poll(till: CloudTill) -> HttpFlow[PollReply]:
+    return cast("PollReply", (yield from cloud_ask(till, Poll(), till.timeouts.report)))
+
+
+def _is_ready(reply: PollReply) -> bool:
+    return reply.approved and reply.connected is not False
 
 
 # ---------------------------------------------------------------------------------------------------------------- money

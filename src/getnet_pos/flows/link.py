@@ -104,7 +104,8 @@ class Link:
 
     def acknowledge_final(self) -> Flow[None]:
         """Acknowledge a reply that is already safe: a link that breaks now cannot change the result."""
-        if not (yield from self.acknowledge()):
+        acknowledged = yield from self.acknowledge()
+        if not acknowledged:
             yield from self.close()
 
     def next_message(self, deadline: float) -> Flow[Message | None]:

@@ -29,7 +29,7 @@ class _Uvicorn(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # seconds, of which a part is fine too
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=0,
             )
         )
         self._told = told
