@@ -227,7 +227,7 @@ static void digest_x86(const uint32_t state[8], uint8_t digest[32])
 static const getnet_sha256 x86 = {"sha-ni", {H5, H4, H1, H0, H7, H6, H3, H2}, blocks_x86, half_x86,
                                   digest_x86};
 
-static int has_x86(void)
+static int ask_x86(void)
 {
     unsigned a = 0, b = 0, c = 0, d = 0;
     unsigned first = 0, seventh = 0;
@@ -248,6 +248,15 @@ static int has_x86(void)
         first = c;
 #endif
     return (first >> 9 & 1) && (first >> 19 & 1) && (seventh >> 29 & 1); /* SSSE3, SSE4.1, SHA */
+}
+
+static int has_x86(void)
+{
+    static int known = -1; /* asking takes microseconds on a virtual machine, and the answer is the same for all */
+
+    if (known < 0)
+        known = ask_x86();
+    return known;
 }
 #endif
 

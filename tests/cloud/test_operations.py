@@ -52,7 +52,8 @@ async def test_what_chile_has(ready: Connect, opened: Open) -> None:
         assert (type(printed), printed.approved) == (GenericReply, True)
         for refused in (
             pos.cancel_sale(), pos.last_voucher(), pos.get_reports(ReportKind.SHIFT), pos.set_normal_mode(),
-            pos.get_reports(ReportKind.TOTALS), pos.set_default_sale_type(1), pos.refund("1234", 5, original_date="2025-10-09"),
+            pos.get_reports(ReportKind.TOTALS), pos.set_default_sale_type(1),
+            pos.refund("1234", 5, original_date="2025-10-09"),
         ):  # fmt: skip
             with pytest.raises(UnsupportedOperation, match="profile cl"):
                 await refused
@@ -96,7 +97,6 @@ async def test_a_local_terminal_prints_nothing(ready: Connect) -> None:
 async def test_cancelling_beside_the_sale(ready: Connect, opened: Open, webhook: str | None) -> None:
     cloud = opened(profile=Profile.ARGENTINA)
     cloud.terminal.script.append(Behaviour(decide_after=math.inf))
-    # One place for commands is taken by the sale, and the cancellation does not wait for it.
     async with ready(cloud, webhook=webhook) as pos:
         sale = asyncio.create_task(pos.sale(1000))
         while not cloud.terminal.busy:
