@@ -996,3 +996,43 @@ def test_two_who_drive_one_terminal_share_a_turn() -> None:
     rig = rig_of(CHILE)
     session = polled(rig)
     assert session.till.turn is not rig.register().till.turn, "of another account"
+
+
+def test_a_transaction_that_the_cloud_never_knows_is_looked_up_in_the_books() -> None:
+    rig = rig_of(CHILE)
+    session = polled(rig, webhook=HOOK)
+    rig.cloud.inject(CloudFault(K.OVERTAKEN, count=10_000))
+    assert sell(rig, session).approved
+    assert rig.journal.states() == [IntentState.APPROVED]
+
+
+def test_after_a_late_result_the_last_voucher_is_asked_for_again() -> None:
+    """The terminal may have recorded more since, which must not be taken for the next command's."""
+    rig = rig_of(ARGENTINA)
+    session = polled(rig, webhook=HOOK)
+    rig.cloud.inject(CloudFault(K.IN_PROCESS, count=10_000))
+    with pytest.raises(OutcomeUnknown):
+        sell(rig, session, 1000, "A")
+    rig.cloud._transactions[max(rig.cloud._transactions)].slow = 0
+    session.till.webhook = None
+    sell(rig, session, 2000, "B")
+    assert rig.run(session.recover()) == []
+    assert session.till.baseline is None
+    # Of the same amount as a sale that is newer than the one that was settled late, but older than this.
+    rig.cloud.inject(CloudFault(K.DROP_BEFORE))
+    with pytest.raises(OutcomeUnknown):
+        sell(rig, session, 2000, "C")
+    assert rig.journal.states() == [IntentState.APPROVED, IntentState.APPROVED, IntentState.UNKNOWN]
+
+
+def test_a_result_that_was_another_commands_is_not_taken_whatever_it_says_it_is() -> None:
+    rig, session = canned(ARGENTINA)
+    first = sell(rig, session, 1000, "A")
+    sell(rig, session, 1000, "B")
+    voucher_of_first = {
+        "functionCode": 100, "code": 0, "amount": 1000, "authorizationCode": first.authorization_code,
+        "operationId": first.operation_id, "realDate": first.real_date,
+    }  # fmt: skip
+    rig.cloud.answers["sale"] = {"code": 1, "data": {**voucher_of_first, "customId": "C"}}  # type: ignore[attr-defined]
+    with pytest.raises(OutcomeUnknown):
+        sell(rig, session, 1000, "C")

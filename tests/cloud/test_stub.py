@@ -284,7 +284,9 @@ async def test_what_goes_wrong_with_a_question_has_a_name(
 )
 async def test_what_goes_wrong_with_a_sale_is_a_doubt(stub: Stub, to: Ready, answer: Answer, journal_path: Any) -> None:
     details = EMPTY_DETAILS.replace(b"[]", b"[%b]" % json.dumps(json.loads(NESTED)["data"]["response"]).encode())
-    stub.answers.update(sale=[answer], details=[EMPTY_DETAILS, EMPTY_DETAILS, details])
+    # A cloud that says it is too busy is asked later, and so not twice within the short time that recovery has here.
+    asked = [EMPTY_DETAILS] if answer == (503, HTML) else [EMPTY_DETAILS, EMPTY_DETAILS]
+    stub.answers.update(sale=[answer], details=[*asked, details])
     async with to() as pos:
         sale = await pos.sale(1300, ticket="1235")
         assert (type(sale), sale.approved, sale.authorization_code) == (SaleReply, True, "123456")

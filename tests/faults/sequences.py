@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown, TransportError
@@ -60,7 +60,7 @@ class Sequence:
         self.rng = rng = random.Random(seed)
         self.seed = seed
         self.wire = Wire.SIMPLIFIED if rng.random() < 0.1 else Wire.SIGNED
-        self.bare = rng.random() < 0.25
+        self.bare = rng.random() < 0.4
         """The firmware's vouchers have no ticket, and its refusals have nothing at all."""
         self.repeats = not self.bare and self.wire is Wire.SIGNED
         """Replies may come twice: each says whose it is. The refusals of the simplified wire never do."""
@@ -70,6 +70,8 @@ class Sequence:
         self.counts: Counter[str] = Counter()
         self.reuses_tickets = rng.random() < 0.2
         self.register = self._new_register(0.0)
+        self.ready = False
+        """Whether the last operation went well: else the register polls first, as the lifecycle has it."""
 
     def _manners(self) -> dict[int, Behaviour]:
         """How the firmware answers the question for the last voucher."""
@@ -89,7 +91,8 @@ class Sequence:
         for number in range(COMMANDS):
             # Two operations of one second are told apart by nothing that every firmware sends.
             self.register.now += 2.0
-            self._poll()
+            if not self.ready:
+                self._poll()
             asked = _Asked(self._intent_id(number), self._command(number))
             self.asked.append(asked)
             self._spoil()
@@ -117,10 +120,12 @@ class Sequence:
         takes_a_card = command.code in (100, 130)
         patience, total = (TIMEOUTS.sale, TIMEOUTS.sale_total) if takes_a_card else (TIMEOUTS.report, TIMEOUTS.report)
         start = register.now
+        self.ready = False
         try:
             asked.told = register.run(
                 pay(register.till, command, asked.intent_id, patience=patience, total=total, cancellable=takes_a_card)
             )
+            self.ready = register.till.link.is_open
         except OutcomeUnknown as error:
             asked.told = "unknown" if error.intent_id == asked.intent_id else "not sent"
         except (TransportError, JournalError):
@@ -149,7 +154,7 @@ class Sequence:
     def _command(self, number: int) -> Command:
         rng = self.rng
         # Few amounts, so that the wrong reply often has the right one.
-        amount = rng.choice((1000, 1000, 2000))
+        amount = rng.choice((1000, 1000, 1000, 2000))
         kind = rng.random()
         done = [one for one in self.asked if isinstance(one.told, Reply) and one.told.approved]
         charges = [one for one in done if one.command.code in (100, 131)]
@@ -253,8 +258,7 @@ class Sequence:
     def _behaviour(self) -> Behaviour:
         rng = self.rng
         outcome = rng.choices(list(Outcome), (70, 12, 5, 5, 4))[0]
-        behaviour = Behaviour(outcome=outcome)
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"outcome": outcome}
         if rng.random() < 0.3:
             changes["decide_after"] = rng.choice((0.5, 8.0, 50.0, 90.0, float("inf")))
         if rng.random() < 0.2:
@@ -291,7 +295,7 @@ class Sequence:
             changes["noise"] = rng.choice((1, 20))
         if self.bare:
             changes["omit"] = ("Ticket", "Amount", "OperationId") if outcome is not Outcome.APPROVE else ("Ticket",)
-        return replace(behaviour, **changes)
+        return Behaviour(**changes)
 
     # ---------------------------------------------------------------------------------------------------------- truth
 
@@ -329,6 +333,9 @@ class Sequence:
     def _check_told(self, asked: _Asked, state: IntentState, where: str) -> None:
         if isinstance(asked.told, Reply):
             expected = IntentState.APPROVED if asked.told.approved else IntentState.DECLINED
+            amount = getattr(asked.told, "amount", None)
+            if asked.told.approved and amount is not None:
+                assert amount == getattr(asked.command, "amount", amount), f"{where}: told another amount"
             # A journal that could not be written stays behind what the caller was told, and never contradicts it.
             assert state in (expected, IntentState.UNKNOWN), f"{where}: told {asked.told}, recorded {state}"
         elif asked.told == "not sent":

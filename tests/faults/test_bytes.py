@@ -41,7 +41,7 @@ _COMMANDS: dict[str, Callable[[Connector, str, Any], Any]] = {
 _UNDOES = ("void", "refund")
 """They take a sale of their own each time."""
 
-_TIMEOUTS = replace(QUICK, acknowledgement=0.25, recovery=0.15, recovery_interval=0.06)
+_TIMEOUTS = replace(QUICK, acknowledgement=0.2, short=0.3, report=0.3, recovery=0.15, recovery_interval=0.06)
 
 
 class _Counter:

@@ -135,8 +135,8 @@ def test_damaged_frames_are_not_shown(folder: Path, shown: list[str]) -> None:
     path = folder / "journal.sqlite3"
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=QUICK) as pos:
         pos.polling()
-        for place in range(17, 900, 97):
-            kind = FaultKind.TRUNCATE if place % 2 else FaultKind.CORRUPT
+        for place in range(17, 900, 197):
+            kind = FaultKind.TRUNCATE if place % 3 else FaultKind.CORRUPT
             terminal.inject(Fault(kind, Direction.TO_REGISTER, message=1, byte=place))
             try:
                 _show(shown, pos.last_voucher())

@@ -403,11 +403,11 @@ def test_a_cancellation_that_comes_too_late_changes_nothing() -> None:
 
 def test_an_unanswered_cancellation_is_a_doubt() -> None:
     """It is a request and never a result: the terminal is asked what became of the sale."""
-    shop = Shop(Behaviour(decide_after=30.0), answers={116: Behaviour(outcome=Outcome.SILENT)})
+    shop = Shop(Behaviour(decide_after=20.0), answers={116: Behaviour(outcome=Outcome.SILENT)})
     shop.register.alarms = [(5.0, lambda: _cancel(shop))]
     start = shop.register.now
     assert shop.sell().approved
-    assert shop.register.now - start < 40.0
+    assert shop.register.now - start < 30.0
     assert "RECOVERING" in shop.states()
 
 

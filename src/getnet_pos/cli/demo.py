@@ -123,8 +123,10 @@ class Walk:
         step = Step(name)
         self._sections[-1][1].append(step)
         began = time.perf_counter()
+        caught: list[warnings.WarningMessage] = []
         try:
-            with warnings.catch_warnings(record=True) as caught:
+            with warnings.catch_warnings(record=True) as seen:
+                caught = seen
                 warnings.simplefilter("always")
                 yield step
         except GetnetError as error:

@@ -103,7 +103,7 @@ def terminals(
     if branch is not None or profile is not None:
         raise ConfigurationError("--branch and --profile go with --cloud")
     if not merchants:
-        raise ConfigurationError("name a merchant, or --cloud BASE_URL")
+        raise ConfigurationError("name a MERCHANT_ID, or --cloud BASE_URL")
     if as_csv and (as_json or only_summary):
         raise InvalidValue("--csv goes with neither --json nor --summary")
     asked = list(dict.fromkeys(check_merchant_id(merchant) for merchant in merchants))

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 import orjson
 
@@ -840,11 +840,12 @@ _CHUNK = 65_536
 
 def chunks(source: bytes | bytearray | memoryview | BinaryIO) -> Iterator[bytes | memoryview]:
     """The bytes of a bytes-like object or of a binary file, a piece at a time."""
-    if hasattr(source, "read"):
-        while chunk := source.read(_CHUNK):
+    read = getattr(source, "read", None)
+    if read is not None:
+        while chunk := read(_CHUNK):
             yield chunk
     else:
-        with memoryview(source) as view, view.cast("B") as octets:
+        with memoryview(cast("bytes", source)) as view, view.cast("B") as octets:
             for place in range(0, len(octets), _CHUNK):
                 yield octets[place : place + _CHUNK]
 

@@ -529,16 +529,20 @@ def cloud_recover_all(till: CloudTill) -> CloudFlow[list[Intent]]:
 
 def _recover_all(till: CloudTill, *, again: bool = False) -> CloudFlow[list[Intent]]:
     till.known = yield Recall(till.terminal, recent=True)
+    asked = False
     for intent in till.known:
         if intent.open:
             log.warning("asking the cloud about intent %s, left open", intent.intent_id)
+            asked = True
             try:
                 yield from _recover(till, None, intent, None)
             except OutcomeUnknown as unknown:
                 log.warning("%s", unknown)
         elif again and intent.state is IntentState.UNKNOWN and intent.transaction_id is not None:
+            asked = True
             yield from _ask_again(till, intent)
-    till.known = yield Recall(till.terminal, recent=True)
+    if asked:
+        till.known = yield Recall(till.terminal, recent=True)
     return [intent for intent in till.known if intent.open or intent.state is IntentState.UNKNOWN]
 
 
