@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-_lines: list[str] = []
-
 
 @pytest.fixture
-def evidence() -> Callable[[str], None]:
+def evidence(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """``evidence("1,000 of it, 0 wrong")`` adds a line to the end of the run."""
-    return _lines.append
+    return lambda line: record_property("evidence", line)
 
 
 @pytest.fixture
@@ -29,7 +27,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _lines:
+    calls = [report for reports in terminalreporter.stats.values() for report in reports]
+    lines = [
+        str(line)
+        for report in calls
+        if getattr(report, "when", None) == "call"
+        for name, line in report.user_properties
+        if name == "evidence"
+    ]
+    if lines:
         terminalreporter.section("evidence")
-        while _lines:
-            terminalreporter.write_line(_lines.pop(0))
+        for line in lines:
+            terminalreporter.write_line(line)

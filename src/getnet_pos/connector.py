@@ -12,14 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from dataclasses import replace
 from datetime import date
 from types import TracebackType
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-import httpx
-
-from .cloud.account import AsyncCloudAccount, CloudAccount
 from .drivers.aio import AsyncDriver
 from .drivers.blocking import BlockingDriver
-from .drivers.cloud import AsyncCloudDriver, CloudDriver
 from .errors import ConfigurationError, ConnectError, GetnetError, InvalidType, InvalidValue, TerminalBusy
 from .journal import DEFAULT_JOURNAL, JournalSource, open_journal
 from .messages import (
@@ -59,9 +55,14 @@ from .money import Amount
 from .profiles import Profile, Timeouts
 from .session import AnyFlow, CloudSession, OnProgress, Session, StreamSession, takes_a_card
 from .transports import Transport
-from .transports.http import AsyncHttpTransport, HttpTransport
 from .transports.serial import AsyncSerialTransport, SerialTransport, candidate_ports
 from .transports.tcp import AsyncTcpTransport, TcpTransport
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .cloud.account import AsyncCloudAccount, CloudAccount
+    from .drivers.cloud import AsyncCloudDriver, CloudDriver
 
 __all__ = ["AsyncConnector", "Connector"]
 
@@ -179,6 +180,8 @@ class Connector:
         Raises:
             ConfigurationError: the URL, the path or the certificate settings cannot work.
         """
+        from .transports.http import HttpTransport
+
         limits = _limits(timeouts, profile)
         transport = HttpTransport(url, path=path, verify=verify, pin_sha256=pin_sha256, connect_timeout=limits.connect)
         session = StreamSession(
@@ -212,6 +215,9 @@ class Connector:
         Raises:
             ConfigurationError: a setting cannot work, or no cloud is known for the profile.
         """
+        from .cloud.account import CloudAccount
+        from .drivers.cloud import CloudDriver
+
         account, own = base_url, None
         if isinstance(account, CloudAccount):
             _check_account(client_id, client_secret, environment, http_client, api_key, profile)
@@ -556,6 +562,8 @@ class AsyncConnector:
         timeouts: Timeouts | None = None,
     ) -> AsyncConnector:
         """A terminal on the local network over HTTP, as ``Connector.create_http``."""
+        from .transports.http import AsyncHttpTransport
+
         limits = _limits(timeouts, profile)
         transport = AsyncHttpTransport(
             url, path=path, verify=verify, pin_sha256=pin_sha256, connect_timeout=limits.connect
@@ -582,6 +590,9 @@ class AsyncConnector:
         timeouts: Timeouts | None = None,
     ) -> AsyncConnector:
         """A terminal behind the cloud, as ``Connector.create_cloud``, with an ``AsyncCloudAccount``."""
+        from .cloud.account import AsyncCloudAccount
+        from .drivers.cloud import AsyncCloudDriver
+
         account, own = base_url, None
         if isinstance(account, AsyncCloudAccount):
             _check_account(client_id, client_secret, environment, http_client, api_key, profile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 import warnings
 from abc import ABC, abstractmethod
@@ -79,12 +80,15 @@ class Session(ABC):
         self.ready = False
         self.closed = False
         self.selling = False
+        self._process = os.getpid()
 
     # -------------------------------------------------------------------------------------------------------- lifecycle
 
     def check_not_closed(self) -> None:
         if self.closed:
             raise LifecycleError("the connector is closed: create a new one")
+        if self._process != os.getpid():
+            raise LifecycleError("the connector belongs to the process that this one was forked from: create one here")
 
     def _check_ready(self) -> None:
         self.check_not_closed()

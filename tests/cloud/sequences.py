@@ -34,9 +34,12 @@ OF_MONEY = [*EVERYWHERE, CloudFaultKind.PREVIOUS, CloudFaultKind.IN_PROCESS, Clo
             CloudFaultKind.WEBHOOK_NEVER]  # fmt: skip
 
 
-def a_fault(rng: random.Random) -> CloudFault:
+def a_fault(rng: random.Random, echoes_ids: bool) -> CloudFault:
     where = rng.choices(list(Where), [1, 6, 2, 3, 0])[0]
     kind = rng.choice(OF_MONEY if where is Where.MONEY else EVERYWHERE)
+    if kind is CloudFaultKind.PREVIOUS and not echoes_ids:
+        # That the refusal of one sale is not that of another of the same amount, nobody can see without an id.
+        kind = CloudFaultKind.DROP_AFTER
     return CloudFault(
         kind,
         where,
@@ -85,7 +88,7 @@ class Sequence:
         self.before = len(terminal.ledger.entries)
         terminal.script.extend(a_behaviour(rng) for _ in range(rng.randint(0, 4)))
         for _ in range(rng.choices([0, 1, 2, 4], [1, 5, 3, 1])[0]):
-            self.cloud.inject(a_fault(rng))
+            self.cloud.inject(a_fault(rng, self.cloud.echoes_ids))
         if rng.random() < 0.1:
             refused = rng.choice(list(IntentState))
             self.rig.journal.refusing = lambda intent: intent.state is refused

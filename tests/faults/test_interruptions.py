@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -162,3 +165,28 @@ def test_a_persons_decision_stands(folder: Path, paid: bool) -> None:
     expected = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
     assert [one.state for one in journal.intents(settled=True)] == [expected]
     journal.close()
+
+
+def test_a_forked_child_has_no_connector(folder: Path) -> None:
+    """Two processes that read one port would each miss what the other reads."""
+    script = f"""
+        import os, sys
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos import Connector
+        from getnet_pos.errors import LifecycleError
+        pos = Connector.create_usb(sys.argv[1], journal={str(folder / "journal.sqlite3")!r})
+        pos.polling()
+        if os.fork() == 0:
+            try:
+                pos.sale(1_000)
+            except LifecycleError as error:
+                assert "forked" in str(error)
+                os._exit(0)
+            os._exit(1)
+        assert os.wait()[1] == 0
+        assert pos.sale(1_000).approved
+    """
+    with SerialServer(VirtualTerminal()) as server:
+        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), server.device]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -72,6 +72,8 @@ def test_library_imports_no_tool() -> None:
 
 def test_import_leaves_heavy_modules_for_when_they_are_used() -> None:
     assert imported("import getnet_pos", "httpx", "h11", "serial", "rich", "ssl", "asyncio", "sqlite3") == set()
+    # A register at a serial port pays for no HTTP client.
+    assert imported("from getnet_pos import Connector, AsyncConnector", "httpx", "h11", "rich") == set()
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a tracer makes everything slower")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from ..oauth import ClientCredentials, Token
+
+if TYPE_CHECKING:
+    from ..oauth import Token
 
 __all__ = ["API_TOKEN", "CLIENT_ID", "CLIENT_SECRET", "api_token", "client_credentials", "secret"]
 
@@ -52,6 +55,8 @@ def client_credentials() -> tuple[str, str]:
 def api_token(token_url: str | None) -> Token:
     """What a client of an API takes as its token: the one in the environment, or credentials that get one."""
     if token_url is not None:
+        from ..oauth import ClientCredentials
+
         return ClientCredentials(token_url, *client_credentials())
     token = secret(API_TOKEN)
     if token is None:

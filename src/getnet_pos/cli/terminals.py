@@ -7,22 +7,19 @@ import csv
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
-from ..cloud import CloudAccount
-from ..equipment import AsyncEquipmentClient, Environment
 from ..errors import ConfigurationError, GetnetError, InvalidValue
 from ..flows.http_calls import check_url
 from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
-from .credentials import api_token, client_credentials
+from .credentials import client_credentials
 from .ends import ExitCode, clean, exit_code, told
 from .register import JsonOption, ProfileName, ProfileOption, profile_of
 from .screen import Screen
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["terminals"]
 
-_AT_ONCE = 8
-"""How many merchants are asked about at a time."""
 _LONGEST_TABLE = 2_000
 """Rows that are laid out as a table; more of them are printed as plain lines, which takes a moment and not a minute."""
 
@@ -110,7 +105,9 @@ def terminals(
     wanted = Wanted.of(brand, model, capture, communication, commercial_mode, activated_after, activated_before)
     address = _address(environment, base_url)
     screen = Screen(as_json)
-    found, errors = asyncio.run(_listed(asked, address, token_url, timeout, screen))
+    from .listing import listed
+
+    found, errors = asyncio.run(listed(asked, address, token_url, timeout, screen))
     if errors and len(asked) == 1:
         raise errors[asked[0]]
     listings = [Listing(listing, tuple(filter(wanted.takes, listing))) for listing in found.values()]
@@ -131,6 +128,8 @@ def terminals(
 
 
 def _cloud_terminals(base_url: str, branch: int | None, profile: ProfileName, screen: Screen) -> int:
+    from ..cloud import CloudAccount
+
     client_id, client_secret = client_credentials()
     settings = profile_of(profile)
     with CloudAccount(base_url, client_id=client_id, client_secret=client_secret, profile=settings) as account:
@@ -151,76 +150,10 @@ def _address(environment: EnvironmentName | None, base_url: str | None) -> str:
     if (environment is None) == (base_url is None):
         raise ConfigurationError("name one place to ask: --environment hg, --environment hti, or --base-url URL")
     if environment is not None:
+        from ..equipment import Environment
+
         return Environment[environment.name].value
     return check_url(base_url or "", "--base-url")
-
-
-# --------------------------------------------------------------------------------------------------------------- asking
-
-
-async def _listed(
-    merchants: list[str], address: str, token_url: str | None, timeout: float, screen: Screen
-) -> tuple[dict[str, TerminalList], dict[str, GetnetError]]:
-    """The listings, and what went wrong; both in the order of ``merchants``."""
-    found: dict[str, TerminalList] = {}
-    errors: dict[str, GetnetError] = {}
-    received = 0
-    places = asyncio.Semaphore(_AT_ONCE)
-    whose = f"merchant {merchants[0]}" if len(merchants) == 1 else f"{len(merchants)} merchants"
-
-    def tell() -> None:
-        done = f", {len(found) + len(errors)} done" if len(merchants) > 1 else ""
-        count = sum(map(len, found.values()))
-        screen.update(f"terminals of {whose}{done}: {received / 1e6:.1f} MB, {count} terminals ...")
-
-    def more(size: int) -> None:
-        nonlocal received
-        received += size
-        tell()
-
-    async def ask(merchant: str) -> None:
-        async with places:
-            try:
-                found[merchant] = await api.list_active_terminals(merchant)
-            except GetnetError as error:
-                errors[merchant] = error
-            tell()
-
-    transport = _Counting(httpx.AsyncHTTPTransport(trust_env=False), more)
-    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
-        api = AsyncEquipmentClient(address, token=api_token(token_url), http_client=client, timeout=timeout)
-        with screen.waiting(f"terminals of {whose} ..."):
-            await asyncio.gather(*map(ask, merchants))
-    return {m: found[m] for m in merchants if m in found}, {m: errors[m] for m in merchants if m in errors}
-
-
-class _Counting(httpx.AsyncBaseTransport):
-    """Tells how many bytes come."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport, more: Callable[[int], None]) -> None:
-        self._transport, self._more = transport, more
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._transport.handle_async_request(request)
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _CountedStream(response.stream, self._more)
-        return response
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-class _CountedStream(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, more: Callable[[int], None]) -> None:
-        self._stream, self._more = stream, more
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            self._more(len(chunk))
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
 
 
 # ------------------------------------------------------------------------------------------------------------ filtering

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import httpx
 
 from ..codec._pure import parse
+from ..drivers.connections import AsyncConnections, Connections
 from ..drivers.http import AsyncHttpDriver, HttpDriver, QueueTurn
 from ..errors import (
     ApiError,
@@ -40,9 +41,6 @@ __all__ = ["AsyncCloudAccount", "CloudAccount", "CloudApi"]
 log = logging.getLogger("getnet_pos.cloud")
 
 _LONGEST_LIST = 64 << 20
-_KEPT = 4.0
-"""Seconds that an idle connection is kept. Servers close theirs from 5 s on, and a command must not meet a connection
-that is being closed: whether it arrived would be a doubt."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- login
@@ -310,7 +308,7 @@ class CloudAccount:
         )  # fmt: skip
         self._own = None
         if http_client is None:
-            http_client = self._own = httpx.Client(trust_env=False, limits=_limits(max_connections))
+            http_client = self._own = httpx.Client(trust_env=False, transport=Connections())
         self.http = HttpDriver(http_client)
 
     def __repr__(self) -> str:
@@ -373,7 +371,7 @@ class AsyncCloudAccount:
         )  # fmt: skip
         self._own = None
         if http_client is None:
-            http_client = self._own = httpx.AsyncClient(trust_env=False, limits=_limits(max_connections))
+            http_client = self._own = httpx.AsyncClient(trust_env=False, transport=AsyncConnections())
         self.http = AsyncHttpDriver(http_client)
 
     def __repr__(self) -> str:
@@ -400,8 +398,3 @@ class AsyncCloudAccount:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _limits(commands: int) -> httpx.Limits:
-    """Questions about commands, and cancellations, need connections beside those of the commands."""
-    return httpx.Limits(max_connections=None, max_keepalive_connections=commands, keepalive_expiry=_KEPT)

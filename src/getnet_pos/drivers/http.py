@@ -279,8 +279,14 @@ class _Body:
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     timeout = httpx.Timeout(request.timeout, connect=min(request.timeout, _LONGEST_CONNECT))
-    content = request.content or None
-    return client.build_request(request.method, request.url, headers=request.headers, content=content, timeout=timeout)
+    return client.build_request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.content or None,
+        timeout=timeout,
+        extensions={"fresh": True} if request.fresh else None,
+    )
 
 
 def _check_open(closed: bool) -> None:

@@ -255,7 +255,7 @@ def _request(till: CloudTill, command: Command, timeout: float, custom_id: str, 
         webhook=webhook,
     )
     headers = {**cloud.headers, "Content-Type": "application/json"}
-    return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout)
+    return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout, fresh=True)
 
 
 def _understood(cloud: Cloud, response: Response, token: Secret, what: str) -> CloudResult:

@@ -29,6 +29,8 @@ class Request:
     """Seconds for the whole exchange."""
     max_body: int = 1 << 20
     """The longest body taken, in bytes, after unpacking."""
+    fresh: bool = False
+    """Not on a connection that was used before, if the client can do without: whether it still stands is a doubt."""
 
 
 @dataclass(frozen=True, slots=True)

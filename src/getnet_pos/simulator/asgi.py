@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
-__all__ = ["ThreadedServer", "abort", "serve_until_told"]
+__all__ = ["ThreadedServer", "abort", "serve_until_closed", "serve_until_told"]
 
 _BACKLOG = 4096
+
+
+def _config(app: Any, **settings: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        **{
+            "interface": "asgi3",
+            "http": "h11",
+            "ws": "none",
+            "lifespan": "off",
+            "log_config": None,
+            "log_level": "critical",
+            "access_log": False,
+            "proxy_headers": False,
+            "timeout_graceful_shutdown": 0,
+            **settings,
+        },
+    )
 
 
 class _Uvicorn(uvicorn.Server):
     """Tells when it serves."""
 
-    def __init__(self, app: Any, told: Callable[[], object], keep_alive: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="critical",
-                access_log=False,
-                proxy_headers=False,
-                timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # seconds, of which a part is fine too
-                timeout_graceful_shutdown=0,
-            )
-        )
+    def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
+        super().__init__(config)
         self._told = told
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -67,30 +74,63 @@ def serve_until_told(app: Any, host: str, port: int, ready: Callable[[str], obje
     """Serve in this thread until it is interrupted; ``ready`` is called with the address once requests are answered."""
     with _listening(host, port) as listener:
         address = _address(listener)
-        _Uvicorn(app, lambda: ready(address), 5.0).run(sockets=[listener])
+        _Uvicorn(_config(app), lambda: ready(address)).run(sockets=[listener])
+
+
+async def serve_until_closed(
+    app: Any,
+    listener: socket.socket,
+    closing: asyncio.Event,
+    *,
+    ready: Callable[[], object] = lambda: None,
+    tls: ssl.SSLContext | None = None,
+    **settings: Any,
+) -> None:
+    """Serve on ``listener`` until ``closing`` is set; what is open then is cut off at once."""
+    config = _config(app, **settings)
+    config.load()
+    config.ssl = tls
+    server = _Uvicorn(config, ready)
+    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+    await closing.wait()
+    for one in getattr(server, "servers", []):
+        one.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    others = {serving, *server.server_state.tasks}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class ThreadedServer:
     """Serves in a thread from ``start`` to ``stop``."""
 
     def __init__(self, app: Any, *, host: str = "127.0.0.1", port: int = 0, keep_alive: float = 5.0) -> None:
-        self._where = host, port
-        self._started = threading.Event()
-        self._server = _Uvicorn(app, self._started.set, keep_alive)
+        self._app, self._where, self._keep_alive = app, (host, port), keep_alive
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
         """The address, once requests are answered."""
         listener = _listening(*self._where)
+        started = threading.Event()
+        self._closing = asyncio.Event()
         self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="virtual cloud", daemon=True
+            target=lambda: asyncio.run(self._serve(listener, started.set)), name="simulator", daemon=True
         )
         self._thread.start()
-        if not self._started.wait(15):
+        if not started.wait(15):
             raise RuntimeError("the server did not start within 15 seconds")
         return _address(listener)
 
+    async def _serve(self, listener: socket.socket, ready: Callable[[], object]) -> None:
+        self._loop = asyncio.get_running_loop()
+        with listener:
+            await serve_until_closed(
+                self._app, listener, self._closing, ready=ready, timeout_keep_alive=self._keep_alive
+            )
+
     def stop(self) -> None:
-        self._server.should_exit = True
         if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(15)

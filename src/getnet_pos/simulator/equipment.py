@@ -45,8 +45,6 @@ import gzip
 import hmac
 import re
 import secrets
-import socket
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -57,11 +55,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import orjson
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+
+from .asgi import ThreadedServer, serve_until_told
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -337,48 +336,6 @@ _SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 # -------------------------------------------------------------------------------------------------------------- server
 
 
-class _Uvicorn(uvicorn.Server):
-    """Tells when it serves."""
-
-    def __init__(self, app: Starlette, started_: Callable[[], object]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="critical",
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._tell = started_
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._tell()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def serve(
     host: str = "127.0.0.1",
     port: int = 0,
@@ -390,11 +347,8 @@ def serve(
 
     Port 0 takes a free one. The address has no path: the API is at ``address + "/sap/equipment/v1"``.
     """
-    listener = _listening(host, port)
-    with listener:
-        address = _address(listener)
-        app = (simulator or EquipmentSimulator()).app
-        _Uvicorn(app, lambda: ready(address) if ready is not None else None).run(sockets=[listener])
+    app = (simulator or EquipmentSimulator()).app
+    serve_until_told(app, host, port, lambda address: ready(address) if ready is not None else None)
 
 
 class EquipmentServer:
@@ -405,8 +359,7 @@ class EquipmentServer:
 
     def __init__(self, simulator: EquipmentSimulator | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.simulator = simulator or EquipmentSimulator()
-        self._where = host, port
-        self._started = threading.Event()
+        self._server = ThreadedServer(self.simulator.app, host=host, port=port)
         self.address = ""
 
     @property
@@ -418,19 +371,10 @@ class EquipmentServer:
         return self.address + TOKEN_PATH
 
     def __enter__(self) -> Self:
-        listener = _listening(*self._where)
-        self.address = _address(listener)
-        self._server = _Uvicorn(self.simulator.app, self._started.set)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="equipment-simulator", daemon=True
-        )
-        self._thread.start()
-        if not self._started.wait(15):
-            raise RuntimeError("the simulator did not start within 15 seconds")
+        self.address = self._server.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
-        self._thread.join(15)
+        self._server.stop()

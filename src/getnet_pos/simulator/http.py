@@ -15,12 +15,12 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..codec import Decoder
 from ..errors import InvalidValue
 from ..messages import Ack, CommandMessage, Reply
+from .asgi import serve_until_closed
 from .faults import Frames
 from .network import ANY_NETWORK, NetworkFault, NetworkFaultKind, Trouble
 from .server import Port, Server
@@ -156,27 +156,14 @@ class _HttpPort:
             self._listener.close()
 
     async def _serve(self) -> None:
-        config = uvicorn.Config(
+        await serve_until_closed(
             self._answer,
-            interface="asgi3",
+            self._listener,
+            self._closing,
+            tls=self._tls,
             http=_Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            proxy_headers=False,
-            timeout_keep_alive=self._keep_alive,  # type: ignore[arg-type]
+            timeout_keep_alive=self._keep_alive,
         )
-        config.load()
-        config.ssl = self._tls
-        server = uvicorn.Server(config)
-        asyncio.get_running_loop().create_task(server.serve(sockets=[self._listener]))
-        await self._closing.wait()
-        for one in getattr(server, "servers", []):
-            one.close()
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
