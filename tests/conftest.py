@@ -23,6 +23,22 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of faults have counted."""
+    calls = [report for reports in terminalreporter.stats.values() for report in reports]
+    lines = [
+        str(line)
+        for report in calls
+        if getattr(report, "when", None) == "call"
+        for name, line in report.user_properties
+        if name == "evidence"
+    ]
+    if lines:
+        terminalreporter.section("evidence")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def long_run(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))

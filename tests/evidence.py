@@ -1,4 +1,4 @@
-"""What tests of faults and of the journal share: their counts at the end of a run, and a folder without a disk."""
+"""What tests of faults and of the journal share: a place for their counts, and a folder without a disk."""
 
 from __future__ import annotations
 
@@ -24,18 +24,3 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True) as name:
         yield Path(name)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    calls = [report for reports in terminalreporter.stats.values() for report in reports]
-    lines = [
-        str(line)
-        for report in calls
-        if getattr(report, "when", None) == "call"
-        for name, line in report.user_properties
-        if name == "evidence"
-    ]
-    if lines:
-        terminalreporter.section("evidence")
-        for line in lines:
-            terminalreporter.write_line(line)

@@ -253,7 +253,8 @@ async def test_endless_progress_ends(ready: Connect, serve: Serve) -> None:
 async def test_a_port_that_never_falls_silent_does_not_hold_a_command_up(ready: Connect, serve: Serve) -> None:
     """Garbage of any kind between commands is passed over."""
     server = serve()
-    async with ready(server.device) as pos:
+    patient = dataclasses.replace(QUICK, acknowledgement=5.0, short=5.0, sale=10.0, sale_total=10.0)
+    async with ready(server.device, timeouts=patient) as pos:
         for garbage in (b"\x00\xff" * 2_500, b"{" * 100_000, b'{"JsonSerialized":"' + b"x" * 2_000, b"\x02" * 50):
             server.terminal._writes.append((0.0, garbage))
             assert (await pos.polling()).approved

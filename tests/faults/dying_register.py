@@ -28,11 +28,20 @@ _UNSEEN = ("Now", "Report")
 """Steps that nothing outside can see."""
 
 
+def polled(pos: Connector) -> bool:
+    """Whether the terminal is ready: on a machine that is busy it may answer too late."""
+    try:
+        return bool(pos.polling().approved)
+    except GetnetError:
+        return False
+
+
 def sell_and_die(device: str, journal: str, ticket: str, amount: int, step: int, after: bool, last_words: Any) -> None:
     """Poll and sell; die before, or after, the given step of the sale. ``last_words`` gets the step's name."""
     logging.disable(logging.CRITICAL)
     with Connector.create_usb(device, journal=journal, timeouts=QUICK) as pos:
-        pos.polling()
+        while not polled(pos):
+            time.sleep(0.02)
         driver: Any = pos._driver
         perform, steps = driver._perform, iter(range(step + 1))
 

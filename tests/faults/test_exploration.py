@@ -49,7 +49,7 @@ def _settings(long_run: bool) -> list[Setting]:
 @pytest.mark.timeout(36_000)
 def test_no_path_of_a_sale_ends_wrong(long_run: bool, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()
-    counts = shared(explore, _settings(long_run))
+    counts = shared(explore, _settings(long_run), patient=True)
     states, paths = counts.pop("states"), counts.pop("paths")
     cut = counts.pop("cut short")
     assert counts["ended APPROVED"]

@@ -216,9 +216,12 @@ class VirtualTerminal:
     # ------------------------------------------------------------------------------------------------------------- time
 
     def _next_step(self) -> float:
-        times = [time for line in self._lines.values() if (time := line.next_event()) is not None]
-        times.extend(at for at, _, _ in self._answering[:1])
-        return min(times, default=math.inf)
+        first = self._answering[0][0] if self._answering else math.inf
+        for line in self._lines.values():
+            at = line.next_event()
+            if at is not None and at < first:
+                first = at
+        return first
 
     def _advance(self, now: float) -> None:
         """Do all that is due by ``now``, each at its own time."""
