@@ -39,6 +39,18 @@ def test_help_lists_commands_and_exit_codes(called: Run) -> None:
     assert called().out == shown
 
 
+def test_a_shell_can_complete_commands(getnet: Run) -> None:
+    asked = {"_GETNET_POS_COMPLETE": "complete_bash", "COMP_WORDS": "getnet-pos sa", "COMP_CWORD": "1"}
+    assert getnet(env=asked).out.split() == ["sale"]
+    assert "--install-completion" in getnet("--help").out
+
+
+def test_a_codec_that_is_not_there_is_wrong_use(getnet: Run) -> None:
+    ended = getnet("version", env={"GETNET_POS_BACKEND": "quick"})
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "error: there is no codec backend 'quick': use 'native' or 'pure'\n"
+
+
 def test_version(getnet: Run) -> None:
     document = getnet("version", "--json", env={"GETNET_POS_BACKEND": "pure"}).document
     assert list(document) == ["version", "backend", "python", "platform"]

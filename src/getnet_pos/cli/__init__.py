@@ -34,6 +34,11 @@ def main(args: Sequence[str] | None = None) -> int:
         print('error: this command needs typer and rich: pip install "getnet-pos[cli]"', file=sys.stderr)
         return 2
     del rich, typer
-    from .application import run
+    from ..errors import ConfigurationError
 
+    try:
+        from .application import run
+    except ConfigurationError as error:  # GETNET_POS_BACKEND names a codec that is not there
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return run(sys.argv[1:] if args is None else list(args))

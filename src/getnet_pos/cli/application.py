@@ -24,7 +24,6 @@ app = typer.Typer(
     name="getnet-pos",
     help="Drive Getnet payment terminals, or a virtual one.",
     epilog=_EPILOG,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

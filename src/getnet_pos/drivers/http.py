@@ -186,6 +186,7 @@ class AsyncHttpDriver:
         self._own = client is None
         self._client = httpx.AsyncClient(trust_env=False) if client is None else client
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, flow: HttpFlow[T]) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
@@ -229,6 +230,7 @@ class AsyncHttpDriver:
 
     async def _send(self, request: Request) -> Response:
         _check_open(self._closed or self._client.is_closed)
+        self._check_loop()
         translated: GetnetError
         try:
             return await asyncio.wait_for(self._read(request), request.timeout)
@@ -238,6 +240,14 @@ class AsyncHttpDriver:
             translated = _too_late(request)
         # Raised here, where the error of httpx is gone: it holds the request, and so the token.
         raise translated
+
+    def _check_loop(self) -> None:
+        """Connections belong to the loop that they were opened on."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None or self._loop.is_closed():
+            self._loop = loop
+        if self._loop is not loop:
+            raise LifecycleError("the account or client is in use on another event loop: make one for each loop")
 
     async def _read(self, request: Request) -> Response:
         answer = await self._client.send(_built(self._client, request), stream=True, follow_redirects=False)
