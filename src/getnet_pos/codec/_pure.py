@@ -8,11 +8,11 @@ the beginning of the next one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from hashlib import sha256 as _sha256
 from typing import Any, BinaryIO, Final, cast
 
 import orjson
@@ -71,7 +71,7 @@ MAX_FRAME: Final = 1_048_576
 
 def signature(text: str) -> str:
     """SHA-256 of the UTF-8 bytes of ``text``, in upper-case hex (docs/protocol.md, "Envelope")."""
-    return hashlib.sha256(text.encode()).hexdigest().upper()
+    return _sha256(text.encode()).hexdigest().upper()
 
 
 def lrc(data: bytes | bytearray | memoryview) -> int:
@@ -232,17 +232,17 @@ _CONVERTED = {(Kind.TEXT, int), (Kind.SALE_TYPE, int)}
 _SHAPES = 64
 """How many shapes of objects are remembered for each type."""
 
-_Fill = Callable[[Any, dict[str, Any]], None]
+_Make = Callable[[dict[str, Any]], Any]
 
 
 class _Layout:
     """How a wire object becomes one message type: which key goes to which slot, and how.
 
     Objects come in few shapes: the same keys in the same order with the same kinds of values. For each a function is
-    made that fills a message in one assignment; what has no such function is built field by field.
+    made that makes a message in one assignment; what has no such function is built field by field.
     """
 
-    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_fills", "_last", "_message")
+    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_last", "_makes", "_message")
 
     def __init__(self, message: Any) -> None:
         self._message = message
@@ -258,30 +258,26 @@ class _Layout:
                 self._fields[spelling] = (item.name, item.kind, put, convert)
         self._extra = message.extra.__set__
         self._draft: Any = _draft(message)
-        self._fills: dict[tuple[Any, ...], _Fill | None] = {}
+        self._makes: dict[tuple[Any, ...], _Make | None] = {}
         self._last: tuple[list[Any], Any] = ([], None)
 
     def build_known(self, inner: dict[str, Any]) -> Any:
         """The message of an object of a shape that was built before; ``None`` for any other."""
         # Most objects are like the one before, and lists compare faster than tuples hash.
         shape = [*inner, *map(type, inner.values())]
-        last, fill = self._last
+        last, make = self._last
         if shape != last:
-            found = self._fills.get(tuple(shape))
-            if found is None:
+            make = self._makes.get(tuple(shape))
+            if make is None:
                 return None
-            fill = found
-            self._last = shape, fill
-        result = self._draft()
-        fill(result, inner)
-        result.__class__ = self._message
-        return result
+            self._last = shape, make
+        return make(inner)
 
     def build(self, inner: dict[str, Any]) -> Any:
         """The message of a parsed object. A value of the wrong kind is kept in ``extra``, its field stays unset."""
         shape = (*inner, *map(type, inner.values()))
-        if self._draft is not None and len(self._fills) < _SHAPES and shape not in self._fills:
-            self._fills[shape] = self._make_fill(inner)
+        if self._draft is not None and len(self._makes) < _SHAPES and shape not in self._makes:
+            self._makes[shape] = self._maker(inner)
         result = self._create()
         extra: dict[str, Any] = {}
         missing = dict(self._defaults)
@@ -304,8 +300,8 @@ class _Layout:
         self._extra(result, extra)
         return result
 
-    def _make_fill(self, inner: dict[str, Any]) -> _Fill | None:
-        """What fills a message from an object of this shape; ``None`` where that depends on more than its shape."""
+    def _maker(self, inner: dict[str, Any]) -> _Make | None:
+        """What makes a message of an object of this shape; ``None`` where that depends on more than its shape."""
         targets, converted, kept, seen = [], [], [], set()
         unset = dict.fromkeys(self._defaults)
         for key, value in inner.items():
@@ -329,15 +325,18 @@ class _Layout:
             if how in _CONVERTED:
                 converted.append(f"message.{name} = convert[{key!r}](message.{name})")
         lines = [
+            "message = draft()",
             f"[{', '.join(targets)}] = inner.values()",
             *converted,
             *(f"message.{name} = {self._defaults[name][1]}" for name in unset),
             "message.extra = {key: inner[key] for key in kept}" if kept else "message.extra = {}",
+            "message.__class__ = kind",
+            "return message",
         ]
-        names = {"convert": {key: field[3] for key, field in self._fields.items()}, "kept": kept}
-        exec("def fill(message, inner):\n " + "\n ".join(lines), names)
-        fill: _Fill = names["fill"]  # type: ignore[assignment]  # the function just defined
-        return fill
+        convert = {key: field[3] for key, field in self._fields.items()}
+        names = {"convert": convert, "kept": kept, "draft": self._draft, "kind": self._message}
+        exec("def make(inner):\n " + "\n ".join(lines), names)
+        return cast("_Make", names["make"])
 
 
 def _draft(message: Any) -> Callable[[], Any] | None:
@@ -440,7 +439,7 @@ def read_signed(frame: bytes, reply_types: Mapping[int, type[Reply]] = REPLY_TYP
 
 
 def _fits(text: str, sign: object) -> bool:
-    return type(sign) is str and signature(text) == sign.upper()
+    return type(sign) is str and _sha256(text.encode()).hexdigest() == sign.lower()
 
 
 def _unsigned(sign: object, size: int) -> BadFrame:
@@ -477,7 +476,8 @@ def _known_reply(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | N
     code = inner.get("FunctionCode")
     if type(code) is not int or code == 112:
         return None
-    reply: Reply | None = _layout(reply_types.get(code, GenericReply)).build_known(inner)
+    layout = _layouts.get(reply_types.get(code, GenericReply))
+    reply: Reply | None = None if layout is None else layout.build_known(inner)
     return reply
 
 
@@ -672,8 +672,27 @@ def _request(code: int, parts: list[str]) -> dict[str, Any] | None:
 _START = re.compile(rb"[{\x02]")
 _ENVELOPE = b'{"JsonSerialized":"'
 _SIGN = b'","Sign":"'
+_BEHIND_TEXT = len(_SIGN) + 66
 _RESCAN = 8
 """How often the bytes of a torn region may be read again, in all."""
+
+
+def _read_envelope(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message | None:
+    """The message in bytes that look like a signed frame in the plain form; ``None`` where they are not one."""
+    try:
+        outer = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return None
+    text, sign = outer.get("JsonSerialized"), outer.get("Sign", "")
+    if len(outer) != 2 or len(sign) != 64:
+        return None
+    # No text is shorter than as it is written here, so there is no room for another key, and the grammar would end here
+    # as well. A text with more escapes than it needs is looked through.
+    if len(orjson.dumps(text)) + len(_ENVELOPE) + _BEHIND_TEXT - 2 != len(frame) and (
+        frame.find(_SIGN, len(_ENVELOPE)) != len(frame) - _BEHIND_TEXT or frame.find(b'"JsonSerialized"', 2) >= 0
+    ):
+        return None
+    return _read_text(text, sign, len(frame), reply_types)
 
 
 class Decoder:
@@ -723,6 +742,15 @@ class Decoder:
         What the peer does wrong is a ``BadFrame`` among them, never an exception; a run of bytes that cannot be read is
         reported once.
         """
+        # Nearly all that comes is one whole frame in the plain form.
+        if not self._buffer and type(data) is bytes and data.startswith(_ENVELOPE):
+            size = len(data)
+            if data.startswith(_SIGN, size - _BEHIND_TEXT) and len(_ENVELOPE) + _BEHIND_TEXT <= size <= self._max_frame:
+                message = _read_envelope(data, self._reply_types)
+                if message is not None and not isinstance(message, BadFrame):
+                    self._base += size
+                    self._torn = False
+                    return [message]
         return self._feed_placed(data, [])
 
     def _feed_placed(self, data: bytes | bytearray | memoryview, places: list[int]) -> list[Message]:
@@ -788,20 +816,15 @@ class Decoder:
         if self._sign < start + len(_ENVELOPE):
             found = data.find(_SIGN, start + len(_ENVELOPE))
             self._sign = found if found >= 0 else len(data)
-        end = self._sign + len(_SIGN) + 66
+        end = self._sign + _BEHIND_TEXT
         if end > len(data) or end - start > self._max_frame or self._sign == self._refused:
             return 0
         # Each place of a signature is tried once, so that many torn beginnings before one cost no more than one.
         self._refused = self._sign
-        frame = bytes(data[start:end])
-        try:
-            outer = orjson.loads(frame)
-        except orjson.JSONDecodeError:
+        message = _read_envelope(bytes(data[start:end]), self._reply_types)
+        if message is None:
             return 0
-        # One text and one signature of 64 characters, and no room for another key: the grammar would end here as well.
-        if len(outer) != 2 or len(outer.get("Sign", "")) != 64 or frame.find(b'"JsonSerialized"', 2) >= 0:
-            return 0
-        self._take(_read_text(outer["JsonSerialized"], outer["Sign"], len(frame), self._reply_types), start, messages)
+        self._take(message, start, messages)
         return end
 
     def _whole(self, data: bytes | bytearray, start: int, end: int, messages: list[Message]) -> int:
