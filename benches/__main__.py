@@ -9,11 +9,13 @@ import argparse
 import json
 import platform
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benches.chart import chart
 from benches.measure import Figure, measure
+from benches.terminals import listings
 from benches.works import backends, works
 
 _CHARTED = ("sale reply", "replies of all kinds", "seal a sale", "simplified sale reply", "simplified sale command")
@@ -28,7 +30,7 @@ def main() -> None:
     print(" | ".join(f"{key}: {value}" for key, value in machine.items()))
     print(f"{'work':<26} {'way':<32} {'median':>12} {'ratio':>9} {'MB/s':>9} {'peak KiB':>9}")
     figures: list[Figure] = []
-    for work in works(options.quick):
+    for work in chain(works(options.quick), listings(options.quick)):
         found = measure(work, *((40, 3.0) if options.quick else (400, 15.0)))
         figures += found
         for figure in found:
