@@ -93,6 +93,14 @@ def test_who_has_left_is_spoken_to_no_more(terminal, server, client):
     assert said(post(client, server, m.LastVoucher())) == [True, (100, 0)]
 
 
+def test_a_late_reply_is_said_in_the_response_to_another_command_and_does_not_end_it(terminal, server, client):
+    terminal.script.append(Behaviour(reply_after=0.6))
+    terminal.answers[m.Poll().code] = Behaviour(reply_after=1.2)
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(server.url, content=seal(m.Sale(700)), timeout=0.2)
+    assert said(post(client, server, m.Poll())) == [True, (100, 0), (106, 0)]
+
+
 def test_a_command_that_is_not_accepted(terminal, server, client):
     terminal.script.append(Behaviour(acknowledge=False))
     assert said(post(client, server, m.Sale(700))) == [False]

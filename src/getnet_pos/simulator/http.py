@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..codec import Decoder
 from ..errors import InvalidValue
-from ..messages import Ack, CommandMessage, Reply
+from ..messages import Ack, CommandMessage, LastVoucher, Reply
 from .asgi import serve_until_closed
 from .faults import Frames
 from .network import ANY_NETWORK, NetworkFault, NetworkFaultKind, Trouble
@@ -89,6 +89,13 @@ class _Exchange:
         self.fault = fault
         self.acknowledged = False
         self.said: asyncio.Queue[tuple[bytes, bool] | None] = asyncio.Queue()
+
+    def is_ended_by(self, message: object) -> bool:
+        """A reply that is late for its own request can be said in this response, and is not the end of it."""
+        if isinstance(message, Reply):
+            # The last voucher is said under the code of what it is the voucher of.
+            return self.code in (None, LastVoucher().code) or message.function_code in (self.code, 0)
+        return isinstance(message, Ack) and not message.received
 
 
 class _Protocol(H11Protocol):
@@ -199,7 +206,7 @@ class _HttpPort:
             if exchange is None:
                 continue
             exchange.acknowledged = True
-            ends = isinstance(message, Reply) or (isinstance(message, Ack) and not message.received)
+            ends = exchange.is_ended_by(message)
             exchange.said.put_nowait((piece, ends))
             if ends:
                 self._exchanges.remove(exchange)
