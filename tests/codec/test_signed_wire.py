@@ -117,6 +117,45 @@ def test_what_is_not_signed_is_refused(backend: Any, frame: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "before",
+    [
+        '"JsonSerialized":"a",',
+        '"JsonSerialized":"a","JsonSerialized":"b",',
+        '"JsonSerialized":"a","\\u004asonSerialized":"b",',
+        '"JsonSerialized":"a","Sign":"b",',
+        '"JsonSerialized":"a","Sign":1,',
+        '"JsonSerialized":1,',
+    ],
+)
+@pytest.mark.parametrize("key", ["JsonSerialized", "\\u004asonSerialized"])
+@pytest.mark.parametrize(
+    "sign", ['"Sign"', ' "Sign"', '"\\u0053ign":"a","Sign"', '"Sign":"a","Sign"', '"Sign":1,"Sign"']
+)
+def test_an_envelope_with_a_key_twice(backend: Any, before: str, key: str, sign: str) -> None:
+    """However it is hidden, and also where a text of a known shape would fit its signature."""
+    assert one(backend, samples.signed(POLL)) == POLL_REPLY
+    quoted = POLL.replace('"', r"\"")
+    frame = f'{{{before}"{key}":"{quoted}",{sign}:"{samples.sign(POLL)}"}}'.encode()
+    for data in (frame, b"\n" + frame):
+        bad = one(backend, data)
+        assert (bad.fault, bad.reason) == (FrameFault.MALFORMED, "an object has the same key twice")
+
+
+def test_an_envelope_that_only_ends_like_one(backend: Any) -> None:
+    rest = ',"Sign":1,"JsonSerialized":"'.ljust(64, "x")
+    (bad,) = backend.Decoder().feed(f'{{"JsonSerialized":"a\\","Sign":"{rest}"}}'.encode())
+    assert bad.fault is FrameFault.MALFORMED
+
+
+def test_a_text_with_more_escapes_than_it_needs(backend: Any) -> None:
+    text = POLL.replace("Aprobado", "á/b")
+    frame = samples.signed(text).replace("á".encode(), rb"\u00e1").replace(b"/", rb"\/")
+    for _ in range(2):
+        assert one(backend, frame).response_message == "á/b"
+    assert one(backend, frame.replace(samples.sign(text)[:4].encode(), b"0000")).fault is FrameFault.SIGNATURE
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '{"FunctionCode":106,"ResponseCode":0,"ResponseCode":0}',

@@ -155,14 +155,18 @@ def _wrapped(random: Random, text: str) -> bytes:
         signature = "0" + signature[1:]
     held = text if random.random() < 0.05 else json.dumps(text, ensure_ascii=random.random() < 0.2)
     first, second = random.choice(
-        (("JsonSerialized", "Sign"),) * 5 + (("jsonSerialized", "sign"), ("Sign", "JsonSerialized"))
+        (("JsonSerialized", "Sign"),) * 20
+        + (("jsonSerialized", "sign"), ("Sign", "JsonSerialized")) * 4
+        + (("\\u004asonSerialized", "Sign"), ("JsonSerialized", "\\u0053ign"))
     )
-    pairs = {"JsonSerialized": held, "jsonSerialized": held, "Sign": f'"{signature}"', "sign": f'"{signature}"'}
+    pairs = dict.fromkeys(("JsonSerialized", "jsonSerialized", "\\u004asonSerialized"), held)
+    pairs |= dict.fromkeys(("Sign", "sign", "\\u0053ign"), f'"{signature}"')
+    before = random.choice(("",) * 24 + ('"JsonSerialized":"a",', '"JsonSerialized":1,', '"\\u0053ign":"a",'))
+    between = random.choice(("",) * 24 + ('"JsonSerialized":1,', '"\\u0053ign":1,', ' "Sign":"a",', '"a":"b",'))
     more = random.choice(("",) * 12 + (',"Other":1', f',"Sign":"{signature}"', ',"sign":null'))
     space = random.choice(("",) * 8 + (" ", "\r\n"))
-    return f'{{{space}"{first}":{space}{pairs[first]},"{second}":{pairs[second]}{more}{space}}}'.encode(
-        errors="replace"
-    )
+    outer = f'{{{space}{before}"{first}":{space}{pairs[first]},{between}"{second}":{pairs[second]}{more}{space}}}'
+    return outer.encode(errors="replace")
 
 
 def _parts(random: Random) -> bytes:

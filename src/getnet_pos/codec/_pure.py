@@ -242,7 +242,7 @@ class _Layout:
     made that makes a message in one assignment; what has no such function is built field by field.
     """
 
-    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_last", "_makes", "_message")
+    __slots__ = ("_create", "_defaults", "_draft", "_extra", "_fields", "_known", "_last", "_message")
 
     def __init__(self, message: Any) -> None:
         self._message = message
@@ -258,26 +258,27 @@ class _Layout:
                 self._fields[spelling] = (item.name, item.kind, put, convert)
         self._extra = message.extra.__set__
         self._draft: Any = _draft(message)
-        self._makes: dict[tuple[Any, ...], _Make | None] = {}
-        self._last: tuple[list[Any], Any] = ([], None)
+        self._known: dict[tuple[Any, ...], tuple[_Make, int] | None] = {}
+        self._last: tuple[list[Any], tuple[_Make, int] | None] = ([], None)
 
-    def build_known(self, inner: dict[str, Any]) -> Any:
-        """The message of an object of a shape that was built before; ``None`` for any other."""
+    def known(self, inner: dict[str, Any]) -> tuple[_Make, int] | None:
+        """What makes the message of an object of a shape that was built before, and how many quotation marks such an
+        object is written with at least; ``None`` for any other shape."""
         # Most objects are like the one before, and lists compare faster than tuples hash.
         shape = [*inner, *map(type, inner.values())]
-        last, make = self._last
+        last, known = self._last
         if shape != last:
-            make = self._makes.get(tuple(shape))
-            if make is None:
-                return None
-            self._last = shape, make
-        return make(inner)
+            known = self._known.get(tuple(shape))
+            if known is not None:
+                self._last = shape, known
+        return known
 
     def build(self, inner: dict[str, Any]) -> Any:
         """The message of a parsed object. A value of the wrong kind is kept in ``extra``, its field stays unset."""
         shape = (*inner, *map(type, inner.values()))
-        if self._draft is not None and len(self._makes) < _SHAPES and shape not in self._makes:
-            self._makes[shape] = self._maker(inner)
+        if self._draft is not None and len(self._known) < _SHAPES and shape not in self._known:
+            make = self._maker(inner)
+            self._known[shape] = None if make is None else (make, 2 * len(inner) + 2 * shape.count(str))
         result = self._create()
         extra: dict[str, Any] = {}
         missing = dict(self._defaults)
@@ -357,7 +358,7 @@ def _rows(row: type) -> _Convert:
         if type(value) is not list or any(type(item) is not dict for item in value):
             return _REFUSED
         layout = _layout(row)
-        return tuple(layout.build_known(item) or layout.build(item) for item in value)
+        return tuple(known[0](item) if (known := layout.known(item)) else layout.build(item) for item in value)
 
     return convert
 
@@ -449,12 +450,12 @@ def _unsigned(sign: object, size: int) -> BadFrame:
 
 def _read_text(text: str, sign: object, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
     """The message in a signed text."""
-    if not _fits(text, sign):
-        return _unsigned(sign, size)
+    return _read_signed_text(text, size, reply_types) if _fits(text, sign) else _unsigned(sign, size)
+
+
+def _read_signed_text(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
+    """The message in a text whose signature fits."""
     try:
-        reply = _known_reply(text, reply_types)
-        if reply is not None:
-            return reply
         inner = parse(text)
         if type(inner) is str:
             # Some firmware encodes twice.
@@ -462,23 +463,6 @@ def _read_text(text: str, sign: object, size: int, reply_types: Mapping[int, typ
     except MalformedFrame as error:
         return BadFrame(FrameFault.MALFORMED, str(error), size, sealed=True)
     return _read_inner(inner, size, reply_types)
-
-
-def _known_reply(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | None:
-    """The reply in a text whose shape came before; ``None`` for any other, and for all that is no reply."""
-    try:
-        inner = orjson.loads(text)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
-        return None
-    # As many commas as between its members: then no key was there twice. A shape that is known holds no float.
-    if type(inner) is not dict or text.count(",") + 1 != len(inner):
-        return None
-    code = inner.get("FunctionCode")
-    if type(code) is not int or code == 112:
-        return None
-    layout = _layouts.get(reply_types.get(code, GenericReply))
-    reply: Reply | None = None if layout is None else layout.build_known(inner)
-    return reply
 
 
 def _read_inner(inner: Any, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
@@ -673,26 +657,58 @@ _START = re.compile(rb"[{\x02]")
 _ENVELOPE = b'{"JsonSerialized":"'
 _SIGN = b'","Sign":"'
 _BEHIND_TEXT = len(_SIGN) + 66
+_AROUND_TEXT = len(_ENVELOPE) + _BEHIND_TEXT
+_WHOLE_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
 _RESCAN = 8
 """How often the bytes of a torn region may be read again, in all."""
 
 
 def _read_envelope(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message | None:
-    """The message in bytes that look like a signed frame in the plain form; ``None`` where they are not one."""
+    """The message in bytes that begin and end as a signed frame in the plain form; ``None`` where they are not one."""
     try:
         outer = orjson.loads(frame)
     except orjson.JSONDecodeError:
         return None
-    text, sign = outer.get("JsonSerialized"), outer.get("Sign", "")
-    if len(outer) != 2 or len(sign) != 64:
+    text, sign = outer.get("JsonSerialized"), outer.get("Sign")
+    if type(text) is not str or type(sign) is not str or len(sign) != 64:
         return None
-    # No text is shorter than as it is written here, so there is no room for another key, and the grammar would end here
-    # as well. A text with more escapes than it needs is looked through.
-    if len(orjson.dumps(text)) + len(_ENVELOPE) + _BEHIND_TEXT - 2 != len(frame) and (
-        frame.find(_SIGN, len(_ENVELOPE)) != len(frame) - _BEHIND_TEXT or frame.find(b'"JsonSerialized"', 2) >= 0
+    signed = text.encode()
+    fits = _sha256(signed).hexdigest() == sign.lower()
+    if fits:
+        reply = _known_reply(text, len(frame) - _AROUND_TEXT - len(signed), reply_types)
+        if reply is not None:
+            return reply
+    # The text fills the frame: then there is no room for another key, and the grammar would end here as well.
+    if len(orjson.dumps(text)) - 2 != len(frame) - _AROUND_TEXT and not _WHOLE_STRING.fullmatch(
+        frame, len(_ENVELOPE), len(frame) - _BEHIND_TEXT
     ):
         return None
-    return _read_text(text, sign, len(frame), reply_types)
+    return _read_signed_text(text, len(frame), reply_types) if fits else _unsigned(sign, len(frame))
+
+
+def _known_reply(text: str, escapes: int, reply_types: Mapping[int, type[Reply]]) -> Reply | None:
+    """The reply in a text whose shape came before; ``None`` for any other, and for all that is no reply.
+
+    ``escapes`` is how much longer than the text what a frame holds is. Each quotation mark of the text needs an escape
+    there. An object of a known shape holds values without parts, so it is written with just as many marks as there are
+    escapes only if it has no key twice, and if nothing but the text is there.
+    """
+    try:
+        inner = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if type(inner) is not dict:
+        return None
+    code = inner.get("FunctionCode")
+    if type(code) is not int or code == 112:
+        return None
+    layout = _layouts.get(reply_types.get(code, GenericReply))
+    known = None if layout is None else layout.known(inner)
+    if known is None:
+        return None
+    make, quotes = known
+    reply: Reply | None = make(inner) if quotes == escapes else None
+    return reply
 
 
 class Decoder:
@@ -745,7 +761,7 @@ class Decoder:
         # Nearly all that comes is one whole frame in the plain form.
         if not self._buffer and type(data) is bytes and data.startswith(_ENVELOPE):
             size = len(data)
-            if data.startswith(_SIGN, size - _BEHIND_TEXT) and len(_ENVELOPE) + _BEHIND_TEXT <= size <= self._max_frame:
+            if data.startswith(_SIGN, size - _BEHIND_TEXT) and _AROUND_TEXT <= size <= self._max_frame:
                 message = _read_envelope(data, self._reply_types)
                 if message is not None and not isinstance(message, BadFrame):
                     self._base += size
