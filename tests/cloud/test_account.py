@@ -179,6 +179,18 @@ def test_a_client_of_ones_own_is_not_closed() -> None:
     asyncio.run(call())
 
 
+def test_an_account_is_used_on_one_event_loop_at_a_time(cloud: VirtualCloud, profile: Profile) -> None:
+    account = AsyncCloudAccount(cloud.url, client_id="id", client_secret="s", profile=profile)
+    first = asyncio.new_event_loop()
+    first.run_until_complete(account.list_terminals())
+    second = asyncio.new_event_loop()
+    with pytest.raises(LifecycleError, match="another event loop: make one for each loop"):
+        second.run_until_complete(account.list_terminals())
+    first.run_until_complete(account.close())
+    first.close()
+    second.close()
+
+
 def test_a_closed_account_sends_nothing(using: Callable[..., Any]) -> None:
     account = CloudAccount(URL, **ACCOUNT)
     account.close()

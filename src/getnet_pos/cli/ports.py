@@ -16,10 +16,10 @@ def ports(as_json: JsonOption = False) -> int:
     """List the serial ports a terminal could be on, the likeliest first."""
     from serial.tools import list_ports
 
-    from ..transports.serial import _is_likely, candidate_ports
+    from ..transports.serial import candidate_ports, is_likely
 
     present = {port.device: port for port in list_ports.comports()}
-    found = [_document(present[name], _is_likely(present[name])) for name in candidate_ports() if name in present]
+    found = [_document(present[name], is_likely(present[name])) for name in candidate_ports() if name in present]
     Screen(as_json).result(found, lambda console: _show(console, found))
     return ExitCode.DONE
 

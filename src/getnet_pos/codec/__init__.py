@@ -87,9 +87,6 @@ else:
     envelope = _active.envelope
     frame_simplified = _active.frame_simplified
     lrc = _active.lrc
-    if BACKEND == "native":
-        from ._native_terminals import read_terminals
-    else:
-        from ._terminals import read_terminals
+    read_terminals = _active.read_terminals
     seal = _active.seal
     signature = _active.signature

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -24,6 +24,7 @@ from ..errors import (
     MalformedResponse,
 )
 from ..flows.http_effects import Call, Compute, Exclusive, HttpEffect, HttpFlow, Now, Request, Response, Sleep
+from .loop import run, run_async
 
 __all__ = ["AsyncHttpDriver", "HttpDriver", "QueueTurn"]
 
@@ -104,21 +105,7 @@ class HttpDriver:
 
     def run(self, flow: HttpFlow[T]) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
-        error: GetnetError | None = None
-        result: Any = None
-        try:
-            while True:
-                effect = flow.send(result) if error is None else flow.throw(error)
-                result = error = None
-                try:
-                    result = self.perform(effect)
-                except GetnetError as raised:
-                    error = raised
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        finally:
-            flow.close()
+        return run(flow, self.perform)
 
     def perform(self, effect: HttpEffect) -> object:
         """The result of one effect."""
@@ -190,21 +177,7 @@ class AsyncHttpDriver:
 
     async def run(self, flow: HttpFlow[T]) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
-        error: GetnetError | None = None
-        result: Any = None
-        try:
-            while True:
-                effect = flow.send(result) if error is None else flow.throw(error)
-                result = error = None
-                try:
-                    result = await self.perform(effect)
-                except GetnetError as raised:
-                    error = raised
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        finally:
-            flow.close()
+        return await run_async(flow, self.perform)
 
     async def perform(self, effect: HttpEffect) -> object:
         """The result of one effect."""

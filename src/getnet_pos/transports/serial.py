@@ -34,7 +34,7 @@ from ..errors import (
     WriteTimeout,
 )
 
-__all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "open_serial"]
+__all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "is_likely", "open_serial"]
 
 _VENDOR = 0x2FB8
 _LIKELY = ("getnet", "pax")
@@ -46,11 +46,12 @@ _LONGEST_WAIT = 0.5
 def candidate_ports() -> list[str]:
     """The ports a terminal could be on, the likeliest first."""
     found = list(list_ports.comports())
-    found.sort(key=lambda port: (not _is_likely(port), port.vid is None, port.device))
+    found.sort(key=lambda port: (not is_likely(port), port.vid is None, port.device))
     return [port.device for port in found]
 
 
-def _is_likely(port: Any) -> bool:
+def is_likely(port: Any) -> bool:
+    """Whether what pyserial says of a port sounds like a terminal: its USB vendor, or the words of its description."""
     words = f"{port.description} {port.manufacturer} {port.product}".lower()
     return port.vid == _VENDOR or any(word in words for word in _LIKELY)
 
