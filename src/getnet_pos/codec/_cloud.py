@@ -16,7 +16,8 @@ from ..errors import InvalidValue, MalformedFrame, MalformedResponse
 from ..messages import REPLY_TYPES, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
 from ..messages.cloud import CLOUD_REPLY_TYPES
 from ..messages.commands import sent_fields
-from ._pure import _layout, parse
+from ._json import parse
+from ._pure import _layout
 
 __all__ = ["encode_cloud", "read_cloud", "sent_names"]
 

@@ -8,7 +8,6 @@ the beginning of the next one.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -40,8 +39,10 @@ from ..messages import (
 )
 from ..messages._fields import Kind, wire_fields
 from ..messages.commands import sent_fields
-from ._grammar import MAX_DEPTH, JsonGrammar, SimplifiedGrammar
+from ._grammar import JsonGrammar, SimplifiedGrammar
+from ._json import integer, parse
 from ._surface import Message
+from ._terminals import read_terminals
 
 __all__ = [
     "BACKEND",
@@ -130,56 +131,6 @@ def _sent_value(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return value
-
-
-# ---------------------------------------------------------------------------------------------------------------- JSON
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise MalformedFrame("an object has the same key twice")
-    return result
-
-
-def _integer(digits: str) -> int:
-    value = int(digits) if len(digits) <= 20 else 1 << 64
-    if not -(1 << 63) <= value < 1 << 64:
-        raise MalformedFrame("an integer does not fit 64 bits")
-    return value
-
-
-_strict = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer).decode
-
-
-def _too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        nested = [item for item in level if type(item) in (dict, list)]
-        if not nested:
-            return False
-        level = [part for item in nested for part in (item.values() if type(item) is dict else item)]
-    return any(type(item) in (dict, list) for item in level)
-
-
-def _hides_nothing(text: str, value: Any) -> bool:
-    """Whether a parsed text is just what would be written: then no key was there twice, and no integer was too big."""
-    return orjson.dumps(value) == text.encode()
-
-
-def parse(text: str) -> Any:
-    """The value of a JSON text under the input rules (docs/protocol.md, "Input rules").
-
-    Raises:
-        MalformedFrame: for anything else: bad syntax, a key twice, an integer beyond 64 bits, NaN, nesting too deep.
-    """
-    try:
-        value = orjson.loads(text)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
-        raise MalformedFrame("the text is not JSON") from None
-    if text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(value):
-        raise MalformedFrame("the text is nested too deeply")
-    return value if _hides_nothing(text, value) else _strict(text)
 
 
 # ------------------------------------------------------------------------------------------------------------- replies
@@ -636,7 +587,7 @@ def _part(name: str, part: str) -> Any:
     if name in _INTEGERS:
         if not part:
             return None
-        return _integer(part) if _DIGITS.fullmatch(part) else part
+        return integer(part) if _DIGITS.fullmatch(part) else part
     if name in _FLAGS:
         return _BOOLEANS.get(part.lower(), part)
     return part
@@ -905,6 +856,3 @@ def decode_many(
         places: list[int] = []
         messages = decoder._feed_placed(chunk, places)
         yield from zip(places, messages, strict=True)
-
-
-from ._terminals import read_terminals  # noqa: E402  (it needs what stands above)

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 from ..errors import MalformedFrame, MalformedResponse
 from ..messages.terminals import CommercialMode, Deviation, PaymentTerminal, TerminalList
 from ._grammar import MAX_DEPTH
-from ._pure import parse
+from ._json import parse
 
 __all__ = ["MAX_DEVIATIONS", "read_terminals"]
 
