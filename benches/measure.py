@@ -32,8 +32,9 @@ class Figure:
 def measure(work: Work, rounds: int, seconds: float) -> list[Figure]:
     """Every way of a work, in up to ``rounds`` rounds and about ``seconds``, at least three."""
     peaks = {name: _peak(way) for name, way in work.ways.items()}
-    # Each turn takes about a millisecond or one call, whatever is longer.
-    calls = {name: max(1, int(0.001 / _time(way, 1))) for name, way in work.ways.items()}
+    # Each turn takes about ten milliseconds or one call, whatever is longer: most of it comes after the caches of the
+    # processor have forgotten the turn before.
+    calls = {name: max(1, int(0.01 / _time(way, 1))) for name, way in work.ways.items()}
     times: dict[str, list[float]] = {name: [] for name in work.ways}
     begun = time.perf_counter()
     enabled = gc.isenabled()
