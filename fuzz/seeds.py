@@ -80,9 +80,20 @@ def seeds() -> dict[str, dict[str, bytes]]:
     parts = {name: frame[1:-2] for name, (frame, _) in samples.SIMPLIFIED.items()}
     several = [b"S" + text.encode() for text in list(texts.values())[:2]]
     several += [b'{"Received":true}', b"noise", *(b"F" + part for part in list(parts.values())[:2])]
+    poll = texts["poll"].encode()
+    twice = [
+        (b'"JsonSerialized":"a","\\u004asonSerialized":"b",', b""),
+        (b'"JsonSerialized":"a","Sign":"b",', b'"\\u0053ign":"a",'),
+        (b'"JsonSerialized":1,', b' "Sign":1,'),
+    ]
+    envelopes = [b"S" + poll, *(b"E" + PART.join((before, poll, between)) for before, between in twice)]
     frames = {name: b"\x3f\x00" + frame for name, (frame, _) in samples.FRAMES.items() if len(frame) < 1500}
     return {
-        "decoder": {**frames, "several": b"\x06\x00" + PIECE.join(several)},
+        "decoder": {
+            **frames,
+            "several": b"\x06\x00" + PIECE.join(several),
+            "envelopes": b"\x06\x00" + PIECE.join(envelopes),
+        },
         "envelope": {name: text.encode() for name, text in texts.items()},
         "simplified": parts,
         "terminals": {name: json.dumps(body).encode() for name, body in _terminals().items()},

@@ -65,6 +65,14 @@ def sealed(text: bytes) -> bytes:
     return f'{{"JsonSerialized":{held},"Sign":"{sign}"}}'.encode()
 
 
+def enveloped(parts: bytes) -> bytes:
+    """A signed frame with more in it than it needs: what stands before the text, the text, what stands behind it."""
+    before, text, between = (parts.split(PART, 2) + [b"", b""])[:3]
+    head, tail = sealed(text).split(b'"JsonSerialized":', 1)
+    held, sign = tail.rsplit(b'"Sign":', 1)
+    return head + before + b'"JsonSerialized":' + held + between + b'"Sign":' + sign
+
+
 def framed(text: bytes) -> bytes:
     """The simplified frame of a text, made without the library."""
     body = text + b"\x03"
@@ -89,14 +97,19 @@ def _stream(data: bytes, step: int, max_frame: int) -> Any:
     return same(answers)
 
 
+_MADE = {b"S": sealed, b"E": enveloped, b"F": framed}
+
+
 def decoder(data: bytes) -> None:
-    """A stream: two bytes say how it is cut and limited; pieces that begin with ``S`` are signed, with ``F`` framed."""
+    """A stream: two bytes say how it is cut and limited; pieces that begin with ``S`` are signed, with ``E`` too,
+    in an envelope of their own, and with ``F`` framed."""
     if len(data) < 2:
         return
     stream = b""
     for piece in data[2:].split(PIECE):
         kind, rest = piece[:1], piece[1:]
-        stream += sealed(rest) if kind == b"S" else framed(rest) if kind == b"F" else piece
+        make = _MADE.get(kind)
+        stream += piece if make is None else make(rest)
     _stream(stream, data[0] % 64 + 1, 64 + 16 * data[1] if data[1] % 2 else codec.MAX_FRAME)
 
 
