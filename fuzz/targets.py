@@ -67,7 +67,7 @@ def sealed(text: bytes) -> bytes:
 
 def enveloped(parts: bytes) -> bytes:
     """A signed frame with more in it than it needs: what stands before the text, the text, what stands behind it."""
-    before, text, between = (parts.split(PART, 2) + [b"", b""])[:3]
+    before, text, between = [*parts.split(PART, 2), b"", b""][:3]
     head, tail = sealed(text).split(b'"JsonSerialized":', 1)
     held, sign = tail.rsplit(b'"Sign":', 1)
     return head + before + b'"JsonSerialized":' + held + between + b'"Sign":' + sign
