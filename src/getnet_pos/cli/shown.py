@@ -126,7 +126,8 @@ def table(*columns: str) -> Table:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         right = name in ("amount", "count", "total", "sales", "tips")
-        made.add_column(name, justify="right" if right else "left", overflow="fold")
+        whole = name in ("serial number", "mode", "activated")
+        made.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     return made
 
 

@@ -306,25 +306,32 @@ def _write_csv(listings: list[Listing]) -> None:
     sys.stdout.flush()
 
 
+_HEADS = ("merchant", "serial number", "terminal", "capture, communication", "mode", "activated")
+
+
 def _line(merchant: str, terminal: PaymentTerminal) -> list[str]:
     at = terminal.activation_datetime
     cells = (
-        merchant, terminal.payment_terminal_serial_number, terminal.payment_terminal_brand,
-        terminal.payment_terminal_model, terminal.capture_method_des, terminal.communication_method_des,
+        merchant, terminal.payment_terminal_serial_number,
+        _words(" ", terminal.payment_terminal_brand, terminal.payment_terminal_model),
+        _words(", ", terminal.capture_method_des, terminal.communication_method_des),
         terminal.commercial_mode and terminal.commercial_mode.value, at and at.date().isoformat(),
     )  # fmt: skip
     return [clean(cell or "") for cell in cells]
 
 
+def _words(between: str, *words: str | None) -> str:
+    return between.join(filter(None, words))
+
+
 def _show(console: Console, listings: list[Listing], only_summary: bool, screen: Screen) -> None:
     summary = _summary(listings)
-    names = ["merchant", "serial number", "brand", "model", "capture", "communication", "mode", "activated"]
     first = 0 if len(listings) > 1 else 1
     if summary["shown"] > _LONGEST_TABLE and not only_summary:
         for row in _rows(listings):
             print("\t".join(_line(*row)[first:]))
     elif summary["shown"] and not only_summary:
-        made = table(*names[first:])
+        made = table(*_HEADS[first:])
         for row in _rows(listings):
             made.add_row(*_line(*row)[first:])
         console.print(made)
