@@ -15,7 +15,7 @@ _context = multiprocessing.get_context("spawn")
 def _begin(patient: bool) -> None:
     logging.disable(logging.CRITICAL)
     if patient:
-        os.nice(10)
+        os.nice(5)
 
 
 def shared(work: Callable[[Any], Counter[str]], parts: Iterable[Any], *, patient: bool = False) -> Counter[str]:
