@@ -19,8 +19,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, get_args, get_type_hints
 
 import platformdirs
 
@@ -454,6 +455,21 @@ def _values(intent: Intent) -> list[Any]:
     return list(values.values())
 
 
+@cache
+def _kinds(kind: Any) -> dict[str, tuple[type, ...]]:
+    return {name: get_args(hint) or (hint,) for name, hint in get_type_hints(kind).items()}
+
+
+def _typed(kind: Callable[..., T], values: Any) -> T:
+    """A dataclass of values that are each of the type that it declares."""
+    if type(values) is not dict:
+        raise TypeError(f"a {kind.__name__} is not made of a {type(values).__name__}")
+    for name, kinds in _kinds(kind).items():
+        if type(values.get(name)) not in kinds:
+            raise TypeError(f"{name} is of the wrong type")
+    return kind(**values)
+
+
 def _digest(values: tuple[Any, ...]) -> str:
     return hashlib.sha256(json.dumps(values, default=repr).encode()).hexdigest()[:16]
 
@@ -467,8 +483,9 @@ def _read(row: tuple[Any, ...]) -> _Row:
     known = dict(zip(_COLUMNS, values, strict=True))
     try:
         known["state"] = IntentState(known["state"])
-        known["baseline"] = None if known["baseline"] is None else VoucherMark(**json.loads(known["baseline"]))
-        return _Row(number, Step(Intent(**known), sequence, at), tuple(map(int, unsettled.split())))
+        known["baseline"] = None if known["baseline"] is None else _typed(VoucherMark, json.loads(known["baseline"]))
+        step = _typed(Step, {"intent": _typed(Intent, known), "sequence": sequence, "at": at})
+        return _Row(number, step, tuple(map(int, unsettled.split())))
     except (ValueError, TypeError, RecursionError) as error:
         raise sqlite3.DatabaseError(f"row {number} cannot be read: {error}") from None
 

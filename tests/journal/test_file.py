@@ -394,6 +394,37 @@ def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statemen
         assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T2"], "it is told whole, or not at all"
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("intent_id", b"0", "intent_id is of the wrong type"),
+        ("amount", "9", "amount is of the wrong type"),
+        ("command", None, "command is of the wrong type"),
+        ("at", b"now", "at is of the wrong type"),
+        ("sequence", "first", "sequence is of the wrong type"),
+        ("baseline", "[]", "a VoucherMark is not made of a list"),
+        ("baseline", '{"amount": 1.5}', "amount is of the wrong type"),
+        ("baseline", '{"more": 1}', "more"),
+        ("baseline", "{", "row 1 cannot be read"),
+        ("state", "PAID", "row 1 cannot be read"),
+        ("unsettled", "one", "row 1 cannot be read"),
+    ],
+)
+def test_a_row_that_another_program_wrote(
+    journal: SqliteJournal, path: Path, column: str, value: object, said: str
+) -> None:
+    """Its digest fits, and what it holds cannot be meant."""
+    record(journal, intent(1), *OPEN[:1])
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_changed")
+        row = dict(zip(journal_module._NAMES, other.execute(journal_module._SELECT).fetchone(), strict=False))
+        digest = journal_module._digest(tuple({**row, column: value}.values()))
+        other.execute(f"UPDATE step SET {column} = ?, digest = ?", (value, digest))
+        other.commit()
+    with pytest.raises(JournalError, match=said):
+        recall(journal, TERMINAL, recent=True)
+
+
 def test_two_processes_that_come_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.link
 
