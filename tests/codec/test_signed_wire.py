@@ -232,6 +232,14 @@ def test_reply_types_of_the_caller(backend: Any) -> None:
             cls.made += 1
             return super().__new__(cls)
 
+    class Last(SaleReply):
+        __slots__ = ()
+
+        def __init_subclass__(cls) -> None:
+            raise TypeError("it has no subclasses")
+
+    last = backend.Decoder(reply_types={100: Last})
+    assert [type(last.feed(samples.SALE)[0]) for _ in range(3)] == [Last] * 3
     decoder = backend.Decoder(reply_types={102: MyVoid, 700: SaleReply, 100: Odd})
     frames = [samples.FRAMES["void"][0], samples.signed('{"FunctionCode":700,"ResponseCode":0}'), samples.SALE]
     void, other, odd = [message for frame in frames for message in decoder.feed(frame)]
@@ -241,6 +249,25 @@ def test_reply_types_of_the_caller(backend: Any) -> None:
     assert one(backend, samples.signed('{"FunctionCode":700,"ResponseCode":0}')) == GenericReply(
         function_code=700, response_code=0, response_message=None
     )
+
+
+@pytest.mark.parametrize("value", ["1", '"true"', "{}"])
+def test_an_acknowledgement_is_true_or_false(backend: Any, value: str) -> None:
+    assert one(backend, b'{"Received":%b}' % value.encode()).fault is FrameFault.MALFORMED
+
+
+def test_the_text_of_a_signed_object_must_be_found(backend: Any) -> None:
+    """Its key is written with an escape: the object is there, and what was signed cannot be told."""
+    frame = f'{{"\\u004asonSerialized":{POLL},"Sign":"{samples.sign(POLL)}"}}'.encode()
+    assert one(backend, frame).fault is FrameFault.SIGNATURE
+
+
+def test_a_simplified_frame_that_is_not_utf_8(backend: Any) -> None:
+    frame = bytearray(samples.SIMPLIFIED_SALE)
+    frame[-10:-10] = b"\xff"
+    frame[-1] = backend.lrc(bytes(frame[1:-1]))
+    bad = one(backend, bytes(frame))
+    assert (bad.fault, bad.reason, bad.sealed) == (FrameFault.MALFORMED, "the text is not UTF-8", True)
 
 
 def test_a_command_is_read_as_a_terminal_reads_it(backend: Any) -> None:
