@@ -7,10 +7,7 @@ import json
 import os
 import re
 import shlex
-import threading
-from collections.abc import Iterator
 from dataclasses import fields
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,9 @@ from getnet_pos.messages import COMMAND_TYPES, REPLY_TYPES, CommandMessage, Gene
 from getnet_pos.messages._fields import WireField, wire_fields
 from getnet_pos.messages.commands import sent_fields
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from tests.sample_api import api
+
+__all__ = ["api"]
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,43 +56,6 @@ def names(cell: str) -> list[str]:
 
 
 # --------------------------------------------------------------------------------------------------- code of the README
-
-
-class _Api(BaseHTTPRequestHandler):
-    """Answers as the token API and the listing of terminals do."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer({"access_token": "a-token", "token_type": "Bearer", "expires_in": 3600})
-
-    def do_GET(self) -> None:
-        assert self.headers["Authorization"] == "Bearer a-token"
-        item = {"payment_terminal_serial_number": "903191104705571440", "payment_terminal_model": "MOVE 5000"}
-        merchant_id = self.path.rpartition("/")[2]
-        self._answer({"merchant_id": merchant_id, "equipments": {"item": [item]}})
-
-    def _answer(self, document: object) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def api() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
