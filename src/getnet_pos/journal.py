@@ -485,7 +485,10 @@ def _read(row: tuple[Any, ...]) -> _Row:
         known["state"] = IntentState(known["state"])
         known["baseline"] = None if known["baseline"] is None else _typed(VoucherMark, json.loads(known["baseline"]))
         step = _typed(Step, {"intent": _typed(Intent, known), "sequence": sequence, "at": at})
-        return _Row(number, step, tuple(map(int, unsettled.split())))
+        numbers = tuple(map(int, unsettled.split()))
+        if not all(0 < one <= number for one in numbers):
+            raise ValueError("it points to rows that cannot be")
+        return _Row(number, step, numbers)
     except (ValueError, TypeError, RecursionError) as error:
         raise sqlite3.DatabaseError(f"row {number} cannot be read: {error}") from None
 

@@ -408,6 +408,8 @@ def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statemen
         ("baseline", "{", "row 1 cannot be read"),
         ("state", "PAID", "row 1 cannot be read"),
         ("unsettled", "one", "row 1 cannot be read"),
+        ("unsettled", "2", "it points to rows that cannot be"),
+        ("unsettled", str(1 << 64), "it points to rows that cannot be"),
     ],
 )
 def test_a_row_that_another_program_wrote(
