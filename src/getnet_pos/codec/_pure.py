@@ -712,13 +712,18 @@ class Decoder:
         reported once.
         """
         # Nearly all that comes is one whole frame in the plain form.
-        if not self._buffer and type(data) is bytes and data.startswith(_ENVELOPE):
-            if data.startswith(_SIGN, -_BEHIND_TEXT) and len(data) <= self._max_frame:
-                message = _read_envelope(data, self._reply_types)
-                if message is not None and type(message) is not BadFrame:
-                    self._base += len(data)
-                    self._torn = False
-                    return [message]
+        if (
+            not self._buffer
+            and type(data) is bytes
+            and data.startswith(_ENVELOPE)
+            and data.startswith(_SIGN, -_BEHIND_TEXT)
+            and len(data) <= self._max_frame
+        ):
+            message = _read_envelope(data, self._reply_types)
+            if message is not None and type(message) is not BadFrame:
+                self._base += len(data)
+                self._torn = False
+                return [message]
         return self._feed_placed(data, [])
 
     def _feed_placed(self, data: bytes | bytearray | memoryview, places: list[int]) -> list[Message]:
