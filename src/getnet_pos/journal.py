@@ -1,7 +1,7 @@
 """The durable record of money commands: insert-only rows in one SQLite file. It decides nothing about a payment.
 
 A row is a step of an intent; what is known of an intent is its last row. Several processes may share a file: each write
-is one synced transaction that first reads what the others added, and nothing is remembered between two calls.
+is one synced transaction, and what is remembered between two calls is forgotten as soon as another one has written.
 """
 
 from __future__ import annotations
@@ -133,13 +133,16 @@ _ASKED = tuple(item.name for item in fields(Intent) if item.name not in _RESULT_
 """What an intent is from its first step on."""
 
 
-def _check(intent: Intent, known: Intent | None, unsettled: Callable[[], Iterable[Intent]]) -> None:
-    """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants")."""
+def _check(intent: Intent, known: Intent | None, unsettled: Iterable[Intent]) -> None:
+    """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants").
+
+    ``unsettled`` are the intents of the same terminal that are open or unknown.
+    """
     if known is None:
         if intent.state is not IntentState.INTENT:
             raise JournalError(f"intent {intent.intent_id} is not in the journal")
-        for other in unsettled():
-            if other.terminal == intent.terminal and other.open:
+        for other in unsettled:
+            if other.open:
                 raise JournalError(f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first")
     elif known.state in FINAL_STATES:
         raise JournalError(f"intent {intent.intent_id} is settled ({known.state}): nothing may change it")
@@ -154,23 +157,24 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._last: dict[str, Intent] = {}
-        self._unsettled: dict[str, Intent] = {}
+        self._unsettled: dict[str, dict[str, Intent]] = {}
         self._recent: dict[str, deque[Intent]] = {}
         self._lock = threading.Lock()
 
     def record(self, intent: Intent) -> None:
         with self._lock:
-            _check(intent, self._last.get(intent.intent_id), self._unsettled.values)
+            unsettled = self._unsettled.setdefault(intent.terminal, {})
+            _check(intent, self._last.get(intent.intent_id), unsettled.values())
             self._last[intent.intent_id] = intent
             if intent.state in FINAL_STATES:
-                self._unsettled.pop(intent.intent_id, None)
+                unsettled.pop(intent.intent_id, None)
                 self._recent.setdefault(intent.terminal, deque(maxlen=_RECENT)).append(intent)
             else:
-                self._unsettled[intent.intent_id] = intent
+                unsettled[intent.intent_id] = intent
 
     def unsettled(self, terminal: str) -> list[Intent]:
         with self._lock:
-            return [intent for intent in self._unsettled.values() if intent.terminal == terminal]
+            return list(self._unsettled.get(terminal, {}).values())
 
     def recent(self, terminal: str) -> list[Intent]:
         with self._lock:
@@ -185,21 +189,25 @@ _NEVER_EMPTY = ("intent_id", "terminal", "state")
 _CREATE = (
     f"""CREATE TABLE step (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, at TEXT NOT NULL,
       {", ".join(f"{name}{' TEXT NOT NULL' if name in _NEVER_EMPTY else ''}" for name in _COLUMNS)},
-      unsettled TEXT NOT NULL, digest TEXT NOT NULL, UNIQUE (intent_id, sequence))""",
+      unsettled TEXT, digest TEXT NOT NULL, UNIQUE (intent_id, sequence))""",
+    "CREATE INDEX of_terminal ON step (terminal)",
     "CREATE TRIGGER never_changed BEFORE UPDATE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
     "CREATE TRIGGER never_deleted BEFORE DELETE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
     f"PRAGMA application_id={_APPLICATION}",
     f"PRAGMA user_version={_SCHEMA}",
 )
 _NAMES = ("id", "sequence", "at", *_COLUMNS, "unsettled")
-"""The columns that the digest covers. ``unsettled`` holds the numbers of the last rows of the intents that are open or
-unknown after this row, so that they are found without looking for them."""
+"""The columns that the digest covers."""
+_WHOLE: Final = 64
+"""Every so many rows, one holds in ``unsettled`` the numbers of the last rows of all intents that are open or unknown
+after it. With the rows behind it that tells them all, however long the file is and however many they are."""
 _INSERT = f"INSERT INTO step ({', '.join(_NAMES)}, digest) VALUES (?{', ?' * len(_NAMES)})"
 _SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
-_LAST = f"{_SELECT} ORDER BY id DESC LIMIT 1"
+_TAIL = f"{_SELECT} WHERE id >= (SELECT max(id) - (max(id) - 1) % {_WHOLE} FROM step) ORDER BY id"
 _LAST_OF = f"{_SELECT} WHERE intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
-_LATELY = f"{_SELECT} ORDER BY id DESC LIMIT 64"
+_LATELY = f"{_SELECT} WHERE terminal = ? ORDER BY id DESC LIMIT 64"
+_LATE_NUMBERS = "SELECT id FROM step NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ?"
 _NUMBERED = f"{_SELECT} WHERE id = ?"
 
 
@@ -207,7 +215,34 @@ _NUMBERED = f"{_SELECT} WHERE id = ?"
 class _Row:
     number: int
     step: Step
-    unsettled: tuple[int, ...]
+    unsettled: tuple[int, ...] | None
+
+
+class _Known:
+    """What the file holds up to a row: the intents that are open or unknown, and those that were settled lately."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        """Of the last row."""
+        self.unsettled: dict[str, _Row] = {}
+        """The last rows of the intents that are open or unknown, the oldest intent first."""
+        self.of_terminal: dict[str, dict[str, _Row]] = {}
+        """The same by terminal."""
+        self.recent: dict[str, deque[Intent]] = {}
+        """Of the terminals that were asked about."""
+
+    def add(self, row: _Row) -> None:
+        """What the next row changes."""
+        intent = row.step.intent
+        here = self.of_terminal.setdefault(intent.terminal, {})
+        if intent.state not in FINAL_STATES:
+            self.unsettled[intent.intent_id] = here[intent.intent_id] = row
+        else:
+            self.unsettled.pop(intent.intent_id, None)
+            here.pop(intent.intent_id, None)
+            if intent.terminal in self.recent:
+                self.recent[intent.terminal].append(intent)
+        self.number = row.number
 
 
 class SqliteJournal:
@@ -215,6 +250,9 @@ class SqliteJournal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._connection: sqlite3.Connection | None = None
+        self._known: _Known | None = None
+        self._version = 0
+        """Of the file, when it was last read: another one shows that another connection has written."""
         self._lock = threading.Lock()
         self.path = Path(path)
         self._guard(self._open)
@@ -224,16 +262,14 @@ class SqliteJournal:
         self._guard(lambda: self._add(lambda _: intent))
 
     def unsettled(self, terminal: str) -> list[Intent]:
-        return [intent for intent in self.intents() if intent.terminal == terminal]
+        return self._guard(lambda: self._unsettled(self._now().of_terminal.get(terminal, {})))
 
     def recent(self, terminal: str) -> list[Intent]:
         def read() -> list[Intent]:
-            rows = self._rows(_LATELY)[::-1]
-            if rows and rows[-1].number - rows[0].number + 1 != len(rows):
-                raise sqlite3.DatabaseError("a row is missing")
-            last = {row.step.intent.intent_id: row.step.intent for row in rows}
-            settled = [one for one in last.values() if one.terminal == terminal and one.state in FINAL_STATES]
-            return settled[-_RECENT:]
+            known = self._now()
+            if terminal not in known.recent:
+                known.recent[terminal] = self._settled_lately(terminal)
+            return list(known.recent[terminal])
 
         return self._guard(read)
 
@@ -248,7 +284,8 @@ class SqliteJournal:
         if not by.strip() or not note.strip():
             raise InvalidValue("say who decides (by) and on what ground (note): both are kept")
 
-        def decided(unsettled: list[Intent]) -> Intent:
+        def decided(known: _Known) -> Intent:
+            unsettled = self._unsettled(known.unsettled)
             found = [one for one in unsettled if intent_id and one.intent_id.startswith(intent_id)]
             if len(found) > 1:
                 raise InvalidValue(f"intent {intent_id} is ambiguous: give more of its id")
@@ -276,7 +313,7 @@ class SqliteJournal:
         """The intents that are open or unknown, or with ``settled`` all of them, the oldest first."""
         if settled:
             return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
-        return self._guard(self._unsettled)
+        return self._guard(lambda: self._unsettled(self._now().unsettled))
 
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""
@@ -297,54 +334,78 @@ class SqliteJournal:
     def _rows(self, query: str, *arguments: str | int) -> list[_Row]:
         return [_read(row) for row in self._connected().execute(query, arguments)]
 
-    def _last(self) -> _Row | None:
-        return next(iter(self._rows(_LAST)), None)
+    def _now(self) -> _Known:
+        """What the file holds; read anew where another connection has written."""
+        [version] = self._connected().execute("PRAGMA data_version").fetchone()
+        if self._known is None or version != self._version:
+            self._known = self._load()
+            self._version = version
+        return self._known
 
-    def _open_rows(self) -> list[_Row]:
-        """The last rows of the intents that are open or unknown, the oldest intent first."""
-        last = self._last()
-        found = []
-        for number in last.unsettled if last else ():
-            rows = self._rows(_NUMBERED, number)
+    def _load(self) -> _Known:
+        known = _Known()
+        tail = self._rows(_TAIL)
+        if not tail:
+            return known
+        first = tail[0]
+        if first.unsettled is None or [row.number for row in tail] != [*range(first.number, first.number + len(tail))]:
+            raise sqlite3.DatabaseError("a row is missing")
+        for number in first.unsettled:
+            rows = [first] if number == first.number else self._rows(_NUMBERED, number)
             if not rows or rows[0].step.intent.state in FINAL_STATES:
                 raise sqlite3.DatabaseError(f"row {number} is missing")
-            found.append(rows[0])
-        return found
+            known.add(rows[0])
+        for row in tail[1:]:
+            if row.step.sequence and row.step.intent.intent_id not in known.unsettled:
+                raise sqlite3.DatabaseError("a row is missing")
+            known.add(row)
+        known.number = tail[-1].number
+        return known
 
-    def _unsettled(self) -> list[Intent]:
-        return [row.step.intent for row in self._open_rows()]
+    def _settled_lately(self, terminal: str) -> deque[Intent]:
+        rows = self._rows(_LATELY, terminal)[::-1]
+        # An index can be damaged without being noticed: what stands at the end of the file must be in it.
+        numbers = {row.number for row in rows}
+        if any(number not in numbers for [number] in self._connected().execute(_LATE_NUMBERS, (terminal,))):
+            raise sqlite3.DatabaseError("a row is missing")
+        intents = (row.step.intent for row in rows)
+        return deque((one for one in intents if one.state in FINAL_STATES), maxlen=_RECENT)
+
+    @staticmethod
+    def _unsettled(rows: dict[str, _Row]) -> list[Intent]:
+        return [row.step.intent for row in rows.values()]
 
     # ---------------------------------------------------------------------------------------------------------- writing
 
-    def _add(self, decide: Callable[[list[Intent]], Intent]) -> Intent:
+    def _add(self, decide: Callable[[_Known], Intent]) -> Intent:
         connection = self._connected()
         with _transaction(connection):
-            open_rows = self._open_rows()
-            intent = decide([row.step.intent for row in open_rows])
-            last, known = self._last(), self._known(intent.intent_id, open_rows)
-            _check(intent, known.step.intent if known else None, lambda: [row.step.intent for row in open_rows])
-            number = last.number + 1 if last else 1
-            unsettled = [number if row is known else row.number for row in open_rows]
-            if known is None:
-                unsettled.append(number)
-            elif intent.state in FINAL_STATES:
-                unsettled.remove(number)
-            values = (
-                number,
-                known.step.sequence + 1 if known else 0,
-                datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-                *_values(intent),
-                " ".join(map(str, unsettled)),
-            )
+            known = self._now()
+            intent = decide(known)
+            before = known.unsettled.get(intent.intent_id) or next(iter(self._rows(_LAST_OF, intent.intent_id)), None)
+            others = self._unsettled(known.of_terminal.get(intent.terminal, {}))
+            _check(intent, before.step.intent if before else None, others)
+            number = known.number + 1
+            unsettled = None if (number - 1) % _WHOLE else self._numbers(known, intent, number)
+            at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            row = _Row(number, Step(intent, before.step.sequence + 1 if before else 0, at), unsettled)
+            text = None if unsettled is None else " ".join(map(str, unsettled))
+            values = (number, row.step.sequence, at, *_values(intent), text)
+            # Whatever interrupts what follows: then it is read again.
+            self._known = None
             connection.execute(_INSERT, (*values, _digest(values)))
+        known.add(row)
+        self._known = known
         return intent
 
-    def _known(self, intent_id: str, open_rows: list[_Row]) -> _Row | None:
-        """The last row of an intent, settled or not."""
-        for row in open_rows:
-            if row.step.intent.intent_id == intent_id:
-                return row
-        return next(iter(self._rows(_LAST_OF, intent_id)), None)
+    @staticmethod
+    def _numbers(known: _Known, intent: Intent, number: int) -> tuple[int, ...]:
+        """Of the last rows of the intents that are open or unknown once ``intent`` is recorded."""
+        numbers = {intent_id: row.number for intent_id, row in known.unsettled.items()}
+        numbers[intent.intent_id] = number
+        if intent.state in FINAL_STATES:
+            del numbers[intent.intent_id]
+        return tuple(numbers.values())
 
     # ------------------------------------------------------------------------------------------------------- connection
 
@@ -382,20 +443,21 @@ class SqliteJournal:
             raise JournalError(f"{self.path} is not a journal of this library: name another file")
         if version != _SCHEMA:
             raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
-        self._unsettled()
+        self._now()
 
     def __del__(self) -> None:
         self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._known = None
         if connection is not None:
             connection.close()
 
     def _forked(self) -> None:
         """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
         _inherited.append(self._connection)
-        self._connection, self._lock = None, threading.Lock()
+        self._connection, self._known, self._lock = None, None, threading.Lock()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -449,6 +511,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _values(intent: Intent) -> list[Any]:
+    """What the columns of a step hold: nothing but what can be read again."""
+    for name, kinds in _kinds(Intent).items():
+        if not isinstance(getattr(intent, name), kinds):
+            raise JournalError(f"the {name} of an intent cannot be a {type(getattr(intent, name)).__name__}")
     values = {name: getattr(intent, name) for name in _COLUMNS}
     values["state"] = intent.state.value
     values["baseline"] = None if intent.baseline is None else json.dumps(asdict(intent.baseline))
@@ -485,8 +551,10 @@ def _read(row: tuple[Any, ...]) -> _Row:
         known["state"] = IntentState(known["state"])
         known["baseline"] = None if known["baseline"] is None else _typed(VoucherMark, json.loads(known["baseline"]))
         step = _typed(Step, {"intent": _typed(Intent, known), "sequence": sequence, "at": at})
-        numbers = tuple(map(int, unsettled.split()))
-        if not all(0 < one <= number for one in numbers):
+        if (unsettled is None) != bool((number - 1) % _WHOLE):
+            raise ValueError("it does not say what is open where it should")
+        numbers = None if unsettled is None else tuple(map(int, unsettled.split()))
+        if numbers is not None and not all(0 < one <= number for one in numbers):
             raise ValueError("it points to rows that cannot be")
         return _Row(number, step, numbers)
     except (ValueError, TypeError, RecursionError) as error:

@@ -79,7 +79,8 @@ async def test_so_many_at_a_time_and_in_the_order_of_their_coming(opened: Open) 
         assert all(sale.approved for sale in await asyncio.gather(*sales))
     assert busiest.most == 3
     came = [call.body.split(b'"idTerminal":"')[1][:8].decode() for call in busiest.order]
-    assert came == [key_pos.id_terminal for key_pos in cloud.terminals]
+    # Those that are on their way at once may overtake each other.
+    assert all(abs(came.index(key_pos.id_terminal) - place) < 3 for place, key_pos in enumerate(cloud.terminals))
 
 
 async def test_a_place_is_free_for_others_while_a_status_is_awaited(opened: Open) -> None:

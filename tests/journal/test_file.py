@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sqlite3
 import stat
 import subprocess
@@ -21,7 +22,7 @@ from getnet_pos import Connector
 from getnet_pos import journal as journal_module
 from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
 from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal, recall
-from getnet_pos.messages import IntentState
+from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
 from getnet_pos.simulator import SerialServer, VirtualTerminal
 from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record
 
@@ -392,6 +393,157 @@ def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statemen
         recall(journal, TERMINAL, recent=True)
     with contextlib.suppress(JournalError):
         assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T2"], "it is told whole, or not at all"
+
+
+@pytest.mark.parametrize("number", range(65, 80))
+def test_a_row_that_is_gone(path: Path, number: int) -> None:
+    """Of the tail of the file, and of what its beginning points to; only the very last row leaves no trace."""
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        for place in range(1, 60):
+            record(journal, intent(place, terminal=f"usb:{place}"), IntentState.INTENT)
+        for place in range(1, 20):
+            record(journal, intent(place, terminal=f"usb:{place}"), IntentState.SENT)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_deleted")
+        other.execute("DELETE FROM step WHERE id IN (?, ?)", (number - 30, number) if number < 78 else (40, 41))
+        other.commit()
+    with pytest.raises(JournalError, match="missing"):
+        SqliteJournal(path)
+
+
+def test_a_row_of_an_intent_that_never_began(path: Path) -> None:
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        record(journal, intent(1), *PAID)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_changed")
+        row = other.execute(f"{journal_module._SELECT} WHERE id = 2").fetchone()
+        values = [
+            f"{2:032x}" if name == "intent_id" else value
+            for name, value in zip(journal_module._NAMES, row, strict=False)
+        ]
+        other.execute(
+            "UPDATE step SET intent_id = ?, digest = ? WHERE id = 2", (values[3], journal_module._digest(tuple(values)))
+        )
+        other.commit()
+    with pytest.raises(JournalError, match="a row is missing"):
+        SqliteJournal(path)
+
+
+@pytest.mark.parametrize(("number", "unsettled"), [(65, None), (66, "1")])
+def test_what_is_open_is_told_where_it_should(path: Path, number: int, unsettled: str | None) -> None:
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        for place in range(1, 68):
+            record(journal, intent(place, terminal=f"usb:{place}"), IntentState.INTENT)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_changed")
+        *values, _ = other.execute(f"{journal_module._SELECT} WHERE id = ?", (number,)).fetchone()
+        values[-1] = unsettled
+        digest = journal_module._digest(tuple(values))
+        other.execute("UPDATE step SET unsettled = ?, digest = ? WHERE id = ?", (unsettled, digest, number))
+        other.commit()
+    with pytest.raises(JournalError, match="does not say what is open"):
+        SqliteJournal(path)
+
+
+def test_an_index_that_lost_a_row(journal: SqliteJournal, path: Path) -> None:
+    """As a damaged page of it would look: its rows are not taken for all."""
+    record(journal, intent(1), *PAID)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA writable_schema=ON")
+        other.execute("UPDATE sqlite_schema SET sql = sql || ' WHERE id < 4' WHERE name = 'of_terminal'")
+        other.commit()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("REINDEX of_terminal")
+        other.execute("PRAGMA writable_schema=ON")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id < 4', '') WHERE name = 'of_terminal'")
+        other.commit()
+    again = SqliteJournal(path)
+    with pytest.raises(JournalError, match="a row is missing"):
+        again.recent(TERMINAL)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_terminals_at_once(path: Path, seed: int) -> None:
+    """A file tells what a journal in memory tells: to the writer, to who opens it, and to a second writer."""
+    chance = random.Random(seed)
+    truth = MemoryJournal()
+    writers = [SqliteJournal(path), SqliteJournal(path)]
+    terminals = [f"usb:{number}" for number in range(chance.choice((2, 30, 90)))]
+    known: list[Intent] = []
+    for step in range(500):
+        going_on = [one for one in known if one.state not in FINAL_STATES]
+        if going_on and chance.random() < 0.6:
+            before = chance.choice(going_on)
+            state = chance.choice(sorted(NEXT_STATES[before.state]))
+            after = replace(before, state=state)
+            known[known.index(before)] = after
+        else:
+            after = intent(step, terminal=chance.choice(terminals))
+            if any(one.open for one in truth.unsettled(after.terminal)):
+                with pytest.raises(JournalError, match="poll it first"):
+                    chance.choice(writers).record(after)
+                continue
+            known.append(after)
+        truth.record(after)
+        writers[chance.random() < 0.1].record(after)
+        if step % 23 == 0:
+            chance.choice(writers).close()
+        reader = chance.choice([*writers, SqliteJournal(path)])
+        for terminal in chance.sample(terminals, 2):
+            assert reader.unsettled(terminal) == truth.unsettled(terminal)
+            here, there = reader.recent(terminal), truth.recent(terminal)
+            assert here == there[len(there) - len(here) :]
+            assert len(here) >= min(len(there), 10)
+        assert sorted(one.intent_id for one in reader.intents()) == sorted(
+            one.intent_id for one in known if one.state not in FINAL_STATES
+        )
+
+
+@pytest.mark.parametrize("after", ["the row", "the commit"])
+def test_a_writer_that_is_interrupted_knows_what_is_in_the_file(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    record(journal, intent(1), *OPEN)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"getnet_pos.journal.{'_digest' if after == 'the row' else '_Known.add'}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.record(replace(intent(1), state=IntentState.UNKNOWN))
+    wanted = IntentState.ACCEPTED if after == "the row" else IntentState.UNKNOWN
+    assert [one.state for one in journal.unsettled(TERMINAL)] == [wanted]
+    record(journal, intent(1), *(UNKNOWN[3:] if after == "the row" else ()), IntentState.DECLINED)
+    assert journal.unsettled(TERMINAL) == []
+
+
+def test_what_could_not_be_read_again_is_not_written(journal: SqliteJournal) -> None:
+    with pytest.raises(JournalError, match="the amount of an intent cannot be a float"):
+        journal.record(replace(intent(1), amount=10.0))  # type: ignore[arg-type]
+    assert journal.steps() == []
+    record(journal, intent(1), *PAID)
+
+
+def test_a_crowd_costs_nothing(path: Path, evidence: Callable[[str], None]) -> None:
+    """A step takes as long while two thousand terminals are in the middle of a sale as while ten are."""
+    times = []
+    for crowd in (10, 2_000):
+        with contextlib.closing(SqliteJournal(path.with_name(f"{crowd}.sqlite3"))) as journal:
+            for state in OPEN:
+                for place in range(crowd):
+                    journal.record(replace(intent(place, terminal=f"cloud:{place}"), state=state))
+            taken = []
+            for place in range(crowd, crowd + 130):
+                begun = time.perf_counter()
+                record(journal, intent(place, terminal=f"cloud:{place}"), *PAID)
+                taken.append(time.perf_counter() - begun)
+            times.append(sorted(taken)[len(taken) // 2])
+    evidence(
+        f"journal: the steps of a payment in {times[0] * 1000:.1f} ms among 10 others, in {times[1] * 1000:.1f} ms "
+        "among 2,000"
+    )
+    assert times[1] < 4 * times[0] + 0.002
 
 
 @pytest.mark.parametrize(
