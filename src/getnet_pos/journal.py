@@ -64,7 +64,7 @@ class Journal(Protocol):
         ...
 
     def recent(self, terminal: str) -> list[Intent]:
-        """The intents of a terminal that were settled last, a dozen or so, the oldest first."""
+        """The intents of a terminal that were settled last, eight of them at least, the oldest first."""
         ...
 
 
@@ -189,8 +189,7 @@ _NEVER_EMPTY = ("intent_id", "terminal", "state")
 _CREATE = (
     f"""CREATE TABLE step (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, at TEXT NOT NULL,
       {", ".join(f"{name}{' TEXT NOT NULL' if name in _NEVER_EMPTY else ''}" for name in _COLUMNS)},
-      unsettled TEXT, digest TEXT NOT NULL, UNIQUE (intent_id, sequence))""",
-    "CREATE INDEX of_terminal ON step (terminal)",
+      unsettled TEXT, digest TEXT NOT NULL, UNIQUE (terminal, intent_id, sequence))""",
     "CREATE TRIGGER never_changed BEFORE UPDATE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
     "CREATE TRIGGER never_deleted BEFORE DELETE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
     f"PRAGMA application_id={_APPLICATION}",
@@ -204,10 +203,11 @@ after it. With the rows behind it that tells them all, however long the file is 
 _INSERT = f"INSERT INTO step ({', '.join(_NAMES)}, digest) VALUES (?{', ?' * len(_NAMES)})"
 _SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
 _TAIL = f"{_SELECT} WHERE id >= (SELECT max(id) - (max(id) - 1) % {_WHOLE} FROM step) ORDER BY id"
-_LAST_OF = f"{_SELECT} WHERE intent_id = ? ORDER BY sequence DESC LIMIT 1"
+_LAST_OF = f"{_SELECT} WHERE terminal = ? AND intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
-_LATELY = f"{_SELECT} WHERE terminal = ? ORDER BY id DESC LIMIT 64"
-_LATE_NUMBERS = "SELECT id FROM step NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ?"
+_AT_THE_END = f"{_SELECT} NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ? ORDER BY id"
+_LAST_ROWS = "SELECT count(*) FROM step WHERE id > (SELECT max(id) - 64 FROM step)"
+_LATELY = f"{_SELECT} WHERE id IN (SELECT id FROM step WHERE terminal = ? ORDER BY id DESC LIMIT 64) ORDER BY id"
 _NUMBERED = f"{_SELECT} WHERE id = ?"
 
 
@@ -363,13 +363,20 @@ class SqliteJournal:
         return known
 
     def _settled_lately(self, terminal: str) -> deque[Intent]:
-        rows = self._rows(_LATELY, terminal)[::-1]
-        # An index can be damaged without being noticed: what stands at the end of the file must be in it.
-        numbers = {row.number for row in rows}
-        if any(number not in numbers for [number] in self._connected().execute(_LATE_NUMBERS, (terminal,))):
+        [count] = self._connected().execute(_LAST_ROWS).fetchone()
+        if count < min(64, self._now().number):
             raise sqlite3.DatabaseError("a row is missing")
-        intents = (row.step.intent for row in rows)
+        found = self._rows(_AT_THE_END, terminal)
+        if sum(row.step.intent.state in FINAL_STATES for row in found) < _RECENT // 2:
+            # Many others write here as well: the index has what is further away.
+            late, found = {row.number for row in found}, self._rows(_LATELY, terminal)
+            if not late <= {row.number for row in found}:
+                raise sqlite3.DatabaseError("a row is missing")
+        intents = (row.step.intent for row in found)
         return deque((one for one in intents if one.state in FINAL_STATES), maxlen=_RECENT)
+
+    def _last_of(self, intent: Intent) -> _Row | None:
+        return next(iter(self._rows(_LAST_OF, intent.terminal, intent.intent_id)), None)
 
     @staticmethod
     def _unsettled(rows: dict[str, _Row]) -> list[Intent]:
@@ -382,7 +389,7 @@ class SqliteJournal:
         with _transaction(connection):
             known = self._now()
             intent = decide(known)
-            before = known.unsettled.get(intent.intent_id) or next(iter(self._rows(_LAST_OF, intent.intent_id)), None)
+            before = known.unsettled.get(intent.intent_id) or self._last_of(intent)
             others = self._unsettled(known.of_terminal.get(intent.terminal, {}))
             _check(intent, before.step.intent if before else None, others)
             number = known.number + 1

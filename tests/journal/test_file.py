@@ -411,6 +411,18 @@ def test_a_row_that_is_gone(path: Path, number: int) -> None:
         SqliteJournal(path)
 
 
+def test_a_row_that_is_gone_among_the_last(path: Path) -> None:
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        for place in range(1, 21):
+            record(journal, intent(place), *PAID)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_deleted")
+        other.execute("DELETE FROM step WHERE id = 40")
+        other.commit()
+    with contextlib.closing(SqliteJournal(path)) as journal, pytest.raises(JournalError, match="a row is missing"):
+        journal.recent(TERMINAL)
+
+
 def test_a_row_of_an_intent_that_never_began(path: Path) -> None:
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(1), *PAID)
@@ -448,17 +460,17 @@ def test_what_is_open_is_told_where_it_should(path: Path, number: int, unsettled
 def test_an_index_that_lost_a_row(journal: SqliteJournal, path: Path) -> None:
     """As a damaged page of it would look: its rows are not taken for all."""
     record(journal, intent(1), *PAID)
+    place = "name = 'sqlite_autoindex_step_1'"
     with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA writable_schema=ON")
-        other.execute("UPDATE sqlite_schema SET sql = sql || ' WHERE id < 4' WHERE name = 'of_terminal'")
-        other.commit()
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("REINDEX of_terminal")
-        other.execute("PRAGMA writable_schema=ON")
-        other.execute("UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id < 4', '') WHERE name = 'of_terminal'")
-        other.commit()
-    again = SqliteJournal(path)
-    with pytest.raises(JournalError, match="a row is missing"):
+        [page] = other.execute(f"SELECT rootpage FROM sqlite_schema WHERE {place}").fetchone()
+        [size] = other.execute("PRAGMA page_size").fetchone()
+    journal.close()
+    data = bytearray(path.read_bytes())
+    cells = (page - 1) * size + 3
+    assert int.from_bytes(data[cells : cells + 2], "big") == 4
+    data[cells : cells + 2] = (2).to_bytes(2, "big")
+    path.write_bytes(data)
+    with contextlib.closing(SqliteJournal(path)) as again, pytest.raises(JournalError, match="a row is missing"):
         again.recent(TERMINAL)
 
 
@@ -493,7 +505,7 @@ def test_many_terminals_at_once(path: Path, seed: int) -> None:
             assert reader.unsettled(terminal) == truth.unsettled(terminal)
             here, there = reader.recent(terminal), truth.recent(terminal)
             assert here == there[len(there) - len(here) :]
-            assert len(here) >= min(len(there), 10)
+            assert len(here) >= min(len(there), 8)
         assert sorted(one.intent_id for one in reader.intents()) == sorted(
             one.intent_id for one in known if one.state not in FINAL_STATES
         )
