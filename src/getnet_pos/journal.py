@@ -195,6 +195,7 @@ _CREATE = (
     f"PRAGMA application_id={_APPLICATION}",
     f"PRAGMA user_version={_SCHEMA}",
 )
+_SCHEMA_TEXTS = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 _NAMES = ("id", "sequence", "at", *_COLUMNS, "unsettled")
 """The columns that the digest covers."""
 _WHOLE: Final = 64
@@ -203,6 +204,7 @@ after it. With the rows behind it that tells them all, however long the file is 
 _INSERT = f"INSERT INTO step ({', '.join(_NAMES)}, digest) VALUES (?{', ?' * len(_NAMES)})"
 _SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
 _TAIL = f"{_SELECT} WHERE id >= (SELECT max(id) - (max(id) - 1) % {_WHOLE} FROM step) ORDER BY id"
+_IN_THE_INDEX = "SELECT 1 FROM step INDEXED BY sqlite_autoindex_step_1 LIMIT 1"
 _LAST_OF = f"{_SELECT} WHERE terminal = ? AND intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
 _AT_THE_END = f"{_SELECT} NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ? ORDER BY id"
@@ -346,6 +348,8 @@ class SqliteJournal:
         known = _Known()
         tail = self._rows(_TAIL)
         if not tail:
+            if self._connected().execute(_IN_THE_INDEX).fetchone():
+                raise sqlite3.DatabaseError("every row is missing")
             return known
         first = tail[0]
         if first.unsettled is None or [row.number for row in tail] != [*range(first.number, first.number + len(tail))]:
@@ -450,6 +454,8 @@ class SqliteJournal:
             raise JournalError(f"{self.path} is not a journal of this library: name another file")
         if version != _SCHEMA:
             raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
+        if [text for [text] in connection.execute(_SCHEMA_TEXTS)] != [*_CREATE[:3]]:
+            raise sqlite3.DatabaseError("the description of its table is not as it was written")
         self._now()
 
     def __del__(self) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from getnet_pos.journal import Journal
+from getnet_pos.journal import _CREATE, Journal
 from getnet_pos.messages import Intent, IntentState, VoucherMark
 
 TERMINAL = "usb:/dev/ttyACM0"
@@ -34,3 +38,15 @@ def record(journal: Journal, one: Intent, *states: IntentState) -> Intent:
 OPEN = (IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED)
 PAID = (*OPEN, IntentState.APPROVED)
 UNKNOWN = (*OPEN, IntentState.RECOVERING, IntentState.UNKNOWN)
+
+
+@contextlib.contextmanager
+def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file in the hands of one who may change and delete rows, and leaves no other trace."""
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TRIGGER never_changed")
+        other.execute("DROP TRIGGER never_deleted")
+        yield other
+        for statement in _CREATE[1:3]:
+            other.execute(statement)
+        other.commit()

@@ -24,7 +24,7 @@ from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
 from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal, recall
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
 from getnet_pos.simulator import SerialServer, VirtualTerminal
-from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record
+from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record, tampering
 
 posix = pytest.mark.skipif(os.name != "posix", reason="as POSIX does it")
 
@@ -384,11 +384,8 @@ def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statemen
     record(journal, intent(1), *PAID)
     record(journal, intent(2), *OPEN)
     record(journal, intent(3, terminal="usb:/dev/another"), *OPEN)
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TRIGGER never_changed")
-        other.execute("DROP TRIGGER never_deleted")
+    with tampering(path) as other:
         other.execute(statement)
-        other.commit()
     with pytest.raises(JournalError, match=said):
         recall(journal, TERMINAL, recent=True)
     with contextlib.suppress(JournalError):
@@ -403,10 +400,8 @@ def test_a_row_that_is_gone(path: Path, number: int) -> None:
             record(journal, intent(place, terminal=f"usb:{place}"), IntentState.INTENT)
         for place in range(1, 20):
             record(journal, intent(place, terminal=f"usb:{place}"), IntentState.SENT)
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TRIGGER never_deleted")
+    with tampering(path) as other:
         other.execute("DELETE FROM step WHERE id IN (?, ?)", (number - 30, number) if number < 78 else (40, 41))
-        other.commit()
     with pytest.raises(JournalError, match="missing"):
         SqliteJournal(path)
 
@@ -415,19 +410,43 @@ def test_a_row_that_is_gone_among_the_last(path: Path) -> None:
     with contextlib.closing(SqliteJournal(path)) as journal:
         for place in range(1, 21):
             record(journal, intent(place), *PAID)
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TRIGGER never_deleted")
+    with tampering(path) as other:
         other.execute("DELETE FROM step WHERE id = 40")
-        other.commit()
     with contextlib.closing(SqliteJournal(path)) as journal, pytest.raises(JournalError, match="a row is missing"):
         journal.recent(TERMINAL)
+
+
+def test_a_table_that_has_lost_all_rows(path: Path) -> None:
+    """Its page says that it holds nothing; the index knows better."""
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        record(journal, intent(1), *OPEN)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        [page] = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'step'").fetchone()
+        [size] = other.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    cells = (page - 1) * size + 3
+    assert int.from_bytes(data[cells : cells + 2], "big") == 3
+    data[cells : cells + 2] = bytes(2)
+    path.write_bytes(data)
+    with pytest.raises(JournalError, match="every row is missing"):
+        SqliteJournal(path)
+
+
+def test_a_damaged_description_of_the_table(path: Path) -> None:
+    """One letter, and the rows would have no numbers."""
+    with contextlib.closing(SqliteJournal(path)) as journal:
+        record(journal, intent(1), *OPEN)
+    data = path.read_bytes()
+    assert data.count(b"id INTEGER PRIMARY KEY") == 1
+    path.write_bytes(data.replace(b"id INTEGER PRIMARY KEY", b"id INTEGER PRIMARYuKEY"))
+    with pytest.raises(JournalError, match="the description of its table is not as it was written"):
+        SqliteJournal(path)
 
 
 def test_a_row_of_an_intent_that_never_began(path: Path) -> None:
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(1), *PAID)
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TRIGGER never_changed")
+    with tampering(path) as other:
         row = other.execute(f"{journal_module._SELECT} WHERE id = 2").fetchone()
         values = [
             f"{2:032x}" if name == "intent_id" else value
@@ -436,7 +455,6 @@ def test_a_row_of_an_intent_that_never_began(path: Path) -> None:
         other.execute(
             "UPDATE step SET intent_id = ?, digest = ? WHERE id = 2", (values[3], journal_module._digest(tuple(values)))
         )
-        other.commit()
     with pytest.raises(JournalError, match="a row is missing"):
         SqliteJournal(path)
 
@@ -446,13 +464,11 @@ def test_what_is_open_is_told_where_it_should(path: Path, number: int, unsettled
     with contextlib.closing(SqliteJournal(path)) as journal:
         for place in range(1, 68):
             record(journal, intent(place, terminal=f"usb:{place}"), IntentState.INTENT)
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TRIGGER never_changed")
+    with tampering(path) as other:
         *values, _ = other.execute(f"{journal_module._SELECT} WHERE id = ?", (number,)).fetchone()
         values[-1] = unsettled
         digest = journal_module._digest(tuple(values))
         other.execute("UPDATE step SET unsettled = ?, digest = ? WHERE id = ?", (unsettled, digest, number))
-        other.commit()
     with pytest.raises(JournalError, match="does not say what is open"):
         SqliteJournal(path)
 
@@ -581,12 +597,10 @@ def test_a_row_that_another_program_wrote(
 ) -> None:
     """Its digest fits, and what it holds cannot be meant."""
     record(journal, intent(1), *OPEN[:1])
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TRIGGER never_changed")
+    with tampering(path) as other:
         row = dict(zip(journal_module._NAMES, other.execute(journal_module._SELECT).fetchone(), strict=False))
         digest = journal_module._digest(tuple({**row, column: value}.values()))
         other.execute(f"UPDATE step SET {column} = ?, digest = ?", (value, digest))
-        other.commit()
     with pytest.raises(JournalError, match=said):
         recall(journal, TERMINAL, recent=True)
 
