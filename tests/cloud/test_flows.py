@@ -360,6 +360,21 @@ def test_a_result_of_the_command_before_is_not_taken(profile: Profile) -> None:
         assert second.authorization_code == rig.cloud.terminal.ledger.entries[1].authorization_code
 
 
+@both
+def test_a_refusal_of_the_command_before_is_not_taken(profile: Profile) -> None:
+    """Nor where the shop gave the same ticket and amount again: the transaction's number is another command's."""
+    rig = rig_of(profile)
+    rig.cloud.terminal.script.append(Behaviour(outcome=Outcome.TIME_OUT))
+    session = polled(rig)
+    assert sell(rig, session, 1000, "A").response_code == 1006
+    rig.pass_time(5)
+    rig.cloud.inject(CloudFault(K.PREVIOUS))
+    second = sell(rig, session, 1000, "A")
+    [entry] = rig.cloud.terminal.ledger.entries
+    assert (second.approved, second.authorization_code) == (True, entry.authorization_code)
+    assert rig.journal.states() == [IntentState.DECLINED, IntentState.APPROVED]
+
+
 def test_statuses_can_be_told_to_be_refusals() -> None:
     assert CHILE.cloud is not None
     own = replace(CHILE, cloud=replace(CHILE.cloud, refusing_statuses=frozenset({401, 429})))

@@ -17,3 +17,8 @@ def test_no_sequence_of_faults_charges_twice_or_ends_wrong(long_run: bool) -> No
     finally:
         logging.disable(logging.NOTSET)
     assert wrong == {}
+
+
+@pytest.mark.parametrize("seed", [57_928])
+def test_sequences_that_once_ended_wrong(seed: int) -> None:
+    assert run(seed) == []

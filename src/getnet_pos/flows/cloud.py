@@ -505,6 +505,9 @@ def _answered(till: CloudTill, intent: Intent, response: Response, token: Secret
         yield from _refused(intent, error)
         raise
     number = None if result.id_pos_txs is None else str(result.id_pos_txs)
+    alike = [other for other in till.others(intent) if other.command == intent.command]
+    if number is not None and any(other.transaction_id == number for other in alike):
+        return intent, None, UnexpectedReply("the cloud answered with the transaction of an earlier command")
     try:
         _checked(cloud, result, token, what)
     except TerminalNotFound as error:
