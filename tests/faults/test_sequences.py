@@ -30,3 +30,9 @@ def test_no_sequence_charges_twice_or_ends_wrong(long_run: bool, evidence: Calla
 @pytest.mark.parametrize("seed", [4711, 4721, 12930, 18609, 21169])
 def test_a_seed_is_always_the_same_sequence(seed: int) -> None:
     assert all(play(seed) == play(seed) for _ in range(20))
+
+
+@pytest.mark.parametrize("seed", [109_922, 155_538])
+def test_a_late_reply_to_a_command_without_a_baseline(seed: int) -> None:
+    """A register dies in the middle of a sale, and its reply comes to the next one: a person has to look."""
+    assert play(seed)["UNKNOWN"]
