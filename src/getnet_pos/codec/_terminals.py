@@ -240,8 +240,8 @@ class _Reader:
                 pass
             else:
                 self._at = end
-                return value  # type: ignore[no-any-return]
-        return self._value(None, depth)  # type: ignore[no-any-return]
+                return value  # type: ignore[no-any-return]  # JSON is Any
+        return self._value(None, depth)  # type: ignore[no-any-return]  # JSON is Any
 
     def _value(self, field: str | None, depth: int) -> Any:
         """The value at ``_at``, whose containers are at nesting level ``depth``; ``_at`` moves behind it."""
