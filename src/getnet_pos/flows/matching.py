@@ -223,7 +223,9 @@ def _identity(voucher: VoucherReply) -> VoucherMark:
         real_date=read_date(voucher.real_date),
         authorization_code=voucher.authorization_code or None,
         amount=voucher.amount,
-        function_code=None if voucher.function_code == _LAST_VOUCHER else voucher.function_code,
+        function_code=None
+        if voucher.function_code == _LAST_VOUCHER
+        else CATALOGUE.recorded_as(voucher.function_code),
     )
 
 
@@ -233,7 +235,7 @@ def _result(intent: Intent) -> VoucherMark:
         real_date=intent.real_date,
         authorization_code=intent.authorization_code or None,
         amount=intent.amount,
-        function_code=intent.command,
+        function_code=CATALOGUE.recorded_as(intent.command),
     )
 
 

@@ -22,8 +22,19 @@ from ..errors import (
     TransportError,
     UnexpectedReply,
 )
-from ..messages import Command, Intent, IntentState, LastVoucher, Poll, PollReply, Reply, VoucherMark, VoucherReply
-from .carrier import Accepted, Attempt, Carrier, Found, Heard, Limits, Refused, Sent
+from ..messages import (
+    Command,
+    GetTransaction,
+    Intent,
+    IntentState,
+    LastVoucher,
+    Poll,
+    PollReply,
+    Reply,
+    VoucherMark,
+    VoucherReply,
+)
+from .carrier import Attempt, Carrier, Found, Heard, Refused, Sent
 from .effects import Flow, Now, Random, Recall, Record, Sleep
 from .intents import new_intent, outcome_advice, settled
 from .matching import (
@@ -95,11 +106,10 @@ def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent
     carrier = till.carrier
     yield from _clear(till)
     attempt = yield from carrier.attempt(command, carrier.limits(command, timeout), urgent=urgent)
-    codes = carrier.catalogue.voucher_codes if isinstance(command, LastVoucher) else {command.code}
     try:
         yield from attempt.reserve()
         event = yield from attempt.submit()
-        while not isinstance(event, Heard) or event.reply.function_code not in codes:
+        while not isinstance(event, Heard) or not _answers(till, command, event.reply):
             if isinstance(event, Heard):
                 yield from _set_aside(till, event.reply)
             event = yield from attempt.next_event()
@@ -107,6 +117,13 @@ def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent
         attempt.release()
     yield from carrier.confirm(final=True)
     return cast("R", event.reply)
+
+
+def _answers(till: Till, command: Command[Any], reply: Reply) -> bool:
+    """A last voucher may come under the code of the operation that it records; a transaction comes under its own."""
+    if isinstance(command, LastVoucher):
+        return reply.function_code in till.carrier.catalogue.voucher_codes
+    return reply.function_code == command.code or isinstance(command, GetTransaction)
 
 
 def _clear(till: Till) -> Flow[None]:
@@ -387,7 +404,9 @@ def recover_all(till: Till, *, again: bool = False) -> Flow[list[Intent]]:
     ``again``: ask once more about those of unknown outcome of which a cloud may know more by now.
     """
     yield from _know(till)
-    for intent in till.known:
+    for intent_id in [intent.intent_id for intent in till.known]:
+        # What was settled meanwhile, by a late reply, is not asked about.
+        intent = next(one for one in till.known if one.intent_id == intent_id)
         if intent.open:
             with till.settling(intent), contextlib.suppress(OutcomeUnknown):
                 yield from _recover(till, None, intent, None)

@@ -22,6 +22,7 @@ from ..messages import (
     BadFrame,
     CancelReply,
     CancelSale,
+    CloudRefund,
     Command,
     CommandMessage,
     DetailsReport,
@@ -80,7 +81,11 @@ class StreamCarrier:
 
     def check(self, command: Command[Any], intent_id: str = "") -> Command[Any]:
         if command.cloud_only:
-            raise UnsupportedOperation(f"only a cloud has command {command.code}; this link does not")
+            raise UnsupportedOperation(
+                f"command {command.code}, {type(command).__name__}, goes through a cloud that has it, not over this link"
+            )
+        if isinstance(command, CloudRefund) and command.original_date is not None:
+            raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
         return command
 
     def clear(self) -> Flow[list[Reply]]:
