@@ -9,7 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .errors import (
     ConfigurationError,
@@ -29,38 +29,40 @@ from .flows.matching import generated_ticket
 from .flows.money import Till, pay, recover_all
 from .flows.polling import greet, polling
 from .messages import (
+    CancelReply,
     CancelSale,
     CloudRefund,
     Command,
-    DetailsReport,
-    GenericCommand,
+    GenericReply,
     Intent,
-    MultiCommerceSale,
-    ParametersReport,
     PollReply,
     PreAuthorization,
     PreAuthorizationCompletion,
+    PreAuthorizationCompletionReply,
     PreAuthorizationRelease,
+    PreAuthorizationReleaseReply,
+    PreAuthorizationReply,
+    PrintDocument,
     Progress,
     Refund,
+    RefundReply,
     Reply,
     ReportKind,
     Sale,
-    SalesBySellerReport,
+    SaleReply,
     SaleType,
-    SimReport,
-    TipsReport,
-    TotalsReport,
     Void,
+    VoidReply,
     Wire,
 )
-from .messages.cloud import print_items
+from .messages.declaring import recoded, sent_fields
 from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 
-__all__ = ["AnyFlow", "CloudSession", "OnProgress", "Session", "StreamSession", "takes_a_card"]
+__all__ = ["AnyFlow", "CloudSession", "OnProgress", "Session", "StreamSession"]
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Reply)
 
 AnyFlow = Generator[Any, Any, T]
 """A flow whose effects are those that the driver of its connector performs."""
@@ -126,10 +128,10 @@ class Session(ABC):
     def _poll(self) -> AnyFlow[PollReply]: ...
 
     @abstractmethod
-    def _ask(self, command: Command, timeout: float | None) -> AnyFlow[Reply]: ...
+    def _ask(self, command: Command[Any], timeout: float | None) -> AnyFlow[Reply]: ...
 
     @abstractmethod
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> AnyFlow[Reply]: ...
+    def _pay(self, command: Command[Any], intent_id: str, timeout: float | None) -> AnyFlow[Reply]: ...
 
     @abstractmethod
     def _recover(self) -> AnyFlow[list[Intent]]: ...
@@ -140,21 +142,26 @@ class Session(ABC):
 
     # ------------------------------------------------------------------------------------------------------- operations
 
-    def request(self, command: Command, *, timeout: float | None = None) -> AnyFlow[Reply]:
+    def request(
+        self, command: Command[R], *, timeout: float | None = None, intent_id: str | None = None
+    ) -> AnyFlow[R]:
         """Run any command: one that moves money with all its care, another as a question and its answer."""
         if not isinstance(command, Command):
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
         _check_timeout(timeout)
         self._check_ready()
         if command.moves_money:
-            return (yield from self._pay(command, uuid.uuid4().hex, timeout))
-        return (yield from self._ask(command, timeout))
+            reply = yield from self._pay(command, intent_id or uuid.uuid4().hex, timeout)
+        else:
+            reply = yield from self._ask(command, timeout)
+        # The flows take no reply of another function code, and the codec goes by that.
+        return cast("R", reply)
 
-    def _patience(self, command: Command, timeout: float | None) -> tuple[float, float]:
+    def _patience(self, command: Command[Any], timeout: float | None) -> tuple[float, float]:
         """How long a money command may be silent, and how long it may take in all."""
         if timeout is not None:
             return timeout, timeout
-        if takes_a_card(command):
+        if command.takes_card:
             return self.timeouts.sale, self.timeouts.sale_total
         limit = reply_time(command, self.timeouts)
         return limit, limit
@@ -169,7 +176,7 @@ class Session(ABC):
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
-    ) -> AnyFlow[Reply]:
+    ) -> AnyFlow[SaleReply]:
         intent_id = uuid.uuid4().hex
         command = Sale(
             self._units(amount),
@@ -179,9 +186,7 @@ class Session(ABC):
             send_message,
             employee_id,
         )
-        _check_timeout(timeout)
-        self._check_ready()
-        return (yield from self._pay(command, intent_id, timeout))
+        return (yield from self.request(command, timeout=timeout, intent_id=intent_id))
 
     def pre_authorization(
         self,
@@ -192,28 +197,28 @@ class Session(ABC):
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
-    ) -> AnyFlow[Reply]:
+    ) -> AnyFlow[PreAuthorizationReply]:
         intent_id = uuid.uuid4().hex
-        command = PreAuthorization(
+        command = recoded(PreAuthorization, self._pre_authorization_codes().pre_authorize)(
             self._units(amount),
             generated_ticket(intent_id) if ticket is None else ticket,
             print_on_pos,
             send_message,
             employee_id,
-            code=self._pre_authorization_codes().pre_authorize,
         )
-        _check_timeout(timeout)
-        self._check_ready()
-        return (yield from self._pay(command, intent_id, timeout))
+        return (yield from self.request(command, timeout=timeout, intent_id=intent_id))
 
-    def complete_pre_authorization(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> AnyFlow[Reply]:
-        code = self._pre_authorization_codes().complete
-        command = PreAuthorizationCompletion(authorization_code, self._units(amount), print_on_pos, code=code)
-        return (yield from self.request(command))
+    def complete_pre_authorization(
+        self, authorization_code: str, amount: Amount, print_on_pos: bool
+    ) -> AnyFlow[PreAuthorizationCompletionReply]:
+        kind = recoded(PreAuthorizationCompletion, self._pre_authorization_codes().complete)
+        return (yield from self.request(kind(authorization_code, self._units(amount), print_on_pos)))
 
-    def release_pre_authorization(self, authorization_code: str, print_on_pos: bool) -> AnyFlow[Reply]:
-        code = self._pre_authorization_codes().release
-        return (yield from self.request(PreAuthorizationRelease(authorization_code, print_on_pos, code=code)))
+    def release_pre_authorization(
+        self, authorization_code: str, print_on_pos: bool
+    ) -> AnyFlow[PreAuthorizationReleaseReply]:
+        kind = recoded(PreAuthorizationRelease, self._pre_authorization_codes().release)
+        return (yield from self.request(kind(authorization_code, print_on_pos)))
 
     def _pre_authorization_codes(self) -> PreAuthorizationCodes:
         codes = self.profile.pre_authorization
@@ -234,34 +239,28 @@ class Session(ABC):
                 stacklevel=stacklevel + 1,
             )
 
-    def void(self, operation_id: int, print_on_pos: bool) -> AnyFlow[Reply]:
+    def void(self, operation_id: int, print_on_pos: bool) -> AnyFlow[VoidReply]:
         return (yield from self.request(Void(operation_id, print_on_pos)))
 
     def refund(
         self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
-    ) -> AnyFlow[Reply]:
+    ) -> AnyFlow[RefundReply]:
         command = Refund(authorization_code, self._units(amount), print_on_pos)
         self.check_not_closed()
         if original_date is not None:
             raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
         return (yield from self.request(command))
 
-    def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> AnyFlow[Reply]:
-        command = GenericCommand({"details": print_items(lines)}, code=_PRINT_SERVICE, moves_money=False)
-        return (yield from self.request(command))
+    def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> AnyFlow[GenericReply]:
+        return (yield from self.request(PrintDocument(lines)))
 
     def report(self, kind: ReportKind, *, print_on_pos: bool, employee_id: int) -> AnyFlow[Reply]:
         if not isinstance(kind, ReportKind):
             raise ConfigurationError(f"kind must be a ReportKind, such as ReportKind.TOTALS, not {kind!r}")
-        command: Command
-        if kind is ReportKind.SALES_BY_SELLER:
-            command = SalesBySellerReport(employee_id, print_on_pos)
-        elif kind is ReportKind.TIPS:
-            command = TipsReport(employee_id, print_on_pos)
-        elif kind in _REPORTS:
-            command = _REPORTS[kind](print_on_pos)
-        else:
-            command = GenericCommand({"printOnPos": print_on_pos}, code=kind.value, moves_money=False)
+        wanted = self.profile.catalogue.kinds[kind.value]
+        given: dict[str, Any] = {"print_on_pos": print_on_pos, "employee_id": employee_id}
+        taken = [item.name for item in sent_fields(wanted)]
+        command: Command[Reply] = wanted(**{name: given[name] for name in taken})
         return (yield from self.request(command))
 
     @contextlib.contextmanager
@@ -273,7 +272,7 @@ class Session(ABC):
         finally:
             self.selling = False
 
-    def cancel_idle(self) -> AnyFlow[Reply]:
+    def cancel_idle(self) -> AnyFlow[CancelReply]:
         return (yield from self.request(CancelSale()))
 
     def recover(self) -> AnyFlow[list[Intent]]:
@@ -289,29 +288,6 @@ def _check_timeout(timeout: float | None) -> None:
         check_seconds(timeout)
 
 
-def takes_a_card(command: Command) -> bool:
-    """Whether a command waits for a customer: it can be cancelled, and has a sale's time limits."""
-    return isinstance(command, (Sale, MultiCommerceSale, PreAuthorization)) or (
-        isinstance(command, Command) and command.code in _CARD_CODES
-    )
-
-
-_CARD_CODES = frozenset({Sale(1).code, 120, 126})
-_PRINT_SERVICE = 117
-_CLOUD_ONLY = {
-    _PRINT_SERVICE: "a terminal prints no documents",
-    ReportKind.SHIFT.value: "a terminal gives no shift report",
-}
-_LOCAL_REPORTS = frozenset(kind.value for kind in ReportKind) - {ReportKind.SHIFT.value}
-
-_REPORTS: dict[ReportKind, Callable[[bool], Command]] = {
-    ReportKind.TOTALS: TotalsReport,
-    ReportKind.DETAILS: DetailsReport,
-    ReportKind.PARAMETERS: ParametersReport,
-    ReportKind.SIM: SimReport,
-}
-
-
 class StreamSession(Session):
     """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
 
@@ -325,7 +301,7 @@ class StreamSession(Session):
             wire,
             self.timeouts,
             acknowledges=acknowledges and wire is Wire.SIGNED,
-            reply_types=profile.reply_types,
+            catalogue=profile.catalogue,
         )
         self.till = Till(link, terminal)
 
@@ -351,14 +327,14 @@ class StreamSession(Session):
     def _poll(self) -> Flow[PollReply]:
         return (yield from self._guarded(polling(self.till)))
 
-    def _ask(self, command: Command, timeout: float | None) -> Flow[Reply]:
-        if command.code in _CLOUD_ONLY:
-            raise UnsupportedOperation(f"{_CLOUD_ONLY[command.code]} over this link, only over a cloud that has it")
+    def _ask(self, command: Command[Any], timeout: float | None) -> Flow[Reply]:
+        _check_local(command)
         return (yield from self._guarded(exchange(self.till.link, command, patience=timeout)))
 
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> Flow[Reply]:
+    def _pay(self, command: Command[Any], intent_id: str, timeout: float | None) -> Flow[Reply]:
+        _check_local(command)
         patience, total = self._patience(command, timeout)
-        paying = pay(self.till, command, intent_id, patience=patience, total=total, cancellable=takes_a_card(command))
+        paying = pay(self.till, command, intent_id, patience=patience, total=total, cancellable=command.takes_card)
         return (yield from self._guarded(paying))
 
     def _recover(self) -> Flow[list[Intent]]:
@@ -388,6 +364,13 @@ class StreamSession(Session):
         return self.selling
 
 
+def _check_local(command: Command[Any]) -> None:
+    if command.cloud_only:
+        raise UnsupportedOperation(
+            f"command {command.code}, {type(command).__name__}, goes through a cloud that has it, not over this link"
+        )
+
+
 class CloudSession(Session):
     """A terminal behind the cloud."""
 
@@ -409,10 +392,10 @@ class CloudSession(Session):
     def _poll(self) -> CloudFlow[PollReply]:
         return cloud_polling(self.till)
 
-    def _ask(self, command: Command, timeout: float | None) -> CloudFlow[Reply]:
+    def _ask(self, command: Command[Any], timeout: float | None) -> CloudFlow[Reply]:
         return cloud_ask(self.till, command, self.timeouts.report if timeout is None else timeout)
 
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> CloudFlow[Reply]:
+    def _pay(self, command: Command[Any], intent_id: str, timeout: float | None) -> CloudFlow[Reply]:
         total = max(self._patience(command, timeout))
         return cloud_pay(self.till, command, intent_id, total=total, patience=timeout)
 
@@ -421,7 +404,7 @@ class CloudSession(Session):
 
     def refund(
         self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
-    ) -> AnyFlow[Reply]:
+    ) -> AnyFlow[RefundReply]:
         command = CloudRefund(authorization_code, self._units(amount), print_on_pos, original_date=original_date)
         return (yield from self.request(command))
 

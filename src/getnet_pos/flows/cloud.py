@@ -28,7 +28,7 @@ from ..errors import (
     UnsupportedOperation,
 )
 from ..messages import (
-    REPLY_TYPES,
+    CATALOGUE,
     CancelSale,
     CloudRefund,
     CloudResult,
@@ -36,6 +36,7 @@ from ..messages import (
     Command,
     DetailsReply,
     DetailsReport,
+    GetTransaction,
     Intent,
     IntentState,
     KeyPos,
@@ -333,14 +334,11 @@ def cloud_ask(till: CloudTill, command: Command, patience: float, *, urgent: boo
     if reply is None and isinstance(command, Poll) and result.code == 1 and result.data is None:
         # The exchange with the terminal has ended well, and a poll has nothing more to say.
         return PollReply(function_code=command.code, response_code=0, response_message=result.message, connected=True)
-    codes = _VOUCHERS if isinstance(command, LastVoucher) else (command.code,)
-    if reply is None or reply.function_code not in codes:
+    # A last voucher may come under the function code of the operation it records, and a transaction comes under its own.
+    codes = till.cloud.profile.catalogue.voucher_codes if isinstance(command, LastVoucher) else {command.code}
+    if reply is None or (reply.function_code not in codes and not isinstance(command, GetTransaction)):
         raise UnexpectedReply(f"the cloud's answer to command {command.code} is of another command, or has no result")
     return reply
-
-
-_VOUCHERS = (100, 101, 102, 108, 126)
-"""A last voucher may come under the function code of the operation it records."""
 
 
 def _followed(till: CloudTill, result: CloudResult, deadline: float) -> HttpFlow[CloudResult]:
@@ -635,10 +633,10 @@ def _comparable(till: CloudTill, intent: Intent) -> Intent:
 def _in_the_books(till: CloudTill, intent: Intent, patience: float) -> HttpFlow[Reply | None]:
     """The result as the terminal recorded it: its last voucher, or a row of its details, where the cloud has these."""
     found: Reply | None = None
-    if LastVoucher().code in till.cloud.settings.endpoints:
+    if LastVoucher.code in till.cloud.settings.endpoints:
         voucher = yield from cloud_ask(till, LastVoucher(), patience, urgent=True)
         found = _recognised(till, intent, [voucher])
-    if found is None and DetailsReport().code in till.cloud.settings.endpoints:
+    if found is None and DetailsReport.code in till.cloud.settings.endpoints:
         details = yield from cloud_ask(till, DetailsReport(), patience, urgent=True)
         found = _recognised(till, intent, _recorded(details))
     return found
@@ -661,8 +659,8 @@ def _recorded(details: Reply) -> list[Reply]:
 
 
 def _voucher(row: Voucher) -> VoucherReply:
-    code = LastVoucher().code if row.function_code is None else row.function_code
-    kind = REPLY_TYPES.get(code, LastVoucherReply)
+    code = LastVoucher.code if row.function_code is None else row.function_code
+    kind = CATALOGUE.reply_types.get(code, LastVoucherReply)
     values = {item.name: getattr(row, item.name) for item in fields(Voucher)}
     values.update(function_code=code, response_code=0 if row.response_code is None else row.response_code)
     return (kind if issubclass(kind, VoucherReply) else LastVoucherReply)(**values)
@@ -674,12 +672,12 @@ def _learn_baseline(till: CloudTill) -> HttpFlow[None]:
     till.asked_in_vain = True
     empty = True
     try:
-        if LastVoucher().code in endpoints:
+        if LastVoucher.code in endpoints:
             voucher = yield from cloud_ask(till, LastVoucher(), till.timeouts.report)
             if voucher.approved:
                 till.baseline = mark(voucher) if isinstance(voucher, VoucherReply) else None
             empty = not voucher.approved and not _names_an_operation(voucher)
-        if empty and DetailsReport().code in endpoints:
+        if empty and DetailsReport.code in endpoints:
             # A refusal to show the last voucher may have other reasons than that there is none: the details must agree.
             details = yield from cloud_ask(till, DetailsReport(), till.timeouts.report)
             till.baseline = _newest(details)

@@ -13,19 +13,13 @@ from ..messages import (
     Ack,
     BadFrame,
     CancelReply,
-    CancelSale,
     Command,
     CommandMessage,
     FrameFault,
     LastVoucher,
-    MainPosData,
-    ParametersReport,
-    Poll,
     Progress,
     Reply,
-    SetDefaultSaleType,
-    SetNormalMode,
-    SimReport,
+    Waits,
 )
 from ..profiles import Timeouts
 from .effects import Flow, Now, Report
@@ -34,11 +28,6 @@ from .link import Link, describe
 __all__ = ["Verdict", "Waiting", "await_reply", "exchange", "reply_time"]
 
 log = logging.getLogger("getnet_pos.exchange")
-
-LAST_VOUCHER_CODES = frozenset({100, 101, 102, 108, 120, 122, 123, 130, 131, 132})
-"""A last voucher may come under the function code of the operation it records (docs/protocol.md, "Field behaviour")."""
-
-_SHORT = (Poll, SetNormalMode, SetDefaultSaleType, ParametersReport, SimReport, CancelSale, MainPosData)
 
 
 class Verdict(Enum):
@@ -70,7 +59,7 @@ class Waiting:
 
 
 def reply_time(command: Command, timeouts: Timeouts) -> float:
-    return timeouts.short if isinstance(command, _SHORT) else timeouts.report
+    return timeouts.short if command.waits is Waits.SHORT else timeouts.report
 
 
 def exchange(link: Link, command: Command, *, patience: float | None = None) -> Flow[Reply]:
@@ -80,9 +69,8 @@ def exchange(link: Link, command: Command, *, patience: float | None = None) -> 
         TransportError: the link failed, or a deadline passed.
         ProtocolError: the terminal refused the command, or its answer cannot be used.
     """
-    codes = frozenset({command.code})
-    if isinstance(command, LastVoucher):
-        codes = LAST_VOUCHER_CODES | link.own_codes
+    # A last voucher may come under the function code of the operation it records.
+    codes = link.catalogue.voucher_codes if isinstance(command, LastVoucher) else frozenset({command.code})
     limit = reply_time(command, link.timeouts) if patience is None else patience
     yield from link.discard_stale()
     sent = yield from link.send(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from ..messages import REPLY_TYPES, Command, Intent, IntentState, Reply, VoucherMark, VoucherReply
+from ..messages import Command, Intent, IntentState, Reply, VoucherMark, VoucherReply
 from .matching import read_date
 
 __all__ = ["new_intent", "outcome_advice", "settled", "typed_reply"]
@@ -14,7 +14,7 @@ def new_intent(
     command: Command, intent_id: str, terminal: str, baseline: VoucherMark | None, frame_hash: str | None = None
 ) -> Intent:
     """The record of a command that is about to leave."""
-    reference = getattr(command, "operation_id", None) or getattr(command, "authorization_code", None)
+    reference = None if command.refers_to is None else getattr(command, command.refers_to.value)
     return Intent(
         intent_id=intent_id,
         terminal=terminal,
@@ -47,8 +47,8 @@ def typed_reply(command: Command | None, reply: Reply) -> Reply:
     """``reply`` as the reply of ``command``, also where it was found in the terminal's books."""
     if command is None or reply.function_code == command.code or not isinstance(reply, VoucherReply):
         return reply
-    kind = REPLY_TYPES.get(command.code)
-    if kind is None or not issubclass(kind, VoucherReply):
+    kind = command.reply_type
+    if not issubclass(kind, VoucherReply):
         return reply
     values = {item.name: getattr(reply, item.name) for item in fields(VoucherReply)}
     return kind(**{**values, "function_code": command.code})

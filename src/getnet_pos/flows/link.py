@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import datetime, timezone
 
 from .. import tracing
 from ..codec import Decoder, Message, acknowledgement, encode_simplified, seal
 from ..errors import JournalError, TransportError
-from ..messages import Ack, BadFrame, CancelSale, Command, Intent, IntentState, LastVoucher, Progress, Reply, Wire
+from ..messages import (
+    CATALOGUE,
+    Ack,
+    BadFrame,
+    CancelSale,
+    Catalogue,
+    Command,
+    Intent,
+    IntentState,
+    LastVoucher,
+    Progress,
+    Reply,
+    Wire,
+)
+from ..messages.declaring import stamped
 from ..profiles import Timeouts
 from .effects import Close, Flow, Now, Open, Receive, Send
 
-__all__ = ["Link", "describe"]
+__all__ = ["Link", "describe", "time_of_day"]
 
 log = logging.getLogger("getnet_pos.link")
 
@@ -30,14 +45,13 @@ class Link:
         timeouts: Timeouts,
         *,
         acknowledges: bool,
-        reply_types: Mapping[int, type[Reply]],
+        catalogue: Catalogue = CATALOGUE,
     ) -> None:
         self.wire = wire
         self.timeouts = timeouts
         self.acknowledges = acknowledges
-        self.own_codes = frozenset(reply_types)
-        """The codes of replies that only this terminal's profile knows."""
-        self.decoder = Decoder(reply_types=reply_types)
+        self.catalogue = catalogue
+        self.decoder = Decoder(reply_types=catalogue.reply_types)
         self.is_open = False
         self.cancel_wanted = False
         """Set by another thread or task to have the sale in progress cancelled; the flow that waits does the rest."""
@@ -74,6 +88,7 @@ class Link:
             if recorded is None or recorded.state is not IntentState.INTENT or recorded.intent_id == self._sent:
                 raise JournalError("a command that moves money is sent once, after it was recorded")
             self._sent = recorded.intent_id
+        command = stamped(command, time_of_day())
         data = self.encode(command)
         now = yield Now()
         tracing.sent(command, len(data))
@@ -150,6 +165,11 @@ class Link:
     def _forget(self) -> None:
         self._inbox.clear()
         self.decoder.reset()
+
+
+def time_of_day() -> str:
+    """The time that a command is sent with (docs/protocol.md, "Commands")."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def describe(message: Message) -> str:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 
 from ..messages import (
+    CATALOGUE,
     Intent,
     IntentState,
-    MultiCommerceSaleReply,
+    LastVoucher,
+    Reference,
     Reply,
-    SaleReply,
     VoucherMark,
     VoucherReply,
 )
@@ -18,11 +19,6 @@ from .exchange import Verdict
 
 __all__ = ["generated_ticket", "has_own_ticket", "judge", "mark", "read_date", "recognise"]
 
-_LAST_VOUCHER = 101
-_VOIDS = (102, 122)
-"""The commands that refer to an operation id; the others that refer to anything name an authorization code."""
-_STATES_AMOUNT = (SaleReply, MultiCommerceSaleReply)
-"""Replies that carry the amount whenever they approve."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 """Dates whose order is the order of their text."""
 
@@ -82,17 +78,17 @@ def recognise(
     or bear a ticket that the library made. A refusal must bear the command's own ticket. ``direct``: it cannot be the
     answer to a question for the last voucher.
     """
-    if not isinstance(voucher, VoucherReply) or voucher.function_code not in (_LAST_VOUCHER, intent.command):
+    if not isinstance(voucher, VoucherReply) or not _is_told_as(voucher, intent):
         return False
     if intent.ticket and voucher.ticket and voucher.ticket != intent.ticket:
         return False
     own_ticket = has_own_ticket(intent, voucher, others)
     if not voucher.approved:
-        return own_ticket and voucher.function_code == intent.command and _amount_fits(intent, voucher)
+        return own_ticket and voucher.function_code != LastVoucher.code and _amount_fits(intent, voucher)
     if _is_repeated(voucher, intent, others, previous):
         return False
     # A void names no amount: only a record of a void can be its own.
-    fits = voucher.function_code == intent.command if intent.amount is None else voucher.amount == intent.amount
+    fits = voucher.function_code != LastVoucher.code if intent.amount is None else voucher.amount == intent.amount
     own = own_ticket or _names_own_reference(intent, voucher, others)
     if not fits or (not own and any(_could_be(other, voucher) for other in others)):
         return False
@@ -107,25 +103,33 @@ def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]
     return own and all(other.ticket != intent.ticket for other in others)
 
 
+def _is_told_as(voucher: VoucherReply, intent: Intent) -> bool:
+    """Whether its function code is one under which a terminal tells what became of the command."""
+    return voucher.function_code in (LastVoucher.code, intent.command, CATALOGUE.recorded_as(intent.command))
+
+
 def _names_own_reference(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
     """Whether the reply names what the command refers to, and no other command refers to it."""
     if intent.reference is None:
         return False
-    named = str(reply.operation_id) if intent.command in _VOIDS else reply.authorization_code
+    kind = CATALOGUE.kind(intent.command)
+    by_number = kind is not None and kind.refers_to is Reference.OPERATION_ID
+    named = str(reply.operation_id) if by_number else reply.authorization_code
     return named == intent.reference and all(other.reference != intent.reference for other in others)
 
 
 def _amount_fits(intent: Intent, reply: VoucherReply) -> bool:
     if intent.amount is None:
         return True
-    if reply.approved and isinstance(reply, _STATES_AMOUNT):
+    kind = CATALOGUE.kind(intent.command)
+    if reply.approved and kind is not None and kind.states_amount:
         return reply.amount == intent.amount
     return reply.amount in (None, intent.amount) or (reply.amount == 0 and not reply.approved)
 
 
 def _fits(other: Intent, reply: VoucherReply) -> bool:
     """Whether nothing in the reply speaks against its being of ``other``."""
-    if reply.function_code not in (_LAST_VOUCHER, other.command):
+    if not _is_told_as(reply, other):
         return False
     if other.ticket and reply.ticket and other.ticket != reply.ticket:
         return False
@@ -158,7 +162,9 @@ def _identity(voucher: VoucherReply) -> VoucherMark:
         real_date=read_date(voucher.real_date),
         authorization_code=voucher.authorization_code or None,
         amount=voucher.amount,
-        function_code=None if voucher.function_code == _LAST_VOUCHER else voucher.function_code,
+        function_code=(
+            None if voucher.function_code == LastVoucher.code else CATALOGUE.recorded_as(voucher.function_code)
+        ),
     )
 
 
@@ -168,7 +174,7 @@ def _result(intent: Intent) -> VoucherMark:
         real_date=intent.real_date,
         authorization_code=intent.authorization_code or None,
         amount=intent.amount,
-        function_code=intent.command,
+        function_code=CATALOGUE.recorded_as(intent.command),
     )
 
 

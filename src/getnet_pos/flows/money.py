@@ -33,10 +33,11 @@ from ..messages import (
     VoucherReply,
     Wire,
 )
+from ..messages.declaring import stamped
 from .effects import Flow, Now, Recall, Record, Report, Sleep
 from .exchange import Waiting, await_reply, exchange
 from .intents import new_intent, outcome_advice, settled, typed_reply
-from .link import Link, describe
+from .link import Link, describe, time_of_day
 from .matching import has_own_ticket, judge, mark, recognise
 
 __all__ = ["Till", "learn_baseline", "pay", "recover_all"]
@@ -94,6 +95,7 @@ def pay(
     if till.baseline is None and not till.asked_in_vain:
         yield from learn_baseline(till)
     yield from link.discard_stale()
+    command = stamped(command, time_of_day())
     frame_hash = hashlib.sha256(link.encode(command)).hexdigest()
     intent = new_intent(command, intent_id, till.terminal, till.baseline, frame_hash)
     _refuse_repetition(till, intent)
@@ -167,7 +169,7 @@ def learn_baseline(till: Till) -> Flow[None]:
         return
     if isinstance(voucher, VoucherReply) and voucher.approved:
         till.baseline = mark(voucher)
-    elif voucher.function_code == LastVoucher().code and not _has_voucher(voucher):
+    elif voucher.function_code == LastVoucher.code and not _has_voucher(voucher):
         till.baseline = VoucherMark()
     # What was taken for the last voucher may have been the late reply of a command in doubt; either tells of it.
     yield from _settle_late(till, voucher, acknowledged=True)

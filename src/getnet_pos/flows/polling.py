@@ -27,7 +27,7 @@ def greet(link: Link, *, patience: float | None = None) -> Flow[PollReply]:
     limit = link.timeouts.short if patience is None else patience
     if link.wire is Wire.SIMPLIFIED:
         reply = yield from exchange(link, DetailsReport(), patience=limit)
-        return PollReply(function_code=Poll().code, response_code=0, connected=True, extra=reply.extra)
+        return PollReply(function_code=Poll.code, response_code=0, connected=True, extra=reply.extra)
     return cast("PollReply", (yield from exchange(link, Poll(), patience=limit)))
 
 
