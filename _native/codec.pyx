@@ -25,23 +25,17 @@ from getnet_pos.codec import _pure
 from getnet_pos.codec._native_terminals import read_terminals
 from getnet_pos.errors import InvalidValue
 from getnet_pos.messages import (
-    REPLY_TYPES,
+    CATALOGUE,
     Ack,
     BadFrame,
-    CloseBatch,
     CommandMessage,
-    DetailsReport,
-    Duplicate,
     FrameFault,
     GenericReply,
     Progress,
-    Refund,
-    Sale,
     SaleType,
-    Void,
 )
-from getnet_pos.messages._fields import Kind, wire_fields
-from getnet_pos.messages.commands import sent_fields
+from getnet_pos.messages.declaring import sent_fields
+from getnet_pos.messages.fields import Kind, wire_fields
 
 cdef extern from "sha256.h":
     ctypedef struct getnet_sha256:
@@ -450,7 +444,7 @@ cdef _Layout _reply_layout(message):
     return layout
 
 
-cdef _Table _usual = _Table(dict(REPLY_TYPES))
+cdef _Table _usual = _Table(dict(CATALOGUE.reply_types))
 
 cdef Py_ssize_t _PROGRESS_CODE = getnet_member_offset(Progress.code, Progress)
 cdef Py_ssize_t _PROGRESS_TEXT = getnet_member_offset(Progress.text, Progress)
@@ -495,6 +489,7 @@ cdef object _read_simplified = _pure.read_simplified
 cdef dict _PROGRESS = _pure._PROGRESS
 cdef dict _REQUESTS = _pure._REQUESTS
 cdef object _INTEGERS = _pure._INTEGERS
+cdef object _FLAGS = _pure._FLAGS
 cdef int _request_parts[10]
 cdef int _row
 for _row in range(10):
@@ -532,7 +527,7 @@ cdef class Decoder:
     def __init__(self, max_frame=_MAX_FRAME, *, reply_types=None):
         if max_frame < 64:
             raise InvalidValue("max_frame must be at least 64 bytes")
-        types = dict(REPLY_TYPES) if reply_types is None else {**REPLY_TYPES, **reply_types}
+        types = {**CATALOGUE.reply_types, **(reply_types or {})}
         self.take()
         try:
             # Nothing can be longer than the address space, whatever was asked for.
@@ -891,7 +886,7 @@ cdef class Decoder:
                 if kind != PART_INTEGER:
                     return None
                 fields[name] = number
-            elif name == "PrintOnPos":
+            elif name in _FLAGS:
                 kind = getnet_part_boolean(parts.part[i], parts.size[i])
                 if kind < 0:
                     return None
@@ -996,6 +991,7 @@ cdef enum:
     PREFIX = 48
     LONGEST = 64
     ROOM = 4096
+    HEAD = 16
 
 cdef struct sent_field:
     Py_ssize_t offset
@@ -1013,13 +1009,16 @@ cdef class _Sealer:
 
     cdef sent_field field[SENT]
     cdef int fields
+    cdef uint8_t head[HEAD]
+    cdef size_t head_size
+    """``{"Command":`` and the code, which is the same for all commands of the type."""
 
     cdef bytes seal(self, command):
         """The signed frame, or None where a value is not a plain one."""
         cdef uint8_t inner[ROOM]
         cdef uint8_t escaped[ROOM]
-        cdef uint8_t *to = inner
-        cdef uint8_t *also = escaped
+        cdef uint8_t *to = getnet_put(inner, self.head, self.head_size)
+        cdef uint8_t *also = getnet_put(getnet_put(escaped, b'{\\"Command\\":', 13), self.head + 11, self.head_size - 11)
         cdef uint8_t *value
         cdef const uint8_t *text
         cdef size_t size
@@ -1027,9 +1026,6 @@ cdef class _Sealer:
         cdef sent_field *field
         cdef PyObject *held
         cdef int i
-        to[0] = also[0] = 0x7B
-        to += 1
-        also += 1
         for i in range(self.fields):
             field = &self.field[i]
             held = getnet_slot(command, field.offset)[0]
@@ -1080,9 +1076,15 @@ cdef _Sealer _make_sealer(command):
     """How a type is written, or None where the pure codec has to do it."""
     cdef _Sealer sealer = _Sealer.__new__(_Sealer)
     cdef sent_field *field
-    described = sent_fields(command)
-    if not getnet_made_plainly(command) or hasattr(command, "fields") or len(described) > SENT or not described:
+    if not getnet_made_plainly(command) or hasattr(command, "fields"):
         return None
+    described = [(item.name, item.wire, item.nullable) for item in sent_fields(command)]
+    described.append(("date_time", "DateTime", False))
+    head = f'{{"Command":{command.code},'.encode()
+    if len(described) > SENT or len(head) > HEAD:
+        return None
+    sealer.head_size = len(head)
+    memcpy(sealer.head, PyBytes_AS_STRING(head), len(head))
     for name, wire, nullable in described:
         field = &sealer.field[sealer.fields]
         field.offset = getnet_member_offset(getattr(command, name, None), command)
@@ -1121,14 +1123,6 @@ def frame_simplified(str text):
     return result
 
 
-cdef dict _simplified = {
-    Sale: ("amount", "ticket", "print_on_pos", "sale_type", "employee_id"),
-    Void: ("operation_id", "print_on_pos"),
-    Duplicate: ("operation_id", "print_on_pos"),
-    Refund: ("authorization_code", "amount", "print_on_pos"),
-    DetailsReport: ("print_on_pos",),
-    CloseBatch: (),
-}
 cdef dict _parters = {}
 
 
@@ -1137,30 +1131,29 @@ cdef class _Parter:
 
     cdef Py_ssize_t offset[8]
     cdef int count
-    cdef bint sale
+    cdef bytes head, yes, no
 
     cdef bytes write(self, command):
         """The simplified frame, or None where a value is not a plain one."""
         cdef uint8_t frame[1024]
-        cdef uint8_t *to = frame + 1
+        cdef uint8_t *to
         cdef const uint8_t *text
         cdef size_t size
         cdef long long number
         cdef PyObject *held
         cdef int i
-        frame[0] = 0x02
+        to = getnet_put(frame, PyBytes_AS_STRING(self.head), len(self.head))
         for i in range(self.count):
             held = getnet_slot(command, self.offset[i])[0]
             if held == NULL:
                 return None
             if held == TRUE:
-                to = getnet_put(to, b"true" if self.sale else b"True", 4)
+                to = getnet_put(to, PyBytes_AS_STRING(self.yes), len(self.yes))
             elif held == FALSE:
-                to = getnet_put(to, b"false" if self.sale else b"False", 5)
+                to = getnet_put(to, PyBytes_AS_STRING(self.no), len(self.no))
             elif held == <PyObject *>None:
-                if not self.sale:
-                    return None
-            elif type(<object>held) is int or (self.sale and i == 4 and type(<object>held) is _SaleType):
+                pass
+            elif type(<object>held) is int or type(<object>held) is _SaleType:
                 if not getnet_long(<object>held, &number):
                     return None
                 to = getnet_put_number(to, number)
@@ -1178,12 +1171,17 @@ cdef class _Parter:
 
 
 cdef _Parter _make_parter(command):
+    """How a type is written, or None where the pure codec has to do it, or to refuse it."""
     cdef _Parter parter = _Parter.__new__(_Parter)
-    if command not in _simplified or not getnet_made_plainly(command):
+    if not getnet_made_plainly(command) or hasattr(command, "fields") or command.simplified is None:
         return None
-    parter.sale = command is Sale
-    for name in ("code", *_simplified[command]):
-        parter.offset[parter.count] = getnet_member_offset(getattr(command, name), command)
+    names = {item.wire: item.name for item in sent_fields(command)}
+    parter.head = f"\x02{command.code}|".encode()
+    parter.no, parter.yes = (flag.encode() for flag in command.simplified.flags)
+    if len(command.simplified.request) > 8:
+        return None
+    for name in command.simplified.request:
+        parter.offset[parter.count] = getnet_member_offset(getattr(command, names[name]), command)
         if parter.offset[parter.count] < 0:
             return None
         parter.count += 1

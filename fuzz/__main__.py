@@ -19,7 +19,7 @@ def words() -> set[str]:
     """What the readers know by name, to be put into inputs whole."""
     from getnet_pos.codec._terminals import TEXTS
     from getnet_pos.messages import REPLY_TYPES, IntentState
-    from getnet_pos.messages._fields import wire_fields
+    from getnet_pos.messages.fields import wire_fields
 
     known = {spelling for kind in REPLY_TYPES.values() for item in wire_fields(kind) for spelling in item.spellings}
     known |= {name[0].lower() + name[1:] for name in known}

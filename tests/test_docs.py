@@ -14,7 +14,7 @@ import pytest
 
 from getnet_pos import AsyncConnector, Connector, IntentState, Profile, SqliteJournal, Timeouts, codec
 from getnet_pos.messages import COMMAND_TYPES, REPLY_TYPES, CommandMessage, GenericReply
-from getnet_pos.messages._fields import WireField, wire_fields
+from getnet_pos.messages.fields import WireField, wire_fields
 from getnet_pos.messages.commands import sent_fields
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 from tests.sample_api import api

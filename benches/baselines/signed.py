@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from getnet_pos.messages import REPLY_TYPES, GenericReply
-from getnet_pos.messages._fields import Kind, wire_fields
+from getnet_pos.messages.fields import Kind, wire_fields
 
 __all__ = ["character_loop", "json_hashlib", "msgspec_hashlib", "orjson_hashlib", "orjson_seal", "read_characters"]
 

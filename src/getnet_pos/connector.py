@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from dataclasses import replace
 from datetime import date
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from .drivers.aio import AsyncDriver
 from .drivers.blocking import BlockingDriver
@@ -50,10 +50,10 @@ from .messages import (
     VoucherReply,
     Wire,
 )
-from .messages._checks import check_integer
+from .messages.checks import check_integer
 from .money import Amount
 from .profiles import Profile, Timeouts
-from .session import AnyFlow, CloudSession, OnProgress, Session, StreamSession, takes_a_card
+from .session import AnyFlow, CloudSession, OnProgress, Session, StreamSession
 from .transports import Transport
 from .transports.serial import AsyncSerialTransport, SerialTransport, candidate_ports
 from .transports.tcp import AsyncTcpTransport, TcpTransport
@@ -69,6 +69,7 @@ __all__ = ["AsyncConnector", "Connector"]
 log = logging.getLogger("getnet_pos.connector")
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Reply)
 
 
 class Connector:
@@ -324,11 +325,11 @@ class Connector:
             send_message=on_progress is not None,
             timeout=timeout,
         )
-        return cast("SaleReply", self._run_cancellable(flow, on_progress))
+        return self._run_cancellable(flow, on_progress)
 
     def void(self, operation_id: int, *, print_on_pos: bool = False) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
-        return cast("VoidReply", self._run(self._session.void(operation_id, print_on_pos)))
+        return self._run(self._session.void(operation_id, print_on_pos))
 
     def refund(
         self,
@@ -343,7 +344,7 @@ class Connector:
         ``original_date``, the day of the sale, is for Argentina's cloud.
         """
         flow = self._session.refund(authorization_code, amount, print_on_pos, original_date)
-        return cast("RefundReply", self._run(flow))
+        return self._run(flow)
 
     def pre_authorization(
         self,
@@ -367,7 +368,7 @@ class Connector:
             send_message=on_progress is not None,
             timeout=timeout,
         )
-        return cast("PreAuthorizationReply", self._run_cancellable(flow, on_progress))
+        return self._run_cancellable(flow, on_progress)
 
     def complete_pre_authorization(
         self, authorization_code: str, amount: Amount, *, print_on_pos: bool = False
@@ -375,7 +376,7 @@ class Connector:
         """Charge ``amount`` of what was held under ``authorization_code``."""
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.complete_pre_authorization(authorization_code, amount, print_on_pos)
-        return cast("PreAuthorizationCompletionReply", self._run(flow))
+        return self._run(flow)
 
     def release_pre_authorization(
         self, authorization_code: str, *, print_on_pos: bool = False
@@ -383,7 +384,7 @@ class Connector:
         """Let go of what was held under ``authorization_code``."""
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
-        return cast("PreAuthorizationReleaseReply", self._run(flow))
+        return self._run(flow)
 
     def cancel_sale(self) -> Reply | None:
         """Ask the terminal to give up the sale in progress (116); call it from another thread while it waits.
@@ -402,15 +403,15 @@ class Connector:
         """The terminal's last recorded operation (101), under that operation's own function code where the firmware
         does so.
         """
-        return cast("VoucherReply", self._run(self._session.request(LastVoucher(print_on_pos))))
+        return self._run(self._session.request(LastVoucher(print_on_pos)))
 
     def duplicate(self, operation_id: int, *, print_on_pos: bool = False) -> DuplicateReply:
         """A copy of a voucher by its operation id (109)."""
-        return cast("DuplicateReply", self._run(self._session.request(Duplicate(operation_id, print_on_pos))))
+        return self._run(self._session.request(Duplicate(operation_id, print_on_pos)))
 
     def close_batch(self, *, print_on_pos: bool = False) -> CloseBatchReply:
         """Close the day's batch (103)."""
-        return cast("CloseBatchReply", self._run(self._session.request(CloseBatch(print_on_pos))))
+        return self._run(self._session.request(CloseBatch(print_on_pos)))
 
     @overload
     def get_reports(
@@ -446,11 +447,11 @@ class Connector:
 
     def set_default_sale_type(self, sale_type: SaleType | int) -> DefaultSaleTypeReply:
         """Set what a sale is when it does not say (113)."""
-        return cast("DefaultSaleTypeReply", self._run(self._session.request(SetDefaultSaleType(sale_type))))
+        return self._run(self._session.request(SetDefaultSaleType(sale_type)))
 
     def set_normal_mode(self) -> NormalModeReply:
         """Have the terminal leave the integrated mode (107)."""
-        return cast("NormalModeReply", self._run(self._session.request(SetNormalMode())))
+        return self._run(self._session.request(SetNormalMode()))
 
     def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Reply:
         """Print on the terminal (117), through Chile's cloud: a text is a line of at most 48 characters, a mapping an
@@ -459,11 +460,11 @@ class Connector:
         return self._run(self._session.print_document(lines))
 
     def request(
-        self, command: Command, *, on_progress: OnProgress | None = None, timeout: float | None = None
-    ) -> Reply:
+        self, command: Command[R], *, on_progress: OnProgress | None = None, timeout: float | None = None
+    ) -> R:
         """Run any other command; one that moves money is recorded and recovered like a sale."""
         flow = self._session.request(command, timeout=timeout)
-        return self._run_cancellable(flow, on_progress) if takes_a_card(command) else self._run(flow)
+        return self._run_cancellable(flow, on_progress) if _takes_card(command) else self._run(flow)
 
     def recover(self) -> list[Intent]:
         """Ask about every money command of this terminal that is still open; return those whose outcome nobody
@@ -711,11 +712,11 @@ class AsyncConnector:
             send_message=on_progress is not None,
             timeout=timeout,
         )
-        return cast("SaleReply", await self._run_cancellable(flow, on_progress))
+        return await self._run_cancellable(flow, on_progress)
 
     async def void(self, operation_id: int, *, print_on_pos: bool = False) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
-        return cast("VoidReply", await self._run(self._session.void(operation_id, print_on_pos)))
+        return await self._run(self._session.void(operation_id, print_on_pos))
 
     async def refund(
         self,
@@ -730,7 +731,7 @@ class AsyncConnector:
         ``original_date``, the day of the sale, is for Argentina's cloud.
         """
         flow = self._session.refund(authorization_code, amount, print_on_pos, original_date)
-        return cast("RefundReply", await self._run(flow))
+        return await self._run(flow)
 
     async def pre_authorization(
         self,
@@ -754,7 +755,7 @@ class AsyncConnector:
             send_message=on_progress is not None,
             timeout=timeout,
         )
-        return cast("PreAuthorizationReply", await self._run_cancellable(flow, on_progress))
+        return await self._run_cancellable(flow, on_progress)
 
     async def complete_pre_authorization(
         self, authorization_code: str, amount: Amount, *, print_on_pos: bool = False
@@ -762,7 +763,7 @@ class AsyncConnector:
         """Charge ``amount`` of what was held under ``authorization_code``."""
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.complete_pre_authorization(authorization_code, amount, print_on_pos)
-        return cast("PreAuthorizationCompletionReply", await self._run(flow))
+        return await self._run(flow)
 
     async def release_pre_authorization(
         self, authorization_code: str, *, print_on_pos: bool = False
@@ -770,7 +771,7 @@ class AsyncConnector:
         """Let go of what was held under ``authorization_code``."""
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
-        return cast("PreAuthorizationReleaseReply", await self._run(flow))
+        return await self._run(flow)
 
     async def cancel_sale(self) -> Reply | None:
         """Ask the terminal to give up the sale in progress (116); call it from another task while it waits.
@@ -789,15 +790,15 @@ class AsyncConnector:
         """The terminal's last recorded operation (101), under that operation's own function code where the firmware
         does so.
         """
-        return cast("VoucherReply", await self._run(self._session.request(LastVoucher(print_on_pos))))
+        return await self._run(self._session.request(LastVoucher(print_on_pos)))
 
     async def duplicate(self, operation_id: int, *, print_on_pos: bool = False) -> DuplicateReply:
         """A copy of a voucher by its operation id (109)."""
-        return cast("DuplicateReply", await self._run(self._session.request(Duplicate(operation_id, print_on_pos))))
+        return await self._run(self._session.request(Duplicate(operation_id, print_on_pos)))
 
     async def close_batch(self, *, print_on_pos: bool = False) -> CloseBatchReply:
         """Close the day's batch (103)."""
-        return cast("CloseBatchReply", await self._run(self._session.request(CloseBatch(print_on_pos))))
+        return await self._run(self._session.request(CloseBatch(print_on_pos)))
 
     @overload
     async def get_reports(
@@ -833,11 +834,11 @@ class AsyncConnector:
 
     async def set_default_sale_type(self, sale_type: SaleType | int) -> DefaultSaleTypeReply:
         """Set what a sale is when it does not say (113)."""
-        return cast("DefaultSaleTypeReply", await self._run(self._session.request(SetDefaultSaleType(sale_type))))
+        return await self._run(self._session.request(SetDefaultSaleType(sale_type)))
 
     async def set_normal_mode(self) -> NormalModeReply:
         """Have the terminal leave the integrated mode (107)."""
-        return cast("NormalModeReply", await self._run(self._session.request(SetNormalMode())))
+        return await self._run(self._session.request(SetNormalMode()))
 
     async def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Reply:
         """Print on the terminal (117), through Chile's cloud: a text is a line of at most 48 characters, a mapping an
@@ -846,17 +847,22 @@ class AsyncConnector:
         return await self._run(self._session.print_document(lines))
 
     async def request(
-        self, command: Command, *, on_progress: OnProgress | None = None, timeout: float | None = None
-    ) -> Reply:
+        self, command: Command[R], *, on_progress: OnProgress | None = None, timeout: float | None = None
+    ) -> R:
         """Run any other command; one that moves money is recorded and recovered like a sale."""
         flow = self._session.request(command, timeout=timeout)
-        return await (self._run_cancellable(flow, on_progress) if takes_a_card(command) else self._run(flow))
+        return await (self._run_cancellable(flow, on_progress) if _takes_card(command) else self._run(flow))
 
     async def recover(self) -> list[Intent]:
         """Ask about every money command of this terminal that is still open; return those whose outcome nobody
         knows.
         """
         return await self._run(self._session.recover())
+
+
+def _takes_card(command: Command[Any]) -> bool:
+    # What is no command is refused by the flow.
+    return isinstance(command, Command) and command.takes_card
 
 
 def _limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:

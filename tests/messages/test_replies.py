@@ -37,7 +37,7 @@ from getnet_pos import (
     Voucher,
 )
 from getnet_pos.messages import FINAL_STATES, OPEN_STATES, REPLY_TYPES
-from getnet_pos.messages._fields import wire_fields
+from getnet_pos.messages.fields import wire_fields
 
 SALE = SaleReply(
     function_code=100, response_code=0, response_message="Aprobado", amount=25_000, ticket="A1", last4_digits="0042",

@@ -29,7 +29,7 @@ from ..flows.cloud import Cloud, CloudTill, cloud_call, cloud_status
 from ..flows.http_calls import RetryPolicy, Secret, check_url, clean, exchange, json_body, refuse
 from ..flows.http_effects import HttpFlow, Request, Response
 from ..messages import CloudResult, KeyPos
-from ..messages._checks import check_integer, check_text
+from ..messages.checks import check_integer, check_text
 from ..oauth import Grant, TokenProvider
 from ..profiles import Profile, Timeouts
 

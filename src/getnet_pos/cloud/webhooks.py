@@ -28,7 +28,7 @@ from ..drivers.aio import to_the_end
 from ..errors import ApiError, ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
 from ..journal import JournalSource, SqliteJournal, open_journal
 from ..messages import CloudResult, Intent, KeyPos
-from ..messages._checks import check_integer, check_text
+from ..messages.checks import check_integer, check_text
 from ..profiles import Profile
 from .account import AsyncCloudAccount
 

@@ -9,7 +9,7 @@ the beginning of the next one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from hashlib import sha256 as _sha256
 from typing import Any, BinaryIO, Final, cast
@@ -18,27 +18,22 @@ import orjson
 
 from ..errors import InvalidValue, MalformedFrame, UnsupportedOperation
 from ..messages import (
-    REPLY_TYPES,
+    CATALOGUE,
     Ack,
     BadFrame,
-    CloseBatch,
     Command,
     CommandMessage,
-    DetailsReport,
-    Duplicate,
     FrameFault,
+    GenericCommand,
     GenericReply,
     OriginalData,
     Progress,
     ProgressCode,
-    Refund,
     Reply,
-    Sale,
     SaleType,
-    Void,
 )
-from ..messages._fields import Kind, wire_fields
-from ..messages.commands import sent_fields
+from ..messages.declaring import sent_fields
+from ..messages.fields import Kind, wire_fields
 from ._grammar import JsonGrammar, SimplifiedGrammar
 from ._json import integer, parse
 from ._surface import Message
@@ -104,17 +99,15 @@ def seal(command: Command) -> bytes:
 
 
 def _inner_text(command: Command) -> str:
-    inner: dict[str, Any] = {}
-    kind: Any = type(command)
-    for name, wire, nullable in sent_fields(kind):
-        value = getattr(command, name)
-        if value is not None or nullable:
-            inner[wire] = _sent_value(value)
-    free_fields = getattr(command, "fields", None)
-    if free_fields is not None:
-        time = inner.pop("DateTime")
-        inner.update(free_fields)
-        inner.setdefault("DateTime", time)
+    inner: dict[str, Any] = {"Command": command.code}
+    for item in sent_fields(type(command)):
+        value = getattr(command, item.name)
+        if value is not None or item.nullable:
+            inner[item.wire] = _sent_value(value)
+    if isinstance(command, GenericCommand):
+        inner.update(command.fields)
+    if command.date_time is not None:
+        inner.setdefault("DateTime", command.date_time)
     try:
         return orjson.dumps(inner, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_sent_value).decode()
     except orjson.JSONEncodeError as error:
@@ -371,7 +364,7 @@ def _meaning(inner: Any, reply_types: Mapping[int, type[Reply]]) -> Progress | R
     raise MalformedFrame("the signed object is neither a reply, a progress message nor a command")
 
 
-def read_signed(frame: bytes, reply_types: Mapping[int, type[Reply]] = REPLY_TYPES) -> Message:
+def read_signed(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATALOGUE.reply_types) -> Message:
     """The message in one whole JSON object of the signed wire."""
     try:
         outer = parse(frame.decode())
@@ -476,35 +469,24 @@ def _object_texts(frame: str) -> list[str]:
 
 # ----------------------------------------------------------------------------------------------------- simplified wire
 
-_VOUCHER = (
-    "CommerceCode", "TerminalId", "Ticket", "AuthorizationCode", "Amount", "SharesNumber", "SharesAmount",
-    "Last4Digits", "OperationId", "CardType", "AccountingDate", "AccountNumber", "CardBrand", "RealDate", "EmployeeId",
-    "Tip", "SaleType", "PosMode", "Cashback",
-)  # fmt: skip
-_SETTLED = ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId", "Success")
-_POSITIONS: dict[int, tuple[str, ...]] = {
-    100: _VOUCHER,
-    102: _SETTLED,
-    103: ("CommerceCode", "TerminalId", "Success"),
-    105: ("DetailsText",),
-    108: (*_SETTLED, "DateTime"),
-    109: _VOUCHER,
-}
+_SIMPLIFIED = [kind for kind in CATALOGUE.kinds.values() if kind.simplified is not None]
+_POSITIONS = {kind.code: kind.simplified.reply for kind in _SIMPLIFIED if kind.simplified}
 """The names of the parts of a reply behind code, response code and message."""
+_REQUESTS = {kind.code: kind.simplified.request for kind in _SIMPLIFIED if kind.simplified}
 
-_INTEGERS = {
-    "ResponseCode", "CommerceCode", "Amount", "SharesNumber", "SharesAmount", "OperationId", "EmployeeId", "Tip",
-    "SaleType", "PosMode", "Cashback",
-}  # fmt: skip
-_REQUESTS: dict[int, tuple[str, ...]] = {
-    100: ("Amount", "TicketNumber", "PrintOnPos", "SaleType", "EmployeeId"),
-    102: ("OperationId", "PrintOnPos"),
-    103: (),
-    105: ("PrintOnPos",),
-    108: ("AuthorizationCode", "Amount", "PrintOnPos"),
-    109: ("OperationId", "PrintOnPos"),
-}
-_FLAGS = {"Success", "PrintOnPos"}
+
+def _named(kinds: Collection[Kind]) -> set[str]:
+    """The names of all fields of these kinds, in commands and in replies."""
+    replies: list[type] = [kind.reply_type for kind in _SIMPLIFIED]
+    replied = (item for reply in replies for item in wire_fields(reply))
+    sent = (item for kind in _SIMPLIFIED for item in sent_fields(kind))
+    return {item.spellings[0] for item in replied if item.kind in kinds} | {
+        item.wire for item in sent if item.kind in kinds
+    }
+
+
+_INTEGERS = _named({Kind.INTEGER, Kind.SALE_TYPE})
+_FLAGS = _named({Kind.BOOLEAN})
 _BOOLEANS = {"true": True, "false": False}
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 
@@ -522,27 +504,23 @@ def encode_simplified(command: Command) -> bytes:
         UnsupportedOperation: the simplified wire has no such command.
         InvalidValue: a field holds ``|``, which would end it.
     """
-    parts: tuple[object, ...]
-    if isinstance(command, Sale):
-        ticket, employee = command.ticket or "", "" if command.employee_id is None else command.employee_id
-        parts = (command.amount, ticket, str(command.print_on_pos).lower(), int(command.sale_type), employee)
-    elif isinstance(command, (Void, Duplicate)):
-        parts = (command.operation_id, command.print_on_pos)
-    elif isinstance(command, Refund):
-        parts = (command.authorization_code, command.amount, command.print_on_pos)
-    elif isinstance(command, DetailsReport):
-        parts = (command.print_on_pos,)
-    elif isinstance(command, CloseBatch):
-        parts = ()
-    else:
+    places = command.simplified
+    if places is None:
         raise UnsupportedOperation(f"the simplified wire has no {type(command).__name__}: use the signed wire")
-    texts = [str(part) for part in (command.code, *parts)]
+    values = {item.wire: getattr(command, item.name) for item in sent_fields(type(command))}
+    texts = [str(command.code), *(_place(values[name], places.flags) for name in places.request)]
     if any("|" in part for part in texts):
         raise InvalidValue("a field must not hold | on the simplified wire")
     return frame_simplified("|".join(texts) + "|")
 
 
-def read_simplified(frame: bytes, reply_types: Mapping[int, type[Reply]] = REPLY_TYPES) -> Message:
+def _place(value: Any, flags: tuple[str, str]) -> str:
+    if type(value) is bool:
+        return flags[value]
+    return "" if value is None else str(int(value) if isinstance(value, int) else value)
+
+
+def read_simplified(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATALOGUE.reply_types) -> Message:
     """The message in one whole simplified frame, from its STX to its LRC."""
     if lrc(frame[1:-1]) != frame[-1]:
         return BadFrame(FrameFault.CHECKSUM, "the LRC does not fit the text", len(frame))
@@ -678,7 +656,7 @@ class Decoder:
         if max_frame < 64:
             raise InvalidValue("max_frame must be at least 64 bytes")
         self._max_frame = max_frame
-        self._reply_types = dict(REPLY_TYPES) if reply_types is None else {**REPLY_TYPES, **reply_types}
+        self._reply_types = {**CATALOGUE.reply_types, **(reply_types or {})}
         self._skipped = 0
         self._places: list[int] = []
         self.reset()

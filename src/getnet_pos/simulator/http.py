@@ -94,7 +94,7 @@ class _Exchange:
         """A reply that is late for its own request can be said in this response, and is not the end of it."""
         if isinstance(message, Reply):
             # The last voucher is said under the code of what it is the voucher of.
-            return self.code in (None, LastVoucher().code) or message.function_code in (self.code, 0)
+            return self.code in (None, LastVoucher.code) or message.function_code in (self.code, 0)
         return isinstance(message, Ack) and not message.received
 
 

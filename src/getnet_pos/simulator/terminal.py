@@ -16,7 +16,39 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
-from ..messages import COMMAND_TYPES, Ack, BadFrame, CommandMessage, FrameFault, Wire
+from ..messages import (
+    CATALOGUE,
+    Ack,
+    BadFrame,
+    CancelSale,
+    CloseBatch,
+    Command,
+    CommandMessage,
+    DetailsReport,
+    Duplicate,
+    FrameFault,
+    LastVoucher,
+    MainPosData,
+    MultiCommerceRefund,
+    MultiCommerceSale,
+    MultiCommerceVoid,
+    ParametersReport,
+    Poll,
+    PreAuthorization,
+    PreAuthorizationCompletion,
+    PreAuthorizationRelease,
+    Refund,
+    Sale,
+    SalesBySellerReport,
+    SetDefaultSaleType,
+    SetNormalMode,
+    SimReport,
+    TipsReport,
+    TotalsReport,
+    Void,
+    Wire,
+)
+from ..messages.fields import wire_fields
 from ..money import MAX_AMOUNT
 from . import replies
 from .behaviour import Behaviour, Outcome
@@ -27,16 +59,6 @@ from .replies import Fields, Identity
 
 __all__ = ["VirtualTerminal"]
 
-MONEY_COMMANDS = frozenset(code for code, kind in COMMAND_TYPES.items() if kind.moves_money)
-"""The commands that take a behaviour from the script."""
-
-_SALES = frozenset({100, 120, 130})
-"""The commands that wait for a customer: these have progress messages and can be cancelled."""
-
-_SETTLING = frozenset({102, 103, 108, 122, 123, 132})
-"""The commands whose reply says ``Success``."""
-
-_CANCEL_SALE = 116
 _NOISE = b'{}[]"\\:\x00\x02\x03\x0a\x7f\xff0a'
 
 _PLAIN = Behaviour()
@@ -119,30 +141,30 @@ class VirtualTerminal:
         """The money command that is being decided."""
         self._last_reply = b""
         self._writes: deque[tuple[float, bytes]] = deque()
-        self._handlers: dict[int, Callable[[Fields, Behaviour, int], Fields]] = {
-            100: self._sale,
-            101: self._last_voucher,
-            102: self._void,
-            103: self._close_batch,
-            104: lambda *_: replies.totals(self._open_batch()),
-            105: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
-            106: lambda *_: {"Connected": True},
-            107: self._normal_mode,
-            108: self._refund,
-            109: self._duplicate,
-            110: lambda fields, *_: {"SaleDetails": replies.sales_by_seller(self._charges_of(fields))},
-            111: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
-            113: self._set_default_sale_type,
-            114: lambda *_: replies.parameters(self.identity),
-            115: lambda *_: replies.sim(),
-            _CANCEL_SALE: self._cancel_sale,
-            120: self._multi_commerce_sale,
-            122: self._multi_commerce_void,
-            123: self._multi_commerce_refund,
-            124: lambda *_: replies.main_pos_data(self.identity),
-            130: self._pre_authorize,
-            131: self._complete,
-            132: self._release,
+        self._handlers: dict[type[Command[Any]], Callable[[Fields, Behaviour, int], Fields]] = {
+            Sale: self._sale,
+            LastVoucher: self._last_voucher,
+            Void: self._void,
+            CloseBatch: self._close_batch,
+            TotalsReport: lambda *_: replies.totals(self._open_batch()),
+            DetailsReport: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
+            Poll: lambda *_: {"Connected": True},
+            SetNormalMode: self._normal_mode,
+            Refund: self._refund,
+            Duplicate: self._duplicate,
+            SalesBySellerReport: lambda fields, *_: {"SaleDetails": replies.sales_by_seller(self._charges_of(fields))},
+            TipsReport: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
+            SetDefaultSaleType: self._set_default_sale_type,
+            ParametersReport: lambda *_: replies.parameters(self.identity),
+            SimReport: lambda *_: replies.sim(),
+            CancelSale: self._cancel_sale,
+            MultiCommerceSale: self._multi_commerce_sale,
+            MultiCommerceVoid: self._multi_commerce_void,
+            MultiCommerceRefund: self._multi_commerce_refund,
+            MainPosData: lambda *_: replies.main_pos_data(self.identity),
+            PreAuthorization: self._pre_authorize,
+            PreAuthorizationCompletion: self._complete,
+            PreAuthorizationRelease: self._release,
         }
 
     # ---------------------------------------------------------------------------------------------------------- driving
@@ -321,19 +343,19 @@ class VirtualTerminal:
 
     def _begin(self, command: CommandMessage, wire: Wire, heard: bytes) -> None:
         self.commands.append(command)
-        busy = self._current is not None and command.code != _CANCEL_SALE
+        busy = self._current is not None and command.code != CancelSale.code
         behaviour = self._behaviour(command.code, busy)
         answer = _Answer(command, wire, behaviour, accepted=behaviour.acknowledge is not False, busy=busy)
         if behaviour.echo:
             self._lines[Direction.TO_REGISTER].put(Frame(heard, behaviour), self._now)
-        if command.code in MONEY_COMMANDS and answer.accepted and not busy and behaviour.outcome is not Outcome.SILENT:
+        if _moves_money(command.code) and answer.accepted and not busy and behaviour.outcome is not Outcome.SILENT:
             self._current = answer
         self._reply(answer)
 
     def _behaviour(self, code: int, busy: bool) -> Behaviour:
         if busy:
             return self.default.manner()
-        if code not in MONEY_COMMANDS:
+        if not _moves_money(code):
             return self.answers.get(code) or self.default.manner()
         return self.script.popleft() if self.script else self.answers.get(code, self.default)
 
@@ -355,7 +377,7 @@ class VirtualTerminal:
             yield acknowledgement(answer.accepted)
         if not answer.accepted or behaviour.outcome is Outcome.SILENT:
             return
-        if answer.command.code in _SALES and not answer.busy:
+        if _takes_card(answer.command.code) and not answer.busy:
             yield from self._progress(answer)
         yield behaviour.decide_after
         if self._reboots(answer, approved=False):
@@ -367,7 +389,7 @@ class VirtualTerminal:
         if answer is self._current:
             self._current = None
         yield from self._final(answer, reply)
-        if answer.command.code == _CANCEL_SALE and before is not None and not reply["ResponseCode"]:
+        if answer.command.code == CancelSale.code and before is not None and not reply["ResponseCode"]:
             before.steps = self._final(before, self._refused(before, Declined.because(Refusal.CANCELLED)))
             self._go_on(before)
 
@@ -395,7 +417,7 @@ class VirtualTerminal:
             frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
         else:
             frame = replies.simplified(answer.command.code, fields, wrong_checksum=behaviour.wrong_signature)
-        if answer.command.code in MONEY_COMMANDS and not answer.busy:
+        if _moves_money(answer.command.code) and not answer.busy:
             self._last_reply = frame
         yield behaviour.reply_after
         answer.holding = False
@@ -412,7 +434,8 @@ class VirtualTerminal:
     def _decide(self, answer: _Answer) -> Fields:
         """Do what was asked, or do not, and say which."""
         command, behaviour = answer.command, answer.behaviour
-        handler = self._handlers.get(command.code)
+        kind = _kind(command.code)
+        handler = None if kind is None else self._handlers.get(kind)
         if handler is None:
             return _header(0, Refusal.MALFORMED.code, Refusal.MALFORMED.message)
         try:
@@ -432,9 +455,9 @@ class VirtualTerminal:
         """A refusal's fields: a sale's still say what was asked for."""
         code = answer.command.code
         reply = _header(code, declined.code, declined.message)
-        if code in _SETTLING:
+        if _says_success(code):
             reply["Success"] = False
-        if code in _SALES:
+        if _takes_card(code):
             fields = _spelled(answer.command.fields)
             reply.update(
                 CommerceCode=self.identity.commerce_code,
@@ -512,7 +535,7 @@ class VirtualTerminal:
         return replies.settled(self._recorded(entry, behaviour), self.identity)
 
     def _cancel_sale(self, *_: Any) -> Fields:
-        if self._current is None or self._current.command.code not in _SALES:
+        if self._current is None or not _takes_card(self._current.command.code):
             raise Declined.because(Refusal.NO_SALE_IN_PROGRESS)
         sale, self._current = self._current, None
         self._answering = [entry for entry in self._answering if entry[2] is not sale]
@@ -563,6 +586,32 @@ class VirtualTerminal:
     def _set_default_sale_type(self, fields: Fields, *_: Any) -> Fields:
         self.default_sale_type = _integer(fields, "SaleType")
         return {"SaleType": self.default_sale_type}
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+
+def _kind(code: int) -> type[Command[Any]] | None:
+    """The type of a command that a terminal knows."""
+    kind = CATALOGUE.kind(code)
+    return None if kind is None or kind.cloud_only else kind
+
+
+def _moves_money(code: int) -> bool:
+    """Whether it takes a behaviour from the script."""
+    kind = _kind(code)
+    return kind is not None and kind.moves_money
+
+
+def _takes_card(code: int) -> bool:
+    """Whether it has progress messages, and can be cancelled."""
+    kind = _kind(code)
+    return kind is not None and kind.takes_card
+
+
+def _says_success(code: int) -> bool:
+    kind: Any = _kind(code)
+    return kind is not None and any(item.name == "success" for item in wire_fields(kind.reply_type))
 
 
 # --------------------------------------------------------------------------------------------------------------- fields
