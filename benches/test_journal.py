@@ -59,7 +59,7 @@ class _Counter:
             case Record(intent):
                 self.journal.record(intent)
             case Recall(terminal, recent):
-                return recall(self.journal, terminal, recent)
+                return recall(self.journal, terminal)
             case Open():
                 pass
             case _:

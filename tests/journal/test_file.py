@@ -387,7 +387,7 @@ def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statemen
     with tampering(path) as other:
         other.execute(statement)
     with pytest.raises(JournalError, match=said):
-        recall(journal, TERMINAL, recent=True)
+        recall(journal, TERMINAL)
     with contextlib.suppress(JournalError):
         assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T2"], "it is told whole, or not at all"
 
@@ -602,7 +602,7 @@ def test_a_row_that_another_program_wrote(
         digest = journal_module._digest(tuple({**row, column: value}.values()))
         other.execute(f"UPDATE step SET {column} = ?, digest = ?", (value, digest))
     with pytest.raises(JournalError, match=said):
-        recall(journal, TERMINAL, recent=True)
+        recall(journal, TERMINAL)
 
 
 def test_two_processes_that_come_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from ..codec.cloud import encode_cloud, sent_names
+from ..codec._cloud import encode_cloud, sent_names
 from ..errors import (
     ApiError,
     DeadlineExceeded,

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from ..messages import Intent, Progress
 from ..turns import Place
 
-__all__ = ["Call", "Close", "Compute", "Effect", "Flow", "NewId", "Now", "Open", "Random", "Recall", "Receive",
-           "Record", "Report", "Request", "Response", "Send", "Sleep", "Take", "WallClock"]  # fmt: skip
+__all__ = ["Call", "Close", "Compute", "Effect", "Flow", "ListPorts", "NewId", "Now", "Open", "Random", "Recall",
+           "Receive", "Record", "Report", "Request", "Response", "Send", "Sleep", "Take", "Use",
+           "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -51,6 +52,19 @@ class Receive:
     """
 
     deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListPorts:
+    """The names of the serial ports a terminal could be on, the likeliest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Take the serial port of this name as the transport from now on. It is not opened yet."""
+
+    port: str
+    baudrate: int
 
 
 # --------------------------------------------------------------------------------------------------------------- HTTP
@@ -144,7 +158,7 @@ class Take:
     deadline: float | None = None
 
 
-# ----------------------------------------------------------------------------------------------- the caller, the journal
+# ---------------------------------------------------------------------------------------------- the caller, the journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +183,8 @@ class Recall:
 
 
 Effect = (
-    Open | Close | Send | Receive | Request | Call | Compute | Now | Sleep | WallClock | Random | NewId | Take | Report
-    | Record | Recall
+    Open | Close | Send | Receive | ListPorts | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
+    | NewId | Take | Report | Record | Recall
 )  # fmt: skip
 
 Flow = Generator[Effect, Any, T]
