@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ from .messages import (
     PreAuthorizationReleaseReply,
     PreAuthorizationReply,
     PrintDocument,
+    Progress,
     Refund,
     RefundReply,
     Reply,
@@ -56,31 +57,51 @@ from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 from .turns import QueueTurn
 
-__all__ = ["Session"]
+__all__ = ["OnProgress", "Session"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
+
+OnProgress = Callable[[Progress], object]
+"""Called with each progress message; what it raises is logged and does not touch the command."""
 
 
 class Session:
     """The state of a connector and the flows of its operations, whatever carries its commands.
 
-    One operation runs at a time on a terminal: each takes the terminal's place in ``queue`` first, and waits for it up
+    One operation runs at a time on a terminal: each takes the terminal's place in its queue first, and waits for it up
     to ``Timeouts.busy``.
     """
 
-    def __init__(self, terminal: str, profile: Profile, carrier: Carrier, queue: QueueTurn | None = None) -> None:
+    def __init__(
+        self,
+        terminal: str,
+        profile: Profile,
+        carrier: Carrier,
+        *,
+        turn: QueueTurn | None = None,
+        find: Callable[[], Flow[str]] | None = None,
+    ) -> None:
         self.profile = profile
         self.ready = False
         self.closed = False
         self.selling = False
         """Whether an operation is in progress that ``cancel`` can end."""
         self._till = Till(carrier, terminal)
-        self._queue = queue or QueueTurn(name=terminal)
+        self._queue = turn or QueueTurn(name=terminal)
+        self._find = find
+        """Looks for the terminal, of which it returns the name, before it is used for the first time."""
 
     @classmethod
     def over_stream(
-        cls, terminal: str, *, wire: Wire, profile: Profile, timeouts: Timeouts | None, acknowledges: bool = True
+        cls,
+        terminal: str,
+        *,
+        wire: Wire,
+        profile: Profile,
+        timeouts: Timeouts | None,
+        acknowledges: bool = True,
+        find: Callable[[], Flow[str]] | None = None,
     ) -> Session:
         """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
         if not isinstance(wire, Wire):
@@ -88,7 +109,7 @@ class Session:
         if not isinstance(profile, Profile):
             raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
         carrier = StreamCarrier(profile, timeouts or profile.timeouts, wire=wire, acknowledges=acknowledges)
-        return cls(terminal, profile, carrier)
+        return cls(terminal, profile, carrier, find=find)
 
     @classmethod
     def over_cloud(
@@ -98,11 +119,13 @@ class Session:
         *,
         webhook: str | None = None,
         timeouts: Timeouts | None = None,
-        queue: QueueTurn | None = None,
+        turn: QueueTurn | None = None,
     ) -> Session:
-        """A terminal behind the cloud. All that drive the same terminal share its ``queue``."""
+        """A terminal behind the cloud. All that drive the same terminal share its ``turn``."""
+        if not isinstance(key_pos, KeyPos):
+            raise InvalidType(f"key_pos must be a KeyPos, not {type(key_pos).__name__}")
         carrier = CloudCarrier(cloud, key_pos, timeouts or cloud.profile.timeouts, webhook)
-        return cls(f"cloud:{key_pos}", cloud.profile, carrier, queue)
+        return cls(f"cloud:{key_pos}", cloud.profile, carrier, turn=turn)
 
     @property
     def terminal(self) -> str:
@@ -145,6 +168,9 @@ class Session:
             now: float = yield Now()
             yield Take(place, now + self.timeouts.busy)
             self.check_not_closed()
+            if self._find is not None:
+                self._till.terminal = self._queue.name = yield from self._find()
+                self._find = None
             try:
                 return (yield from flow)
             except TransportError as error:
@@ -200,7 +226,8 @@ class Session:
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
         self._check(timeout)
         if not command.moves_money:
-            return (yield from self._alone(ask(self._till, self._till.carrier.check(command), timeout)))
+            asked: R = yield from self._alone(ask(self._till, self._till.carrier.check(command), timeout))
+            return asked
         intent_id: str = yield NewId()
         return (yield from self._paid(command, intent_id, timeout))
 
@@ -320,7 +347,8 @@ class Session:
         """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""
         self._check_ready()
         asked = ask(self._till, self._till.carrier.check(CancelSale()), urgent=True)
-        return (yield from asked if self.selling else self._alone(asked))
+        reply: CancelReply = yield from asked if self.selling else self._alone(asked)
+        return reply
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)
