@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ConfigurationError, InvalidType, InvalidValue
 from ..flows.http_calls import check_url
-from ..messages._checks import check_integer
+from ..messages.checks import check_integer
 from ..profiles import Profile, Timeouts
 
 __all__ = ["checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
