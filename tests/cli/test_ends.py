@@ -18,7 +18,7 @@ from getnet_pos.cli.ends import ExitCode, clean, exit_code
 needs_pty = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
 Run = Callable[..., Any]
-DOUBT = ("--timeout", "0.5", "--recovery", "0.5")
+DOUBT = ("--timeout", "0.5", "--recovery", "0.2")
 
 
 @pytest.fixture

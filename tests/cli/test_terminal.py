@@ -143,7 +143,7 @@ def test_simplified_wire(simulate: Run, called: Run) -> None:
     ids=" ".join,
 )
 def test_sale_is_approved_however_the_terminal_writes(simulate: Run, called: Run, options: list[str]) -> None:
-    ended = called("sale", "1000", "--timeout", "3", "--recovery", "9", "--port", simulate(*options), "--json")
+    ended = called("sale", "1000", "--timeout", "1", "--recovery", "9", "--port", simulate(*options), "--json")
     assert ended.code == 0, ended
     assert ended.document["approved"] is True
     assert [intent["state"] for intent in called("intents", "--all", "--json").document] == ["APPROVED"]
