@@ -24,6 +24,7 @@ from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
 from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal, recall
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
 from getnet_pos.simulator import SerialServer, VirtualTerminal
+from tests.evidence import Count
 from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record, tampering
 
 posix = pytest.mark.skipif(os.name != "posix", reason="as POSIX does it")
@@ -491,14 +492,14 @@ def test_an_index_that_lost_a_row(journal: SqliteJournal, path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_many_terminals_at_once(path: Path, seed: int) -> None:
+def test_many_terminals_at_once(path: Path, seed: int, count: Count) -> None:
     """A file tells what a journal in memory tells: to the writer, to who opens it, and to a second writer."""
     chance = random.Random(seed)
     truth = MemoryJournal()
     writers = [SqliteJournal(path), SqliteJournal(path)]
     terminals = [f"usb:{number}" for number in range(chance.choice((2, 30, 90)))]
     known: list[Intent] = []
-    for step in range(500):
+    for step in range(count(short=150, evidence=500, long=500)):
         going_on = [one for one in known if one.state not in FINAL_STATES]
         if going_on and chance.random() < 0.6:
             before = chance.choice(going_on)
