@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
 from .flows.effects import Flow, NewId, Now, Take
 from .flows.intents import generated_ticket
-from .flows.payment import Till, ask, greet, pay, polling, recover_all
+from .flows.payment import Till, ask, pay, polling, recover_all
 from .flows.stream import StreamCarrier
 from .messages import (
     CancelReply,
@@ -77,18 +77,31 @@ class Session:
         """Whether an operation is in progress that ``cancel`` can end."""
         self._till = Till(carrier, terminal)
         self._queue = queue or QueueTurn(name=terminal)
+        self._find: Callable[[], Flow[str]] | None = None
 
     @classmethod
     def over_stream(
-        cls, terminal: str, *, wire: Wire, profile: Profile, timeouts: Timeouts | None, acknowledges: bool = True
+        cls,
+        terminal: str,
+        *,
+        wire: Wire,
+        profile: Profile,
+        timeouts: Timeouts | None,
+        acknowledges: bool = True,
+        find: Callable[[], Flow[str]] | None = None,
     ) -> Session:
-        """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
+        """A terminal behind a byte stream: a serial port, a socket, an HTTP address.
+
+        ``find`` is run before the link is opened for the first time, and returns what the terminal is called.
+        """
         if not isinstance(wire, Wire):
             raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
         if not isinstance(profile, Profile):
             raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
         carrier = StreamCarrier(profile, timeouts or profile.timeouts, wire=wire, acknowledges=acknowledges)
-        return cls(terminal, profile, carrier)
+        session = cls(terminal, profile, carrier)
+        session._find = find
+        return session
 
     @classmethod
     def over_cloud(
@@ -159,17 +172,22 @@ class Session:
         return self._alone(self._opened())
 
     def _opened(self) -> Flow[None]:
+        yield from self._located()
         if not self._till.carrier.is_open:
             yield from self._till.carrier.open()
+
+    def _located(self) -> Flow[None]:
+        if self._find is not None:
+            self._till.terminal = self._queue.name = yield from self._find()
+            self._find = None
 
     def closing(self) -> Flow[None]:
         """Close the link for good, once the operation in progress is over."""
         place = self._queue.place()
         try:
             yield Take(place)
-            if not self.closed:
-                self.closed = True
-                yield from self._till.carrier.close()
+            self.closed = True
+            yield from self._till.carrier.close()
         finally:
             place.leave()
 
@@ -177,13 +195,10 @@ class Session:
         return self._alone(self._polled())
 
     def _polled(self) -> Flow[PollReply]:
+        yield from self._located()
         reply = yield from polling(self._till)
         self.ready = reply.approved and reply.connected is not False
         return reply
-
-    def looks_ready(self) -> Flow[bool]:
-        """Whether what is behind the link answers a poll as a terminal does."""
-        return (yield from greet(self._till)).approved
 
     def recover(self) -> Flow[list[Intent]]:
         return self._alone(self._recovered())

@@ -43,6 +43,7 @@ from getnet_pos.transports.serial import AsyncSerialTransport, SerialTransport
 from getnet_pos.turns import QueueTurn
 from tests.journal.samples import intent
 
+
 def asked(effect: Effect) -> Flow[Any]:
     return (yield effect)
 

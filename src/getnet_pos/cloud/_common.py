@@ -23,7 +23,7 @@ from ..flows.effects import Flow, Request, Response
 from ..flows.http_calls import RetryPolicy, Secret, check_url, clean, json_body, refuse, repeated
 from ..flows.tokens import Grant, TokenProvider
 from ..messages import CloudResult, KeyPos
-from ..messages._checks import check_integer, check_text
+from ..messages.checks import check_integer, check_text
 from ..profiles import Profile, Timeouts
 from ..turns import QueueTurn
 from .settings import CloudSettings

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import ConfigurationError, InvalidType, InvalidValue
 from ..flows.http_calls import check_url
-from ..messages._checks import check_integer
+from ..messages import Progress
+from ..messages.checks import check_integer
 from ..profiles import Profile, Timeouts
 
-__all__ = ["checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
+__all__ = ["OnProgress", "checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
+
+OnProgress = Callable[[Progress], object]
+"""Called with each progress message; what it raises is logged and does not touch the command."""
 
 
 def checked_limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:

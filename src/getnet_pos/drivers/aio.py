@@ -44,7 +44,7 @@ from .loop import run_async
 if TYPE_CHECKING:
     from .http import AsyncHttpClient
 
-__all__ = ["AsyncDriver"]
+__all__ = ["AsyncDriver", "to_the_end"]
 
 log = logging.getLogger("getnet_pos.driver")
 
@@ -115,9 +115,9 @@ class AsyncDriver:
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
-                await _to_the_end(self.journal.record, intent)
+                await to_the_end(self.journal.record, intent)
             case Recall(terminal):
-                return await _to_the_end(recall, self.journal, terminal)
+                return await to_the_end(recall, self.journal, terminal)
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None
@@ -141,7 +141,7 @@ class AsyncDriver:
         return self._journal
 
 
-async def _to_the_end(work: Callable[..., T], *arguments: object) -> T:
+async def to_the_end(work: Callable[..., T], *arguments: object) -> T:
     """Run in a thread. A cancellation waits for it, so that no later flow finds the journal half written."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
     try:

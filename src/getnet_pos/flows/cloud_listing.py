@@ -9,7 +9,7 @@ from typing import Any
 from ..codec._json import parse
 from ..errors import ApiError, InvalidValue, MalformedFrame, MalformedResponse
 from ..messages import KeyPos
-from ..messages._checks import check_integer
+from ..messages.checks import check_integer
 from .cloud_calls import Cloud, call
 from .effects import Flow, Request, Response
 from .http_calls import Secret, clean, json_body, refuse
