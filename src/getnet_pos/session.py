@@ -22,7 +22,7 @@ from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
 from .flows.effects import Flow, NewId, Now, Take
 from .flows.intents import generated_ticket
-from .flows.payment import Till, ask, pay, polling, recover_all
+from .flows.payment import Till, ask, greet, pay, polling, recover_all
 from .flows.stream import StreamCarrier
 from .messages import (
     CancelReply,
@@ -40,6 +40,7 @@ from .messages import (
     PreAuthorizationReleaseReply,
     PreAuthorizationReply,
     PrintDocument,
+    Progress,
     Refund,
     RefundReply,
     Reply,
@@ -56,28 +57,40 @@ from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 from .turns import QueueTurn
 
-__all__ = ["Session"]
+__all__ = ["OnProgress", "Session"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
+
+OnProgress = Callable[[Progress], object]
+"""Called with each progress message; what it raises is logged and does not touch the command."""
 
 
 class Session:
     """The state of a connector and the flows of its operations, whatever carries its commands.
 
-    One operation runs at a time on a terminal: each takes the terminal's place in ``queue`` first, and waits for it up
+    One operation runs at a time on a terminal: each takes the terminal's place in its queue first, and waits for it up
     to ``Timeouts.busy``.
     """
 
-    def __init__(self, terminal: str, profile: Profile, carrier: Carrier, queue: QueueTurn | None = None) -> None:
+    def __init__(
+        self,
+        terminal: str,
+        profile: Profile,
+        carrier: Carrier,
+        *,
+        turn: QueueTurn | None = None,
+        find: Callable[[], Flow[str]] | None = None,
+    ) -> None:
         self.profile = profile
         self.ready = False
         self.closed = False
         self.selling = False
         """Whether an operation is in progress that ``cancel`` can end."""
         self._till = Till(carrier, terminal)
-        self._queue = queue or QueueTurn(name=terminal)
-        self._find: Callable[[], Flow[str]] | None = None
+        self._queue = turn or QueueTurn(name=terminal)
+        self._find = find
+        """Looks for the terminal, of which it returns the name, before it is used for the first time."""
 
     @classmethod
     def over_stream(
@@ -90,18 +103,13 @@ class Session:
         acknowledges: bool = True,
         find: Callable[[], Flow[str]] | None = None,
     ) -> Session:
-        """A terminal behind a byte stream: a serial port, a socket, an HTTP address.
-
-        ``find`` is run before the link is opened for the first time, and returns what the terminal is called.
-        """
+        """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
         if not isinstance(wire, Wire):
             raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
         if not isinstance(profile, Profile):
             raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
         carrier = StreamCarrier(profile, timeouts or profile.timeouts, wire=wire, acknowledges=acknowledges)
-        session = cls(terminal, profile, carrier)
-        session._find = find
-        return session
+        return cls(terminal, profile, carrier, find=find)
 
     @classmethod
     def over_cloud(
@@ -111,11 +119,13 @@ class Session:
         *,
         webhook: str | None = None,
         timeouts: Timeouts | None = None,
-        queue: QueueTurn | None = None,
+        turn: QueueTurn | None = None,
     ) -> Session:
-        """A terminal behind the cloud. All that drive the same terminal share its ``queue``."""
+        """A terminal behind the cloud. All that drive the same terminal share its ``turn``."""
+        if not isinstance(key_pos, KeyPos):
+            raise InvalidType(f"key_pos must be a KeyPos, not {type(key_pos).__name__}")
         carrier = CloudCarrier(cloud, key_pos, timeouts or cloud.profile.timeouts, webhook)
-        return cls(f"cloud:{key_pos}", cloud.profile, carrier, queue)
+        return cls(f"cloud:{key_pos}", cloud.profile, carrier, turn=turn)
 
     @property
     def terminal(self) -> str:
@@ -158,6 +168,9 @@ class Session:
             now: float = yield Now()
             yield Take(place, now + self.timeouts.busy)
             self.check_not_closed()
+            if self._find is not None:
+                self._till.terminal = self._queue.name = yield from self._find()
+                self._find = None
             try:
                 return (yield from flow)
             except TransportError as error:
@@ -172,22 +185,17 @@ class Session:
         return self._alone(self._opened())
 
     def _opened(self) -> Flow[None]:
-        yield from self._located()
         if not self._till.carrier.is_open:
             yield from self._till.carrier.open()
-
-    def _located(self) -> Flow[None]:
-        if self._find is not None:
-            self._till.terminal = self._queue.name = yield from self._find()
-            self._find = None
 
     def closing(self) -> Flow[None]:
         """Close the link for good, once the operation in progress is over."""
         place = self._queue.place()
         try:
             yield Take(place)
-            self.closed = True
-            yield from self._till.carrier.close()
+            if not self.closed:
+                self.closed = True
+                yield from self._till.carrier.close()
         finally:
             place.leave()
 
@@ -195,10 +203,13 @@ class Session:
         return self._alone(self._polled())
 
     def _polled(self) -> Flow[PollReply]:
-        yield from self._located()
         reply = yield from polling(self._till)
         self.ready = reply.approved and reply.connected is not False
         return reply
+
+    def looks_ready(self) -> Flow[bool]:
+        """Whether what is behind the link answers a poll as a terminal does."""
+        return (yield from greet(self._till)).approved
 
     def recover(self) -> Flow[list[Intent]]:
         return self._alone(self._recovered())
@@ -215,7 +226,8 @@ class Session:
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
         self._check(timeout)
         if not command.moves_money:
-            return (yield from self._alone(ask(self._till, self._till.carrier.check(command), timeout)))
+            asked: R = yield from self._alone(ask(self._till, self._till.carrier.check(command), timeout))
+            return asked
         intent_id: str = yield NewId()
         return (yield from self._paid(command, intent_id, timeout))
 
@@ -335,7 +347,8 @@ class Session:
         """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""
         self._check_ready()
         asked = ask(self._till, self._till.carrier.check(CancelSale()), urgent=True)
-        return (yield from asked if self.selling else self._alone(asked))
+        reply: CancelReply = yield from asked if self.selling else self._alone(asked)
+        return reply
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)

@@ -49,10 +49,10 @@ from ..messages import (
 )
 from ..money import Amount
 from ..profiles import Profile, Timeouts
-from ..session import Session
+from ..session import OnProgress, Session
 from ..transports.serial import AsyncSerialTransport
 from ..transports.tcp import AsyncTcpTransport
-from ._common import OnProgress, checked_address, checked_limits, checked_webhook, refuse_settings
+from ._common import checked_address, checked_limits, checked_webhook, refuse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator  # asyncio only
@@ -212,7 +212,7 @@ class AsyncConnector:
             key_pos,
             webhook=checked_webhook(webhook),
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
-            queue=account.queues.of(key_pos),
+            turn=account.queues.of(key_pos),
         )
         return cls._made(AsyncDriver(http=account.http, journal=open_journal(journal)), session, own)
 

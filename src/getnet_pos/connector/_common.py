@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..errors import ConfigurationError, InvalidType, InvalidValue
 from ..flows.http_calls import check_url
-from ..messages import Progress
 from ..messages.checks import check_integer
 from ..profiles import Profile, Timeouts
 
-__all__ = ["OnProgress", "checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
-
-OnProgress = Callable[[Progress], object]
-"""Called with each progress message; what it raises is logged and does not touch the command."""
-
+__all__ = ["checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
 
 def checked_limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:
     """``timeouts``, or else those of the profile."""

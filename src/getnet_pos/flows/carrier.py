@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..errors import GetnetError
 from ..messages import Catalogue, Command, Intent, Reply, Waits
 from ..profiles import Timeouts
 from .effects import Flow
+
+C = TypeVar("C", bound=Command[Any])
 
 __all__ = ["Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "Refused", "Sent",
            "Source"]  # fmt: skip
@@ -176,7 +178,7 @@ class Carrier(Protocol):
 
     def close(self) -> Flow[None]: ...
 
-    def check(self, command: Command[Any], intent_id: str = "") -> Command[Any]:
+    def check(self, command: C, intent_id: str = "") -> C:
         """``command`` as this way takes it. ``UnsupportedOperation`` where it does not."""
         ...
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from ..codec._cloud import encode_cloud, sent_names
 from ..errors import (
@@ -50,6 +50,8 @@ from .intents import generated_ticket
 from .matching import recorded
 
 __all__ = ["CloudAttempt", "CloudCarrier"]
+
+C = TypeVar("C", bound=Command[Any])
 
 log = logging.getLogger("getnet_pos.cloud")
 
@@ -100,7 +102,7 @@ class CloudCarrier:
     def close(self) -> Flow[None]:
         yield from ()
 
-    def check(self, command: Command[Any], intent_id: str = "") -> Command[Any]:
+    def check(self, command: C, intent_id: str = "") -> C:
         """``command`` with a ticket, where this cloud takes one, and once it is one that this cloud takes."""
         if command.moves_money and self.cloud.settings.takes_ticket and getattr(command, "ticket", "") is None:
             command = replace(cast("Any", command), ticket=generated_ticket(intent_id))

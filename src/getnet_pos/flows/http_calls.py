@@ -116,7 +116,8 @@ class RetryPolicy:
     def pause(self, attempt: int) -> Flow[float]:
         """Seconds to wait after attempt number ``attempt``, from 1, failed."""
         whole: float = min(self.longest_pause, self.first_pause * 2 ** (attempt - 1))
-        return whole * (0.5 + (yield Random()) / 2)
+        part: float = yield Random()
+        return whole * (0.5 + part / 2)
 
 
 class Bearer(Protocol):

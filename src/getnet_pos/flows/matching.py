@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum, auto
-from typing import cast
+from typing import Any, cast
 
 from ..messages import (
     CATALOGUE,
@@ -309,7 +309,7 @@ def _newest_row(details: DetailsReply) -> VoucherMark | None:
     return max(dated, key=lambda one: (one.real_date or "", one.operation_id or 0), default=VoucherMark())
 
 
-def typed_reply(command: Command[object] | None, reply: Reply, catalogue: Catalogue = CATALOGUE) -> Reply:
+def typed_reply(command: Command[Any] | None, reply: Reply) -> Reply:
     """``reply`` as the reply of ``command``, also where it was found in the terminal's records."""
     if command is None or reply.function_code == command.code or not isinstance(reply, VoucherReply):
         return reply

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import (
     DeadlineExceeded,
@@ -41,6 +41,8 @@ from .effects import Flow, Now, Report, Sleep, WallClock
 from .link import Link, describe
 
 __all__ = ["StreamAttempt", "StreamCarrier"]
+
+C = TypeVar("C", bound=Command[Any])
 
 log = logging.getLogger("getnet_pos.stream")
 
@@ -79,7 +81,7 @@ class StreamCarrier:
     def close(self) -> Flow[None]:
         return self.link.close()
 
-    def check(self, command: Command[Any], intent_id: str = "") -> Command[Any]:
+    def check(self, command: C, intent_id: str = "") -> C:
         if command.cloud_only:
             raise UnsupportedOperation(
                 f"command {command.code}, {type(command).__name__}, goes through a cloud that has it, not over this link"
