@@ -87,7 +87,7 @@ class Session:
         self.closed = False
         self.selling = False
         """Whether an operation is in progress that ``cancel`` can end."""
-        self._till = Till(carrier, terminal)
+        self.till = Till(carrier, terminal)
         self._queue = turn or QueueTurn(name=terminal)
         self._find = find
         """Looks for the terminal, of which it returns the name, before it is used for the first time."""
@@ -130,15 +130,15 @@ class Session:
     @property
     def terminal(self) -> str:
         """What the terminal is called in messages and in the journal."""
-        return self._till.terminal
+        return self.till.terminal
 
     @property
     def timeouts(self) -> Timeouts:
-        return self._till.carrier.timeouts
+        return self.till.carrier.timeouts
 
     @property
     def is_open(self) -> bool:
-        return not self.closed and self._till.carrier.is_open
+        return not self.closed and self.till.carrier.is_open
 
     def __str__(self) -> str:
         state = "closed" if self.closed else "ready" if self.ready and self.is_open else "not polled"
@@ -169,13 +169,13 @@ class Session:
             yield Take(place, now + self.timeouts.busy)
             self.check_not_closed()
             if self._find is not None:
-                self._till.terminal = self._queue.name = yield from self._find()
+                self.till.terminal = self._queue.name = yield from self._find()
                 self._find = None
             try:
                 return (yield from flow)
             except TransportError as error:
                 if not isinstance(error, DeadlineExceeded) or isinstance(error, WriteTimeout):
-                    yield from self._till.carrier.close()
+                    yield from self.till.carrier.close()
                 raise
         finally:
             place.leave()
@@ -185,8 +185,8 @@ class Session:
         return self._alone(self._opened())
 
     def _opened(self) -> Flow[None]:
-        if not self._till.carrier.is_open:
-            yield from self._till.carrier.open()
+        if not self.till.carrier.is_open:
+            yield from self.till.carrier.open()
 
     def closing(self) -> Flow[None]:
         """Close the link for good, once the operation in progress is over."""
@@ -195,7 +195,7 @@ class Session:
             yield Take(place)
             if not self.closed:
                 self.closed = True
-                yield from self._till.carrier.close()
+                yield from self.till.carrier.close()
         finally:
             place.leave()
 
@@ -203,20 +203,20 @@ class Session:
         return self._alone(self._polled())
 
     def _polled(self) -> Flow[PollReply]:
-        reply = yield from polling(self._till)
+        reply = yield from polling(self.till)
         self.ready = reply.approved and reply.connected is not False
         return reply
 
     def looks_ready(self) -> Flow[bool]:
         """Whether what is behind the link answers a poll as a terminal does."""
-        return (yield from greet(self._till)).approved
+        return (yield from greet(self.till)).approved
 
     def recover(self) -> Flow[list[Intent]]:
         return self._alone(self._recovered())
 
     def _recovered(self) -> Flow[list[Intent]]:
         self._check_ready()
-        return (yield from recover_all(self._till, again=True))
+        return (yield from recover_all(self.till, again=True))
 
     # ------------------------------------------------------------------------------------------------------- operations
 
@@ -226,7 +226,7 @@ class Session:
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
         self._check(timeout)
         if not command.moves_money:
-            asked: R = yield from self._alone(ask(self._till, self._till.carrier.check(command), timeout))
+            asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout))
             return asked
         intent_id: str = yield NewId()
         return (yield from self._paid(command, intent_id, timeout))
@@ -237,10 +237,10 @@ class Session:
         self._check_ready()
 
     def _paid(self, command: Command[R], intent_id: str, timeout: float | None) -> Flow[R]:
-        command = self._till.carrier.check(command, intent_id)
+        command = self.till.carrier.check(command, intent_id)
         if not command.takes_card:
-            return (yield from self._alone(pay(self._till, command, intent_id, timeout)))
-        return (yield from self._alone(self._cancellable(pay(self._till, command, intent_id, timeout))))
+            return (yield from self._alone(pay(self.till, command, intent_id, timeout)))
+        return (yield from self._alone(self._cancellable(pay(self.till, command, intent_id, timeout))))
 
     def _cancellable(self, flow: Flow[T]) -> Flow[T]:
         self.selling = True
@@ -341,12 +341,12 @@ class Session:
     def cancel(self) -> bool:
         """Have the sale in progress cancelled; false where that takes a flow of its own, ``cancel_idle``."""
         self.check_not_closed()
-        return self.selling and self._till.carrier.cancel()
+        return self.selling and self.till.carrier.cancel()
 
     def cancel_idle(self) -> Flow[CancelReply]:
         """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""
         self._check_ready()
-        asked = ask(self._till, self._till.carrier.check(CancelSale()), urgent=True)
+        asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
         reply: CancelReply = yield from asked if self.selling else self._alone(asked)
         return reply
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from getnet_pos.flows.exchange import Verdict
-from getnet_pos.flows.matching import generated_ticket, judge, mark, recognise
+from getnet_pos.flows.intents import generated_ticket
+from getnet_pos.flows.matching import Verdict, judge, mark, recognise
 from getnet_pos.messages import (
     GenericReply,
     Intent,
@@ -47,7 +47,7 @@ def last_voucher(**fields: Any) -> LastVoucherReply:
 
 def verdict(reply: Any, intent: Intent = SALE, **circumstances: Any) -> Verdict:
     """While the command waits, the terminal having acknowledged it."""
-    return judge(intent, reply, **{"accepted": True, "acknowledged_before": True, "others": (), **circumstances})
+    return judge(intent, reply, **{"others": (), **circumstances})
 
 
 def found(voucher: Any, intent: Intent = SALE, *others: Intent, **circumstances: Any) -> bool:
@@ -80,16 +80,16 @@ def test_a_reply_to_a_sale(reply: Any, expected: Verdict) -> None:
 
 
 def test_before_the_acknowledgement_only_a_ticket_tells() -> None:
-    assert verdict(sale(), accepted=False) is Verdict.MINE
-    assert verdict(sale(ticket=None), accepted=False) is Verdict.OTHER
-    assert verdict(sale(ticket=None), accepted=False, acknowledged_before=False) is Verdict.MINE
+    assert verdict(sale(), in_turn=False) is Verdict.MINE
+    assert verdict(sale(ticket=None), in_turn=False) is Verdict.OTHER
+    assert verdict(sale(ticket=None)) is Verdict.MINE
 
 
 def test_a_ticket_of_two_commands_tells_nothing() -> None:
     """As after a declined card that is tried again: its refusal may come once more."""
     declined = replace(SALE, intent_id="4" * 32, state=IntentState.DECLINED)
     refusal = sale(response_code=51)
-    assert verdict(refusal, others=[declined], accepted=False) is Verdict.OTHER
+    assert verdict(refusal, others=[declined], in_turn=False) is Verdict.OTHER
     assert verdict(refusal, others=[declined]) is Verdict.MINE
 
 
@@ -121,8 +121,8 @@ def test_a_command_of_which_nothing_is_known() -> None:
     unheard = replace(SALE, command=126, ticket=None, amount=None)
     reply = GenericReply(function_code=126, response_code=0)
     assert verdict(reply, unheard) is Verdict.MINE
-    assert verdict(reply, unheard, accepted=False) is Verdict.OTHER
-    assert verdict(reply, unheard, accepted=False, acknowledged_before=False) is Verdict.MINE
+    assert verdict(reply, unheard, in_turn=False) is Verdict.OTHER
+    assert verdict(reply, unheard) is Verdict.MINE
     assert not found(reply, unheard)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
-from ..errors import GetnetError
+from ..errors import ApiError, GetnetError, ProtocolError, TransportError
 from ..messages import Catalogue, Command, Intent, Reply, Waits
 from ..profiles import Timeouts
 from .effects import Flow
@@ -15,7 +15,7 @@ from .effects import Flow
 C = TypeVar("C", bound=Command[Any])
 
 __all__ = ["Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "Refused", "Sent",
-           "Source"]  # fmt: skip
+           "Source", "may_have_left"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,14 @@ class Refused:
     """The command was not passed on to the terminal: ``error`` says by whom and why."""
 
     error: GetnetError
+
+
+def may_have_left(error: GetnetError) -> bool:
+    """Whether the command may have left when ``error`` was raised by sending it."""
+    if isinstance(error, TransportError):
+        return error.bytes_written > 0
+    # An ApiError speaks of an answer that cannot be used.
+    return isinstance(error, (ApiError, ProtocolError))
 
 
 Event = Sent | Accepted | Heard | Refused

@@ -42,7 +42,7 @@ from ..messages import (
     Reply,
 )
 from ..profiles import CloudEndpoint, Timeouts
-from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source
+from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source, may_have_left
 from .cloud_calls import Cloud, call, checked, status, understood, was_not_done
 from .effects import Flow, Now, Request, Response, Sleep, Take
 from .http_calls import Secret, with_token
@@ -292,13 +292,16 @@ class CloudAttempt:
             # Refused for its token, and so not carried out: it goes once more, with another one.
             try:
                 renewed = yield from self._cloud.bearer.renewed(token)
-                if renewed is not None:
-                    token = renewed
-                    response = yield from self._cloud.sent_now(with_token(self._request, token))
             except GetnetError as error:
-                if _may_have_left(error):
-                    raise
                 return Refused(error)
+            if renewed is not None:
+                token = renewed
+                try:
+                    response = yield from self._cloud.sent_now(with_token(self._request, token))
+                except GetnetError as error:
+                    if may_have_left(error):
+                        raise
+                    return Refused(error)
         return (yield from self._answered(response, token))
 
     def _answered(self, response: Response, token: Secret) -> Flow[Event]:
@@ -351,7 +354,3 @@ class CloudAttempt:
         self._answered_once = True
         return Heard(result.reply, named=named)
 
-
-def _may_have_left(error: GetnetError) -> bool:
-    # An ApiError speaks of an answer that cannot be read.
-    return error.bytes_written > 0 if isinstance(error, TransportError) else isinstance(error, ApiError)

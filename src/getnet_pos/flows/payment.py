@@ -34,7 +34,7 @@ from ..messages import (
     VoucherMark,
     VoucherReply,
 )
-from .carrier import Attempt, Carrier, Found, Heard, Refused, Sent
+from .carrier import Attempt, Carrier, Found, Heard, Refused, Sent, may_have_left
 from .effects import Flow, Now, Random, Recall, Record, Sleep
 from .intents import new_intent, outcome_advice, settled
 from .matching import (
@@ -244,7 +244,7 @@ def _carried_out(till: Till, command: Command[Any], intent: Intent, attempt: Att
     try:
         event = yield from attempt.submit(intent)
     except GetnetError as error:
-        if isinstance(error, TransportError) and error.bytes_written == 0:
+        if not may_have_left(error):
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
             yield from till.carrier.close()
             raise
