@@ -50,10 +50,10 @@ from ..messages import (
 )
 from ..money import Amount
 from ..profiles import Profile, Timeouts
-from ..session import Session
+from ..session import OnProgress, Session
 from ..transports.serial import SerialTransport
 from ..transports.tcp import TcpTransport
-from ._common import OnProgress, checked_address, checked_limits, checked_webhook, refuse_settings
+from ._common import checked_address, checked_limits, checked_webhook, refuse_settings
 
 if TYPE_CHECKING:
     import httpx
@@ -211,7 +211,7 @@ class Connector:
             key_pos,
             webhook=checked_webhook(webhook),
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
-            queue=account.queues.of(key_pos),
+            turn=account.queues.of(key_pos),
         )
         return cls._made(BlockingDriver(http=account.http, journal=open_journal(journal)), session, own)
 

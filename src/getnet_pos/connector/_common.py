@@ -9,6 +9,7 @@ from ..profiles import Profile, Timeouts
 
 __all__ = ["checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
 
+
 def checked_limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:
     """``timeouts``, or else those of the profile."""
     if not isinstance(profile, Profile):
