@@ -193,9 +193,8 @@ class Session:
         place = self._queue.place()
         try:
             yield Take(place)
-            if not self.closed:
-                self.closed = True
-                yield from self.till.carrier.close()
+            self.closed = True
+            yield from self.till.carrier.close()
         finally:
             place.leave()
 

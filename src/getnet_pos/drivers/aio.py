@@ -84,7 +84,8 @@ class AsyncDriver:
             case Open():
                 await self.transport.open()
             case Close():
-                await self.transport.close()
+                if self._transport is not None:
+                    await self._transport.close()
             case ListPorts():
                 from ..transports.serial import candidate_ports
 

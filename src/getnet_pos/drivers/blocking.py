@@ -79,7 +79,8 @@ class BlockingDriver:
             case Open():
                 self.transport.open()
             case Close():
-                self.transport.close()
+                if self._transport is not None:
+                    self._transport.close()
             case ListPorts():
                 from ..transports.serial import candidate_ports
 
