@@ -110,8 +110,12 @@ class CloudProfile:
     """The messages of outer code 0 that mean that the command did not reach a terminal."""
     not_found: tuple[str, ...] = ("ID NOT FOUND",)
     """The messages of outer code 0 that mean that the cloud does not know a transaction."""
-    refusing_statuses: frozenset[int] = frozenset({401, 403, 404, 405})
-    """The HTTP statuses that mean that the command did not reach a terminal; any other but 200 is a doubt."""
+    token_refusals: tuple[str, ...] = ("UNAUTHORIZED", "INVALID TOKEN", "TOKEN EXPIRED", "TOKEN INVALID")
+    """The messages of outer code 0, beside the HTTP status 401, that mean that the token was refused and the command
+    did not reach a terminal."""
+    refusal_within: float = 2.0
+    """Seconds from sending within which a refusal is believed: no card can have been read by then. What comes later is
+    a doubt, whatever it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,11 @@ class Profile:
     cloud: CloudProfile | None = None
     """``None``: no cloud is known for it."""
     timeouts: Timeouts = field(default_factory=Timeouts)
+    doubtful_codes: frozenset[int] = frozenset({1003, 1004, 1005, -1})
+    """The response codes to a payment command that do not say whether the card was charged: printing errors (cover open,
+    no paper, paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md)."""
+    empty_codes: frozenset[int] = frozenset({21, 99})
+    """The response codes to a query for the last voucher that mean that there is none."""
 
     INTEGRATED_POS: ClassVar[Profile]
     """The terminal as the Integrated POS documentation describes it; the currency's decimals are not public."""

@@ -1,16 +1,14 @@
-"""Whose reply is it: compares a reply or a recorded voucher with a money command. Pure functions, no effects."""
+"""Whose reply is it: compares a reply or a recorded voucher with a payment command. Pure functions, no effects."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum, auto
 from typing import Any, cast
 
 from ..messages import (
     CATALOGUE,
-    Catalogue,
     Command,
     DetailsReply,
     Intent,
@@ -23,13 +21,17 @@ from ..messages import (
     VoucherMark,
     VoucherReply,
 )
+from ..profiles import Profile
 from .carrier import Candidate, Source
-from .intents import generated_ticket, read_date
+from .dates import compare_dates, read_date
+from .intents import generated_ticket
 
-__all__ = ["Verdict", "has_own_ticket", "judge", "mark", "newest", "recognise", "recorded", "settling", "shows_operation",
-           "typed_reply", "without_unknown"]  # fmt: skip
+__all__ = ["Circumstances", "Judgement", "Verdict", "belongs", "has_own_ticket", "is_foreign", "judge", "mark", "newest",
+           "recognise", "recorded", "said_ticket", "same_ticket", "settling", "shows_operation", "typed_reply",
+           "without_unknown"]  # fmt: skip
 
-_LAST_VOUCHER = LastVoucher.code
+_LEAST_CUT = 8
+"""The fewest characters of a ticket that may be what is left of a longer one."""
 
 
 class Verdict(Enum):
@@ -42,113 +44,223 @@ class Verdict(Enum):
     """It claims to answer this one, and cannot be believed."""
 
 
-def mark(voucher: VoucherReply) -> VoucherMark | None:
-    """What tells this voucher from others; ``None`` where it does not say when it was made."""
-    return None if read_date(voucher.real_date) is None else _identity(voucher)
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """``why`` says what came and what did not fit; it is empty for a reply that is the command's."""
+
+    verdict: Verdict
+    why: str = ""
 
 
-def judge(
-    intent: Intent,
-    reply: Reply,
-    *,
-    others: Sequence[Intent],
-    previous: Reply | None = None,
-    in_turn: bool = True,
-    asked: bool = False,
-    catalogue: Catalogue = CATALOGUE,
-) -> Verdict:
-    """What ``reply``, received while ``intent`` waits, is to it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What is known beside a command and a reply."""
 
-    ``others`` are the other commands of the terminal that are unsettled or were settled lately, ``previous`` is the
-    last final reply. ``in_turn``: it came after the sign of receipt that this terminal always gives first. ``asked``: a
-    last voucher was asked for, and may still come.
-    """
-    if not _is_of(reply, intent, catalogue):
-        return Verdict.OTHER
+    profile: Profile = Profile.INTEGRATED_POS
+    others: Sequence[Intent] = ()
+    """The other commands of the terminal that are unsettled or were settled lately."""
+    previous: Reply | None = None
+    """The last final reply."""
+    in_turn: bool = True
+    """It came after the sign of receipt that this terminal always gives first."""
+    asked: bool = False
+    """A last voucher was asked for, and may still come."""
+    names_ticket: bool = False
+    """This terminal has named a ticket: what has an empty one was not asked for by a register."""
+    records_name_ticket: bool | None = None
+    """Whether its records name tickets; ``None``: none was seen."""
+    sent_after: str | None = None
+    """The terminal's clock when the command left, or a little before."""
+
+
+# ----------------------------------------------------------------------------------------------------- what is the same
+
+
+def said_ticket(ticket: str | None) -> str | None:
+    """A ticket as it can be compared; ``None`` for the ways in which firmware writes that there is none."""
+    plain = (ticket or "").strip().upper()
+    return (plain.lstrip("0") or None) if plain.isdigit() else plain or None
+
+
+def same_ticket(own: str | None, told: str | None) -> bool | None:
+    """Whether ``told`` is the ticket ``own``; ``None`` where it does not say, or may be what is left of it."""
+    mine, theirs = said_ticket(own), said_ticket(told)
+    if mine is None or theirs is None:
+        return None
+    if mine == theirs:
+        return True
+    return None if len(theirs) >= _LEAST_CUT and mine.startswith(theirs) else False
+
+
+def is_foreign(intent: Intent, reply: Reply) -> bool:
+    """Whether the reply is of another terminal than the one that the command was sent to."""
+    told = getattr(reply, "terminal_id", None)
+    if told and told.strip() and intent.terminal_id:
+        return bool(told.strip().upper() != intent.terminal_id.strip().upper())
+    commerce = getattr(reply, "commerce_code", None)
+    return bool(commerce and intent.commerce_code and commerce != intent.commerce_code)
+
+
+def mark(voucher: VoucherReply, *, fresh: bool = False) -> VoucherMark | None:
+    """What tells this voucher from others; ``None`` where it says neither when it was made nor its number."""
+    made = _identity(voucher)
+    return replace(made, fresh=fresh) if made.real_date or made.operation_id else None
+
+
+# --------------------------------------------------------------------------------------------------- while it is awaited
+
+
+def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
+    """What ``reply``, received while ``intent`` waits, is to it."""
+    other = Judgement(Verdict.OTHER, "a reply to another command")
+    if not _is_of(reply, intent, known.profile):
+        return other
     if not isinstance(reply, VoucherReply):
         # A command of which nothing is known: only the order of messages can tell.
-        return Verdict.MINE if in_turn else Verdict.OTHER
-    if intent.ticket and reply.ticket and reply.ticket != intent.ticket:
-        return Verdict.OTHER
-    if _is_repeated(reply, intent, others, previous):
-        return Verdict.OTHER
-    own = has_own_ticket(intent, reply, others) or _names_own_reference(intent, reply, others, catalogue)
-    if not own and not in_turn:
+        return Judgement(Verdict.MINE) if known.in_turn else other
+    named = same_ticket(intent.ticket, reply.ticket)
+    if _is_repeated(reply, intent, known) or any(
+        named is False and same_ticket(one.ticket, reply.ticket) for one in known.others
+    ):
+        return other
+    own = has_own_ticket(intent, reply, known.others) or _names_own_reference(intent, reply, known)
+    if not own and not known.in_turn:
         # The terminal acknowledges first: what comes before that answers an earlier command.
-        return Verdict.OTHER
-    if not _amount_fits(intent, reply, catalogue):
-        return Verdict.DOUBT
-    if not own and (asked or any(other.state is IntentState.UNKNOWN and _fits(other, reply, catalogue) for other in others)):
-        return Verdict.DOUBT
-    return Verdict.MINE
+        return other
+    why = _misfit(intent, reply, known, own=own)
+    if not why and not own:
+        if known.asked:
+            why = "it could be the last voucher that was asked for"
+        elif any(one.state is IntentState.UNKNOWN and _fits(one, reply, known) for one in known.others):
+            why = "it could be of another command, whose outcome is unknown"
+    return Judgement(Verdict.DOUBT if why else Verdict.MINE, why)
 
 
-def recognise(
-    intent: Intent,
-    voucher: Reply,
-    *,
-    others: Sequence[Intent],
-    previous: Reply | None = None,
-    direct: bool = False,
-    catalogue: Catalogue = CATALOGUE,
-) -> bool:
-    """Whether ``voucher``, received while ``intent`` is in doubt, is its result.
+def _misfit(
+    intent: Intent, reply: VoucherReply, known: Circumstances, *, own: bool, is_record: bool = False
+) -> str:
+    """What in a reply under the command's own code speaks against believing it."""
+    if is_foreign(intent, reply):
+        return _another_terminal(intent, reply)
+    if same_ticket(intent.ticket, reply.ticket) is False:
+        return f"the reply is for ticket {reply.ticket}, and {intent.ticket} was asked for"
+    if not _amount_fits(intent, reply, known.profile, own=own, is_record=is_record):
+        return f"the reply is of {reply.amount}, and {intent.amount} was asked for"
+    if reply.response_code in known.profile.doubtful_codes:
+        return (
+            f"the terminal answered {reply.response_code} ({reply.response_message or 'no message'}), which does not say "
+            "whether the card was charged"
+        )
+    if reply.response_code == 0 and not reply.approved and getattr(reply, "success", None) is None:
+        return "the terminal answered with a Success that is neither true nor false"
+    return ""
+
+
+# --------------------------------------------------------------------------------------------------------- after a doubt
+
+
+def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: bool = False) -> str:
+    """Why ``voucher``, received while ``intent`` is in doubt, is not surely its result; empty where it is.
 
     An approval must fit the command, be no other command's, and be newer than what the terminal had recorded before it
     or bear a ticket that the library made. A refusal must bear the command's own ticket. ``direct``: it cannot be the
     answer to a query for the last voucher.
     """
-    own_code = _is_of(voucher, intent, catalogue)
-    if not isinstance(voucher, VoucherReply) or not (own_code or voucher.function_code == _LAST_VOUCHER):
-        return False
-    if intent.ticket and voucher.ticket and voucher.ticket != intent.ticket:
-        return False
-    own_ticket = has_own_ticket(intent, voucher, others)
+    own_code = _is_of(voucher, intent, known.profile)
+    if not isinstance(voucher, VoucherReply) or not (own_code or voucher.function_code == LastVoucher.code):
+        return f"the last voucher is of function code {voucher.function_code}"
+    named = same_ticket(intent.ticket, voucher.ticket)
+    if named is False:
+        return f"the last voucher is for ticket {voucher.ticket}, and {intent.ticket} was asked for"
+    own_ticket = has_own_ticket(intent, voucher, known.others)
+    own = own_ticket or _names_own_reference(intent, voucher, known)
+    if is_foreign(intent, voucher):
+        return _another_terminal(intent, voucher)
     if not voucher.approved:
-        return own_ticket and own_code and _amount_fits(intent, voucher, catalogue)
-    if _is_repeated(voucher, intent, others, previous):
-        return False
-    # A void names no amount: only a record of a void can be its own.
-    fits = own_code if intent.amount is None else voucher.amount == intent.amount
-    own = own_ticket or _names_own_reference(intent, voucher, others, catalogue)
-    if not fits or (not own and any(_could_be(other, voucher, catalogue) for other in others)):
-        return False
+        if voucher.response_code in known.profile.empty_codes:
+            return "the terminal has no voucher"
+        if own_ticket and own_code:
+            return _misfit(intent, voucher, known, own=own)
+        return f"the terminal does not tell its last voucher ({voucher.response_code})"
+    if _is_repeated(voucher, intent, known):
+        return "the last voucher was there before"
+    if own_code or intent.amount is not None:
+        why = _misfit(intent, voucher, known, own=own, is_record=True) or _contradiction(intent, voucher, known)
+    else:
+        # A void names no amount: only a record of a void can be its own.
+        why = f"the last voucher is of function code {voucher.function_code}"
+    if why:
+        return why
+    if not own and any(_could_be(one, voucher, known) for one in known.others):
+        return "the last voucher could be of another command"
     if own_ticket and (direct or intent.ticket == generated_ticket(intent.intent_id)):
-        return True
-    return _is_newer(voucher, intent.baseline, own=own)
+        return ""
+    if intent.ticket and named is None and _was_keyed_in(voucher, known):
+        return "the last voucher has no ticket, and this terminal names them: it was keyed in by hand"
+    return _not_newer(voucher, intent.baseline, own=own, known=known)
+
+
+def _was_keyed_in(voucher: VoucherReply, known: Circumstances) -> bool:
+    if said_ticket(voucher.ticket) is not None:
+        return False
+    return known.records_name_ticket is True or (voucher.ticket is not None and known.names_ticket)
+
+
+def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) -> str:
+    """What the voucher of a void says of the operation, where that cannot be the one that was asked for.
+
+    Firmware names there the operation that was annulled, or the void's own number, which is above all before it.
+    """
+    kind = known.profile.catalogue.kind(intent.command)
+    if kind is None or kind.refers_to is not Reference.OPERATION_ID or not voucher.operation_id:
+        return ""
+    before = intent.baseline.operation_id if intent.baseline is not None else None
+    if str(voucher.operation_id) == intent.reference or voucher.operation_id > max(int(intent.reference or 0), before or 0):
+        return ""
+    return f"the last voucher annuls operation {voucher.operation_id}, and {intent.reference} was asked for"
+
+
+def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool, known: Circumstances) -> str:
+    """Why the voucher was not surely made after ``baseline``. What is named as the command's may be of the same second."""
+    if baseline is None:
+        return "it is not known which voucher was the last one before"
+    if not own and not baseline.fresh:
+        return "the last voucher names no ticket, and others may have been made since the terminal was last asked"
+    made = read_date(voucher.real_date)
+    if not own and (compare_dates(made, known.sent_after) or 0) < 0:
+        return "the last voucher was made before the command left"
+    if baseline == VoucherMark():
+        return ""
+    order = compare_dates(made, baseline.real_date)
+    if order:
+        return "" if order > 0 else "the last voucher is older than the one before"
+    if voucher.operation_id and baseline.operation_id:
+        return "" if voucher.operation_id > baseline.operation_id else "the last voucher was there before"
+    return "" if own and order == 0 else "it is not known whether the last voucher was there before"
+
+
+def belongs(intent: Intent, candidate: Candidate, known: Circumstances) -> str:
+    """Why ``candidate`` is not surely the result of ``intent``, which is in doubt; empty where it is."""
+    if candidate.source is not Source.NUMBER:
+        return recognise(intent, candidate.reply, known, direct=candidate.source is Source.REPLY)
+    others = without_unknown(known.others) if candidate.named else known.others
+    judgement = judge(intent, candidate.reply, replace(known, others=others))
+    return "" if judgement.verdict is Verdict.MINE else judgement.why
 
 
 def settling(
-    intent: Intent,
-    candidates: Sequence[Candidate],
-    *,
-    others: Sequence[Intent],
-    previous: Reply | None = None,
-    catalogue: Catalogue = CATALOGUE,
-) -> Candidate | None:
-    """The one of ``candidates`` that is the result of ``intent``, which is in doubt; ``None`` where none surely is."""
-    fitting = [one for one in candidates if _settles(intent, one, others, previous, catalogue)]
-    own = [one for one in fitting if has_own_ticket(intent, cast("VoucherReply", one.reply), others)]
+    intent: Intent, candidates: Sequence[Candidate], known: Circumstances
+) -> tuple[Candidate | None, str]:
+    """The one of ``candidates`` that is the result of ``intent``; else ``None`` and why none surely is."""
+    told = [(one, belongs(intent, one, known)) for one in candidates]
+    fitting = [one for one, why in told if not why]
+    own = [one for one in fitting if has_own_ticket(intent, cast("VoucherReply", one.reply), known.others)]
     fitting = own or fitting
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def _settles(
-    intent: Intent, candidate: Candidate, others: Sequence[Intent], previous: Reply | None, catalogue: Catalogue
-) -> bool:
-    if candidate.source is not Source.NUMBER:
-        direct = candidate.source is Source.REPLY
-        return recognise(
-            intent, candidate.reply, others=others, previous=previous, direct=direct, catalogue=catalogue
-        )
-    verdict = judge(
-        intent,
-        candidate.reply,
-        others=without_unknown(others) if candidate.named else others,
-        previous=previous,
-        catalogue=catalogue,
-    )
-    return verdict is Verdict.MINE
+    if len(fitting) == 1:
+        return fitting[0], ""
+    if fitting:
+        return None, f"{len(fitting)} records could be the command's"
+    return None, next((why for _, why in reversed(told)), "")
 
 
 def without_unknown(others: Sequence[Intent]) -> list[Intent]:
@@ -156,76 +268,89 @@ def without_unknown(others: Sequence[Intent]) -> list[Intent]:
     return [other for other in others if other.state is not IntentState.UNKNOWN]
 
 
-def _is_of(reply: Reply, intent: Intent, catalogue: Catalogue) -> bool:
+# -------------------------------------------------------------------------------------------------------------- details
+
+
+def _another_terminal(intent: Intent, reply: Reply) -> str:
+    told = getattr(reply, "terminal_id", None) or getattr(reply, "commerce_code", None)
+    return f"another terminal answers, {told}; the command was sent to {intent.terminal_id or intent.commerce_code}"
+
+
+def _is_of(reply: Reply, intent: Intent, profile: Profile) -> bool:
     """Whether the reply bears the function code of the command, or that under which the terminal records it."""
-    return reply.function_code in (intent.command, catalogue.recorded_as(intent.command))
+    return reply.function_code in (intent.command, profile.catalogue.recorded_as(intent.command))
 
 
 def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
     """Whether the reply bears the command's ticket, and no other command has the same one."""
-    own = bool(intent.ticket) and reply.ticket == intent.ticket
-    return own and all(other.ticket != intent.ticket for other in others)
+    return same_ticket(intent.ticket, reply.ticket) is True and not any(
+        same_ticket(other.ticket, reply.ticket) for other in others
+    )
 
 
-def _names_own_reference(
-    intent: Intent, reply: VoucherReply, others: Sequence[Intent], catalogue: Catalogue
-) -> bool:
+def _names_own_reference(intent: Intent, reply: VoucherReply, known: Circumstances) -> bool:
     """Whether the reply names what the command refers to, and no other command refers to it."""
     if intent.reference is None:
         return False
-    kind = catalogue.kind(intent.command)
+    kind = known.profile.catalogue.kind(intent.command)
     by_id = kind is not None and kind.refers_to is Reference.OPERATION_ID
     named = str(reply.operation_id) if by_id else reply.authorization_code
-    return named == intent.reference and all(other.reference != intent.reference for other in others)
+    return named == intent.reference and all(other.reference != intent.reference for other in known.others)
 
 
-def _amount_fits(intent: Intent, reply: VoucherReply, catalogue: Catalogue) -> bool:
+def _amount_fits(intent: Intent, reply: VoucherReply, profile: Profile, *, own: bool, is_record: bool) -> bool:
+    """Whether it is the amount that was asked for, or that and what the customer added at the terminal.
+
+    A reply to the command itself may leave it out where it refuses, or where its kind does not state it.
+    """
     if intent.amount is None:
         return True
-    kind = catalogue.kind(intent.command)
-    if reply.approved and kind is not None and kind.states_amount:
+    added = (reply.tip or 0) + (reply.cashback or 0)
+    if own and reply.approved and reply.amount == intent.amount + added:
+        return True
+    kind = profile.catalogue.kind(intent.command)
+    if is_record or (reply.approved and kind is not None and kind.states_amount):
         return reply.amount == intent.amount
     return reply.amount in (None, intent.amount) or (reply.amount == 0 and not reply.approved)
 
 
-def _fits(other: Intent, reply: VoucherReply, catalogue: Catalogue) -> bool:
+def _fits(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
     """Whether nothing in the reply speaks against its being of ``other``."""
-    if reply.function_code != _LAST_VOUCHER and not _is_of(reply, other, catalogue):
+    if reply.function_code != LastVoucher.code and not _is_of(reply, other, known.profile):
         return False
-    if other.ticket and reply.ticket and other.ticket != reply.ticket:
+    if same_ticket(other.ticket, reply.ticket) is False or is_foreign(other, reply):
         return False
     return other.amount is None or reply.amount in (None, 0, other.amount)
 
 
-def _could_be(other: Intent, reply: VoucherReply, catalogue: Catalogue) -> bool:
+def _could_be(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
     """Whether an approval may be the result of ``other``, as far as anyone knows."""
     if other.state in (IntentState.DECLINED, IntentState.NOT_SENT):
         return False
     if other.state is IntentState.APPROVED and _is_same(_result(other), _identity(reply)) is False:
         return False
-    return _fits(other, reply, catalogue)
+    return _fits(other, reply, known)
 
 
-def _is_repeated(reply: VoucherReply, intent: Intent, others: Sequence[Intent], previous: Reply | None) -> bool:
+def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> bool:
     """Whether it is a copy of what was received or recorded before. A bare refusal looks like any other and is none."""
     seen = _identity(reply)
     if not reply.approved or not (seen.real_date or seen.operation_id or seen.authorization_code):
         return False
-    if reply == previous or (intent.baseline is not None and _is_same(intent.baseline, seen)):
+    if reply == known.previous or (intent.baseline is not None and _is_same(intent.baseline, seen)):
         return True
-    return any(other.state is IntentState.APPROVED and _is_same(_result(other), seen) for other in others)
+    return any(other.state is IntentState.APPROVED and _is_same(_result(other), seen) for other in known.others)
 
 
 def _identity(voucher: VoucherReply) -> VoucherMark:
     # Firmware writes "nothing" as 0 and as an empty text too.
+    code = voucher.function_code
     return VoucherMark(
         operation_id=voucher.operation_id or None,
         real_date=read_date(voucher.real_date),
         authorization_code=voucher.authorization_code or None,
         amount=voucher.amount,
-        function_code=None
-        if voucher.function_code == _LAST_VOUCHER
-        else CATALOGUE.recorded_as(voucher.function_code),
+        function_code=None if code == LastVoucher.code else CATALOGUE.recorded_as(code),
     )
 
 
@@ -234,7 +359,7 @@ def _result(intent: Intent) -> VoucherMark:
         operation_id=intent.operation_id or None,
         real_date=intent.real_date,
         authorization_code=intent.authorization_code or None,
-        amount=intent.amount,
+        amount=None,
         function_code=CATALOGUE.recorded_as(intent.command),
     )
 
@@ -245,27 +370,13 @@ def _is_same(one: VoucherMark, two: VoucherMark) -> bool | None:
         (one.function_code, two.function_code),
         (one.amount, two.amount),
         (one.operation_id, two.operation_id),
-        (one.real_date, two.real_date),
         (one.authorization_code, two.authorization_code),
     ]
+    dates = compare_dates(one.real_date, two.real_date)
     both = [None not in pair for pair in pairs]
-    if any(said and pair[0] != pair[1] for said, pair in zip(both, pairs, strict=True)):
+    if dates or any(said and pair[0] != pair[1] for said, pair in zip(both, pairs, strict=True)):
         return False
-    return True if any(both[2:]) else None
-
-
-def _is_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool) -> bool:
-    """Whether it was made after ``baseline``. What bears the command's own ticket may be of the same second."""
-    if baseline is None:
-        return False
-    if baseline == VoucherMark():
-        return True
-    made, before = read_date(voucher.real_date), baseline.real_date
-    if made and before and made != before:
-        return made > before
-    if voucher.operation_id and baseline.operation_id:
-        return voucher.operation_id > baseline.operation_id
-    return own and made is not None and made == before
+    return True if any(both[2:]) or dates == 0 else None
 
 
 # -------------------------------------------------------------------------------------------------- what was recorded
@@ -277,22 +388,24 @@ def recorded(reply: Reply) -> list[Reply]:
 
 
 def _voucher(row: Voucher) -> VoucherReply:
-    code = _LAST_VOUCHER if row.function_code is None else row.function_code
+    code = LastVoucher.code if row.function_code is None else row.function_code
     kind = CATALOGUE.reply_types.get(code, LastVoucherReply)
     values = {item.name: getattr(row, item.name) for item in fields(Voucher)}
     values.update(function_code=code, response_code=0 if row.response_code is None else row.response_code)
     return (kind if issubclass(kind, VoucherReply) else LastVoucherReply)(**values)
 
 
-def newest(reply: Reply) -> VoucherMark | None:
-    """The mark of the last operation that ``reply`` tells of: an empty one where it tells of none; ``None`` where that
-    is not certain.
+def newest(reply: Reply, profile: Profile) -> VoucherMark | None:
+    """The mark of the last operation that ``reply``, asked for just now, tells of: an empty one where it tells of none;
+    ``None`` where that is not certain.
     """
     if isinstance(reply, DetailsReply):
         return _newest_row(reply)
     if reply.approved:
-        return mark(reply) if isinstance(reply, VoucherReply) else None
-    return None if shows_operation(reply) else VoucherMark()
+        return mark(reply, fresh=True) if isinstance(reply, VoucherReply) else None
+    if reply.response_code in profile.empty_codes and not shows_operation(reply):
+        return VoucherMark(fresh=True)
+    return None
 
 
 def shows_operation(reply: Reply) -> bool:
@@ -302,11 +415,11 @@ def shows_operation(reply: Reply) -> bool:
 def _newest_row(details: DetailsReply) -> VoucherMark | None:
     if not details.approved or details.details_text is not None or "saleDetails" in details.extra:
         return None
-    marks = [mark(cast("VoucherReply", row)) for row in recorded(details)]
+    marks = [mark(cast("VoucherReply", row), fresh=True) for row in recorded(details)]
     dated = [one for one in marks if one is not None]
     if len(dated) != len(marks):
         return None
-    return max(dated, key=lambda one: (one.real_date or "", one.operation_id or 0), default=VoucherMark())
+    return max(dated, key=lambda one: (one.real_date or "", one.operation_id or 0), default=VoucherMark(fresh=True))
 
 
 def typed_reply(command: Command[Any] | None, reply: Reply) -> Reply:

@@ -7,43 +7,57 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from ..errors import (
+    AlreadyCharged,
     ApiError,
     DeadlineExceeded,
     Disconnected,
     GetnetError,
+    InvalidValue,
     JournalError,
+    NotAccepted,
     OutcomeUnknown,
     ProtocolError,
+    TerminalBusy,
     TransportError,
     UnexpectedReply,
 )
 from ..messages import (
     Command,
     GetTransaction,
+    HowFound,
     Intent,
     IntentState,
     LastVoucher,
     Poll,
+    Polled,
     PollReply,
+    Recovery,
     Reply,
+    Search,
+    Step,
     VoucherMark,
     VoucherReply,
+    same_terminal,
 )
-from .carrier import Attempt, Carrier, Found, Heard, Refused, Sent, may_have_left
-from .effects import Flow, Now, Random, Recall, Record, Sleep
-from .intents import new_intent, outcome_advice, settled
+from .carrier import Attempt, Candidate, Carrier, Found, Heard, Limits, Refused, Sent, Source, may_have_left
+from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
+from .dates import read_date
+from .intents import is_same_command, new_intent, outcome_advice, restored, settled
 from .matching import (
+    Circumstances,
     Verdict,
     has_own_ticket,
     judge,
     mark,
     newest,
     recognise,
+    said_ticket,
     settling,
     typed_reply,
     without_unknown,
@@ -56,24 +70,46 @@ log = logging.getLogger("getnet_pos.payment")
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+_FRESH_FOR = 5.0
+"""Seconds for which a last voucher that was asked for is taken to be the last."""
+_LONGEST_REASON = 400
+_PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
+_LOOKED_AT = 16
+"""How many unsettled commands of other terminals a poll tells of at most."""
 
 
 @dataclass(slots=True)
 class Till:
-    """One terminal as the machine knows it: the way to it, its name in the journal, and its last voucher."""
+    """One terminal as the machine knows it: the way to it, its names, its last voucher, its habits."""
 
     carrier: Carrier
     terminal: str
+    """Its place, as the journal has it."""
+    terminal_id: str | None = None
+    commerce_code: int | None = None
+    """With ``terminal_id``, what the terminal at this place last said of itself."""
     baseline: VoucherMark | None = None
     """The terminal's last voucher; ``None`` where it is not known, and is asked for before money moves."""
+    asked_at: float | None = None
+    """When it was asked for."""
     asked_in_vain: bool = False
     """The terminal does not tell its last voucher: it is not asked again before the next poll."""
+    names_ticket: bool = False
+    """A reply of this terminal has named the ticket of its command."""
+    records_name_ticket: bool | None = None
+    """Whether its last voucher has named a ticket; ``None``: none was seen."""
+    clock: tuple[datetime, float] | None = None
+    """What the terminal's clock showed, and when, by its last reply."""
     previous: Reply | None = None
     """The last final reply, to know a copy of it by."""
-    known: list[Intent] = field(default_factory=list)
-    """The terminal's intents that are unsettled or were settled lately, as the journal last told."""
+    known: list[Step] = field(default_factory=list)
+    """The commands that matter to this terminal, as the journal last told."""
     current: str | None = None
     """The intent that is being settled: its replies are its own flow's."""
+    pending: set[str] = field(default_factory=set)
+    """The intents that were unsettled when the journal was last asked, and whose end was not handed over yet."""
+    sent_after: str | None = None
+    """What the terminal's clock showed when the last command left, or a little less."""
 
     @contextlib.contextmanager
     def settling(self, intent: Intent) -> Iterator[None]:
@@ -84,12 +120,68 @@ class Till:
         finally:
             self.current = None
 
+    @property
+    def search(self) -> Search:
+        """The names by which what concerns this terminal is looked for."""
+        return Search(
+            terminal=self.terminal,
+            terminal_id=self.terminal_id,
+            commerce_code=self.commerce_code,
+            device=self.carrier.device,
+        )
+
+    def own(self) -> list[Intent]:
+        """The commands of this terminal that are unsettled or were settled lately."""
+        return [step.intent for step in self.known if same_terminal(step.intent, self.search)]
+
     def others(self, intent: Intent) -> list[Intent]:
-        return [other for other in self.known if other.intent_id != intent.intent_id]
+        return [other for other in self.own() if other.intent_id != intent.intent_id]
+
+    def settled_now(self) -> tuple[Intent, ...]:
+        """The commands that were settled since this was last called, other than by the call that waited for them."""
+        done = tuple(
+            intent
+            for intent in self.own()
+            if intent.intent_id in self.pending and not _is_pending(intent) and intent.found != "call"
+        )
+        self.pending = {intent.intent_id for intent in self.own() if _is_pending(intent)}
+        return done
 
     def comparable(self, intent: Intent) -> Intent:
         """``intent`` as vouchers can be compared with it."""
         return intent if self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
+
+    def circumstances(self, intent: Intent, *, sent_after: str | None = None) -> Circumstances:
+        return Circumstances(
+            profile=self.carrier.profile,
+            others=self.others(intent),
+            previous=self.previous,
+            names_ticket=self.names_ticket,
+            records_name_ticket=self.records_name_ticket,
+            sent_after=sent_after,
+        )
+
+    def clock_at(self, now: float) -> str | None:
+        """What the terminal's clock shows at ``now``, or a little less: its last reply was made before it came."""
+        if self.clock is None:
+            return None
+        then, at = self.clock
+        return (then + timedelta(seconds=now - at)).isoformat(sep=" ", timespec="seconds")
+
+    def learn(self, reply: Reply, *, is_record: bool = False, ticket: str | None = None) -> None:
+        """Take note of what ``reply`` tells of the terminal itself."""
+        if not isinstance(reply, VoucherReply) or not reply.approved:
+            return
+        told = (reply.terminal_id or "").strip() or None
+        if told and told != self.terminal_id:
+            # What was known was of the terminal that was here before.
+            self.terminal_id, self.commerce_code = told, None
+            self.names_ticket, self.records_name_ticket, self.clock = False, None, None
+        self.commerce_code = self.commerce_code or reply.commerce_code or None
+        if is_record:
+            self.records_name_ticket = self.records_name_ticket or said_ticket(reply.ticket) is not None
+        elif ticket is not None and said_ticket(reply.ticket) == said_ticket(ticket):
+            self.names_ticket = True
 
 
 # -------------------------------------------------------------------------------------------------------------- queries
@@ -98,11 +190,34 @@ class Till:
 def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent: bool = False) -> Flow[R]:
     """Run a command that moves no money and return its reply.
 
+    A query that changes nothing is asked again, once: on a new link where the old one broke, and with the date in its
+    other form where the terminal refused it.
+
     Raises:
         TransportError: the link failed, or a deadline passed.
         ProtocolError: the terminal refused the command, or its answer cannot be used.
         ApiError: the cloud refused it.
     """
+    carrier = till.carrier
+    if not carrier.is_open:
+        yield from carrier.open()
+    try:
+        return (yield from _asked(till, command, timeout, urgent))
+    except (Disconnected, NotAccepted) as error:
+        if not command.changes_nothing or not carrier.may_ask_again(error):
+            raise
+        log.info("command %d is asked again: %s", command.code, error)
+        if isinstance(error, Disconnected):
+            yield from carrier.close()
+            yield from carrier.open()
+    try:
+        return (yield from _asked(till, command, timeout, urgent))
+    except NotAccepted:
+        carrier.write_dates_as_before()
+        raise
+
+
+def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool) -> Flow[R]:
     carrier = till.carrier
     yield from _clear(till)
     attempt = yield from carrier.attempt(command, carrier.limits(command, timeout), urgent=urgent)
@@ -122,64 +237,81 @@ def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent
 def _answers(till: Till, command: Command[Any], reply: Reply) -> bool:
     """A last voucher may come under the code of the operation that it records; a transaction comes under its own."""
     if isinstance(command, LastVoucher):
-        return reply.function_code in till.carrier.catalogue.voucher_codes
+        return reply.function_code in till.carrier.profile.catalogue.voucher_codes
     return reply.function_code == command.code or isinstance(command, GetTransaction)
 
 
 def _clear(till: Till) -> Flow[None]:
-    for late in (yield from till.carrier.clear()):
-        yield from _set_aside(till, late)
+    """Read away what came since the last command; a peer that has closed the link since is connected to again."""
+    try:
+        late = yield from till.carrier.clear()
+    except Disconnected as error:
+        log.info("the link was closed since the last command (%s): opening it again", error)
+        yield from till.carrier.close()
+        yield from till.carrier.open()
+        late = yield from till.carrier.clear()
+    for reply in late:
+        yield from _set_aside(till, reply)
 
 
 def greet(till: Till, timeout: float | None = None) -> Flow[PollReply]:
     """Open the link if need be and ask whether the terminal is ready."""
-    carrier = till.carrier
-    if not carrier.is_open:
-        yield from carrier.open()
-    reply = yield from ask(till, carrier.greeting, timeout)
+    reply = yield from ask(till, till.carrier.greeting, timeout)
     if isinstance(reply, PollReply):
         return reply
     return PollReply(function_code=Poll.code, response_code=0, connected=True, extra=reply.extra)
 
 
-def polling(till: Till) -> Flow[PollReply]:
-    """Poll; then settle what an earlier run left open, and learn the last voucher, which a later doubt needs."""
+def polling(till: Till) -> Flow[Polled]:
+    """Poll; learn whose terminal it is and what it recorded last; settle what an earlier run left open."""
     try:
         reply = yield from greet(till)
-    except (Disconnected, UnexpectedReply) as error:
+    except (Disconnected, DeadlineExceeded, UnexpectedReply) as error:
         # A link that was lost while idle shows it only now; and right after plugging in, terminals are known to answer
         # a first poll with an error of their own.
+        if isinstance(error, DeadlineExceeded) and not till.carrier.is_silent:
+            raise
         log.warning("the first poll failed (%s): opening the link again", error)
         yield from till.carrier.close()
         reply = yield from greet(till)
+    recovery = Recovery()
     if not _is_ready(reply):
         yield from _know(till)
-        if any(intent.open and intent.transaction_id for intent in till.known):
+        if any(intent.open and intent.transaction_id for intent in till.own()):
             # It may be busy with a command that an earlier run left open, and of which a cloud can tell.
-            yield from recover_all(till)
+            recovery = yield from recover_all(till)
             reply = yield from greet(till)
     if _is_ready(reply):
         till.asked_in_vain = False
-        yield from recover_all(till, again=True)
-        if till.baseline is None:
-            yield from _learn_baseline(till)
-    return reply
+        recovery = yield from recover_all(till, again=True)
+    values = {name: getattr(reply, name) for name in PollReply.__dataclass_fields__}
+    return Polled(
+        **values,
+        settled=recovery.settled,
+        unknown=tuple(recovery),
+        elsewhere=recovery.elsewhere,
+        another_terminal=recovery.another_terminal,
+    )
 
 
 def _is_ready(reply: PollReply) -> bool:
     return reply.approved and reply.connected is not False
 
 
-def _learn_baseline(till: Till) -> Flow[None]:
-    """Ask for the terminal's last voucher, so that a newer one can be told from it. Not knowing it is no error."""
+def _learn_baseline(till: Till) -> Flow[list[Reply]]:
+    """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
+
+    Not knowing it is no error.
+    """
+    told: list[Reply] = []
     baseline: VoucherMark | None = None
     try:
         for command in till.carrier.records:
             reply = yield from ask(till, command)
-            baseline = newest(reply)
-            if isinstance(command, LastVoucher):
-                # It may also be the late reply of a command in doubt.
-                yield from _settle_late(till, reply, confirmed=True)
+            told = recorded_in(reply)
+            for one in told:
+                till.learn(one, is_record=True)
+            baseline = newest(reply, till.carrier.profile)
             if baseline != VoucherMark():
                 break
     except (TransportError, ProtocolError, ApiError) as error:
@@ -190,19 +322,38 @@ def _learn_baseline(till: Till) -> Flow[None]:
         log.warning("the terminal did not tell its last voucher: %s", error)
         # A damaged answer may come whole the next time.
         till.asked_in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
-    else:
+        return told
+    if baseline is not None or till.baseline is None:
         till.baseline = baseline
-        till.asked_in_vain = baseline is None
+    till.asked_at = yield Now()
+    return told
+
+
+def recorded_in(reply: Reply) -> list[Reply]:
+    """What the answer to a query for records tells of, if it is approved."""
+    return recorded(reply) if reply.approved else []
 
 
 # ---------------------------------------------------------------------------------------------------------------- money
 
 
-def pay(till: Till, command: Command[R], intent_id: str, timeout: float | None = None) -> Flow[R]:
+def pay(
+    till: Till,
+    command: Command[R],
+    intent_id: str,
+    timeout: float | None = None,
+    *,
+    key: str | None = None,
+    again: bool = False,
+) -> Flow[R]:
     """Run a command that moves money and return its final reply, recorded and then confirmed.
+
+    ``key`` is the caller's own name of the command: asked for again, the stored result is returned. ``again``: a second
+    charge for the same ticket and amount is meant.
 
     Raises:
         OutcomeUnknown: money may have moved, and the terminal could not say.
+        AlreadyCharged: an earlier command of the same ticket and amount was paid, and its caller may not know.
         ApiError: a cloud refused the command before it reached the terminal.
         JournalError: the command could not be recorded, and was not sent.
         TransportError: not one byte of the command left.
@@ -210,66 +361,170 @@ def pay(till: Till, command: Command[R], intent_id: str, timeout: float | None =
     carrier = till.carrier
     command = carrier.check(command, intent_id)
     carrier.rearm()
-    yield from recover_all(till)
-    if till.baseline is None and not till.asked_in_vain:
-        yield from _learn_baseline(till)
-    yield from _clear(till)
-    intent = new_intent(command, intent_id, till.terminal, till.baseline)
-    _refuse_repetition(till, intent)
+    if not carrier.is_open:
+        # After the link was lost another terminal may be there.
+        yield from polling(till)
+    recovery = yield from recover_all(till, elsewhere=False)
+    intent = replace(
+        new_intent(command, intent_id, till.terminal), device=carrier.device, idempotency_key=key
+    )
+    yield from _know(till, intent)
+    stored = _stored(till, intent)
+    if stored is not None:
+        return cast("R", typed_reply(command, stored))
+    if recovery.in_progress:
+        raise TerminalBusy(f"{till.terminal} is busy: another process has intent {recovery.in_progress[0].intent_id} in progress")
+    _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
+    yield from _freshen_baseline(till, command)
+    yield from _clear(till)
+    intent = replace(
+        intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code
+    )
     attempt = yield from carrier.attempt(command, limits, intent)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
+    lease: Lease | None = None
     try:
         yield from attempt.reserve()
-        yield Record(intent)
+        lease = yield Claim(intent_id)
         with till.settling(intent):
-            reply = yield from _carried_out(till, command, intent, attempt)
+            return cast("R", (yield from _recorded_and_sent(till, command, intent, attempt, limits)))
     finally:
         attempt.release()
-    return cast("R", reply)
+        if lease is not None:
+            lease.release()
 
 
-def _refuse_repetition(till: Till, intent: Intent) -> None:
-    """What may have been charged must not be charged again before somebody has looked."""
-    for other in till.known:
-        repeated = bool(intent.ticket) and other.ticket == intent.ticket and other.amount == intent.amount
-        if repeated and other.state is IntentState.UNKNOWN:
-            raise OutcomeUnknown(
-                f"nothing was sent: for the same ticket {outcome_advice(other)}", intent_id=other.intent_id
+def _stored(till: Till, intent: Intent) -> Reply | None:
+    """The result of an earlier command of the same idempotency key."""
+    if intent.idempotency_key is None:
+        return None
+    for step in reversed(till.known):
+        other = step.intent
+        if other.idempotency_key != intent.idempotency_key or other.state is IntentState.NOT_SENT:
+            continue
+        if not is_same_command(intent, other):
+            raise InvalidValue(
+                f"the idempotency key is that of another command (intent {other.intent_id}): take a new key for each command"
             )
+        if other.state in (IntentState.APPROVED, IntentState.DECLINED):
+            return restored(other, till.carrier.profile.catalogue)
+        if other.state is IntentState.RESOLVED_PAID:
+            raise _already_charged(till, step)
+        if other.state is not IntentState.RESOLVED_NOT_PAID:
+            raise _still_unknown(other)
+    return None
 
 
-def _carried_out(till: Till, command: Command[Any], intent: Intent, attempt: Attempt) -> Flow[Reply]:
-    """Send the command, and wait until a reply settles it or raises a doubt."""
+def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> None:
+    """What may have been charged must not be charged again before somebody has looked."""
+    for step in till.known:
+        other = step.intent
+        if not is_same_command(intent, other) or not (intent.ticket or intent.reference):
+            continue
+        if other.open or other.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED):
+            raise _still_unknown(other)
+        heard = other.state is IntentState.APPROVED and other.found in (None, "call")
+        if other.state in _PAID and not heard and not again:
+            raise _already_charged(till, step)
+
+
+def _still_unknown(intent: Intent) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"nothing was sent: for the same command {outcome_advice(intent)}",
+        intent_id=intent.intent_id,
+        reason=intent.reason or "",
+    )
+
+
+def _already_charged(till: Till, step: Step) -> AlreadyCharged:
+    intent = step.intent
+    reply = restored(intent, till.carrier.profile.catalogue)
+    what = f"ticket {intent.ticket}" if intent.ticket else f"reference {intent.reference}"
+    return AlreadyCharged(
+        f"nothing was sent: {what} of {intent.amount} was charged already (intent {intent.intent_id}, found by "
+        f"{intent.found or 'the call'} at {step.at}), and its caller may never have heard of it; if a second charge is "
+        "meant, say so with again=True (--again)",
+        intent_id=intent.intent_id,
+        reply=reply,
+        found=intent.found,
+        at=step.at,
+    )
+
+
+def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
+    """Ask for the last voucher where a later doubt could not be settled without.
+
+    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked.
+    """
+    if till.asked_in_vain:
+        return
+    named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
+    by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
+    now: float = yield Now()
+    fresh = till.baseline is not None and till.baseline.fresh and now - (till.asked_at or 0.0) <= _FRESH_FOR
+    if till.baseline is None or not (fresh or by_ticket or till.carrier.tells_by_number):
+        yield from _learn_baseline(till)
+
+
+def _recorded_and_sent(
+    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits
+) -> Flow[Reply]:
+    now: float = yield Now()
+    till.sent_after = till.clock_at(now)
+    left = False
     try:
+        yield Record(intent)
+        left = True
         event = yield from attempt.submit(intent)
     except GetnetError as error:
+        if not left:
+            raise
         if not may_have_left(error):
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
             yield from till.carrier.close()
             raise
+        now = yield Now()
         if isinstance(error, TransportError):
             intent = yield from _advance(intent, IntentState.SENT)
-        return (yield from _recover(till, command, _numbered(till, intent, attempt), error))
+        return (yield from _recover(till, command, _numbered(till, intent, attempt), error, now + limits.total))
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # A cancellation, or Ctrl-C. Before the first byte it is known that nothing was charged.
+        if not attempt.begun:
+            yield from _record(replace(intent, state=IntentState.NOT_SENT))
+        raise
+    now = yield Now()
+    return (yield from _carried_out(till, command, intent, attempt, event, now + limits.total))
+
+
+def _carried_out(
+    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, event: Any, due: float
+) -> Flow[Reply]:
+    """Wait until a reply settles the command or raises a doubt; it may go on until ``due``."""
+    doubt: GetnetError
     try:
         _check_number(till, intent, attempt)
         while True:
             intent = _numbered(till, intent, attempt)
             if isinstance(event, Refused):
-                note = f"the cloud did not pass it on: {type(event.error).__name__}"
-                yield from _record(replace(intent, state=IntentState.DECLINED, note=note))
-                raise event.error
+                break
             if isinstance(event, Heard):
+                till.learn(event.reply, ticket=intent.ticket)
                 if (yield from _is_result(till, intent, event)):
-                    return (yield from _finish(till, command, intent, event.reply))
+                    return (yield from _finish(till, command, intent, event.reply, found="call"))
             else:
                 state = IntentState.SENT if isinstance(event, Sent) else IntentState.ACCEPTED
                 intent = yield from _advance(intent, state)
             event = yield from attempt.next_event()
-    except (TransportError, ProtocolError, ApiError) as doubt:
-        if isinstance(event, Refused):
-            raise
-        return (yield from _recover(till, command, intent, doubt))
+    except (TransportError, ProtocolError, ApiError) as error:
+        doubt = error
+    else:
+        note = f"the cloud did not pass it on: {type(event.error).__name__}"
+        yield from _record(replace(intent, state=IntentState.DECLINED, note=note))
+        raise event.error
+    return (yield from _recover(till, command, intent, doubt, due))
 
 
 def _check_number(till: Till, intent: Intent, attempt: Attempt) -> None:
@@ -292,24 +547,19 @@ def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
 
 def _is_result(till: Till, intent: Intent, heard: Heard) -> Flow[bool]:
     """Whether the reply is the command's; one that claims to be and cannot be believed raises."""
-    others = till.others(intent)
-    verdict = judge(
+    known = till.circumstances(intent)
+    others = without_unknown(known.others) if heard.named else known.others
+    judgement = judge(
         till.comparable(intent),
         heard.reply,
-        others=without_unknown(others) if heard.named else others,
-        previous=till.previous,
-        in_turn=heard.in_turn,
-        asked=heard.asked,
-        catalogue=till.carrier.catalogue,
+        replace(known, others=others, in_turn=heard.in_turn, asked=heard.asked),
     )
-    if verdict is Verdict.DOUBT:
+    if judgement.verdict is Verdict.DOUBT:
         yield from till.carrier.confirm()
-        raise UnexpectedReply(
-            "the reply does not fit the command: its amount is another one, or it could be of another sale"
-        )
-    if verdict is Verdict.OTHER:
+        raise UnexpectedReply(f"the reply cannot be believed: {judgement.why}")
+    if judgement.verdict is Verdict.OTHER:
         yield from _set_aside(till, heard.reply)
-    return verdict is Verdict.MINE
+    return judgement.verdict is Verdict.MINE
 
 
 def _finish(
@@ -318,11 +568,14 @@ def _finish(
     intent: Intent,
     reply: Reply,
     *,
+    found: HowFound,
     newest: bool = True,
     confirmed: bool = False,
 ) -> Flow[Reply]:
     """Record the result, then confirm it. ``newest``: the terminal has recorded nothing after it."""
-    final = settled(intent, reply)
+    final = settled(intent, typed_reply(command, reply), found)
+    if intent.state in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID):
+        final = replace(final, state=IntentState.CONTRADICTED)
     try:
         yield Record(final)
     except JournalError as error:
@@ -331,6 +584,10 @@ def _finish(
         till.baseline = None
         return typed_reply(command, reply)
     till.previous = reply
+    now: float = yield Now()
+    made = read_date(getattr(reply, "real_date", None))
+    if newest and found == "call" and made is not None and len(made) == 19:
+        till.clock = datetime.fromisoformat(made), now
     if not newest:
         till.baseline = None
     elif reply.approved:
@@ -340,8 +597,8 @@ def _finish(
     return typed_reply(command, reply)
 
 
-def _advance(intent: Intent, state: IntentState) -> Flow[Intent]:
-    moved = replace(intent, state=state)
+def _advance(intent: Intent, state: IntentState, reason: str | None = None) -> Flow[Intent]:
+    moved = replace(intent, state=state, reason=reason or intent.reason)
     yield from _record(moved)
     return moved
 
@@ -370,145 +627,251 @@ def _set_aside(till: Till, reply: Reply) -> Flow[None]:
 
 
 def _settle_late(till: Till, reply: Reply, *, confirmed: bool = False) -> Flow[bool]:
-    """Settle the intent, open or unknown but not in progress, whose own ticket the reply bears; false if none is."""
-    if not isinstance(reply, VoucherReply) or not reply.ticket:
+    """Settle the intent whose own ticket the reply bears, and that nobody waits for; false if none is.
+
+    A person's decision that the reply contradicts is shown as a contradiction.
+    """
+    if not isinstance(reply, VoucherReply) or said_ticket(reply.ticket) is None:
         return False
     try:
         yield from _know(till)
     except JournalError as error:
         log.error("whose late reply it is cannot be looked up: %s", error)
         return False
-    catalogue = till.carrier.catalogue
-    for intent in till.known:
-        if (intent.open or intent.state is IntentState.UNKNOWN) and intent.intent_id != till.current:
-            others, comparable = till.others(intent), till.comparable(intent)
-            own = has_own_ticket(comparable, reply, others)
-            if own and recognise(comparable, reply, others=others, catalogue=catalogue):
+    for intent in till.own():
+        if intent.intent_id == till.current or not _is_unsettled(intent, reply):
+            continue
+        comparable, known = till.comparable(intent), till.circumstances(intent)
+        if has_own_ticket(comparable, reply, known.others) and not recognise(comparable, reply, known):
+            lease: Lease | None = yield Claim(intent.intent_id)
+            if lease is None:
+                return False
+            try:
                 log.warning("the reply to intent %s came late: it is settled", intent.intent_id)
-                yield from _finish(till, None, intent, reply, confirmed=confirmed)
-                till.known = [*others, settled(intent, reply)]
-                return True
+                yield from _finish(till, None, intent, reply, found="late reply", confirmed=confirmed)
+            finally:
+                lease.release()
+            yield from _know(till)
+            return True
     return False
 
 
-def _know(till: Till) -> Flow[None]:
-    till.known = yield Recall(till.terminal)
+def _is_unsettled(intent: Intent, reply: Reply) -> bool:
+    """Whether ``reply`` can still change what is known of ``intent``."""
+    if intent.state in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID):
+        return reply.approved is not (intent.state is IntentState.RESOLVED_PAID)
+    return intent.open or intent.state is IntentState.UNKNOWN
+
+
+def _know(till: Till, intent: Intent | None = None) -> Flow[None]:
+    """Look up the commands of this terminal and, with ``intent``, those that it may be a repetition of."""
+    search = till.search
+    if intent is not None:
+        search = replace(
+            search, ticket=intent.ticket, amount=intent.amount, idempotency_key=intent.idempotency_key
+        )
+    till.known = yield Recall(search)
+    till.pending |= {one.intent_id for one in till.own() if _is_pending(one) and one.intent_id != till.current}
 
 
 # ------------------------------------------------------------------------------------------------------------- recovery
 
 
-def recover_all(till: Till, *, again: bool = False) -> Flow[list[Intent]]:
-    """Ask about every command of this terminal that is still open; return those whose outcome nobody knows.
+def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> Flow[Recovery]:
+    """Ask about every command of this terminal that is still open; hand over what was settled, and what was not.
 
-    ``again``: ask once more about those of unknown outcome of which a cloud may know more by now.
+    ``again``: ask once more about those of unknown outcome, of which somebody may know more by now, and learn the last
+    voucher. ``elsewhere``: tell of unsettled commands of terminals that are not here.
     """
+    before, records, in_progress = till.terminal_id, list[Reply](), list[Intent]()
     yield from _know(till)
-    for intent_id in [intent.intent_id for intent in till.known]:
-        # What was settled meanwhile, by a late reply, is not asked about.
-        intent = next(one for one in till.known if one.intent_id == intent_id)
-        if intent.open:
-            with till.settling(intent), contextlib.suppress(OutcomeUnknown):
-                yield from _recover(till, None, intent, None)
-        elif again and intent.state is IntentState.UNKNOWN and intent.transaction_id is not None:
-            with till.settling(intent):
-                yield from _ask_again(till, intent)
-        else:
-            continue
+    if again:
+        records = yield from _learn_baseline(till)
         yield from _know(till)
-    return [intent for intent in till.known if intent.open or intent.state is IntentState.UNKNOWN]
+    for intent_id in [intent.intent_id for intent in till.own() if _is_pending(intent)]:
+        # What was settled meanwhile, by a late reply, is not asked about.
+        intent = next(one for one in till.own() if one.intent_id == intent_id)
+        if not (intent.open or (again and intent.state is IntentState.UNKNOWN)):
+            continue
+        lease: Lease | None = yield Claim(intent_id)
+        if lease is None:
+            in_progress.append(intent)
+            continue
+        try:
+            with till.settling(intent):
+                if intent.open:
+                    due = yield from _due(till, intent)
+                    with contextlib.suppress(OutcomeUnknown):
+                        yield from _recover(till, None, intent, None, due)
+                else:
+                    yield from _ask_again(till, intent, records)
+        finally:
+            lease.release()
+        yield from _know(till)
+    unknown = [intent for intent in till.own() if _is_pending(intent) and intent not in in_progress]
+    return Recovery(
+        unknown,
+        settled=till.settled_now(),
+        in_progress=tuple(in_progress),
+        elsewhere=(yield from _elsewhere(till)) if elsewhere else (),
+        another_terminal=_another_terminal(till, before),
+    )
 
 
-def _ask_again(till: Till, intent: Intent) -> Flow[None]:
-    """Ask once about a command of unknown outcome: there may be an answer by now."""
+def _is_pending(intent: Intent) -> bool:
+    return intent.open or intent.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED)
+
+
+def _due(till: Till, intent: Intent) -> Flow[float]:
+    """Until when a command that an earlier run left may go on, on the monotonic clock."""
+    step = next(step for step in till.known if step.intent.intent_id == intent.intent_id)
+    kind = till.carrier.profile.catalogue.kind(intent.command)
+    timeouts = till.carrier.timeouts
+    total = timeouts.sale_total if kind is None else Limits.of(kind, timeouts).total
+    now: float = yield Now()
+    today: datetime = yield WallClock()
+    return now + min(max(total - (today - datetime.fromisoformat(step.at)).total_seconds(), 0.0), total)
+
+
+def _elsewhere(till: Till) -> Flow[tuple[Intent, ...]]:
+    """Unsettled commands of other terminals, those left out that somebody may still be waiting for."""
+    today: datetime = yield WallClock()
+    told: list[Step] = yield Unsettled(till.search, _LOOKED_AT)
+    longest = till.carrier.timeouts.sale_total + till.carrier.timeouts.recovery
+    return tuple(
+        step.intent
+        for step in told
+        if not step.intent.open or (today - datetime.fromisoformat(step.at)).total_seconds() > longest
+    )
+
+
+def _another_terminal(till: Till, before: str | None) -> str | None:
+    """What is told of the terminal here, where the one that was at this place before called itself otherwise."""
+    here = [step.intent.terminal_id for step in till.known if step.intent.terminal == till.terminal]
+    known = before or next((told for told in reversed(here) if told), None)
+    if till.terminal_id is None or known is None or known == till.terminal_id:
+        return None
+    told = f"another terminal answers at {till.terminal}: {till.terminal_id}, before it was {known}"
+    log.warning("%s", told)
+    return told
+
+
+def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[None]:
+    """Look once more for the result of a command of unknown outcome: only what names it is believed so late."""
+    comparable, others = till.comparable(intent), till.others(intent)
+    named = [
+        Candidate(one, Source.RECORD)
+        for one in records
+        if isinstance(one, VoucherReply) and has_own_ticket(comparable, one, others)
+    ]
+    found = Found(named)
     now: float = yield Now()
     try:
-        for query in till.carrier.queries(intent)[:1]:
+        if not named and intent.transaction_id is not None:
+            query = till.carrier.queries(intent)[0]
             found = yield from query(now + till.carrier.timeouts.short)
-            if (yield from _settled_by(till, None, intent, found)) is not None:
-                log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id)
+        settled_by, _ = yield from _settled_by(till, None, intent, found, None)
     except (TransportError, ProtocolError, ApiError) as error:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
+        return
+    if settled_by is not None:
+        log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id)
 
 
 def _recover(
-    till: Till, command: Command[Any] | None, intent: Intent, doubt: GetnetError | None
+    till: Till, command: Command[Any] | None, intent: Intent, doubt: GetnetError | None, due: float
 ) -> Flow[Reply]:
-    """Ask what became of ``intent`` until somebody says, or until the time for it is over."""
+    """Ask what became of ``intent`` until somebody says, or until the time for it and the command's own are over."""
     carrier, timeouts = till.carrier, till.carrier.timeouts
-    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, doubt or "it was left open")
-    intent = yield from _advance(intent, IntentState.RECOVERING)
+    reason = str(doubt) if doubt is not None else "the register stopped before it had the reply"
+    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, reason)
+    intent = yield from _advance(intent, IntentState.RECOVERING, _short(reason))
+    sent_after = till.sent_after if command is not None else None
     # What the terminal recorded last is no longer known.
     till.baseline = None
     if isinstance(doubt, TransportError) and not isinstance(doubt, DeadlineExceeded):
         yield from carrier.close()
     now: float = yield Now()
-    end, last, failures = now + timeouts.recovery, now + max(timeouts.sale_total, timeouts.recovery), 0
+    end, failures, found_why = max(now + timeouts.recovery, due), 0, ""
     while now < end:
-        reply, in_process = None, False
+        reply = None
         try:
-            reply, in_process = yield from _round(till, command, intent, end)
-            failures = 0
+            reply, why = yield from _round(till, command, intent, end, sent_after)
+            failures, found_why = 0, why or found_why
         except TransportError as error:
             log.warning("nobody can be asked about intent %s: %s", intent.intent_id, error)
+            found_why = found_why or str(error)
             yield from carrier.close()
             yield from _pause(failures, end)
             failures += 1
         if reply is not None:
             return reply
+        if till.terminal_id and intent.terminal_id and till.terminal_id != intent.terminal_id:
+            # Its own terminal may come back: then it is asked about again.
+            break
         now = yield Now()
-        if in_process:
-            end = min(last, now + timeouts.recovery)
-    intent = yield from _advance(intent, IntentState.UNKNOWN)
-    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id) from doubt
+    reason = _short("; ".join(dict.fromkeys(part for part in (reason, found_why) if part)))
+    intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
+    raise OutcomeUnknown(f"{outcome_advice(intent)} ({reason})", intent_id=intent.intent_id, reason=reason) from doubt
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
 
 
 def _pause(failures: int, end: float) -> Flow[None]:
     """Before the link is opened again: longer after each failure, and not at the same moment for all terminals."""
     longest = _RECONNECT[min(failures, len(_RECONNECT) - 1)]
-    pause = longest * (0.75 + 0.5 * (yield Random()))
-    yield Sleep(min(pause, max(end - (yield Now()), 0.0)))
+    drawn: float = yield Random()
+    now: float = yield Now()
+    # The last attempt comes when there is still time for an answer.
+    left = max(end - now, 0.0)
+    yield Sleep(min(longest * (0.75 + 0.5 * drawn), left if left <= 2.0 else max(left - 2.0, 1.0)))
 
 
 def _round(
-    till: Till, command: Command[Any] | None, intent: Intent, end: float
-) -> Flow[tuple[Reply | None, bool]]:
-    """Ask everybody once, and listen until it is time to ask again: the result, and whether it is being worked on."""
+    till: Till, command: Command[Any] | None, intent: Intent, end: float, sent_after: str | None
+) -> Flow[tuple[Reply | None, str]]:
+    """Ask everybody once, and listen until it is time to ask again: the result, or why there is none."""
     carrier = till.carrier
     now: float = yield Now()
     ask_again_at = min(end, now + carrier.timeouts.recovery_interval)
-    in_process = False
+    why = ""
     try:
         for query in carrier.queries(intent):
             found = yield from query(end)
-            reply = yield from _settled_by(till, command, intent, found)
+            reply, told = yield from _settled_by(till, command, intent, found, sent_after)
             if reply is not None:
-                return reply, False
-            in_process = found.in_process
-            if in_process:
+                return reply, ""
+            why = told or why
+            if found.in_process:
+                why = "the cloud says that it is still in process"
                 break
     except (ProtocolError, ApiError) as error:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
+        why = str(error)
     while (yield Now()) < ask_again_at:
         found = yield from carrier.listen(ask_again_at)
-        reply = yield from _settled_by(till, command, intent, found)
+        reply, told = yield from _settled_by(till, command, intent, found, sent_after)
         if reply is not None:
-            return reply, False
-    return None, in_process
+            return reply, ""
+        why = told or why
+    return None, why
 
 
-def _settled_by(till: Till, command: Command[Any] | None, intent: Intent, found: Found) -> Flow[Reply | None]:
-    """The result of ``intent``, recorded, if it is among what was found; the rest is set aside."""
-    chosen = settling(
-        till.comparable(intent),
-        found.candidates,
-        others=till.others(intent),
-        previous=till.previous,
-        catalogue=till.carrier.catalogue,
-    )
+def _settled_by(
+    till: Till, command: Command[Any] | None, intent: Intent, found: Found, sent_after: str | None
+) -> Flow[tuple[Reply | None, str]]:
+    """The result of ``intent``, recorded, if it is among what was found, or why none of it is; the rest is set aside."""
+    for candidate in found.candidates:
+        till.learn(candidate.reply, is_record=candidate.source is Source.RECORD)
+    known = till.circumstances(intent, sent_after=sent_after)
+    chosen, why = settling(till.comparable(intent), found.candidates, known)
     if chosen is not None:
-        return (yield from _finish(till, command, intent, chosen.reply, newest=chosen.newest))
+        how: HowFound = "recovery"
+        reply = yield from _finish(till, command, intent, chosen.reply, found=how, newest=chosen.newest)
+        return reply, ""
     for candidate in found.candidates:
         if candidate.newest:
             yield from _set_aside(till, candidate.reply)
-    return None
+    return None, why

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Literal
@@ -72,6 +72,8 @@ class VoucherMark:
     amount: int | None = None
     function_code: int | None = None
     """Of the operation it records; ``None`` where the terminal does not say."""
+    fresh: bool = field(default=False, compare=False)
+    """Whether the terminal was asked for it right before the command, so that nobody can have made another one since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

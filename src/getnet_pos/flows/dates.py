@@ -1,0 +1,51 @@
+"""Dates as terminals write them, in the forms that were seen, made comparable. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+__all__ = ["compare_dates", "read_date"]
+
+_TIME = r"[ T](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)? ?(?P<zone>Z|[+-]\d\d:?\d\d)?"
+_FORMS = (
+    re.compile(r"(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)" + _TIME, re.ASCII),
+    re.compile(r"(?P<day>\d\d)[-/](?P<month>\d\d)[-/](?P<year>\d{4})" + _TIME, re.ASCII),
+)
+
+
+def read_date(text: str | None) -> str | None:
+    """``text`` as ``yyyy-MM-dd HH:mm[:ss][zone]``; ``None`` where it is not a date whose form is understood."""
+    for form in _FORMS:
+        found = form.fullmatch((text or "").strip())
+        if found is None:
+            continue
+        parts = found.groupdict()
+        try:
+            datetime(*(int(parts[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")))
+        except ValueError:
+            return None
+        seconds = "" if parts["second"] is None else f":{parts['second']}"
+        zone = (parts["zone"] or "").replace(":", "")
+        return f"{parts['year']}-{parts['month']}-{parts['day']} {parts['hour']}:{parts['minute']}{seconds}{zone}"
+    return None
+
+
+def compare_dates(one: str | None, two: str | None) -> int | None:
+    """Below 0, 0 or above 0 as ``one`` is before, with or after ``two``, as far as the coarser of them tells.
+
+    ``None`` where one is missing, or where they are told in different zones: then nothing is known of their order.
+    """
+    if one is None or two is None or _zone(one) != _zone(two):
+        return None
+    length = min(len(_plain(one)), len(_plain(two)))
+    first, second = _plain(one)[:length], _plain(two)[:length]
+    return (first > second) - (first < second)
+
+
+def _plain(date: str) -> str:
+    return date[: len(date) - len(_zone(date))]
+
+
+def _zone(date: str) -> str:
+    return "Z" if date.endswith("Z") else date[-5:] if date[-5:-4] in ("+", "-") and ":" in date[:-5] else ""
