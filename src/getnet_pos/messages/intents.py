@@ -30,6 +30,8 @@ class IntentState(str, Enum):
     """The terminal could not say; a person must."""
     RESOLVED_PAID = "RESOLVED_PAID"
     RESOLVED_NOT_PAID = "RESOLVED_NOT_PAID"
+    CONTRADICTED = "CONTRADICTED"
+    """A reply says the opposite of what a person decided; a person must look again."""
 
     def __str__(self) -> str:
         return self.value
@@ -42,12 +44,13 @@ reply that came when nobody waited, or by a person."""
 OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
 """The states that only a question to the terminal can end."""
 
-FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN}
-"""The states that nothing may change."""
+FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN, IntentState.CONTRADICTED}
+"""The states of a settled command: nothing changes it but a reply that contradicts what a person decided."""
 
 _RESULTS = frozenset({IntentState.APPROVED, IntentState.DECLINED})
 _DECISIONS = frozenset({IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID})
 _AFTER_DOUBT = frozenset({IntentState.RECOVERING, IntentState.UNKNOWN}) | _RESULTS | _DECISIONS
+_CONTRADICTION = frozenset({IntentState.CONTRADICTED})
 
 NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
     {
@@ -56,10 +59,13 @@ NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
         IntentState.ACCEPTED: _AFTER_DOUBT,
         IntentState.RECOVERING: _AFTER_DOUBT,
         IntentState.UNKNOWN: _RESULTS | _DECISIONS,
+        IntentState.RESOLVED_PAID: _CONTRADICTION,
+        IntentState.RESOLVED_NOT_PAID: _CONTRADICTION,
+        IntentState.CONTRADICTED: _DECISIONS,
     }
 )
-"""What may follow each state that is not final. Time goes one way: a step that the disk refused is left out, never made
-up for. An unknown outcome ends by a reply that comes after all, or by a person."""
+"""What may follow each state; nothing follows the others. Time goes one way: a step that the disk refused is left out,
+never made up for. An unknown outcome ends by a reply that comes after all, or by a person."""
 
 
 @dataclass(frozen=True, slots=True)
