@@ -25,7 +25,8 @@
     │   ├── ChecksumMismatch
     │   ├── NotAccepted             the terminal answered Received:false
     │   └── UnexpectedReply         a valid reply, but not to this command
-    ├── OutcomeUnknown              money may have moved; carries intent_id and what to do
+    ├── OutcomeUnknown              money may have moved; carries intent_id, reason and what to do
+    ├── AlreadyCharged              the same was paid before, and its caller may not know; carries reply and intent_id
     ├── JournalError                the durable record cannot be kept
     └── ApiError                    an HTTP API answered with an error
         ├── AuthenticationError     the token or the credentials
@@ -46,6 +47,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AlreadyCharged",
     "ApiError",
     "AuthenticationError",
     "ChecksumMismatch",
@@ -204,9 +206,27 @@ class OutcomeUnknown(GetnetError):
     ``intent_id`` names the operation. ``__cause__``, where present, is what raised the doubt.
     """
 
-    def __init__(self, message: str, *, intent_id: str) -> None:
+    def __init__(self, message: str, *, intent_id: str, reason: str = "") -> None:
         super().__init__(message)
         self.intent_id = intent_id
+        self.reason = reason
+        """What came and what did not fit, or what did not come."""
+
+
+class AlreadyCharged(GetnetError):
+    """Nothing was sent: an earlier command of the same ticket and amount was paid, and its caller may not know of it.
+
+    ``intent_id`` names that command, ``reply`` is its result as the journal kept it (``None`` where a person has decided
+    that it was paid), ``found`` says how that was found ("recovery", "late reply" or "person") and ``at`` when (UTC,
+    ISO 8601).
+    """
+
+    def __init__(self, message: str, *, intent_id: str, reply: Any = None, found: str | None = None, at: str = "") -> None:
+        super().__init__(message)
+        self.intent_id = intent_id
+        self.reply = reply
+        self.found = found
+        self.at = at
 
 
 class JournalError(GetnetError):

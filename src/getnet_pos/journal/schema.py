@@ -6,15 +6,16 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from ..errors import JournalError
-from ..messages import Found, Intent, IntentState, VoucherMark
-from .rules import Step
+from ..messages import HowFound, Intent, IntentState, Step, VoucherMark
+from .known import Row
 
-__all__ = ["APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "WHOLE", "Row", "digest",
-           "migrate", "read_row", "written_row"]  # fmt: skip
+__all__ = [
+    "APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "WHOLE", "digest", "migrate",
+    "read_row", "written_row",
+]  # fmt: skip
 
 APPLICATION: Final = 0x47504F53
 """The application id in the header of the file: it is a journal of this library."""
@@ -63,7 +64,13 @@ _NEVER_CHANGED = """CREATE TRIGGER never_changed BEFORE UPDATE ON step
 _NEVER_DELETED = """CREATE TRIGGER never_deleted BEFORE DELETE ON step
     BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END"""
 
-DESCRIPTION = (_TABLE, _NEVER_CHANGED, _NEVER_DELETED)
+_INDEX_OF_KEYS = """CREATE INDEX of_key ON step (idempotency_key)
+    WHERE idempotency_key IS NOT NULL AND sequence = 0"""
+_INDEX_OF_PAID = """CREATE INDEX paid ON step (ticket, amount)
+    WHERE state IN ('APPROVED', 'RESOLVED_PAID') AND found IS NOT 'call'"""
+"""A payment whose result its own call brought home has no place in it, and costs it nothing."""
+
+DESCRIPTION = (_TABLE, _INDEX_OF_KEYS, _INDEX_OF_PAID, _NEVER_CHANGED, _NEVER_DELETED)
 """What ``sqlite_schema`` holds, in the order of writing."""
 
 CREATE = (*DESCRIPTION, f"PRAGMA application_id={APPLICATION}", f"PRAGMA user_version={SCHEMA}")
@@ -79,19 +86,11 @@ COLUMNS = (
 SELECT = f"SELECT {', '.join(COLUMNS)}, digest FROM step"
 INSERT = f"INSERT INTO step ({', '.join(COLUMNS)}, digest) VALUES (?{', ?' * len(COLUMNS)})"
 
-_INTEGERS = {"id", "sequence", "commerce_code", "command", "amount", "response_code", "operation_id", "function_code"}
+_INTEGERS = {"id", "sequence", "commerce_code", "command", "amount", "response_code", "operation_id", "function_code", "fresh"}
 _ALWAYS = {"id", "sequence", "at", "intent_id", "terminal", "command", "state"}
-_MARK = ("operation_id", "real_date", "authorization_code", "amount", "function_code")
+_MARK = ("operation_id", "real_date", "authorization_code", "amount", "function_code", "fresh")
 
 Value = int | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    number: int
-    step: Step
-    unsettled: tuple[int, ...] | None
-    """Of every ``WHOLE``th row: the last rows of the intents that are open or unknown after it."""
 
 
 def digest(values: Sequence[Any]) -> str:
@@ -199,6 +198,8 @@ def _written_mark(mark: VoucherMark) -> str:
         "amount": mark.amount,
         "function_code": mark.function_code,
     }
+    if mark.fresh:
+        values["fresh"] = 1
     try:
         _check(values)
     except ValueError as error:
@@ -211,7 +212,7 @@ def _read_mark(text: str) -> VoucherMark:
     if type(values) is not dict or not values.keys() <= set(_MARK):
         raise ValueError("its baseline is not that of a voucher")
     _check(values)
-    return VoucherMark(**values)
+    return VoucherMark(**{**values, "fresh": values.get("fresh") == 1})
 
 
 def _check(values: dict[str, Any]) -> None:
@@ -227,7 +228,7 @@ def _check(values: dict[str, Any]) -> None:
                 raise ValueError(f"{name} is out of range")
         elif type(value) is not str:
             raise ValueError(f"{name} cannot be a {type(value).__name__}")
-    if values.get("found") not in (None, *get_args(Found)):
+    if values.get("found") not in (None, *get_args(HowFound)):
         raise ValueError(f"nothing is found by {values['found']!r}")
 
 
@@ -266,6 +267,6 @@ def migrate(connection: sqlite3.Connection, schema: int) -> None:
         row = _row({name: known.get(name) for name in COLUMNS})
         connection.execute(INSERT, written_row(row))
     connection.execute("DROP TABLE older")
-    connection.execute(_NEVER_CHANGED)
-    connection.execute(_NEVER_DELETED)
+    for statement in DESCRIPTION[1:]:
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version={SCHEMA}")

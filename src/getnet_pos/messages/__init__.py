@@ -6,5 +6,6 @@ from .commands import *
 from .enums import *
 from .intents import *
 from .progress import *
+from .recovery import *
 from .replies import *
 from .terminals import *

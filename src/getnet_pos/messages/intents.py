@@ -8,7 +8,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "Found", "Intent", "IntentState", "VoucherMark"]
+__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "HowFound", "Intent", "IntentState", "Search", "Step",
+           "VoucherMark", "same_terminal"]  # fmt: skip
 
 
 class IntentState(str, Enum):
@@ -30,24 +31,27 @@ class IntentState(str, Enum):
     """The terminal could not say; a person must."""
     RESOLVED_PAID = "RESOLVED_PAID"
     RESOLVED_NOT_PAID = "RESOLVED_NOT_PAID"
+    CONTRADICTED = "CONTRADICTED"
+    """A reply says the opposite of what a person decided; a person must look again."""
 
     def __str__(self) -> str:
         return self.value
 
 
-Found = Literal["call", "recovery", "late reply", "person"]
+HowFound = Literal["call", "recovery", "late reply", "person"]
 """How the result of a command was found: by the call that waited for it, by asking the terminal after doubt, from a
 reply that came when nobody waited, or by a person."""
 
 OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
 """The states that only a question to the terminal can end."""
 
-FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN}
-"""The states that nothing may change."""
+FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN, IntentState.CONTRADICTED}
+"""The states of a settled command: nothing changes it but a reply that contradicts what a person decided."""
 
 _RESULTS = frozenset({IntentState.APPROVED, IntentState.DECLINED})
 _DECISIONS = frozenset({IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID})
 _AFTER_DOUBT = frozenset({IntentState.RECOVERING, IntentState.UNKNOWN}) | _RESULTS | _DECISIONS
+_CONTRADICTION = frozenset({IntentState.CONTRADICTED})
 
 NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
     {
@@ -56,10 +60,13 @@ NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
         IntentState.ACCEPTED: _AFTER_DOUBT,
         IntentState.RECOVERING: _AFTER_DOUBT,
         IntentState.UNKNOWN: _RESULTS | _DECISIONS,
+        IntentState.RESOLVED_PAID: _CONTRADICTION,
+        IntentState.RESOLVED_NOT_PAID: _CONTRADICTION,
+        IntentState.CONTRADICTED: _DECISIONS,
     }
 )
-"""What may follow each state that is not final. Time goes one way: a step that the disk refused is left out, never made
-up for. An unknown outcome ends by a reply that comes after all, or by a person."""
+"""What may follow each state; nothing follows the others. Time goes one way: a step that the disk refused is left out,
+never made up for. An unknown outcome ends by a reply that comes after all, or by a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ class Intent:
     state: IntentState = IntentState.INTENT
     reason: str | None = None
     """Why the outcome is not known, or was not known for a while."""
-    found: Found | None = None
+    found: HowFound | None = None
     """How the result was found; ``None`` while there is none, and in steps of a version that did not record it."""
     response_code: int | None = None
     authorization_code: str | None = None
@@ -124,3 +131,34 @@ class Intent:
     @property
     def open(self) -> bool:
         return self.state in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an intent was at a moment, as the journal recorded it."""
+
+    intent: Intent
+    sequence: int
+    at: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is known of a payment that is about to be made. Nothing is looked for by what is ``None``."""
+
+    terminal: str
+    terminal_id: str | None = None
+    commerce_code: int | None = None
+    device: str | None = None
+    ticket: str | None = None
+    amount: int | None = None
+    idempotency_key: str | None = None
+
+
+def same_terminal(one: Intent | Search, other: Intent | Search) -> bool:
+    """Whether both are of one terminal by any of its names."""
+    if one.terminal == other.terminal or (one.device is not None and one.device == other.device):
+        return True
+    codes = {one.commerce_code, other.commerce_code} - {None}
+    return one.terminal_id is not None and one.terminal_id == other.terminal_id and len(codes) < 2

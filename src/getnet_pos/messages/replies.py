@@ -51,6 +51,10 @@ def _extra() -> Any:
     return field(default_factory=dict, repr=False, hash=False)
 
 
+class Restored(dict[str, Any]):
+    """The ``extra`` of a reply that was read back from the journal, which keeps none."""
+
+
 class Reply(Shown):
     """What every reply has. ``response_code`` 0 means approved; anything else is in ``response_message``."""
 
@@ -65,6 +69,16 @@ class Reply(Shown):
     def approved(self) -> bool:
         """Whether the terminal did what was asked. A reply of function code 0 is never an approval."""
         return self.function_code != 0 and self.response_code == 0
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it was read back from the journal: it is the result of an earlier call."""
+        return isinstance(self.extra, Restored)
+
+
+def _succeeded(reply: VoidReply | CloseBatchReply) -> bool:
+    """Whether ``Success`` does not speak against it; one that is neither true nor false is left in ``extra``."""
+    return reply.success is not False and not reply.extra.keys() & {"Success", "success"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -150,8 +164,8 @@ class VoidReply(VoucherReply):
 
     @property
     def approved(self) -> bool:
-        """Whether the void was done: response code 0, and ``Success`` not false where it was sent."""
-        return self.function_code != 0 and self.response_code == 0 and self.success is not False
+        """Whether the void was done: response code 0, and ``Success`` not false, or not understood, where it was sent."""
+        return self.function_code != 0 and self.response_code == 0 and _succeeded(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -219,8 +233,10 @@ class CloseBatchReply(_Header):
 
     @property
     def approved(self) -> bool:
-        """Whether the batch was closed: response code 0, and ``Success`` not false where it was sent."""
-        return self.function_code != 0 and self.response_code == 0 and self.success is not False
+        """Whether the batch was closed: response code 0, and ``Success`` not false, or not understood, where it was
+        sent.
+        """
+        return self.function_code != 0 and self.response_code == 0 and _succeeded(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
