@@ -10,16 +10,19 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import GetnetError
 from ..flows.effects import (
     Call,
+    Claim,
     Close,
     Compute,
     Effect,
     Flow,
+    Intents,
     ListPorts,
     NewId,
     Now,
@@ -30,13 +33,15 @@ from ..flows.effects import (
     Record,
     Report,
     Request,
+    Resolve,
     Send,
     Sleep,
     Take,
+    Unsettled,
     Use,
     WallClock,
 )
-from ..journal import Journal, recall
+from ..journal import Journal, elsewhere
 from ..messages import Progress
 from ..transports import AsyncTransport
 from .loop import run_async
@@ -83,6 +88,7 @@ class AsyncDriver:
                 await write(data, deadline)
             case Open():
                 await self.transport.open()
+                return self.transport.device
             case Close():
                 if self._transport is not None:
                     await self._transport.close()
@@ -106,7 +112,7 @@ class AsyncDriver:
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
             case WallClock():
-                return datetime.now(timezone.utc)
+                return datetime.now().astimezone()
             case Random():
                 return random.random()
             case NewId():
@@ -117,8 +123,16 @@ class AsyncDriver:
                 await _report(on_progress, progress)
             case Record(intent):
                 await to_the_end(self.journal.record, intent)
-            case Recall(terminal):
-                return await to_the_end(recall, self.journal, terminal)
+            case Recall(search):
+                return await to_the_end(self.journal.find, search)
+            case Unsettled(search, most):
+                return await to_the_end(elsewhere, self.journal, search, most)
+            case Claim(intent_id):
+                return await to_the_end(self.journal.claim, intent_id)
+            case Resolve(intent_id, paid, by, note):
+                return await to_the_end(partial(self.journal.resolve, intent_id, paid=paid, by=by, note=note))
+            case Intents(settled):
+                return await to_the_end(partial(self.journal.intents, settled=settled))
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None

@@ -9,16 +9,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConfigurationError
 from ..flows.effects import (
     Call,
+    Claim,
     Close,
     Compute,
     Effect,
     Flow,
+    Intents,
     ListPorts,
     NewId,
     Now,
@@ -29,13 +31,15 @@ from ..flows.effects import (
     Record,
     Report,
     Request,
+    Resolve,
     Send,
     Sleep,
     Take,
+    Unsettled,
     Use,
     WallClock,
 )
-from ..journal import Journal, recall
+from ..journal import Journal, elsewhere
 from ..messages import Progress
 from ..transports import Transport
 from .loop import run
@@ -78,6 +82,7 @@ class BlockingDriver:
                 write(data, deadline)
             case Open():
                 self.transport.open()
+                return self.transport.device
             case Close():
                 if self._transport is not None:
                     self._transport.close()
@@ -104,7 +109,7 @@ class BlockingDriver:
             case Sleep(seconds):
                 time.sleep(seconds)
             case WallClock():
-                return datetime.now(timezone.utc)
+                return datetime.now().astimezone()
             case Random():
                 return random.random()
             case NewId():
@@ -115,8 +120,16 @@ class BlockingDriver:
                 _report(on_progress, progress)
             case Record(intent):
                 self.journal.record(intent)
-            case Recall(terminal):
-                return recall(self.journal, terminal)
+            case Recall(search):
+                return self.journal.find(search)
+            case Unsettled(search, most):
+                return elsewhere(self.journal, search, most)
+            case Claim(intent_id):
+                return self.journal.claim(intent_id)
+            case Resolve(intent_id, paid, by, note):
+                return self.journal.resolve(intent_id, paid=paid, by=by, note=note)
+            case Intents(settled):
+                return self.journal.intents(settled=settled)
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from ..messages import Intent, Progress
+from ..messages import Intent, Progress, Search
 from ..turns import Place
 
-__all__ = ["Call", "Close", "Compute", "Effect", "Flow", "ListPorts", "NewId", "Now", "Open", "Random", "Recall",
-           "Receive", "Record", "Report", "Request", "Response", "Send", "Sleep", "Take", "Use",
-           "WallClock"]  # fmt: skip
+__all__ = ["Call", "Claim", "Close", "Compute", "Effect", "Flow", "Intents", "Lease", "ListPorts", "NewId", "Now", "Open",
+           "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response", "Send", "Sleep", "Take",
+           "Unsettled", "Use", "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open the transport. ``ConnectError`` where that fails."""
+    """Open the transport: what stays of the device behind it when its name changes, or ``None``.
+
+    ``ConnectError`` where that fails.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class WallClock:
-    """The date and time, a ``datetime`` in UTC."""
+    """The date and time, a ``datetime`` in the zone of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +180,55 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """The terminal's intents: those settled lately, then those that are open or unknown, each the oldest first."""
+    """The last steps of all intents that matter to a payment, a list of ``Step`` in the order of writing."""
 
-    terminal: str
+    search: Search
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """The last steps of the ``most`` newest unsettled intents of terminals other than that of ``search``."""
+
+    search: Search
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Hold an intent while its command is in progress: a ``Lease``, or ``None`` where somebody living holds it."""
+
+    intent_id: str
+
+
+class Lease(Protocol):
+    """The right to work on one intent."""
+
+    def release(self) -> None:
+        """Let somebody else work on it. It never waits and never fails, and may be called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Record what a person found out about an intent; the answer is the intent. ``InvalidValue`` where that cannot be."""
+
+    intent_id: str
+    paid: bool
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """The intents of the journal that are unsettled, or with ``settled`` all of them, the oldest first."""
+
+    settled: bool
 
 
 Effect = (
     Open | Close | Send | Receive | ListPorts | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
-    | NewId | Take | Report | Record | Recall
+    | NewId | Take | Report | Record | Recall | Unsettled | Claim | Resolve
+    | Intents
 )  # fmt: skip
 
 Flow = Generator[Effect, Any, T]
