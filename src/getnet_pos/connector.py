@@ -459,9 +459,7 @@ class Connector:
         """
         return self._run(self._session.print_document(lines))
 
-    def request(
-        self, command: Command[R], *, on_progress: OnProgress | None = None, timeout: float | None = None
-    ) -> R:
+    def request(self, command: Command[R], *, on_progress: OnProgress | None = None, timeout: float | None = None) -> R:
         """Run any other command; one that moves money is recorded and recovered like a sale."""
         flow = self._session.request(command, timeout=timeout)
         return self._run_cancellable(flow, on_progress) if _takes_card(command) else self._run(flow)

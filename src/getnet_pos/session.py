@@ -142,9 +142,7 @@ class Session(ABC):
 
     # ------------------------------------------------------------------------------------------------------- operations
 
-    def request(
-        self, command: Command[R], *, timeout: float | None = None, intent_id: str | None = None
-    ) -> AnyFlow[R]:
+    def request(self, command: Command[R], *, timeout: float | None = None, intent_id: str | None = None) -> AnyFlow[R]:
         """Run any command: one that moves money with all its care, another as a question and its answer."""
         if not isinstance(command, Command):
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
@@ -367,7 +365,8 @@ class StreamSession(Session):
 def _check_local(command: Command[Any]) -> None:
     if command.cloud_only:
         raise UnsupportedOperation(
-            f"command {command.code}, {type(command).__name__}, goes through a cloud that has it, not over this link"
+            f"a terminal takes no {type(command).__name__} (command {command.code}) over this link, only over a cloud "
+            "that has it"
         )
 
 

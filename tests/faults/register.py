@@ -20,7 +20,7 @@ from getnet_pos.flows.link import Link
 from getnet_pos.flows.matching import generated_ticket
 from getnet_pos.flows.money import Till
 from getnet_pos.journal import MemoryJournal, recall
-from getnet_pos.messages import FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
+from getnet_pos.messages import CATALOGUE, FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
 from getnet_pos.profiles import Timeouts
 from getnet_pos.simulator import Entry, VirtualTerminal
 
@@ -31,7 +31,10 @@ TIMEOUTS = Timeouts(
 )
 """Shaped as the defaults are; the recovery is shorter, so that a sequence has fewer questions."""
 
-_MONEY = re.compile(rb'[^0-9]*\\"Command\\":(100|102|108|120|122|123|130|131|132),')
+_MONEY = re.compile(
+    rb'[^0-9]*\\"Command\\":(%b),'
+    % b"|".join(b"%d" % code for code, kind in CATALOGUE.kinds.items() if kind.moves_money)
+)
 
 
 class Killed(BaseException):
@@ -80,7 +83,7 @@ class Register:
         self.terminal = terminal
         self.books = books
         self.now = now
-        link = Link(wire, timeouts, acknowledges=wire is Wire.SIGNED, reply_types={})
+        link = Link(wire, timeouts, acknowledges=wire is Wire.SIGNED)
         self._unacknowledged: deque[Reply | Progress] = deque()
         """What the flow has read and must acknowledge, the oldest first."""
         link.decoder = _Witness(link.decoder, self._unacknowledged)

@@ -334,7 +334,7 @@ def cloud_ask(till: CloudTill, command: Command, patience: float, *, urgent: boo
     if reply is None and isinstance(command, Poll) and result.code == 1 and result.data is None:
         # The exchange with the terminal has ended well, and a poll has nothing more to say.
         return PollReply(function_code=command.code, response_code=0, response_message=result.message, connected=True)
-    # A last voucher may come under the function code of the operation it records, and a transaction comes under its own.
+    # A last voucher may come under the function code of the operation it records, a transaction under its own.
     codes = till.cloud.profile.catalogue.voucher_codes if isinstance(command, LastVoucher) else {command.code}
     if reply is None or (reply.function_code not in codes and not isinstance(command, GetTransaction)):
         raise UnexpectedReply(f"the cloud's answer to command {command.code} is of another command, or has no result")
