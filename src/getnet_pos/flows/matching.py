@@ -105,15 +105,14 @@ def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]
 
 def _is_told_as(voucher: VoucherReply, intent: Intent) -> bool:
     """Whether its function code is one under which a terminal tells what became of the command."""
-    return voucher.function_code in (LastVoucher.code, intent.command, CATALOGUE.recorded_as(intent.command))
+    return voucher.function_code in (LastVoucher.code, intent.command, CATALOGUE.facts(intent.command).recorded_as)
 
 
 def _names_own_reference(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
     """Whether the reply names what the command refers to, and no other command refers to it."""
     if intent.reference is None:
         return False
-    kind = CATALOGUE.kind(intent.command)
-    by_number = kind is not None and kind.refers_to is Reference.OPERATION_ID
+    by_number = CATALOGUE.facts(intent.command).refers_to is Reference.OPERATION_ID
     named = str(reply.operation_id) if by_number else reply.authorization_code
     return named == intent.reference and all(other.reference != intent.reference for other in others)
 
@@ -121,8 +120,7 @@ def _names_own_reference(intent: Intent, reply: VoucherReply, others: Sequence[I
 def _amount_fits(intent: Intent, reply: VoucherReply) -> bool:
     if intent.amount is None:
         return True
-    kind = CATALOGUE.kind(intent.command)
-    if reply.approved and kind is not None and kind.states_amount:
+    if reply.approved and CATALOGUE.facts(intent.command).states_amount:
         return reply.amount == intent.amount
     return reply.amount in (None, intent.amount) or (reply.amount == 0 and not reply.approved)
 
@@ -156,15 +154,14 @@ def _is_repeated(reply: VoucherReply, intent: Intent, others: Sequence[Intent], 
 
 
 def _identity(voucher: VoucherReply) -> VoucherMark:
+    code = voucher.function_code
     # Firmware writes "nothing" as 0 and as an empty text too.
     return VoucherMark(
         operation_id=voucher.operation_id or None,
         real_date=read_date(voucher.real_date),
         authorization_code=voucher.authorization_code or None,
         amount=voucher.amount,
-        function_code=(
-            None if voucher.function_code == LastVoucher.code else CATALOGUE.recorded_as(voucher.function_code)
-        ),
+        function_code=None if code == LastVoucher.code else CATALOGUE.facts(code).recorded_as,
     )
 
 
@@ -174,7 +171,7 @@ def _result(intent: Intent) -> VoucherMark:
         real_date=intent.real_date,
         authorization_code=intent.authorization_code or None,
         amount=intent.amount,
-        function_code=CATALOGUE.recorded_as(intent.command),
+        function_code=CATALOGUE.facts(intent.command).recorded_as,
     )
 
 
