@@ -991,7 +991,6 @@ cdef enum:
     PREFIX = 48
     LONGEST = 64
     ROOM = 4096
-    HEAD = 16
 
 cdef struct sent_field:
     Py_ssize_t offset
@@ -1009,16 +1008,15 @@ cdef class _Sealer:
 
     cdef sent_field field[SENT]
     cdef int fields
-    cdef uint8_t head[HEAD]
-    cdef size_t head_size
-    """``{"Command":`` and the code, which is the same for all commands of the type."""
+    cdef sent_field code
+    """What each begins with: its code, which is the same for all commands of the type."""
 
     cdef bytes seal(self, command):
         """The signed frame, or None where a value is not a plain one."""
         cdef uint8_t inner[ROOM]
         cdef uint8_t escaped[ROOM]
-        cdef uint8_t *to = getnet_put(inner, self.head, self.head_size)
-        cdef uint8_t *also = getnet_put(getnet_put(escaped, b'{\\"Command\\":', 13), self.head + 11, self.head_size - 11)
+        cdef uint8_t *to = inner + self.code.size
+        cdef uint8_t *also = escaped + self.code.escaped_size
         cdef uint8_t *value
         cdef const uint8_t *text
         cdef size_t size
@@ -1026,6 +1024,8 @@ cdef class _Sealer:
         cdef sent_field *field
         cdef PyObject *held
         cdef int i
+        memcpy(inner, self.code.prefix, PREFIX)
+        memcpy(escaped, self.code.escaped, PREFIX)
         for i in range(self.fields):
             field = &self.field[i]
             held = getnet_slot(command, field.offset)[0]
@@ -1072,6 +1072,13 @@ cdef class _Sealer:
         return _signed(inner, to - inner, escaped, also - escaped)
 
 
+cdef void put_prefix(sent_field *field, str text):
+    plain, escaped = text.encode(), text.replace('"', '\\"').encode()
+    field.size, field.escaped_size = len(plain), len(escaped)
+    memcpy(field.prefix, PyBytes_AS_STRING(plain), len(plain))
+    memcpy(field.escaped, PyBytes_AS_STRING(escaped), len(escaped))
+
+
 cdef _Sealer _make_sealer(command):
     """How a type is written, or None where the pure codec has to do it."""
     cdef _Sealer sealer = _Sealer.__new__(_Sealer)
@@ -1080,20 +1087,15 @@ cdef _Sealer _make_sealer(command):
         return None
     described = [(item.name, item.wire, item.nullable) for item in sent_fields(command)]
     described.append(("date_time", "DateTime", False))
-    head = f'{{"Command":{command.code},'.encode()
-    if len(described) > SENT or len(head) > HEAD:
+    if len(described) > SENT:
         return None
-    sealer.head_size = len(head)
-    memcpy(sealer.head, PyBytes_AS_STRING(head), len(head))
+    put_prefix(&sealer.code, f'{{"Command":{command.code},')
     for name, wire, nullable in described:
         field = &sealer.field[sealer.fields]
         field.offset = getnet_member_offset(getattr(command, name, None), command)
         if field.offset < 0 or len(wire) > 40 or not wire.isalnum() or not wire.isascii():
             return None
-        field.size = len(wire) + 3
-        field.escaped_size = len(wire) + 5
-        memcpy(field.prefix, PyBytes_AS_STRING(f'"{wire}":'.encode()), field.size)
-        memcpy(field.escaped, PyBytes_AS_STRING(f'\\"{wire}\\":'.encode()), field.escaped_size)
+        put_prefix(field, f'"{wire}":')
         field.nullable = nullable
         sealer.fields += 1
     return sealer

@@ -34,7 +34,7 @@ class _Counter:
         self.terminal = VirtualTerminal()
         self.journal = journal
         self.now = 0.0
-        self.till = Till(Link(Wire.SIGNED, Timeouts(), acknowledges=True, reply_types={}), "usb:bench")
+        self.till = Till(Link(Wire.SIGNED, Timeouts(), acknowledges=True), "usb:bench")
         self.number = 0
         run(polling(self.till), self._perform)
 
