@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from .codec._json import parse
+from .codec.strict_json import parse
 from .drivers.http import QueueTurn
 from .errors import (
     AuthenticationError,

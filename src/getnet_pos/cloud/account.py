@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from ..codec._json import parse
+from ..codec.strict_json import parse
 from ..drivers.connections import AsyncConnections, Connections
 from ..drivers.http import AsyncHttpDriver, HttpDriver, QueueTurn
 from ..errors import (

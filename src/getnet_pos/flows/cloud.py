@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar, cast
 
-from ..codec._cloud import encode_cloud, read_cloud, sent_names
+from ..codec.cloud import encode_cloud, read_cloud, sent_names
 from ..errors import (
     ApiError,
     DeadlineExceeded,
