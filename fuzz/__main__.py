@@ -17,7 +17,7 @@ NAMES = ("decoder", "envelope", "simplified", "terminals", "cloud", "journal")
 
 def words() -> set[str]:
     """What the readers know by name, to be put into inputs whole."""
-    from getnet_pos.codec._terminals import TEXTS
+    from getnet_pos.codec.terminals import TEXTS
     from getnet_pos.messages import CATALOGUE, IntentState
     from getnet_pos.messages.fields import wire_fields
 

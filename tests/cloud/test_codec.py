@@ -49,7 +49,7 @@ from getnet_pos import (
     TotalsReport,
     Void,
 )
-from getnet_pos.codec._cloud import encode_cloud, read_cloud
+from getnet_pos.codec.cloud import encode_cloud, read_cloud
 
 CHILEAN = KeyPos("80005000", 12983, "SNPRUEBA1234")
 ARGENTINE = KeyPos("AR00TEST", 12983, "NACPRUEBA123")

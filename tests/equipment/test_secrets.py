@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from getnet_pos.flows.http_effects import HttpFlow, Request
 
 from getnet_pos.drivers.http import HttpDriver
 from getnet_pos.equipment import AsyncEquipmentClient, EquipmentClient
 from getnet_pos.errors import ApiError, ConfigurationError, GetnetError, TransportError
 from getnet_pos.flows.http_calls import RetryPolicy, Secret
-from getnet_pos.flows.http_effects import HttpFlow, Request
 from getnet_pos.messages.terminals import TerminalList
 from getnet_pos.oauth import ClientCredentials
 from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator

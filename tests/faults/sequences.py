@@ -18,11 +18,12 @@ from datetime import datetime, timezone, tzinfo
 from typing import Any
 from unittest.mock import patch
 
+from getnet_pos.flows.money import pay
+from getnet_pos.flows.polling import polling
+
 from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown, TransportError
 from getnet_pos.flows import link
 from getnet_pos.flows.matching import generated_ticket
-from getnet_pos.flows.money import pay
-from getnet_pos.flows.polling import polling
 from getnet_pos.messages import (
     Command,
     Intent,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from getnet_pos.flows.exchange import reply_time
 
 from getnet_pos import (
     CATALOGUE,
@@ -33,7 +34,6 @@ from getnet_pos import (
     Waits,
 )
 from getnet_pos.codec import backend
-from getnet_pos.flows.exchange import reply_time
 from getnet_pos.messages.checks import check_integer
 from getnet_pos.messages.declaring import Facts, command, recoded, sent_fields, wire
 from getnet_pos.messages.fields import Kind, wire_fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum, auto
@@ -78,7 +77,9 @@ def judge(
         return Verdict.OTHER
     if not _amount_fits(intent, reply, catalogue):
         return Verdict.DOUBT
-    if not own and (asked or any(other.state is IntentState.UNKNOWN and _fits(other, reply, catalogue) for other in others)):
+    if not own and (
+        asked or any(other.state is IntentState.UNKNOWN and _fits(other, reply, catalogue) for other in others)
+    ):
         return Verdict.DOUBT
     return Verdict.MINE
 
@@ -138,9 +139,7 @@ def _settles(
 ) -> bool:
     if candidate.source is not Source.NUMBER:
         direct = candidate.source is Source.REPLY
-        return recognise(
-            intent, candidate.reply, others=others, previous=previous, direct=direct, catalogue=catalogue
-        )
+        return recognise(intent, candidate.reply, others=others, previous=previous, direct=direct, catalogue=catalogue)
     verdict = judge(
         intent,
         candidate.reply,
@@ -167,9 +166,7 @@ def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]
     return own and all(other.ticket != intent.ticket for other in others)
 
 
-def _names_own_reference(
-    intent: Intent, reply: VoucherReply, others: Sequence[Intent], catalogue: Catalogue
-) -> bool:
+def _names_own_reference(intent: Intent, reply: VoucherReply, others: Sequence[Intent], catalogue: Catalogue) -> bool:
     """Whether the reply names what the command refers to, and no other command refers to it."""
     if intent.reference is None:
         return False
