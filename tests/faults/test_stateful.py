@@ -22,7 +22,6 @@ from getnet_pos.flows.money import pay
 from getnet_pos.flows.polling import polling
 from getnet_pos.messages import Command, Intent, IntentState, Refund, Reply, Sale, Void
 from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, VirtualTerminal
-
 from tests.evidence import Count
 
 from .register import TERMINAL, Books, Killed, Register, key_of, ledger_of

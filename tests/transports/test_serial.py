@@ -37,6 +37,7 @@ from getnet_pos.transports.serial import (
     SerialTransport,
     candidate_ports,
 )
+from tests.faces import Threaded
 
 
 class Line:
@@ -79,31 +80,10 @@ def line() -> Iterator[Line]:
     line.unplug()
 
 
-class InThread:
-    """A blocking transport whose calls are awaited, each in a thread: one test text serves both kinds."""
-
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
-        self.wake = transport.wake
-
-    async def open(self) -> None:
-        await asyncio.to_thread(self.transport.open)
-
-    async def read(self, deadline: float) -> bytes:
-        data: bytes = await asyncio.to_thread(self.transport.read, deadline)
-        return data
-
-    async def write(self, data: bytes, deadline: float) -> None:
-        await asyncio.to_thread(self.transport.write, data, deadline)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self.transport.close)
-
-
 KINDS = {
-    "posix": lambda name: InThread(SerialTransport(name)),
+    "posix": lambda name: Threaded(SerialTransport(name), at_once=("wake",)),
     "posix-asyncio": AsyncSerialTransport,
-    "portable": lambda name: InThread(PortableSerialTransport(name)),
+    "portable": lambda name: Threaded(PortableSerialTransport(name), at_once=("wake",)),
     "portable-asyncio": PortableAsyncSerialTransport,
 }
 ASYNC_KINDS = [AsyncSerialTransport, PortableAsyncSerialTransport]
