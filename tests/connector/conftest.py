@@ -34,9 +34,13 @@ Connect = Callable[..., AbstractAsyncContextManager[Any]]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """``serve(script=[...])`` puts a virtual terminal on a port of its own until the test ends."""
+    """``serve(script=[...])`` puts a virtual terminal, or the given one, on a port of its own until the test ends."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(SerialServer(VirtualTerminal(**settings)))
+
+        def served(terminal: VirtualTerminal | None = None, **settings: Any) -> SerialServer:
+            return stack.enter_context(SerialServer(terminal or VirtualTerminal(**settings)))
+
+        yield served
 
 
 class Once(dict[int, Behaviour]):

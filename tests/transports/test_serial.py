@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -29,13 +30,13 @@ from getnet_pos import (
     TransportError,
     WriteTimeout,
 )
-from getnet_pos.transports import serial as room
 from getnet_pos.transports.serial import (
     AsyncSerialTransport,
     PortableAsyncSerialTransport,
     PortableSerialTransport,
     SerialTransport,
     candidate_ports,
+    open_serial,
 )
 from tests.faces import Threaded
 
@@ -58,6 +59,13 @@ class Line:
         while len(data) < size:
             data += os.read(self.far, size - len(data))
         return data
+
+    def close_for_others(self) -> None:
+        """Take the open line away from whoever has it in this process."""
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            with contextlib.suppress(OSError):
+                if descriptor != self._near and os.ttyname(descriptor) == self.name:
+                    os.close(descriptor)
 
     def unplug(self) -> None:
         if self.plugged:
@@ -473,9 +481,19 @@ def test_the_ports_of_this_machine_can_be_listed() -> None:
     assert all(isinstance(name, str) for name in candidate_ports())
 
 
-def test_what_linux_says_is_understood() -> None:
-    refused = serial.SerialException(errno.EACCES, "could not open port /dev/ttyACM0: Permission denied")
-    assert type(room._open_error("/dev/ttyACM0", refused)) is PortPermissionDenied
+def refusing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Have the system refuse to open a port."""
+
+    def refused(port: serial.Serial) -> None:
+        raise error
+
+    monkeypatch.setattr(serial.Serial, "open", refused)
+
+
+def test_what_linux_says_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(monkeypatch, serial.SerialException(errno.EACCES, "could not open port /dev/ttyACM0: Permission denied"))
+    with pytest.raises(PortPermissionDenied):
+        open_serial("/dev/ttyACM0", 115200)
 
 
 @pytest.mark.parametrize(
@@ -493,17 +511,19 @@ def test_what_windows_says_is_understood(words: str, error: type[Exception], mon
     with monkeypatch.context() as windows:
         windows.setattr(list_ports, "comports", lambda: [port("COM4")])
         windows.setattr(os, "name", "nt")
-        understood = room._open_error("COM3", serial.SerialException(words))
-    assert type(understood) is error
+        refusing(windows, serial.SerialException(words))
+        with pytest.raises(ConnectError) as understood:
+            open_serial("COM3", 115200)
+    assert type(understood.value) is error
     if "FileNotFound" in words:
-        assert "ports present: COM4" in str(understood)
+        assert "ports present: COM4" in str(understood.value)
 
 
 def test_closing_never_fails(line: Line) -> None:
     for made in (SerialTransport, PortableSerialTransport):
         transport = made(line.name)
         transport.open()
-        os.close(transport._line.fileno())  # type: ignore[union-attr]
+        line.close_for_others()
         with pytest.raises(Disconnected):
             transport.read(0.0)
         transport.close()
