@@ -83,6 +83,7 @@ class AsyncDriver:
                 await write(data, deadline)
             case Open():
                 await self.transport.open()
+                return self.transport.device
             case Close():
                 if self._transport is not None:
                     await self._transport.close()

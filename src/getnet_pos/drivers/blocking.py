@@ -78,6 +78,7 @@ class BlockingDriver:
                 write(data, deadline)
             case Open():
                 self.transport.open()
+                return self.transport.device
             case Close():
                 if self._transport is not None:
                     self._transport.close()
