@@ -213,50 +213,49 @@ async def test_an_announcement_before_the_response(opened, served):
         assert await transport.read(soon()) == b"ok"
 
 
-async def test_a_connection_is_kept_between_requests(opened, served):
-    server = served([OK], [STREAM, b"2\r\nok\r\n", b"0\r\n\r\n"], [OK])
-    async with opened(server.url) as transport:
-        for _ in range(3):
-            await transport.write(b"x", soon())
-            assert await transport.read(soon()) == b"ok"
-            await asyncio.sleep(0.05)
-            assert await transport.read(0.0) == b""
-    assert (server.connections, len(server.requests)) == (1, 3)
-
-
 @pytest.mark.parametrize(
-    "first",
+    "answer",
     {
-        "closed while idle": [OK, None],
-        "reset while idle": [OK, RESET],
-        "not to be kept": [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", HOLD],
-        "not at its end": [STREAM, b"2\r\nok\r\n", HOLD],
+        "closes, with a length": [OK, None],
+        "resets, with a length": [OK, RESET],
+        "closes, in chunks": [STREAM, b"2\r\nok\r\n0\r\n\r\n", None],
+        "closes, without a length": [b"HTTP/1.1 200 OK\r\n\r\nok", None],
+        "closes, of version 1.0": [b"HTTP/1.0 200 OK\r\n\r\nok", None],
+        "says that it closes": [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", None],
+        "stays": [OK],
+        "says that it stays": [b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"],
+        "does not end": [STREAM, b"2\r\nok\r\n", HOLD],
         "something unasked": [OK, PAUSE, b"HTTP/1.1 200 OK\r\n"],
         "a second answer": [OK + OK],
     }.items(),
     ids=lambda item: item[0],
 )
-async def test_a_connection_that_cannot_be_used_again_is_not(opened, served, first):
-    """The next request is sent once, on a new connection, and is no doubt."""
-    server = served(first[1], [OK])
+@pytest.mark.parametrize("pause", [0.0, 0.1], ids=["at once", "later"])
+async def test_each_request_has_a_connection_of_its_own(opened, served, answer, pause):
+    """Whatever the server does with the one before: the next request is sent once, and is no doubt."""
+    server = served(answer[1], answer[1], [OK])
+    async with opened(server.url) as transport:
+        for body in (b"x", b"y", b"z"):
+            await transport.write(body, soon())
+            assert await transport.read(soon()) == b"ok"
+            await asyncio.sleep(pause)
+            assert await transport.read(0.0) == b""
+    assert [(b"Connection: close" in head, body) for head, body in server.requests] == [
+        (True, b"x"),
+        (True, b"y"),
+        (True, b"z"),
+    ]
+    assert server.connections == 3
+
+
+async def test_a_connection_is_closed_with_the_end_of_its_answer(opened, served):
+    """A small server has few, and the next request may come tomorrow."""
+    server = served([OK], [OK])
     async with opened(server.url) as transport:
         await transport.write(b"x", soon())
         assert await transport.read(soon()) == b"ok"
-        await asyncio.sleep(0.15)
-        await transport.write(b"y", soon())
-        assert await transport.read(soon()) == b"ok"
-    assert (server.connections, [body for _, body in server.requests]) == (2, [b"x", b"y"])
-
-
-async def test_a_connection_is_not_kept_for_long(opened, served, monkeypatch):
-    monkeypatch.setattr(http, "_LONGEST_IDLE", 0.05)
-    server = served([OK], [OK])
-    async with opened(server.url) as transport:
-        for _ in range(2):
-            await transport.write(b"x", soon())
-            assert await transport.read(soon()) == b"ok"
-            await asyncio.sleep(0.1)
-    assert server.connections == 2
+        await asyncio.to_thread(server.threads[1].join, 2)
+        assert not server.threads[1].is_alive()
 
 
 async def test_a_request_beside(opened, served):

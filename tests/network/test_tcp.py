@@ -12,6 +12,7 @@ import struct
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -157,6 +158,69 @@ async def test_a_host_that_can_be_none(make, host):
         await make(host, 1).open()
 
 
+async def test_a_host_has_a_name(make, peer):
+    async with connected(lambda _, port, **options: make("localhost", port, **options), peer) as transport:
+        await transport.write(b"x", soon())
+        assert peer.line.recv(1) == b"x"
+
+
+async def test_a_name_server_that_is_silent_is_given_the_time_to_connect(make, monkeypatch):
+    """The time is over for the caller; the look-up itself cannot be stopped, and holds up nobody."""
+    answers, real = threading.Event(), socket.getaddrinfo
+
+    def look_up(host, *values, flags=0, **options):
+        if not flags:
+            answers.wait(5)
+        return real(host, *values, flags=flags, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    begun = time.monotonic()
+    with pytest.raises(ConnectError, match="no answer in time"):
+        await make("localhost", 1, connect_timeout=0.2).open()
+    assert time.monotonic() - begun < 1
+    answers.set()
+
+
+async def test_a_name_is_looked_up_while_the_threads_of_the_event_loop_are_busy(peer):
+    """They write journals."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    finished = threading.Event()
+    busy = asyncio.create_task(asyncio.to_thread(finished.wait, 5))
+    transport = AsyncTcpTransport("localhost", peer.address[1], connect_timeout=2.0)
+    await transport.open()
+    await transport.close()
+    assert not busy.done()
+    finished.set()
+    await busy
+
+
+async def test_a_host_with_two_addresses_is_reached_at_the_one_that_answers(make, peer, monkeypatch):
+    monkeypatch.setattr(tcp, "_addresses", lambda *_: ["127.0.0.2", "127.0.0.1"])
+    async with connected(lambda _, port, **options: make("pos.lan", port, **options), peer) as transport:
+        await transport.write(b"x", soon())
+        assert peer.line.recv(1) == b"x"
+
+
+async def test_every_address_has_its_share_of_the_time(make, monkeypatch):
+    """One whose queue is full lets a caller wait."""
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            line = waiting.enter_context(socket.socket())
+            line.setblocking(False)
+            line.connect_ex(full.getsockname())
+        monkeypatch.setattr(tcp, "_addresses", lambda *_: ["127.0.0.1"] * 2)
+        begun = time.monotonic()
+        with pytest.raises(ConnectError, match="no answer in time"):
+            await make("pos.lan", full.getsockname()[1], connect_timeout=0.4).open()
+        assert 0.35 < time.monotonic() - begun < 1
+
+
+def test_the_scope_of_an_address_is_kept():
+    assert tcp._addresses("fe80::1%1") == ["fe80::1%1"]
+
+
 async def test_a_peer_that_accepts_and_says_nothing(make, peer):
     """A handshake that nobody answers ends with the time-out."""
     begun = time.monotonic()
@@ -221,6 +285,97 @@ async def test_waking_a_read(make, peer):
         assert await transport.read(soon(5)) == b"", "a wake is kept for the next read"
         peer.line.sendall(b"x")
         assert await transport.read(soon()) == b"x"
+
+
+@pytest.mark.parametrize("deadline", [0.0, 5.0])
+async def test_a_wake_hides_no_bytes(make, peer, deadline):
+    async with connected(make, peer) as transport:
+        for wake_first in (True, False):
+            if wake_first:
+                transport.wake()
+            peer.line.sendall(b"there")
+            time.sleep(0.05)  # the event loop must not see it before the transport looks
+            if not wake_first:
+                transport.wake()
+            assert await transport.read(soon(deadline) if deadline else 0.0) == b"there"
+
+
+async def test_a_look_that_finds_nothing_forgets_a_wake(make, peer):
+    async with connected(make, peer) as transport:
+        transport.wake()
+        await asyncio.sleep(0)
+        assert await transport.read(0.0) == b""
+        begun = time.monotonic()
+        assert await transport.read(soon(0.1)) == b""
+        assert time.monotonic() - begun > 0.09
+
+
+def close(peer):
+    peer.line.close()
+
+
+def close_half(peer):
+    peer.line.shutdown(socket.SHUT_WR)
+
+
+def reset(peer):
+    peer.reset()
+
+
+@pytest.mark.parametrize("end", [close, close_half, reset])
+async def test_a_command_on_a_connection_that_was_closed_after_an_answer_does_not_leave(make, peer, end):
+    async with connected(make, peer) as transport:
+        await transport.write(b"first", soon())
+        assert peer.line.recv(100) == b"first"
+        peer.line.sendall(b"answer")
+        assert await transport.read(soon()) == b"answer"
+        end(peer)
+        time.sleep(0.05)  # nobody has looked since
+        with pytest.raises(Disconnected) as raised:
+            await transport.write(b"second", soon())
+        assert raised.value.bytes_written == 0
+        if end is close_half:
+            await transport.close()
+            assert peer.line.recv(100) == b""
+    async with connected(make, peer) as transport:
+        await transport.write(b"second", soon())
+        assert peer.line.recv(100) == b"second"
+
+
+async def test_what_came_before_a_command_is_still_read_after_it(make, peer):
+    async with connected(make, peer) as transport:
+        peer.line.sendall(b"late")
+        time.sleep(0.05)
+        await transport.write(b"command", soon())
+        assert peer.line.recv(100) == b"command"
+        peer.line.sendall(b" answer")
+        await is_received(transport, b"late answer")
+
+
+async def test_what_a_peer_said_before_it_closed_is_still_read(make, peer):
+    async with connected(make, peer) as transport:
+        peer.line.sendall(b"answer")
+        peer.line.close()
+        time.sleep(0.05)
+        with pytest.raises(Disconnected) as raised:
+            await transport.write(b"command", soon())
+        assert raised.value.bytes_written == 0
+        assert await transport.read(soon()) == b"answer"
+        with pytest.raises(Disconnected):
+            await transport.read(soon())
+
+
+async def test_over_tls_a_peer_that_has_closed_is_seen_too(make, certificates):
+    trust = ssl.create_default_context(cafile=certificates.ca_file)
+    with contextlib.closing(Peer(certificates.server)) as peer:
+        async with connected(make, peer, tls=trust) as transport:
+            peer.line.sendall(b"answer")
+            assert await transport.read(soon()) == b"answer"
+            await asyncio.to_thread(peer.line.close)
+            time.sleep(0.05)
+            with pytest.raises(Disconnected) as raised:
+                await transport.write(b"command", soon())
+            assert raised.value.bytes_written == 0
 
 
 async def test_a_peer_that_closes(make, peer):

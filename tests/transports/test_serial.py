@@ -36,7 +36,7 @@ from getnet_pos.transports.serial import (
     PortableSerialTransport,
     SerialTransport,
     candidate_ports,
-    open_serial,
+    device_of,
 )
 from tests.faces import Threaded
 
@@ -86,6 +86,31 @@ def line() -> Iterator[Line]:
     line = Line()
     yield line
     line.unplug()
+
+
+class InThread:
+    """A blocking transport whose calls are awaited, each in a thread: one test text serves both kinds."""
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.wake = transport.wake
+
+    @property
+    def device(self) -> Any:
+        return self.transport.device
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self.transport.open)
+
+    async def read(self, deadline: float) -> bytes:
+        data: bytes = await asyncio.to_thread(self.transport.read, deadline)
+        return data
+
+    async def write(self, data: bytes, deadline: float) -> None:
+        await asyncio.to_thread(self.transport.write, data, deadline)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.transport.close)
 
 
 KINDS = {
@@ -213,6 +238,28 @@ async def test_waking_comes_before_a_wait_as_well_and_from_any_thread(transport:
     assert time.monotonic() - begun > 0.1  # once only
 
 
+@pytest.mark.parametrize("deadline", [0.0, 5.0])
+async def test_a_wake_hides_no_bytes(transport: Any, line: Line, deadline: float) -> None:
+    """Whenever it came: what lies there is read first, and without a wait."""
+    transport.wake()
+    line.write(b"there")
+    await asyncio.sleep(0.05)
+    assert await read_all(transport, 5) == b"there"
+    line.write(b"more")
+    time.sleep(0.05)
+    transport.wake()
+    assert await transport.read(within(deadline) if deadline else 0.0) == b"more"
+
+
+async def test_a_look_that_finds_nothing_forgets_a_wake(transport: Any) -> None:
+    transport.wake()
+    await asyncio.sleep(0.01)
+    assert await transport.read(0.0) == b""
+    begun = time.monotonic()
+    assert await transport.read(within(0.2)) == b""
+    assert time.monotonic() - begun > 0.15
+
+
 async def test_waking_a_closed_transport_is_no_fault(kind: str, line: Line) -> None:
     transport = KINDS[kind](line.name)
     transport.wake()
@@ -280,12 +327,15 @@ async def test_a_transport_that_is_not_open_says_so(kind: str, line: Line) -> No
         await transport.write(b"x", within(1))
 
 
-async def test_what_came_before_the_opening_is_forgotten(kind: str, line: Line) -> None:
-    line.write(b"stale")
-    transport = KINDS[kind](line.name)
-    await transport.open()
-    assert await transport.read(within(0.1)) == b""
-    await transport.close()
+async def test_what_comes_before_and_while_it_is_opened_is_read(kind: str, line: Line) -> None:
+    for _ in range(20):
+        line.write(b"before ")
+        transport = KINDS[kind](line.name)
+        opening = asyncio.create_task(transport.open())
+        await asyncio.to_thread(line.write, b"meanwhile")
+        await opening
+        assert await read_all(transport, 16) == b"before meanwhile"
+        await transport.close()
 
 
 # ------------------------------------------------------------------------------------------------------ what goes wrong
@@ -456,13 +506,136 @@ def test_a_port_that_vanishes_while_it_is_set_up_is_closed(line: Line, monkeypat
         transport.read(0.0)
 
 
-# ---------------------------------------------------------------------------------------------------------- discovery
+# -------------------------------------------------------------------------------------------- discovery, and the device
 
 
-def port(device: str, description: str = "n/a", vid: int | None = None, product: str | None = None) -> ListPortInfo:
+def port(
+    device: str,
+    description: str = "n/a",
+    vid: int | None = None,
+    product: str | None = None,
+    serial_number: str | None = None,
+    location: str | None = None,
+) -> ListPortInfo:
     info = ListPortInfo(device, skip_link_detection=True)
-    info.description, info.vid, info.product = description, vid, product
+    info.description, info.vid, info.pid, info.product = description, vid, vid and 0x225E, product
+    info.serial_number, info.location = serial_number, location
     return info
+
+
+@pytest.mark.parametrize(
+    ("listed", "device"),
+    [
+        (port("/dev/ttyACM0", vid=0x2FB8, serial_number="0820", location="1-2:1.0"), "usb:2FB8:225E:0820:0"),
+        (port("/dev/ttyACM1", vid=0x2FB8, serial_number="0820", location="1-2:1.2"), "usb:2FB8:225E:0820:2"),
+        (port("/dev/ttyACM5", vid=0x2FB8, serial_number="0820", location="3-1:1.0"), "usb:2FB8:225E:0820:0"),
+        (port("COM3", vid=0x2FB8, serial_number="0820", location="1-2:x.2"), "usb:2FB8:225E:0820:2"),
+        (port("/dev/cu.usbmodem1", vid=0x2FB8, serial_number="0820", location="20-1"), "usb:2FB8:225E:0820"),
+        (port("/dev/ttyACM0", vid=0x2FB8, location="1-2:1.0"), "usb:2FB8:225E@1-2:0"),
+        (port("/dev/ttyUSB0", vid=0x0403, location="1-2.4"), "usb:0403:225E@1-2.4"),
+        (port("/dev/ttyUSB0", vid=0x0403), None),
+        (port("/dev/ttyS0"), None),
+    ],
+)
+def test_what_names_a_device(listed: ListPortInfo, device: str | None) -> None:
+    assert device_of(listed) == device
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The serial numbers of the terminals that are plugged in, by their port."""
+    present: dict[str, str] = {}
+
+    def comports() -> list[ListPortInfo]:
+        return [port(name, vid=0x2FB8, serial_number=number, location="1-2:1.0") for name, number in present.items()]
+
+    monkeypatch.setattr(list_ports, "comports", comports)
+    return present
+
+
+@pytest.fixture
+def other_line() -> Iterator[Line]:
+    line = Line()
+    yield line
+    line.unplug()
+
+
+async def test_all_names_of_a_port_lead_to_one_device(
+    kind: str, line: Line, plugged: dict[str, str], tmp_path: Any
+) -> None:
+    (tmp_path / "by-id").symlink_to(line.name)
+    (tmp_path / "getnet-pos").symlink_to(tmp_path / "by-id")
+    plugged[line.name] = "0820"
+    for name in (line.name, str(tmp_path / "by-id"), str(tmp_path / "getnet-pos")):
+        transport = KINDS[kind](name)
+        assert transport.device is None, "it is known once the port was opened"
+        await transport.open()
+        assert transport.device == "usb:2FB8:225E:0820:0"
+        await transport.close()
+
+
+async def test_a_pseudo_terminal_is_no_device(transport: Any) -> None:
+    assert transport.device is None
+
+
+@pytest.mark.parametrize("spare", [None, "0555"], ids=["the name is gone", "the name is another terminal's"])
+async def test_a_device_is_followed_to_its_new_name(
+    kind: str, line: Line, other_line: Line, plugged: dict[str, str], tmp_path: Any, spare: str | None
+) -> None:
+    name = tmp_path / "ttyACM0"
+    name.symlink_to(line.name)
+    plugged[line.name] = "0820"
+    transport = KINDS[kind](str(name))
+    await transport.open()
+    await transport.close()
+
+    name.unlink()
+    plugged[other_line.name] = plugged.pop(line.name)
+    if spare is not None:
+        name.symlink_to(line.name)
+        plugged[line.name] = spare
+    await transport.open()
+    await transport.write(b"found", within(1))
+    assert other_line.read(5) == b"found"
+    assert transport.device == "usb:2FB8:225E:0820:0"
+    await transport.close()
+
+
+async def test_a_device_that_is_not_there_leaves_its_name_to_another(
+    kind: str, line: Line, plugged: dict[str, str]
+) -> None:
+    """The transport says which one it is; who asks it decides what that means."""
+    plugged[line.name] = "0820"
+    transport = KINDS[kind](line.name)
+    await transport.open()
+    await transport.close()
+    plugged[line.name] = "0555"
+    await transport.open()
+    assert transport.device == "usb:2FB8:225E:0555:0"
+    await transport.close()
+
+
+async def test_two_devices_that_look_the_same_are_not_taken_for_one(
+    kind: str, line: Line, other_line: Line, plugged: dict[str, str], tmp_path: Any
+) -> None:
+    name = tmp_path / "ttyACM0"
+    name.symlink_to(line.name)
+    plugged[line.name] = "0000"
+    transport = KINDS[kind](str(name))
+    await transport.open()
+    await transport.close()
+    name.unlink()
+    plugged[other_line.name] = "0000"
+    with pytest.raises(ConnectError, match="does not exist"):
+        await transport.open()
+
+
+@pytest.mark.parametrize("name", ["COM12", "com12", r"\\.\COM12"])
+def test_the_names_of_a_port_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        plain = room._plain(name)
+    assert plain == "COM12"
 
 
 def test_the_likeliest_ports_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,6 +648,14 @@ def test_the_likeliest_ports_come_first(monkeypatch: pytest.MonkeyPatch) -> None
     ]
     monkeypatch.setattr(list_ports, "comports", lambda: found)
     assert candidate_ports() == ["/dev/ttyACM0", "/dev/ttyACM1", "/dev/ttyACM2", "/dev/ttyUSB0", "/dev/ttyS0"]
+
+
+def test_every_interface_of_a_device_is_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them answers, others echo, and no name says which."""
+    names = [f"/dev/ttyACM{number}" for number in (0, 1, 2)]
+    found = [port(name, vid=0x2FB8, location=f"1-2:1.{2 * count}") for count, name in enumerate(names)]
+    monkeypatch.setattr(list_ports, "comports", lambda: [port("/dev/ttyS0"), *found])
+    assert candidate_ports() == [*names, "/dev/ttyS0"]
 
 
 def test_the_ports_of_this_machine_can_be_listed() -> None:

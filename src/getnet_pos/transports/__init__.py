@@ -13,6 +13,9 @@ class Transport(ABC):
     name: str
     """What the terminal is called in messages and in the journal."""
 
+    device: str | None = None
+    """Which device ``name`` led to when it was last opened, where that can be told: it stays when the name changes."""
+
     @abstractmethod
     def open(self) -> None:
         """Open it; nothing where it is open. Raises ``ConnectError``."""
@@ -21,12 +24,15 @@ class Transport(ABC):
     def read(self, deadline: float) -> bytes:
         """What has come; waits for the first byte until ``deadline``, or until ``wake`` is called: then ``b""``.
 
-        Raises ``Disconnected``.
+        What is there is always returned, and first. Raises ``Disconnected``.
         """
 
     @abstractmethod
     def write(self, data: bytes, deadline: float) -> None:
-        """Write all of ``data``. Raises a ``TransportError`` that tells how many bytes left."""
+        """Write all of ``data``. Raises a ``TransportError`` that tells how many bytes left.
+
+        None has left where the other end is known to have closed the link before.
+        """
 
     def write_beside(self, data: bytes, deadline: float) -> None:
         """Write ``data`` while a reply is being read, and go on reading that reply."""
@@ -34,7 +40,10 @@ class Transport(ABC):
 
     @abstractmethod
     def wake(self) -> None:
-        """Make the current or the next ``read`` return at once. May be called from any thread."""
+        """End the wait of the current or the next ``read``. May be called from any thread.
+
+        A ``read`` that finds nothing forgets it, and so does ``close``.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -45,6 +54,7 @@ class AsyncTransport(ABC):
     """The same on the running event loop."""
 
     name: str
+    device: str | None = None
 
     @abstractmethod
     async def open(self) -> None: ...

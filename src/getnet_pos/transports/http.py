@@ -1,8 +1,9 @@
 """A terminal on the local network, over HTTP: each write is a POST, and what is read is the body of its response.
 
 The protocol of this link is our assumption (docs/assumptions.md). A response may be a stream: its bytes are handed on
-as they come. What is written beside, such as a cancellation while a sale is being answered, is a request of its own,
-whose response is dropped. It knows no message.
+as they come, and its end is the end of the answer. Each request has a connection of its own, since a used one may be
+closing at the other end just then, and a sale would be a doubt. What is written beside, such as a cancellation while a
+sale is being answered, is a request whose response is dropped. It knows no message.
 
 HTTP is put on the TCP transport here, and not left to a client library, for what money needs: it is known whether a
 byte of a request left, no request is ever sent twice or elsewhere, each wait has its deadline and can be woken, and
@@ -28,9 +29,6 @@ from .tcp import AsyncTcpTransport, TcpTransport
 __all__ = ["AsyncHttpTransport", "HttpTransport", "tls_context"]
 
 log = logging.getLogger("getnet_pos.http")
-
-_LONGEST_IDLE = 2.0
-"""Seconds after which a connection is not used again: servers close theirs after 5, which no request must meet."""
 
 
 def tls_context(verify: bool | str | os.PathLike[str] | ssl.SSLContext, pin_sha256: str | None) -> ssl.SSLContext:
@@ -132,27 +130,15 @@ class _Endpoint:
 
 
 class _Dialogue:
-    """The requests and responses of one connection, which it does not touch itself."""
+    """One request and its response, on a connection that it does not touch itself."""
 
     def __init__(self, url: httpx.URL) -> None:
         self._url = url
         self._http = h11.Connection(h11.CLIENT)
-        self._idle_since = time.monotonic()
-        self.answering = False
-        """Whether more of a response is to come."""
-
-    @property
-    def can_go_on(self) -> bool:
-        """Whether another request may be sent on this connection, as far as is known here."""
-        return (
-            self._http.our_state is self._http.their_state is h11.DONE
-            and not self._http.trailing_data[0]
-            and time.monotonic() - self._idle_since < _LONGEST_IDLE
-        )
+        self.has_ended = False
+        """Whether the response came to its end."""
 
     def request(self, data: bytes) -> bytes:
-        if self._http.our_state is h11.DONE:
-            self._http.start_next_cycle()
         head = h11.Request(
             method="POST",
             target=self._url.raw_path,
@@ -163,9 +149,9 @@ class _Dialogue:
                 ("Content-Length", str(len(data))),
                 ("Accept", "application/json"),
                 ("Accept-Encoding", "identity"),
+                ("Connection", "close"),
             ],
         )
-        self.answering = True
         parts = [self._http.send(event) for event in (head, h11.Data(data), h11.EndOfMessage())]
         return b"".join(part for part in parts if part)
 
@@ -178,14 +164,13 @@ class _Dialogue:
         body = b""
         try:
             self._http.receive_data(data)
-            while (event := self._http.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+            while not self.has_ended and (event := self._http.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Response) and event.status_code != 200:
                     raise _status_error(self._url, event.status_code)
                 if isinstance(event, h11.Data):
                     body += event.data
                 elif isinstance(event, h11.EndOfMessage):
-                    self.answering = False
-                    self._idle_since = time.monotonic()
+                    self.has_ended = True
         except h11.RemoteProtocolError as error:
             raise Disconnected(f"{self._url} does not speak HTTP ({error}): check the address and the port") from error
         return body
@@ -198,7 +183,7 @@ def _status_error(url: httpx.URL, status: int) -> UnexpectedStatus:
 
 
 class HttpTransport(_Endpoint, Transport):
-    """Blocks the calling thread. Connections are made when they are needed, and kept between commands."""
+    """Blocks the calling thread."""
 
     _line: TcpTransport | None = None
     _dialogue: _Dialogue
@@ -210,9 +195,8 @@ class HttpTransport(_Endpoint, Transport):
     def write(self, data: bytes, deadline: float) -> None:
         self._check_open()
         self._hang_up_beside()
-        if self._line is None or not self._dialogue.can_go_on or _has_ended(self._line):
-            self._hang_up()
-            self._line, self._dialogue = self._connected(), _Dialogue(self._url)
+        self._hang_up()
+        self._line, self._dialogue = self._connected(), _Dialogue(self._url)
         self._line.write(self._dialogue.request(data), deadline)
 
     def _connected(self) -> TcpTransport:
@@ -235,9 +219,11 @@ class HttpTransport(_Endpoint, Transport):
     def read(self, deadline: float) -> bytes:
         self._check_open()
         try:
-            while self._line is not None and self._dialogue.answering:
+            while self._line is not None:
                 data = self._line.read(deadline)
                 body = self._dialogue.feed(data) if data else b""
+                if self._dialogue.has_ended:
+                    self._hang_up()
                 if body or not data:
                     return body
             if deadline > time.monotonic():
@@ -270,14 +256,6 @@ class HttpTransport(_Endpoint, Transport):
         self._hang_up()
 
 
-def _has_ended(line: TcpTransport) -> bool:
-    """Whether the server has closed a connection that should be idle, or says something unasked."""
-    try:
-        return line.read(0.0) != b""
-    except Disconnected:
-        return True
-
-
 class AsyncHttpTransport(_Endpoint, AsyncTransport):
     """On the running event loop; otherwise as ``HttpTransport``."""
 
@@ -291,9 +269,8 @@ class AsyncHttpTransport(_Endpoint, AsyncTransport):
     async def write(self, data: bytes, deadline: float) -> None:
         self._check_open()
         await self._hang_up_beside()
-        if self._line is None or not self._dialogue.can_go_on or await _has_ended_async(self._line):
-            await self._hang_up()
-            self._line, self._dialogue = await self._connected(), _Dialogue(self._url)
+        await self._hang_up()
+        self._line, self._dialogue = await self._connected(), _Dialogue(self._url)
         await self._line.write(self._dialogue.request(data), deadline)
 
     async def _connected(self) -> AsyncTcpTransport:
@@ -315,9 +292,11 @@ class AsyncHttpTransport(_Endpoint, AsyncTransport):
     async def read(self, deadline: float) -> bytes:
         self._check_open()
         try:
-            while self._line is not None and self._dialogue.answering:
+            while self._line is not None:
                 data = await self._line.read(deadline)
                 body = self._dialogue.feed(data) if data else b""
+                if self._dialogue.has_ended:
+                    await self._hang_up()
                 if body or not data:
                     return body
             if deadline > time.monotonic():
@@ -347,10 +326,3 @@ class AsyncHttpTransport(_Endpoint, AsyncTransport):
         self._is_open = False
         await self._hang_up_beside()
         await self._hang_up()
-
-
-async def _has_ended_async(line: AsyncTcpTransport) -> bool:
-    try:
-        return await line.read(0.0) != b""
-    except Disconnected:
-        return True

@@ -2,6 +2,9 @@
 
 On POSIX the port's file descriptor is waited on directly, by ``poll`` or by the event loop, so a byte is read when it
 comes. Elsewhere pyserial's own blocking calls do it, in a thread of its own under asyncio.
+
+What has arrived is never flushed: terminals have been seen to take no sale after that. Only Windows' part of pyserial
+still does it, in the moment of opening.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from ..errors import (
 )
 from . import AsyncTransport, Transport
 
-__all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "is_likely", "open_serial"]
+__all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "device_of", "is_likely", "open_serial"]
 
 _VENDOR = 0x2FB8
 _LIKELY = ("getnet", "pax")
@@ -45,7 +48,7 @@ _LONGEST_WAIT = 0.5
 
 
 def candidate_ports() -> list[str]:
-    """The ports a terminal could be on, the likeliest first."""
+    """The ports a terminal could be on, the likeliest first: every interface of a device that has several."""
     found = list(list_ports.comports())
     found.sort(key=lambda port: (not is_likely(port), port.vid is None, port.device))
     return [port.device for port in found]
@@ -55,6 +58,47 @@ def is_likely(port: Any) -> bool:
     """Whether what pyserial says of a port sounds like a terminal: its USB vendor, or the words of its description."""
     words = f"{port.description} {port.manufacturer} {port.product}".lower()
     return port.vid == _VENDOR or any(word in words for word in _LIKELY)
+
+
+def device_of(port: Any) -> str | None:
+    """What stays of a USB port when its name changes, from what pyserial says of the port; ``None`` for other ports.
+
+    It is the device's serial number, else the USB socket, and the interface: ``usb:2FB8:225E:0820123456:0``.
+    """
+    socket, _, interface = (port.location or "").partition(":")
+    unit = f":{port.serial_number}" if port.serial_number else f"@{socket}"
+    if port.vid is None or unit == "@":
+        return None
+    # An interface is 1.0 on Linux, where the 1 is its configuration, and x.0 on Windows.
+    part = f":{interface.rpartition('.')[2]}" if interface else ""
+    return f"usb:{port.vid:04X}:{port.pid:04X}{unit}{part}"
+
+
+def _devices() -> dict[str, str]:
+    """The devices that are plugged in, by the plain name of their port."""
+    return {_plain(port.device): device for port in list_ports.comports() if (device := device_of(port))}
+
+
+def _plain(port: str) -> str:
+    """The one name that all names of a port lead to."""
+    if os.name == "nt":
+        return port.upper().removeprefix("\\\\.\\")
+    return os.path.realpath(port).replace("/dev/tty.", "/dev/cu.")  # macOS has both, and lists the second
+
+
+def _where_now(port: str, device: str | None) -> str:
+    """The port that ``device`` has now: ``port`` still, or the only other one that it can be, else ``port``."""
+    if device is None:
+        return port
+    devices = _devices()
+    found = [name for name in devices if devices[name] == device]
+    return found[0] if len(found) == 1 and found[0] != _plain(port) else port
+
+
+class _Unflushed(serial.Serial):
+    """pyserial's port, but for dropping what has arrived when it opens."""
+
+    def _reset_input_buffer(self) -> None: ...
 
 
 def open_serial(port: str, baudrate: int) -> serial.Serial:
@@ -71,7 +115,7 @@ def open_serial(port: str, baudrate: int) -> serial.Serial:
     if not 0 < baudrate < 2**31:
         raise InvalidValue("baudrate must be more than 0 and fit 31 bits")
     try:
-        line = serial.Serial(baudrate=baudrate, timeout=0, write_timeout=0, exclusive=True)
+        line = _Unflushed(baudrate=baudrate, timeout=0, write_timeout=0, exclusive=True)
         line.port = port
         line.dtr = line.rts = True
         line.open()
@@ -114,23 +158,43 @@ def _write_error(name: str, written: int, error: Exception | None) -> TransportE
     return WriteTimeout(f"{name} does not take bytes: restart the terminal or plug it in again")
 
 
-class _Descriptor:
-    """What the blocking and the asyncio transport share on POSIX."""
+class _Port:
+    """A port, and what finds it again. Its device is followed to another name."""
 
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
         self.name = port
+        self.device: str | None = None
         self._baudrate = baudrate
         self._line: serial.Serial | None = None
         self._woken = False
 
-    def _fileno(self) -> int:
+    def _opened(self) -> serial.Serial:
         if self._line is None:
             raise Disconnected(f"{self.name} is not open: poll the terminal first")
-        return int(self._line.fileno())
+        return self._line
 
     def _open(self) -> None:
         if self._line is None:
-            self._line = open_serial(self.name, self._baudrate)
+            port = _where_now(self.name, self.device)
+            self._line = open_serial(port, self._baudrate)
+            self._woken, self.device = False, _devices().get(_plain(port))
+
+    def _close(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(OSError, serial.SerialException):
+                line.close()
+
+
+class _Descriptor(_Port):
+    """What the blocking and the asyncio transport share on POSIX."""
+
+    def _fileno(self) -> int:
+        return int(self._opened().fileno())
+
+    def _open(self) -> None:
+        if self._line is None:
+            super()._open()
             try:
                 fd = self._fileno()
                 os.set_blocking(fd, False)
@@ -141,12 +205,6 @@ class _Descriptor:
             except (OSError, termios.error) as error:
                 self._close()
                 raise _open_error(self.name, error) from error
-
-    def _close(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            with contextlib.suppress(OSError, serial.SerialException):
-                line.close()
 
     def _read_now(self, fd: int) -> bytes | None:
         """What is there; ``None`` where there is nothing yet."""
@@ -193,13 +251,13 @@ class _PosixSerialTransport(_Descriptor, Transport):
         while True:
             left = max(0.0, deadline - time.monotonic())
             ready = dict(poll.poll(left * 1000))
-            if self._wake_read in ready:
-                os.read(self._wake_read, 64)
-                return b""
             if fd in ready:
                 data = self._read_now(fd)
                 if data is not None:
                     return data
+            if self._wake_read in ready:
+                os.read(self._wake_read, 64)
+                return b""
             if time.monotonic() >= deadline:
                 return b""
 
@@ -239,13 +297,11 @@ class _PosixAsyncSerialTransport(_Descriptor, AsyncTransport):
     async def read(self, deadline: float) -> bytes:
         fd = self._fileno()
         while True:
-            if self._woken:
-                self._woken = False
-                return b""
             data = self._read_now(fd)
             if data is not None:
                 return data
-            if not await self._ready(fd, deadline, write=False):
+            if self._woken or not await self._ready(fd, deadline, write=False):
+                self._woken = False
                 return b""
 
     async def write(self, data: bytes, deadline: float) -> None:
@@ -290,40 +346,27 @@ def _finish(waiting: asyncio.Future[Any], value: bool) -> None:
         waiting.set_result(value)
 
 
-class PortableSerialTransport(Transport):
+class PortableSerialTransport(_Port, Transport):
     """The same through pyserial alone, for systems whose ports cannot be polled."""
 
-    def __init__(self, port: str, *, baudrate: int = 115200) -> None:
-        self.name = port
-        self._baudrate = baudrate
-        self._line: serial.Serial | None = None
-        self._woken = False
-
-    def _opened(self) -> serial.Serial:
-        if self._line is None:
-            raise Disconnected(f"{self.name} is not open: poll the terminal first")
-        return self._line
-
     def open(self) -> None:
-        if self._line is None:
-            self._line = open_serial(self.name, self._baudrate)
+        self._open()
 
     def read(self, deadline: float) -> bytes:
         line = self._opened()
-        data = b""
-        while not data and not self._woken:
-            try:
-                line.timeout = min(max(0.0, deadline - time.monotonic()), _LONGEST_WAIT)
+        try:
+            while True:
+                left = 0.0 if self._woken else max(0.0, deadline - time.monotonic())
+                line.timeout = min(left, _LONGEST_WAIT)
                 data = line.read(1)
                 if data:
-                    data += line.read(line.in_waiting)
-            except (OSError, serial.SerialException, TypeError) as error:
-                raise _lost(self.name, error) from error
-            if time.monotonic() >= deadline:
-                break
-        if not data:
-            self._woken = False
-        return bytes(data)
+                    return bytes(data + line.read(line.in_waiting))
+                # A wake-up in the middle of the call hides what is there.
+                if (self._woken or left <= 0) and not line.in_waiting:
+                    self._woken = False
+                    return b""
+        except (OSError, serial.SerialException, TypeError) as error:
+            raise _lost(self.name, error) from error
 
     def write(self, data: bytes, deadline: float) -> None:
         line = self._opened()
@@ -345,10 +388,7 @@ class PortableSerialTransport(Transport):
                 line.cancel_read()
 
     def close(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            with contextlib.suppress(OSError, serial.SerialException):
-                line.close()
+        self._close()
 
 
 class PortableAsyncSerialTransport(AsyncTransport):
@@ -360,6 +400,7 @@ class PortableAsyncSerialTransport(AsyncTransport):
 
     async def open(self) -> None:
         await asyncio.to_thread(self._blocking.open)
+        self.device = self._blocking.device
 
     async def read(self, deadline: float) -> bytes:
         data: bytes = await self._shielded(self._blocking.read, deadline)

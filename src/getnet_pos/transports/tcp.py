@@ -1,12 +1,14 @@
 """A terminal on the local network, over a plain or a TLS socket. Knows no message.
 
 Keep-alive probes find a peer that vanished while nothing is said, and ``TCP_USER_TIMEOUT`` one that vanished while
-bytes are on their way to it.
+bytes are on their way to it. A terminal may close its connection after each answer: a write looks for that first, so
+that it is known that nothing left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import selectors
@@ -15,6 +17,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 from ..errors import ConnectError, Disconnected, PartialWrite, TransportError, WriteTimeout
@@ -34,6 +37,11 @@ _KEEP_ALIVE = {
     "TCP_USER_TIMEOUT": 25_000,
 }
 """What of these a system has is set: a peer that is gone is found within 25 seconds."""
+
+_AT_ONCE = 1e-9
+"""Seconds of a sleep in which the event loop takes the next that the system has."""
+
+_TIMEOUTS = (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 
 _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
@@ -57,6 +65,36 @@ def _reset_on_close(line: _Options) -> None:
     """Have the system drop what it still holds of a write that failed: it must not leave later."""
     with contextlib.suppress(OSError):
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+def _look_up(host: str) -> concurrent.futures.Future[list[str]]:
+    """The addresses of a host. A name server that is silent holds up a thread of its own, and nothing else."""
+    found: concurrent.futures.Future[list[str]] = concurrent.futures.Future()
+    found.set_running_or_notify_cancel()
+
+    def look_up() -> None:
+        try:
+            found.set_result(_addresses(host))
+        except Exception as error:
+            found.set_exception(error)
+
+    try:
+        found.set_result(_addresses(host, socket.AI_NUMERICHOST))
+    except (OSError, ValueError):
+        threading.Thread(target=look_up, name="getnet-pos-names", daemon=True).start()
+    return found
+
+
+def _addresses(host: str, flags: int = 0) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    # The last of four parts is the scope of an address that is valid on one link only.
+    return [f"{to[0]}%{to[3]}" if len(to) == 4 and to[3] else str(to[0]) for *_, to in found]
+
+
+def _shares(hosts: list[str], deadline: float) -> Iterator[tuple[str, float]]:
+    """Each address, and its share of the seconds that are left."""
+    for tried, host in enumerate(hosts):
+        yield host, max(0.001, (deadline - time.monotonic()) / (len(hosts) - tried))
 
 
 class _Peer:
@@ -85,7 +123,7 @@ class _Peer:
     def _refused(self, error: Exception) -> ConnectError:
         if isinstance(error, ssl.SSLError):
             return ConnectError(f"{self.name} could not be trusted ({error}): check verify= or pin_sha256=")
-        if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        if isinstance(error, _TIMEOUTS):
             reason = "no answer in time"
         elif isinstance(error, ConnectionRefusedError):
             reason = "nothing listens there"
@@ -114,53 +152,72 @@ class TcpTransport(_Peer, Transport):
     _line: socket.socket | None = None
     _wakes: tuple[socket.socket, socket.socket] | None = None
     """Where ``read`` hears that it is to return, and where ``wake`` says so."""
+    _unread = b""
+    """What a write has found while it looked."""
 
     def open(self) -> None:
         if self._line is not None:
             return
+        deadline = time.monotonic() + self._connect_timeout
         with contextlib.ExitStack() as opened:
             try:
-                line = socket.create_connection((self._host, self._port), timeout=self._connect_timeout)
+                line = self._connected(deadline)
                 opened.callback(line.close)
                 _tune(line)
                 if self._tls is not None:
+                    line.settimeout(max(0.001, deadline - time.monotonic()))
                     line = self._tls.wrap_socket(line, server_hostname=self._host)
                     opened.callback(line.close)
                 line.setblocking(False)
                 wakes = socket.socketpair()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, *_TIMEOUTS) as error:
                 raise self._refused(error) from error
             opened.pop_all()
         for end in wakes:
             end.setblocking(False)
-        self._line, self._wakes = line, wakes
+        self._line, self._wakes, self._unread = line, wakes, b""
+
+    def _connected(self, deadline: float) -> socket.socket:
+        refused = OSError("it has no address")
+        for host, seconds in _shares(_look_up(self._host).result(self._connect_timeout), deadline):
+            try:
+                return socket.create_connection((host, self._port), timeout=seconds)
+            except OSError as error:
+                refused = error
+        raise refused
 
     def read(self, deadline: float) -> bytes:
         line, wakes = self._line, self._wakes
         if line is None or wakes is None:
             raise self._not_open()
         while True:
-            left = deadline - time.monotonic()
-            ready = _wait(left, selectors.EVENT_READ, line, wakes[0])
-            if wakes[0] in ready:
-                wakes[0].recv(64)
+            data, self._unread = self._unread or self._take(line), b""
+            if data:
+                return data
+            ready = _wait(deadline - time.monotonic(), selectors.EVENT_READ, line, wakes[0])
+            if line not in ready:
+                if ready:
+                    wakes[0].recv(64)
                 return b""
-            try:
-                data = line.recv(_CHUNK)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                if left <= 0:
-                    return b""
-                continue
-            except OSError as error:
-                raise self._lost(error) from error
-            if not data:
-                raise self._lost()
-            return data
+
+    def _take(self, line: socket.socket) -> bytes:
+        """What has come, if anything."""
+        try:
+            data = line.recv(_CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return b""
+        except OSError as error:
+            raise self._lost(error) from error
+        if not data:
+            raise self._lost()
+        return data
 
     def write(self, data: bytes, deadline: float) -> None:
         line, written = self._line, 0
         if line is None:
             raise self._not_open()
+        while len(self._unread) < _UNREAD and (more := self._take(line)):
+            self._unread += more
         view = memoryview(data)
         while written < len(data):
             try:
@@ -251,6 +308,13 @@ class _Stream(asyncio.Protocol):
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
 
+    async def look(self) -> None:
+        """Take all that the system has, the end of the connection too."""
+        seen = -1
+        while not self.lost and seen < len(self.received):
+            seen = len(self.received)
+            await asyncio.sleep(_AT_ONCE)
+
     async def wait(self, seconds: float) -> None:
         """Return at the next change, and after ``seconds`` at the latest; what had come before is seen in any case."""
         loop = asyncio.get_running_loop()
@@ -273,45 +337,49 @@ class AsyncTcpTransport(_Peer, AsyncTransport):
         if self._stream is not None:
             return
         self._loop = asyncio.get_running_loop()
-        connecting = self._loop.create_connection(
-            _Stream,
-            self._host,
-            self._port,
-            ssl=self._tls,
-            server_hostname=self._host if self._tls else None,
-        )
         try:
-            transport, stream = await asyncio.wait_for(connecting, self._connect_timeout)
-        except (OSError, ValueError, asyncio.TimeoutError) as error:
+            transport, stream = await self._connected(time.monotonic() + self._connect_timeout)
+        except (OSError, ValueError, *_TIMEOUTS) as error:
             raise self._refused(error) from error
         with contextlib.suppress(OSError):
             # Where it is lost already, the first read tells.
             _tune(transport.get_extra_info("socket"))
         self._stream = stream
 
+    async def _connected(self, deadline: float) -> tuple[asyncio.Transport, _Stream]:
+        refused: Exception = OSError("it has no address")
+        hosts = await asyncio.wait_for(asyncio.wrap_future(_look_up(self._host)), self._connect_timeout)
+        name = self._host if self._tls else None
+        for host, seconds in _shares(hosts, deadline):
+            connecting = self._loop.create_connection(_Stream, host, self._port, ssl=self._tls, server_hostname=name)
+            try:
+                return await asyncio.wait_for(connecting, seconds)
+            except (OSError, asyncio.TimeoutError) as error:
+                refused = error
+        raise refused
+
     async def read(self, deadline: float) -> bytes:
         stream = self._stream
         if stream is None:
             raise self._not_open()
-        left = 1.0
-        while not self._woken:
-            if stream.received:
-                return stream.take()
-            if stream.lost:
-                raise self._lost(stream.error)
-            if left <= 0:
-                return b""
+        while not (stream.received or stream.lost):
             left = deadline - time.monotonic()
+            if self._woken or left <= 0:
+                self._woken = False
+                await stream.look()
+                break
             await stream.wait(left)
-        self._woken = False
-        return b""
+        if not stream.received and stream.lost:
+            raise self._lost(stream.error)
+        return stream.take()
 
     async def write(self, data: bytes, deadline: float) -> None:
         stream = self._stream
         if stream is None:
             raise self._not_open()
         transport = stream.transport
-        if transport.is_closing():
+        await stream.look()
+        if stream.lost or transport.is_closing():
             raise self._lost(stream.error)
         transport.write(data)
         if transport.is_closing() and not self._tls:
