@@ -179,7 +179,7 @@ def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, long_run: boo
             before = chance.choice(going_on)
             after = replace(before, state=chance.choice(sorted(NEXT_STATES[before.state])), found=chance.choice(_FOUND))
         else:
-            after = Intent(intent_id=f"{number:032x}", command=100, **_names(chance))
+            after = Intent(intent_id=f"{number:032x}", command=100, **_names(chance, number))
         answers = [_answer(one, after) for one in (truth, chance.choice(writers))]
         assert answers[0] == answers[1]
         if answers[0] is not None:
@@ -187,7 +187,7 @@ def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, long_run: boo
             continue
         known[after.intent_id] = after
         reader = chance.choice([*writers, SqliteJournal(path)])
-        search = Search(**_names(chance))
+        search = Search(**_names(chance, number))
         here, there = ({step.intent.intent_id: step.intent for step in one.find(search)} for one in (reader, truth))
         assert here.items() <= there.items()
         missed = [one for intent_id, one in there.items() if intent_id not in here]
@@ -209,13 +209,13 @@ def _answer(journal: Journal, intent: Intent) -> str | None:
 _FOUND: Any = ("call", "recovery", "late reply", None)
 
 
-def _names(chance: random.Random) -> dict[str, Any]:
+def _names(chance: random.Random, number: int) -> dict[str, Any]:
     return {
         "terminal": f"usb:{chance.randrange(9)}",
         "device": chance.choice([None, None, "d1", "d2"]),
         "terminal_id": chance.choice([None, None, "T1", "T2"]),
         "commerce_code": chance.choice([None, 1, 2]),
-        "ticket": chance.choice([None, "A", "B"]),
+        "ticket": chance.choice([None, f"A{number // 40}", f"B{number // 40}"]),
         "amount": chance.choice([1, 2]),
         "idempotency_key": chance.choice([None, None, "k1", "k2", "k3"]),
     }
