@@ -98,6 +98,35 @@ def test_two_registers_share_a_file(journal: SqliteJournal, path: Path) -> None:
         assert [one.ticket for one in other.intents(settled=True)] == ["T1", "T3", "T2"]
 
 
+def test_a_fresh_file_with_two_users_is_whole(path: Path) -> None:
+    """One looks while the other writes: what is counted and what is read are of one moment."""
+    script = f"""
+        import sys, time
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos.journal import SqliteJournal
+        from tests.journal.samples import *
+        path, me, start = sys.argv[1:]
+        journal = SqliteJournal(path)
+        time.sleep(max(0, float(start) - time.time()))
+        for number in range(20):
+            if me == "writer":
+                record(journal, intent(number, terminal=f"usb:{{number}}"), *PAID)
+            for place in range(20):
+                journal.recent(f"usb:{{number}}/{{place}}")
+    """
+    for number in range(3):
+        fresh = str(path.with_name(f"{number}.sqlite3"))
+        SqliteJournal(fresh).close()
+        command = [sys.executable, "-c", textwrap.dedent(script), fresh]
+        start = str(time.time() + 0.6)
+        both = [
+            subprocess.Popen([*command, me, start], stderr=subprocess.PIPE, text=True) for me in ("writer", "reader")
+        ]
+        for process in both:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
+
+
 def test_many_threads_write_at_once(journal: SqliteJournal) -> None:
     def pay(number: int) -> None:
         for count in range(5):

@@ -64,8 +64,8 @@ def _way_to(state: IntentState) -> list[IntentState]:
 
 
 ASKED = {
-    "terminal": "x", "device": "x", "command": 102, "amount": 1, "ticket": "B", "reference": "5", "idempotency_key": "k",
-    "baseline": None, "frame_hash": "00",
+    "terminal": "x", "device": "x", "command": 102, "amount": 1, "ticket": "B", "reference": "5", "baseline": None,
+    "idempotency_key": "k", "frame_hash": "00",
 }  # fmt: skip
 FILLED_ONCE = {"terminal_id": "T2", "commerce_code": 2}
 RESULTS = {
@@ -146,10 +146,11 @@ def test_every_step_of_a_payment_is_kept(journal: Journal) -> None:
 
 def test_what_a_step_holds_is_told_as_it_was_recorded(journal: Journal) -> None:
     whole = Intent(
-        intent_id="a", terminal="usb:1", terminal_id="T1", commerce_code=550062700310, device="serial 0042", command=102,
-        amount=1, ticket="Ñ 7", reference="41", idempotency_key="order 7", baseline=VoucherMark(), transaction_id="17",
-        frame_hash="ab", reason="no acknowledgement", found="recovery", response_code=0, authorization_code="000123",
-        operation_id=-1, real_date="2026-01-01", last4_digits="0042", reply='{"amount": 1}', decided_by="Ana", note="x",
+        intent_id="a", terminal="usb:1", terminal_id="T1", commerce_code=550062700310, device="serial 0042",
+        command=102, amount=1, ticket="Ñ 7", reference="41", idempotency_key="order 7", baseline=VoucherMark(),
+        transaction_id="17", frame_hash="ab", reason="no acknowledgement", found="recovery", response_code=0,
+        authorization_code="000123", operation_id=-1, real_date="2026-01-01", last4_digits="0042",
+        reply='{"amount": 1}', decided_by="Ana", note="x",
     )  # fmt: skip
     assert None not in [getattr(whole, item.name) for item in fields(Intent)]
     journal.record(whole)

@@ -37,6 +37,7 @@ from getnet_pos.transports.serial import (
     SerialTransport,
     candidate_ports,
     device_of,
+    open_serial,
 )
 from tests.faces import Threaded
 
@@ -86,31 +87,6 @@ def line() -> Iterator[Line]:
     line = Line()
     yield line
     line.unplug()
-
-
-class InThread:
-    """A blocking transport whose calls are awaited, each in a thread: one test text serves both kinds."""
-
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
-        self.wake = transport.wake
-
-    @property
-    def device(self) -> Any:
-        return self.transport.device
-
-    async def open(self) -> None:
-        await asyncio.to_thread(self.transport.open)
-
-    async def read(self, deadline: float) -> bytes:
-        data: bytes = await asyncio.to_thread(self.transport.read, deadline)
-        return data
-
-    async def write(self, data: bytes, deadline: float) -> None:
-        await asyncio.to_thread(self.transport.write, data, deadline)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self.transport.close)
 
 
 KINDS = {

@@ -341,16 +341,20 @@ def _look_at(path: Path) -> None:
         raise JournalError(f"{path} is not a file: name another one")
     if found.st_size == 0:
         raise sqlite3.DatabaseError("the file is empty")
+    undo = path.with_name(f"{path.name}-journal")
     try:
-        # By the database itself: to open and close the file here would end the locks that this process holds on it.
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-            _identify(connection, path)
+        _peek_at(path)
     except sqlite3.DatabaseError:
-        # A write that was cut short may have left it so: then it is known again once that is undone.
-        undo = path.with_name(f"{path.name}-journal")
+        # In the middle of a write, or after one that was cut short, it may look like that: the undo file tells.
         if not undo.exists() or undo.stat().st_size == 0:
-            raise
+            _peek_at(path)
+
+
+def _peek_at(path: Path) -> None:
+    # By the database itself: to open and close the file here would end the locks that this process holds on it.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        _identify(connection, path)
 
 
 def _create(path: Path) -> None:

@@ -48,7 +48,7 @@ class MemoryJournal:
     def _forget(self) -> None:
         """What was settled long ago, or before very many others."""
         oldest = moment(REMEMBERED)
-        while True:
+        while self._settled.rows:
             intent_id, row = next(iter(self._settled.rows.items()))
             if row.step.at >= oldest and len(self._settled.rows) <= _SETTLED:
                 break

@@ -1,15 +1,31 @@
-"""The record of one money command, from the decision to its final state. Describes only."""
+"""The record of one payment command, from the decision to its final state. Describes only."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Final, Literal, TypeVar
 
-__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "HowFound", "Intent", "IntentState", "Search", "Step",
-           "VoucherMark", "same_terminal"]  # fmt: skip
+from .enums import SaleType
+from .replies import Reply, Restored
+
+__all__ = [
+    "FINAL_STATES",
+    "NEXT_STATES",
+    "OPEN_STATES",
+    "HowFound",
+    "Intent",
+    "IntentState",
+    "Search",
+    "Step",
+    "VoucherMark",
+    "kept_reply",
+    "read_kept_reply",
+    "same_terminal",
+]
 
 
 class IntentState(str, Enum):
@@ -123,7 +139,7 @@ class Intent:
     real_date: str | None = None
     last4_digits: str | None = None
     reply: str | None = None
-    """The result as the caller was given it, as JSON of the fields that may be kept."""
+    """The result as the caller was given it: ``kept_reply`` writes it, ``read_kept_reply`` reads it."""
     decided_by: str | None = None
     """Who resolved an unknown outcome, and ``note`` says on what ground."""
     note: str | None = None
@@ -162,3 +178,35 @@ def same_terminal(one: Intent | Search, other: Intent | Search) -> bool:
         return True
     codes = {one.commerce_code, other.commerce_code} - {None}
     return one.terminal_id is not None and one.terminal_id == other.terminal_id and len(codes) < 2
+
+
+KEPT_FIELDS: Final = frozenset({
+    "function_code", "response_code", "commerce_code", "terminal_id", "ticket", "authorization_code", "amount",
+    "shares_number", "shares_amount", "last4_digits", "operation_id", "card_type", "accounting_date", "card_brand",
+    "real_date", "employee_id", "tip", "sale_type", "pos_mode", "cashback", "entry_mode", "aid", "commerce_rut",
+    "commerce_name", "branch_name", "branch_address", "branch_district", "success", "date_time", "host_rrn", "mti",
+    "de11", "de12", "de13",
+})  # fmt: skip
+"""What is kept of a reply. Not among them: all that says more of a card than its last four digits, the terminal's own
+words, which may quote its number, and fields that the library does not know."""
+
+R = TypeVar("R", bound=Reply)
+
+
+def kept_reply(reply: Reply) -> str:
+    """A result as the journal keeps it, as JSON: without its text, and without what could identify a card."""
+    kept: dict[str, Any] = {name: getattr(reply, name, None) for name in sorted(KEPT_FIELDS)}
+    if len(kept["last4_digits"] or "") > 4:  # whatever a firmware writes there
+        kept["last4_digits"] = None
+    return json.dumps({name: value for name, value in kept.items() if value is not None})
+
+
+def read_kept_reply(kind: type[R], text: str) -> R:
+    """The kept result as a reply of its type. Raises ``ValueError`` where the text is no kept result of that type."""
+    kept = json.loads(text)
+    named = {item.name for item in fields(kind) if item.name in KEPT_FIELDS}  # type: ignore[arg-type]  # all are dataclasses
+    if not isinstance(kept, dict) or not kept.keys() <= named:
+        raise ValueError(f"it is not what is kept of a {kind.__name__}")
+    if kept.get("sale_type") in list(SaleType):
+        kept["sale_type"] = SaleType(kept["sale_type"])
+    return kind(**kept)
