@@ -221,7 +221,9 @@ class AlreadyCharged(GetnetError):
     ISO 8601).
     """
 
-    def __init__(self, message: str, *, intent_id: str, reply: Any = None, found: str | None = None, at: str = "") -> None:
+    def __init__(
+        self, message: str, *, intent_id: str, reply: Any = None, found: str | None = None, at: str = ""
+    ) -> None:
         super().__init__(message)
         self.intent_id = intent_id
         self.reply = reply

@@ -133,6 +133,9 @@ class Profile:
     doubtful_codes: frozenset[int] = frozenset({1003, 1004, 1005, -1})
     """The response codes to a payment command that do not say whether the card was charged: printing errors (cover open,
     no paper, paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md)."""
+    day_first: bool = False
+    """Whether commands are dated ``dd-MM-yyyy HH:mm:ss`` in local time, as some terminals want it, instead of in ISO
+    8601."""
     empty_codes: frozenset[int] = frozenset({21, 99})
     """The response codes to a query for the last voucher that mean that there is none."""
 

@@ -20,7 +20,7 @@ from .errors import (
 from .flows.carrier import Carrier
 from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
-from .flows.effects import Flow, NewId, Now, Take
+from .flows.effects import Flow, Intents, NewId, Now, Resolve, Take
 from .flows.intents import generated_ticket
 from .flows.payment import Till, ask, greet, pay, polling, recover_all
 from .flows.stream import StreamCarrier
@@ -32,7 +32,7 @@ from .messages import (
     GenericReply,
     Intent,
     KeyPos,
-    PollReply,
+    Polled,
     PreAuthorization,
     PreAuthorizationCompletion,
     PreAuthorizationCompletionReply,
@@ -41,6 +41,7 @@ from .messages import (
     PreAuthorizationReply,
     PrintDocument,
     Progress,
+    Recovery,
     Refund,
     RefundReply,
     Reply,
@@ -52,6 +53,7 @@ from .messages import (
     VoidReply,
     Wire,
 )
+from .messages.checks import check_flag, check_text
 from .messages.declaring import recoded, sent_fields
 from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
@@ -101,6 +103,7 @@ class Session:
         profile: Profile,
         timeouts: Timeouts | None,
         acknowledges: bool = True,
+        is_pluggable: bool = False,
         find: Callable[[], Flow[str]] | None = None,
     ) -> Session:
         """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
@@ -108,7 +111,9 @@ class Session:
             raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
         if not isinstance(profile, Profile):
             raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
-        carrier = StreamCarrier(profile, timeouts or profile.timeouts, wire=wire, acknowledges=acknowledges)
+        carrier = StreamCarrier(
+            profile, timeouts or profile.timeouts, wire=wire, acknowledges=acknowledges, is_pluggable=is_pluggable
+        )
         return cls(terminal, profile, carrier, find=find)
 
     @classmethod
@@ -154,8 +159,6 @@ class Session:
         self.check_not_closed()
         if not self.ready:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
-        if not self.is_open:
-            raise LifecycleError("the link to the terminal was lost: polling() opens it again and must succeed first")
 
     def _alone(self, flow: Flow[T]) -> Flow[T]:
         """Run ``flow`` while nobody else uses the terminal.
@@ -174,7 +177,8 @@ class Session:
             try:
                 return (yield from flow)
             except TransportError as error:
-                if not isinstance(error, DeadlineExceeded) or isinstance(error, WriteTimeout):
+                late = isinstance(error, DeadlineExceeded) and not isinstance(error, WriteTimeout)
+                if not late or self.till.carrier.is_silent:
                     yield from self.till.carrier.close()
                 raise
         finally:
@@ -198,10 +202,10 @@ class Session:
         finally:
             place.leave()
 
-    def polling(self) -> Flow[PollReply]:
+    def polling(self) -> Flow[Polled]:
         return self._alone(self._polled())
 
-    def _polled(self) -> Flow[PollReply]:
+    def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
         self.ready = reply.approved and reply.connected is not False
         return reply
@@ -210,16 +214,32 @@ class Session:
         """Whether what is behind the link answers a poll as a terminal does."""
         return (yield from greet(self.till)).approved
 
-    def recover(self) -> Flow[list[Intent]]:
+    def recover(self) -> Flow[Recovery]:
         return self._alone(self._recovered())
 
-    def _recovered(self) -> Flow[list[Intent]]:
+    def _recovered(self) -> Flow[Recovery]:
         self._check_ready()
         return (yield from recover_all(self.till, again=True))
 
+    def intents(self, *, settled: bool) -> Flow[list[Intent]]:
+        """The payment commands in the journal that are unsettled, or with ``settled`` all of them."""
+        found: list[Intent] = yield Intents(settled)
+        return found
+
+    def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Flow[Intent]:
+        intent: Intent = yield Resolve(intent_id, paid, by, note)
+        return intent
+
     # ------------------------------------------------------------------------------------------------------- operations
 
-    def request(self, command: Command[R], *, timeout: float | None = None) -> Flow[R]:
+    def request(
+        self,
+        command: Command[R],
+        *,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        again: bool = False,
+    ) -> Flow[R]:
         """Run any command: one that moves money with all its care, another as a query and its answer."""
         if not isinstance(command, Command):
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
@@ -228,18 +248,23 @@ class Session:
             asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout))
             return asked
         intent_id: str = yield NewId()
-        return (yield from self._paid(command, intent_id, timeout))
+        return (yield from self._paid(command, intent_id, timeout, idempotency_key, again))
 
     def _check(self, timeout: float | None) -> None:
         if timeout is not None:
             check_seconds(timeout)
         self._check_ready()
 
-    def _paid(self, command: Command[R], intent_id: str, timeout: float | None) -> Flow[R]:
+    def _paid(
+        self, command: Command[R], intent_id: str, timeout: float | None, key: str | None, again: bool
+    ) -> Flow[R]:
+        if key is not None:
+            check_text(key, "idempotency_key", 1, 255)
+        check_flag(again, "again")
         command = self.till.carrier.check(command, intent_id)
-        if not command.takes_card:
-            return (yield from self._alone(pay(self.till, command, intent_id, timeout)))
-        return (yield from self._alone(self._cancellable(pay(self.till, command, intent_id, timeout))))
+        paying = pay(self.till, command, intent_id, timeout, key=key, again=again)
+        reply: R = yield from self._alone(self._cancellable(paying) if command.takes_card else paying)
+        return reply
 
     def _cancellable(self, flow: Flow[T]) -> Flow[T]:
         self.selling = True
@@ -258,12 +283,14 @@ class Session:
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
+        idempotency_key: str | None = None,
+        again: bool = False,
     ) -> Flow[SaleReply]:
         intent_id: str = yield NewId()
         number = generated_ticket(intent_id) if ticket is None else ticket
         command = Sale(self._units(amount), number, print_on_pos, sale_type, send_message, employee_id)
         self._check(timeout)
-        return (yield from self._paid(command, intent_id, timeout))
+        return (yield from self._paid(command, intent_id, timeout, idempotency_key, again))
 
     def pre_authorization(
         self,
@@ -274,13 +301,15 @@ class Session:
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
+        idempotency_key: str | None = None,
+        again: bool = False,
     ) -> Flow[PreAuthorizationReply]:
         intent_id: str = yield NewId()
         number = generated_ticket(intent_id) if ticket is None else ticket
         kind = recoded(PreAuthorization, self._pre_authorization_codes().pre_authorize)
         command = kind(self._units(amount), number, print_on_pos, send_message, employee_id)
         self._check(timeout)
-        return (yield from self._paid(command, intent_id, timeout))
+        return (yield from self._paid(command, intent_id, timeout, idempotency_key, again))
 
     def complete_pre_authorization(
         self, authorization_code: str, amount: Amount, print_on_pos: bool
@@ -313,18 +342,25 @@ class Session:
                 stacklevel=stacklevel + 1,
             )
 
-    def void(self, operation_id: int, print_on_pos: bool) -> Flow[VoidReply]:
-        return (yield from self.request(Void(operation_id, print_on_pos)))
+    def void(self, operation_id: int, print_on_pos: bool, *, idempotency_key: str | None = None) -> Flow[VoidReply]:
+        return (yield from self.request(Void(operation_id, print_on_pos), idempotency_key=idempotency_key))
 
     def refund(
-        self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
+        self,
+        authorization_code: str,
+        amount: Amount,
+        print_on_pos: bool,
+        original_date: date | str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        again: bool = False,
     ) -> Flow[RefundReply]:
         units = self._units(amount)
         if original_date is None:
             command = Refund(authorization_code, units, print_on_pos)
         else:
             command = CloudRefund(authorization_code, units, print_on_pos, original_date=original_date)
-        return (yield from self.request(command))
+        return (yield from self.request(command, idempotency_key=idempotency_key, again=again))
 
     def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Flow[GenericReply]:
         return (yield from self.request(PrintDocument(lines)))

@@ -28,10 +28,11 @@ from ..messages import (
     LastVoucher,
     NormalModeReply,
     ParametersReply,
-    PollReply,
+    Polled,
     PreAuthorizationCompletionReply,
     PreAuthorizationReleaseReply,
     PreAuthorizationReply,
+    Recovery,
     RefundReply,
     Reply,
     ReportKind,
@@ -112,7 +113,9 @@ class AsyncConnector:
             find = partial(find_usb_terminal, wire=wire, profile=profile, timeouts=limits, baudrate=baudrate)
         else:
             transport = AsyncSerialTransport(port, baudrate=baudrate)
-        session = Session.over_stream(f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, find=find)
+        session = Session.over_stream(
+            f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, is_pluggable=True, find=find
+        )
         return cls._made(AsyncDriver(transport=transport, journal=open_journal(journal)), session)
 
     @classmethod
@@ -262,10 +265,12 @@ class AsyncConnector:
             if self._account is not None:
                 await self._account.close()
 
-    async def polling(self) -> PollReply:
+    async def polling(self) -> Polled:
         """Ask whether the terminal is there and ready (106); opens the link again if it was lost.
 
-        Open money commands of an earlier run are asked about before it returns.
+        Payment commands that an earlier run left open are asked about before it returns, and those of unknown outcome
+        once more. What was settled, what stays unknown, and what belongs to terminals that are not here is handed over
+        with the answer, and so is the news that another terminal answers at this place.
         """
         return await self._run(self._session.polling())
 
@@ -279,12 +284,18 @@ class AsyncConnector:
         employee_id: int | None = 1,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
+        idempotency_key: str | None = None,
+        again: bool = False,
     ) -> SaleReply:
         """Charge ``amount`` (100): ``int`` wire units, or ``Decimal`` in the currency of a profile that has a scale.
 
         ``ticket`` is the register's own number, 1 to 24 characters; without one a unique one is made.
         ``on_progress`` is called with each progress message, and awaited if it is a coroutine function. ``timeout``
         replaces the sale's time limits, in seconds. A declined card is a result: look at ``approved``.
+
+        A sale called again with the same ``idempotency_key``, any text of yours, returns the stored result, marked
+        ``recovered``. Without a key ``AlreadyCharged`` is raised where an earlier sale of the same ticket and amount
+        was paid and its caller may never have heard of it; ``again=True`` says that a second charge is meant.
         """
         flow = self._session.sale(
             amount,
@@ -294,12 +305,16 @@ class AsyncConnector:
             employee_id=employee_id,
             send_message=on_progress is not None,
             timeout=timeout,
+            idempotency_key=idempotency_key,
+            again=again,
         )
         return await self._run(flow, on_progress)
 
-    async def void(self, operation_id: int, *, print_on_pos: bool = False) -> VoidReply:
+    async def void(
+        self, operation_id: int, *, print_on_pos: bool = False, idempotency_key: str | None = None
+    ) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
-        return await self._run(self._session.void(operation_id, print_on_pos))
+        return await self._run(self._session.void(operation_id, print_on_pos, idempotency_key=idempotency_key))
 
     async def refund(
         self,
@@ -308,12 +323,16 @@ class AsyncConnector:
         *,
         print_on_pos: bool = False,
         original_date: date | str | None = None,
+        idempotency_key: str | None = None,
+        again: bool = False,
     ) -> RefundReply:
         """Give ``amount`` back by authorization code (108; Getnet's own libraries call this *Return*).
 
         ``original_date``, the day of the sale, is for Argentina's cloud.
         """
-        flow = self._session.refund(authorization_code, amount, print_on_pos, original_date)
+        flow = self._session.refund(
+            authorization_code, amount, print_on_pos, original_date, idempotency_key=idempotency_key, again=again
+        )
         return await self._run(flow)
 
     async def pre_authorization(
@@ -434,13 +453,29 @@ class AsyncConnector:
         *,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
+        idempotency_key: str | None = None,
+        again: bool = False,
     ) -> R:
-        """Run any other command; one that moves money is recorded and recovered like a sale."""
-        flow = self._session.request(command, timeout=timeout)
+        """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key."""
+        flow = self._session.request(command, timeout=timeout, idempotency_key=idempotency_key, again=again)
         return await self._run(flow, on_progress)
 
-    async def recover(self) -> list[Intent]:
-        """Ask about every money command of this terminal that is still open; return those whose outcome nobody
-        knows.
+    async def recover(self) -> Recovery:
+        """Ask about every payment command of this terminal that is not settled.
+
+        Returns those whose outcome nobody knows, and beside them those that were settled now (``settled``), that
+        another process waits for (``in_progress``), and that are of terminals that are not here (``elsewhere``).
         """
         return await self._run(self._session.recover())
+
+    async def intents(self, *, settled: bool = False) -> list[Intent]:
+        """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all of them."""
+        return await self._run(self._session.intents(settled=settled))
+
+    async def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
+        """Record what a person found out about a payment command of unknown outcome, with who and why.
+
+        Raises:
+            InvalidValue: there is no such command, it is settled or still in progress, or a name or a reason is missing.
+        """
+        return await self._run(self._session.resolve(intent_id, paid=paid, by=by, note=note))

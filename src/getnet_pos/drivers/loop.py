@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ..errors import GetnetError
 from ..flows.effects import Effect, Flow, Take
 from ..turns import Place
 
@@ -19,7 +18,7 @@ def run(flow: Flow[T], perform: Callable[[Effect], object]) -> T:
 
     It keeps no place in a queue, wherever it was interrupted.
     """
-    error: GetnetError | None = None
+    error: BaseException | None = None
     result: object = None
     taken: list[Place] = []
     try:
@@ -30,7 +29,10 @@ def run(flow: Flow[T], perform: Callable[[Effect], object]) -> T:
                 taken.append(effect.place)
             try:
                 result = perform(effect)
-            except GetnetError as raised:
+            except GeneratorExit:
+                raise
+            except BaseException as raised:
+                # What interrupts a flow is told to it as well: it has something left to record.
                 error = raised
     except StopIteration as stop:
         value: T = stop.value
@@ -41,7 +43,7 @@ def run(flow: Flow[T], perform: Callable[[Effect], object]) -> T:
 
 async def run_async(flow: Flow[T], perform: Callable[[Effect], Awaitable[object]]) -> T:
     """As ``run``; a cancellation of the task ends the flow."""
-    error: GetnetError | None = None
+    error: BaseException | None = None
     result: object = None
     taken: list[Place] = []
     try:
@@ -52,7 +54,10 @@ async def run_async(flow: Flow[T], perform: Callable[[Effect], Awaitable[object]
                 taken.append(effect.place)
             try:
                 result = await perform(effect)
-            except GetnetError as raised:
+            except GeneratorExit:
+                raise
+            except BaseException as raised:
+                # What interrupts a flow is told to it as well: it has something left to record.
                 error = raised
     except StopIteration as stop:
         value: T = stop.value

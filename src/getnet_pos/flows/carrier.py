@@ -8,8 +8,9 @@ from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
 from ..errors import ApiError, GetnetError, ProtocolError, TransportError
-from ..messages import Catalogue, Command, Intent, Reply, Waits
-from ..profiles import Timeouts
+from ..messages import Command, Intent, Reply, Waits
+from ..messages.declaring import Facts
+from ..profiles import Profile, Timeouts
 from .effects import Flow
 
 C = TypeVar("C", bound=Command[Any])
@@ -28,7 +29,7 @@ class Limits:
     """In all."""
 
     @classmethod
-    def of(cls, command: Command[Any], timeouts: Timeouts) -> Limits:
+    def of(cls, command: Command[Any] | Facts, timeouts: Timeouts) -> Limits:
         """What ``timeouts`` allow for ``command``."""
         if command.takes_card:
             return cls(timeouts.sale, timeouts.sale_total)
@@ -91,6 +92,11 @@ class Attempt(Protocol):
     @property
     def transaction_id(self) -> str | None:
         """The number under which a cloud carries the command, once it has told it."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of the command may have left."""
         ...
 
     def reserve(self) -> Flow[None]:
@@ -158,10 +164,30 @@ class Carrier(Protocol):
     """A way to one terminal."""
 
     timeouts: Timeouts
-    catalogue: Catalogue
+    profile: Profile
 
     @property
     def is_open(self) -> bool: ...
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether not one byte has come since the last command left: nobody may be there any more."""
+        ...
+
+    @property
+    def is_pluggable(self) -> bool:
+        """Whether another terminal may be there when the link comes back."""
+        ...
+
+    @property
+    def device(self) -> str | None:
+        """What stays of the terminal's place when its name changes; ``None`` where there is nothing."""
+        ...
+
+    @property
+    def tells_by_number(self) -> bool:
+        """Whether a payment command that was accepted can be asked about by a number of its own."""
+        ...
 
     @property
     def greeting(self) -> Command[Any]:
@@ -210,6 +236,14 @@ class Carrier(Protocol):
 
     def confirm(self, *, final: bool = False) -> Flow[None]:
         """Tell the terminal that its reply has come; ``final``: it is safe, so a link that breaks now is closed."""
+        ...
+
+    def may_ask_again(self, error: GetnetError) -> bool:
+        """Whether a query that ended in ``error`` may be asked once more, perhaps written in another way."""
+        ...
+
+    def write_dates_as_before(self) -> None:
+        """Undo what ``may_ask_again`` has changed: it did not help."""
         ...
 
     def rearm(self) -> None:

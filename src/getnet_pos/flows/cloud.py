@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 
 from ..codec.cloud import encode_cloud, sent_names
 from ..errors import (
-    ApiError,
     DeadlineExceeded,
     GetnetError,
     JournalError,
@@ -43,9 +42,9 @@ from ..messages import (
 )
 from ..profiles import CloudEndpoint, Timeouts
 from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source, may_have_left
-from .cloud_calls import Cloud, call, checked, status, understood, was_not_done
+from .cloud_calls import Cloud, call, checked, is_token_refusal, status, understood, was_not_done
 from .effects import Flow, Now, Request, Response, Sleep, Take
-from .http_calls import Secret, with_token
+from .http_calls import Secret, refusal, with_token
 from .intents import generated_ticket
 from .matching import recorded
 
@@ -65,12 +64,15 @@ class CloudCarrier:
     """One terminal behind the cloud."""
 
     is_open = True
+    is_silent = False
+    is_pluggable = False
+    device = None
     greeting = Poll()
 
     def __init__(self, cloud: Cloud, key_pos: KeyPos, timeouts: Timeouts, webhook: str | None = None) -> None:
         self.cloud = cloud
         self.timeouts = timeouts
-        self.catalogue = cloud.profile.catalogue
+        self.profile = cloud.profile
         self._key_pos = key_pos
         self._webhook = webhook
         """Where the cloud pushes the result of a money command; the call then returns at once."""
@@ -79,6 +81,11 @@ class CloudCarrier:
     def vouchers_name_ticket(self) -> bool:
         """Where the cloud has no place for a ticket, vouchers have one that the terminal made."""
         return self.cloud.settings.takes_ticket
+
+    @property
+    def tells_by_number(self) -> bool:
+        """With a webhook the cloud names the transaction as soon as it has taken the command."""
+        return self._webhook is not None
 
     @property
     def records(self) -> Sequence[Command[Any]]:
@@ -94,8 +101,8 @@ class CloudCarrier:
             return Limits(limit, limit)
         if timeout is not None:
             return Limits(timeout, timeout)
-        own = Limits.of(command, self.timeouts)
-        return Limits(self.timeouts.cloud, max(own.patience, own.total))
+        total = Limits.of(command, self.timeouts).total
+        return Limits(min(self.timeouts.cloud, total), total)
 
     def open(self) -> Flow[None]:
         """Connections are made as they are needed."""
@@ -194,6 +201,13 @@ class CloudCarrier:
         """The cloud confirms to the terminal by itself."""
         yield from ()
 
+    def may_ask_again(self, error: GetnetError) -> bool:
+        """A call is repeated where that is safe, and has no date."""
+        return False
+
+    def write_dates_as_before(self) -> None:
+        """A call has no date."""
+
     def rearm(self) -> None:
         """Nothing waits that could be told."""
 
@@ -224,17 +238,26 @@ class CloudAttempt:
         self._what = f"command {command.code}"
         self._place = None if urgent else self._cloud.gate.place()
         self._token: Secret | None = None
-        self._sent = False
+        self._sent_at: float | None = None
         self._answered_once = False
         self._deadline = 0.0
 
+    @property
+    def begun(self) -> bool:
+        return self._sent_at is not None
+
     def reserve(self) -> Flow[None]:
         """A place among the calls and, for what must leave once, a token and the cloud's consent to be called."""
+        now: float = yield Now()
+        deadline = now + min(self._limits.total, self._timeouts.busy)
         if self._place is not None:
-            yield Take(self._place)
+            yield Take(self._place, deadline)
         if self._command.moves_money:
-            self._token = yield from self._cloud.bearer.token()
-            yield from self._cloud.pace.wait()
+            self._token = yield from self._cloud.bearer.token(deadline)
+            yield from self._cloud.pace.wait(deadline)
+            now = yield Now()
+            if now > deadline:
+                raise DeadlineExceeded("nothing was sent: the time was over before the cloud could be called")
 
     def release(self) -> None:
         if self._place is not None:
@@ -285,43 +308,58 @@ class CloudAttempt:
     # ------------------------------------------------------------------------------------------------------------ money
 
     def _pay(self, recorded: Intent | None) -> Flow[Event]:
-        if self._sent or recorded is None or recorded.state is not IntentState.INTENT or self._token is None:
+        if self.begun or recorded is None or recorded.state is not IntentState.INTENT or self._token is None:
             raise JournalError("a command that moves money is sent once, after it was recorded")
-        self._sent = True
         token = self._token
+        self._sent_at = sent_at = yield Now()
+        self._deadline = sent_at + self._limits.total
         response = yield from self._cloud.sent_now(with_token(self._request, token))
-        if response.status == 401:
-            # Refused for its token, and so not carried out: it goes once more, with another one.
+        if (yield from self._was_refused_for_its_token(response, token)):
+            # The cloud has shown that it did not pass the command on: it goes once more, with another token.
             try:
                 renewed = yield from self._cloud.bearer.renewed(token)
             except GetnetError as error:
                 return Refused(error)
-            if renewed is not None:
-                token = renewed
-                try:
-                    response = yield from self._cloud.sent_now(with_token(self._request, token))
-                except GetnetError as error:
-                    if may_have_left(error):
-                        raise
-                    return Refused(error)
+            if renewed is None:
+                return Refused(refusal(response, self._what, (token,)))
+            token = renewed
+            self._sent_at = yield Now()
+            try:
+                response = yield from self._cloud.sent_now(with_token(self._request, token))
+            except GetnetError as error:
+                if may_have_left(error):
+                    raise
+                return Refused(error)
+            if (yield from self._was_refused_for_its_token(response, token)):
+                return Refused(refusal(response, self._what, (token,)))
         return (yield from self._answered(response, token))
+
+    def _was_refused_for_its_token(self, response: Response, token: Secret) -> Flow[bool]:
+        """Whether the cloud says in its own words, and soon, that it did not take the token.
+
+        Any other 401 may be a gateway's, and come after the command was carried out.
+        """
+        if response.status != 401 or not (yield from self._is_soon()):
+            return False
+        return is_token_refusal(self._cloud, response, token)
+
+    def _is_soon(self) -> Flow[bool]:
+        """Whether no card can have been read since the command left."""
+        now: float = yield Now()
+        return now - (self._sent_at or 0.0) <= self._cloud.settings.refusal_within
 
     def _answered(self, response: Response, token: Secret) -> Flow[Event]:
         cloud = self._cloud
-        try:
-            result = understood(cloud, response, token, self._what)
-        except ApiError as error:
-            if response.status in cloud.settings.refusing_statuses:
-                return Refused(error)
-            raise
+        result = understood(cloud, response, token, self._what)
         self._learn_number(result)
         try:
             checked(cloud, result, token, self._what)
         except TerminalNotFound as error:
-            return Refused(error)
-        now: float = yield Now()
-        self._deadline = now + self._limits.total
-        return Accepted() if result.in_process and self.transaction_id is not None else self._heard(result)
+            if (yield from self._is_soon()):
+                return Refused(error)
+            raise
+        accepted = result.in_process and self.transaction_id is not None
+        return Accepted() if accepted else self._heard(result)
 
     def _learn_number(self, result: CloudResult) -> None:
         if result.id_pos_txs is not None:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..codec.cloud import read_cloud
-from ..errors import ApiError, MalformedResponse, TerminalNotFound, TransactionNotFound, TransportError
+from ..errors import (
+    ApiError,
+    DeadlineExceeded,
+    MalformedResponse,
+    TerminalNotFound,
+    TransactionNotFound,
+    TransportError,
+)
 from ..messages import CloudResult
 from ..profiles import CloudProfile, Profile
 from ..turns import QueueTurn
@@ -25,7 +32,7 @@ from .http_calls import (
     retry_after,
 )
 
-__all__ = ["Cloud", "Pace", "call", "checked", "status", "understood", "was_not_done"]
+__all__ = ["Cloud", "Pace", "call", "checked", "is_token_refusal", "status", "understood", "was_not_done"]
 
 _TOO_BUSY = frozenset({429, 503})
 
@@ -38,10 +45,13 @@ class Pace:
         self._not_before = 0.0
         self._refusals = 0
 
-    def wait(self) -> Flow[None]:
+    def wait(self, deadline: float | None = None) -> Flow[None]:
+        """Wait until it does. ``DeadlineExceeded`` where that is not before ``deadline``: nothing was sent."""
         now: float = yield Now()
         end = now + 2 * self._policy.longest_retry_after
         while now < min(self._not_before, end):
+            if deadline is not None and self._not_before > deadline:
+                raise DeadlineExceeded("nothing was sent: the cloud asked not to be called before the time was over")
             # Not all at the same moment.
             yield Sleep(self._not_before - now + self._policy.first_pause * (yield Random()))
             now = yield Now()
@@ -145,8 +155,21 @@ def checked(cloud: Cloud, result: CloudResult, token: Secret, what: str) -> Clou
     raise kind(f"{what} was refused: {said}; {advice[kind]}", status=200, code=str(result.code), message=said)
 
 
+def is_token_refusal(cloud: Cloud, response: Response, token: Secret) -> bool:
+    """Whether an answer of status 401 is the cloud's own word that it did not take the token."""
+    try:
+        result = read_cloud(json_body(response, (token,)), cloud.profile)
+    except MalformedResponse:
+        return False
+    return result.code == 0 and result.reply is None and _said(result) in cloud.settings.token_refusals
+
+
+def _said(result: CloudResult) -> str:
+    return " ".join((result.message or "").split()).upper().rstrip(".")
+
+
 def _known_refusal(cloud: Cloud, result: CloudResult) -> type[ApiError] | None:
-    said = " ".join((result.message or "").split()).upper().rstrip(".")
+    said = _said(result)
     if result.code == 0 and result.reply is None:
         if said in cloud.settings.refusals:
             return TerminalNotFound

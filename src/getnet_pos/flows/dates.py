@@ -8,6 +8,7 @@ from datetime import datetime
 __all__ = ["compare_dates", "read_date"]
 
 _TIME = r"[ T](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)? ?(?P<zone>Z|[+-]\d\d:?\d\d)?"
+_DATE, _CLOCK = ("year", "month", "day"), ("hour", "minute", "second")
 _FORMS = (
     re.compile(r"(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)" + _TIME, re.ASCII),
     re.compile(r"(?P<day>\d\d)[-/](?P<month>\d\d)[-/](?P<year>\d{4})" + _TIME, re.ASCII),
@@ -22,7 +23,8 @@ def read_date(text: str | None) -> str | None:
             continue
         parts = found.groupdict()
         try:
-            datetime(*(int(parts[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")))
+            date, time = [int(parts[name] or 0) for name in _DATE], [int(parts[name] or 0) for name in _CLOCK]
+            datetime(date[0], date[1], date[2], time[0], time[1], time[2])
         except ValueError:
             return None
         seconds = "" if parts["second"] is None else f":{parts['second']}"

@@ -30,7 +30,7 @@ from ..errors import (
 from .effects import Flow, Random, Request, Response, Sleep
 
 __all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "changes_nothing", "check_seconds", "check_url", "clean",
-           "json_body", "never_sent", "refuse", "repeated", "retry_after", "with_token"]  # fmt: skip
+           "json_body", "never_sent", "refusal", "refuse", "repeated", "retry_after", "with_token"]  # fmt: skip
 
 Outcome = Response | TransportError
 """What became of a request."""
@@ -123,8 +123,8 @@ class RetryPolicy:
 class Bearer(Protocol):
     """Where a bearer token comes from."""
 
-    def token(self) -> Flow[Secret]:
-        """A token to use now."""
+    def token(self, deadline: float | None = None) -> Flow[Secret]:
+        """A token to use now. ``TerminalBusy`` where others that get it hold it up beyond ``deadline``."""
         ...
 
     def renewed(self, refused: Secret) -> Flow[Secret | None]:
@@ -220,7 +220,12 @@ _ADVICE: dict[type[ApiError], str] = {
 
 
 def refuse(response: Response, what: str, secrets: Sequence[str] = (), kind: type[ApiError] | None = None) -> NoReturn:
-    """Raise the error that stands for an answer that is not the good one.
+    """Raise ``refusal``."""
+    raise refusal(response, what, secrets, kind)
+
+
+def refusal(response: Response, what: str, secrets: Sequence[str] = (), kind: type[ApiError] | None = None) -> ApiError:
+    """The error that stands for an answer that is not the good one.
 
     ``what`` says what was asked, as a noun. ``kind`` replaces the error that the status stands for.
     """
@@ -241,7 +246,7 @@ def refuse(response: Response, what: str, secrets: Sequence[str] = (), kind: typ
     if kind is RedirectRefused:
         answer["location"] = location = clean(response.headers.get("location", ""), secrets) or None
         text = f"{what} was sent on with {status} to {location or 'an address that is not given'}"
-    raise kind(f"{text}; {_ADVICE[kind]}", **answer)
+    return kind(f"{text}; {_ADVICE[kind]}", **answer)
 
 
 def _kind(status: int) -> type[ApiError]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
-from ..messages import CATALOGUE, Catalogue, Command, GenericReply, HowFound, Intent, IntentState, Reply, VoucherReply
-from ..messages.fields import Kind, wire_fields
-from ..messages.replies import Restored
+from ..messages import (
+    Catalogue,
+    Command,
+    HowFound,
+    Intent,
+    IntentState,
+    Reply,
+    VoucherReply,
+    kept_reply,
+    read_kept_reply,
+)
 from .dates import read_date
 
 __all__ = ["generated_ticket", "is_same_command", "new_intent", "outcome_advice", "restored", "settled"]
@@ -58,29 +66,18 @@ def settled(intent: Intent, reply: Reply, found: HowFound) -> Intent:
         real_date=read_date(voucher.real_date) if voucher else None,
         # Never more than four digits, whatever a firmware writes there.
         last4_digits=digits if digits and len(digits) <= 4 else None,
-        reply=_written(reply),
+        reply=kept_reply(reply),
     )
 
 
-def _written(reply: Reply) -> str:
-    """The fields of a reply that can identify neither a card nor its holder, as JSON."""
-    kept = {item.name for item in fields(reply) if item.repr}  # type: ignore[arg-type]  # every reply is a dataclass
-    values = {
-        item.name: getattr(reply, item.name)
-        for item in wire_fields(type(reply))
-        if item.name in kept and item.kind is not Kind.ROWS
-    }
-    return json.dumps({name: value for name, value in values.items() if value is not None}, ensure_ascii=False)
-
-
-def restored(intent: Intent, catalogue: Catalogue = CATALOGUE) -> Reply | None:
-    """The reply as the journal kept it, marked ``recovered``; ``None`` where it kept none."""
+def restored(intent: Intent, catalogue: Catalogue) -> Reply | None:
+    """The reply as the journal kept it, marked ``recovered``; ``None`` where it kept none that can be read."""
     if intent.reply is None:
         return None
-    values = json.loads(intent.reply)
-    kind = catalogue.reply_types.get(values.get("function_code"), GenericReply)
-    known = {item.name for item in wire_fields(kind)}
-    return kind(**{name: value for name, value in values.items() if name in known}, extra=Restored())
+    try:
+        return read_kept_reply(catalogue.facts(json.loads(intent.reply)["function_code"]).reply_type, intent.reply)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def outcome_advice(intent: Intent) -> str:

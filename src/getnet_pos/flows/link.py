@@ -36,6 +36,10 @@ class Link:
         """Whether the peer is known to acknowledge a command before it answers it."""
         self.awaits_voucher = False
         """Whether a last voucher was asked for that may still come."""
+        self.heard = True
+        """Whether a byte has come since the last command left."""
+        self.device: str | None = None
+        """What stays of the device behind the transport when its name changes."""
         self._inbox: deque[Message] = deque()
 
     def encode(self, command: Command[Any]) -> bytes:
@@ -43,7 +47,7 @@ class Link:
 
     def open(self) -> Flow[None]:
         """Open the transport, from a clean beginning."""
-        yield Open()
+        self.device = yield Open()
         self._forget()
         self.is_open = True
 
@@ -55,6 +59,7 @@ class Link:
         """Write a command that was encoded as ``data``; return the time at which it had been written."""
         now = yield Now()
         tracing.sent(command, len(data))
+        self.heard = False
         yield Send(data, now + self.timeouts.acknowledgement, beside)
         self.awaits_voucher |= isinstance(command, LastVoucher)
         sent: float = yield Now()
@@ -115,6 +120,7 @@ class Link:
         return late
 
     def _read(self, data: bytes) -> None:
+        self.heard = True
         messages = self.decoder.feed(data)
         tracing.received(messages, len(data))
         self._inbox.extend(messages)

@@ -136,9 +136,7 @@ def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
     return Judgement(Verdict.DOUBT if why else Verdict.MINE, why)
 
 
-def _misfit(
-    intent: Intent, reply: VoucherReply, known: Circumstances, *, own: bool, is_record: bool = False
-) -> str:
+def _misfit(intent: Intent, reply: VoucherReply, known: Circumstances, *, own: bool, is_record: bool = False) -> str:
     """What in a reply under the command's own code speaks against believing it."""
     if is_foreign(intent, reply):
         return _another_terminal(intent, reply)
@@ -211,11 +209,13 @@ def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) 
 
     Firmware names there the operation that was annulled, or the void's own number, which is above all before it.
     """
-    kind = known.profile.catalogue.kind(intent.command)
-    if kind is None or kind.refers_to is not Reference.OPERATION_ID or not voucher.operation_id:
+    by_id = known.profile.catalogue.facts(intent.command).refers_to is Reference.OPERATION_ID
+    if not by_id or not voucher.operation_id:
         return ""
     before = intent.baseline.operation_id if intent.baseline is not None else None
-    if str(voucher.operation_id) == intent.reference or voucher.operation_id > max(int(intent.reference or 0), before or 0):
+    if str(voucher.operation_id) == intent.reference or voucher.operation_id > max(
+        int(intent.reference or 0), before or 0
+    ):
         return ""
     return f"the last voucher annuls operation {voucher.operation_id}, and {intent.reference} was asked for"
 
@@ -248,9 +248,7 @@ def belongs(intent: Intent, candidate: Candidate, known: Circumstances) -> str:
     return "" if judgement.verdict is Verdict.MINE else judgement.why
 
 
-def settling(
-    intent: Intent, candidates: Sequence[Candidate], known: Circumstances
-) -> tuple[Candidate | None, str]:
+def settling(intent: Intent, candidates: Sequence[Candidate], known: Circumstances) -> tuple[Candidate | None, str]:
     """The one of ``candidates`` that is the result of ``intent``; else ``None`` and why none surely is."""
     told = [(one, belongs(intent, one, known)) for one in candidates]
     fitting = [one for one, why in told if not why]
@@ -278,7 +276,7 @@ def _another_terminal(intent: Intent, reply: Reply) -> str:
 
 def _is_of(reply: Reply, intent: Intent, profile: Profile) -> bool:
     """Whether the reply bears the function code of the command, or that under which the terminal records it."""
-    return reply.function_code in (intent.command, profile.catalogue.recorded_as(intent.command))
+    return reply.function_code in (intent.command, profile.catalogue.facts(intent.command).recorded_as)
 
 
 def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
@@ -292,8 +290,7 @@ def _names_own_reference(intent: Intent, reply: VoucherReply, known: Circumstanc
     """Whether the reply names what the command refers to, and no other command refers to it."""
     if intent.reference is None:
         return False
-    kind = known.profile.catalogue.kind(intent.command)
-    by_id = kind is not None and kind.refers_to is Reference.OPERATION_ID
+    by_id = known.profile.catalogue.facts(intent.command).refers_to is Reference.OPERATION_ID
     named = str(reply.operation_id) if by_id else reply.authorization_code
     return named == intent.reference and all(other.reference != intent.reference for other in known.others)
 
@@ -308,8 +305,7 @@ def _amount_fits(intent: Intent, reply: VoucherReply, profile: Profile, *, own: 
     added = (reply.tip or 0) + (reply.cashback or 0)
     if own and reply.approved and reply.amount == intent.amount + added:
         return True
-    kind = profile.catalogue.kind(intent.command)
-    if is_record or (reply.approved and kind is not None and kind.states_amount):
+    if is_record or (reply.approved and profile.catalogue.facts(intent.command).states_amount):
         return reply.amount == intent.amount
     return reply.amount in (None, intent.amount) or (reply.amount == 0 and not reply.approved)
 
@@ -350,7 +346,7 @@ def _identity(voucher: VoucherReply) -> VoucherMark:
         real_date=read_date(voucher.real_date),
         authorization_code=voucher.authorization_code or None,
         amount=voucher.amount,
-        function_code=None if code == LastVoucher.code else CATALOGUE.recorded_as(code),
+        function_code=None if code == LastVoucher.code else CATALOGUE.facts(code).recorded_as,
     )
 
 
@@ -360,7 +356,7 @@ def _result(intent: Intent) -> VoucherMark:
         real_date=intent.real_date,
         authorization_code=intent.authorization_code or None,
         amount=None,
-        function_code=CATALOGUE.recorded_as(intent.command),
+        function_code=CATALOGUE.facts(intent.command).recorded_as,
     )
 
 

@@ -20,6 +20,7 @@ from ..errors import (
     GetnetError,
     InvalidValue,
     JournalError,
+    LifecycleError,
     NotAccepted,
     OutcomeUnknown,
     ProtocolError,
@@ -46,8 +47,8 @@ from ..messages import (
     same_terminal,
 )
 from .carrier import Attempt, Candidate, Carrier, Found, Heard, Limits, Refused, Sent, Source, may_have_left
-from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
 from .dates import read_date
+from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
 from .intents import is_same_command, new_intent, outcome_advice, restored, settled
 from .matching import (
     Circumstances,
@@ -57,6 +58,7 @@ from .matching import (
     mark,
     newest,
     recognise,
+    recorded,
     said_ticket,
     settling,
     typed_reply,
@@ -241,17 +243,20 @@ def _answers(till: Till, command: Command[Any], reply: Reply) -> bool:
     return reply.function_code == command.code or isinstance(command, GetTransaction)
 
 
-def _clear(till: Till) -> Flow[None]:
-    """Read away what came since the last command; a peer that has closed the link since is connected to again."""
+def _clear(till: Till) -> Flow[bool]:
+    """Read away what came since the last command; whether the link had been lost since, and was opened again."""
+    reopened = False
     try:
         late = yield from till.carrier.clear()
     except Disconnected as error:
         log.info("the link was closed since the last command (%s): opening it again", error)
         yield from till.carrier.close()
         yield from till.carrier.open()
+        reopened = True
         late = yield from till.carrier.clear()
     for reply in late:
         yield from _set_aside(till, reply)
+    return reopened
 
 
 def greet(till: Till, timeout: float | None = None) -> Flow[PollReply]:
@@ -308,7 +313,7 @@ def _learn_baseline(till: Till) -> Flow[list[Reply]]:
     try:
         for command in till.carrier.records:
             reply = yield from ask(till, command)
-            told = recorded_in(reply)
+            told = _recorded_in(reply)
             for one in told:
                 till.learn(one, is_record=True)
             baseline = newest(reply, till.carrier.profile)
@@ -329,7 +334,7 @@ def _learn_baseline(till: Till) -> Flow[list[Reply]]:
     return told
 
 
-def recorded_in(reply: Reply) -> list[Reply]:
+def _recorded_in(reply: Reply) -> list[Reply]:
     """What the answer to a query for records tells of, if it is approved."""
     return recorded(reply) if reply.approved else []
 
@@ -361,26 +366,26 @@ def pay(
     carrier = till.carrier
     command = carrier.check(command, intent_id)
     carrier.rearm()
-    if not carrier.is_open:
-        # After the link was lost another terminal may be there.
-        yield from polling(till)
+    if not carrier.is_open or ((yield from _clear(till)) and carrier.is_pluggable):
+        # After the link was lost another terminal may be there, or one that is not ready.
+        polled = yield from polling(till)
+        if not _is_ready(polled):
+            raise LifecycleError(f"the terminal is not ready ({polled.response_code}): polling() must succeed first")
     recovery = yield from recover_all(till, elsewhere=False)
-    intent = replace(
-        new_intent(command, intent_id, till.terminal), device=carrier.device, idempotency_key=key
-    )
+    intent = replace(new_intent(command, intent_id, till.terminal), device=carrier.device, idempotency_key=key)
     yield from _know(till, intent)
     stored = _stored(till, intent)
     if stored is not None:
         return cast("R", typed_reply(command, stored))
     if recovery.in_progress:
-        raise TerminalBusy(f"{till.terminal} is busy: another process has intent {recovery.in_progress[0].intent_id} in progress")
+        raise TerminalBusy(
+            f"{till.terminal} is busy: another process has intent {recovery.in_progress[0].intent_id} in progress"
+        )
     _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command)
     yield from _clear(till)
-    intent = replace(
-        intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code
-    )
+    intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
     lease: Lease | None = None
@@ -667,9 +672,7 @@ def _know(till: Till, intent: Intent | None = None) -> Flow[None]:
     """Look up the commands of this terminal and, with ``intent``, those that it may be a repetition of."""
     search = till.search
     if intent is not None:
-        search = replace(
-            search, ticket=intent.ticket, amount=intent.amount, idempotency_key=intent.idempotency_key
-        )
+        search = replace(search, ticket=intent.ticket, amount=intent.amount, idempotency_key=intent.idempotency_key)
     till.known = yield Recall(search)
     till.pending |= {one.intent_id for one in till.own() if _is_pending(one) and one.intent_id != till.current}
 
@@ -725,9 +728,7 @@ def _is_pending(intent: Intent) -> bool:
 def _due(till: Till, intent: Intent) -> Flow[float]:
     """Until when a command that an earlier run left may go on, on the monotonic clock."""
     step = next(step for step in till.known if step.intent.intent_id == intent.intent_id)
-    kind = till.carrier.profile.catalogue.kind(intent.command)
-    timeouts = till.carrier.timeouts
-    total = timeouts.sale_total if kind is None else Limits.of(kind, timeouts).total
+    total = Limits.of(till.carrier.profile.catalogue.facts(intent.command), till.carrier.timeouts).total
     now: float = yield Now()
     today: datetime = yield WallClock()
     return now + min(max(total - (today - datetime.fromisoformat(step.at)).total_seconds(), 0.0), total)

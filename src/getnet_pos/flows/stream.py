@@ -6,12 +6,13 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from ..errors import (
     DeadlineExceeded,
     Disconnected,
+    GetnetError,
     JournalError,
     NotAccepted,
     UnexpectedReply,
@@ -46,18 +47,39 @@ C = TypeVar("C", bound=Command[Any])
 
 log = logging.getLogger("getnet_pos.stream")
 
+_UNSENT_WITHIN = 2.0
+"""Seconds within which a terminal delivers, once the link is open again, the reply that it could not send."""
+_SILENT_ROUNDS = 2
+"""After so many queries in a row without one byte in answer the link is opened anew."""
+
 
 class StreamCarrier:
     """One terminal behind a byte stream."""
 
     vouchers_name_ticket = True
 
-    def __init__(self, profile: Profile, timeouts: Timeouts, *, wire: Wire, acknowledges: bool) -> None:
+    tells_by_number = False
+
+    def __init__(
+        self, profile: Profile, timeouts: Timeouts, *, wire: Wire, acknowledges: bool, is_pluggable: bool = False
+    ) -> None:
         self.timeouts = timeouts
-        self.catalogue = profile.catalogue
-        self.link = Link(wire, timeouts, self.catalogue, acknowledges=acknowledges and wire is Wire.SIGNED)
+        self.profile = profile
+        self.is_pluggable = is_pluggable
+        """Whether another terminal may be there when the link comes back."""
+        self.link = Link(wire, timeouts, profile.catalogue, acknowledges=acknowledges and wire is Wire.SIGNED)
         self._answered = False
         """Whether the last query was answered."""
+        self._silent_rounds = 0
+        self._day_first = profile.day_first
+
+    @property
+    def device(self) -> str | None:
+        return self.link.device
+
+    @property
+    def is_silent(self) -> bool:
+        return not self.link.heard
 
     @property
     def is_open(self) -> bool:
@@ -97,7 +119,10 @@ class StreamCarrier:
         self, command: Command[Any], limits: Limits, intent: Intent | None = None, *, urgent: bool = False
     ) -> Flow[StreamAttempt]:
         command = yield from self._stamped(command)
-        return StreamAttempt(self.link, command, self.link.encode(command), limits)
+        cancel: CancelSale | None = None
+        if command.takes_card and self.link.wire is Wire.SIGNED:
+            cancel = CancelSale(date_time=(yield from self._date_time()))
+        return StreamAttempt(self.link, command, self.link.encode(command), limits, cancel)
 
     def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
         return (self._inquire,)
@@ -105,14 +130,25 @@ class StreamCarrier:
     def _inquire(self, until: float) -> Flow[Found]:
         """Ask for the last voucher, and listen: what comes may also be the command's own reply, late."""
         link = self.link
+        now: float
         if not link.is_open:
             yield from link.open()
+            # A terminal that could not send its reply does so now, before it is asked for anything.
+            now = yield Now()
+            found = yield from self.listen(min(until, now + _UNSENT_WITHIN))
+            if found.candidates:
+                return found
         for command in self.records:
             command = yield from self._stamped(command)
             self._answered = False
             yield from link.send(command, link.encode(command))
-        now: float = yield Now()
-        return (yield from self.listen(min(until, now + self.timeouts.recovery_interval)))
+        now = yield Now()
+        found = yield from self.listen(min(until, now + self.timeouts.recovery_interval))
+        self._silent_rounds = 0 if link.heard else self._silent_rounds + 1
+        if self._silent_rounds >= _SILENT_ROUNDS:
+            self._silent_rounds = 0
+            yield from link.close()
+        return found
 
     def listen(self, until: float) -> Flow[Found]:
         link = self.link
@@ -145,6 +181,15 @@ class StreamCarrier:
         self.link.awaits_voucher = False
         yield from self.link.acknowledge_final()
 
+    def may_ask_again(self, error: GetnetError) -> bool:
+        if isinstance(error, NotAccepted):
+            # Some firmware takes only the other form of the date.
+            self._day_first = not self._day_first
+        return True
+
+    def write_dates_as_before(self) -> None:
+        self._day_first = not self._day_first
+
     def rearm(self) -> None:
         self.link.cancel_wanted = False
 
@@ -157,12 +202,13 @@ class StreamCarrier:
     def _stamped(self, command: Command[Any]) -> Flow[Command[Any]]:
         if command.date_time is not None:
             return command
-        return replace(command, date_time=(yield from _date_time()))
+        return replace(command, date_time=(yield from self._date_time()))
 
-
-def _date_time() -> Flow[str]:
-    now: datetime = yield WallClock()
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _date_time(self) -> Flow[str]:
+        now: datetime = yield WallClock()
+        if self._day_first:
+            return now.strftime("%d-%m-%Y %H:%M:%S")
+        return now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class StreamAttempt:
@@ -170,8 +216,12 @@ class StreamAttempt:
 
     transaction_id = None
 
-    def __init__(self, link: Link, command: Command[Any], data: bytes, limits: Limits) -> None:
+    def __init__(
+        self, link: Link, command: Command[Any], data: bytes, limits: Limits, cancel: CancelSale | None
+    ) -> None:
         self.data = data
+        self._cancel = cancel
+        """What is sent when the command is to be cancelled; ``None`` where it cannot be."""
         self._link = link
         self._command = command
         self._limits = limits
@@ -182,6 +232,10 @@ class StreamAttempt:
         self._acknowledged_by = 0.0
         self._reply_by = 0.0
         self._last_by = 0.0
+
+    @property
+    def begun(self) -> bool:
+        return self._sent
 
     def reserve(self) -> Flow[None]:
         """Nothing can fail before a command is written."""
@@ -243,12 +297,11 @@ class StreamAttempt:
                 return Accepted()
 
     def _cancel_if_wanted(self) -> Flow[None]:
-        link = self._link
-        if not self._command.takes_card or not link.cancel_wanted or self._cancel_sent:
+        link, cancel = self._link, self._cancel
+        if cancel is None or not link.cancel_wanted or self._cancel_sent:
             return
         log.info("asking the terminal to cancel the sale in progress")
         self._cancel_sent = True
-        cancel = CancelSale(date_time=(yield from _date_time()))
         yield from link.send(cancel, link.encode(cancel), beside=True)
         self._reply_by = min(self._reply_by, self._now + link.timeouts.cancel)
 
@@ -273,6 +326,8 @@ class StreamAttempt:
             raise UnexpectedReply("the port sends back what is written to it: it is not a terminal in integrated mode")
         elif isinstance(message, BadFrame):
             log.warning("received %s", describe(message))
+            if message.fault is FrameFault.TOO_LARGE:
+                raise message.error()
             if message.sealed or message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM):
                 yield from link.acknowledge(received=False)
                 raise message.error()

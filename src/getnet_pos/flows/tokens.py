@@ -48,7 +48,7 @@ class GivenToken:
     def __init__(self, token: str) -> None:
         self._token = checked_token(token, "token")
 
-    def token(self) -> Flow[Secret]:
+    def token(self, deadline: float | None = None) -> Flow[Secret]:
         return _at_once(self._token)
 
     def renewed(self, refused: Secret) -> Flow[Secret | None]:
@@ -61,7 +61,7 @@ class CalledToken:
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
 
-    def token(self) -> Flow[Secret]:
+    def token(self, deadline: float | None = None) -> Flow[Secret]:
         token: Secret = yield Call(self._function, partial(checked_token, origin="what the token function returns"))
         return token
 
@@ -106,21 +106,21 @@ class TokenProvider:
         """Get a new token for the next request."""
         self._token = None
 
-    def token(self) -> Flow[Secret]:
+    def token(self, deadline: float | None = None) -> Flow[Secret]:
         """A token to use now."""
         now = yield Now()
         if self._token is not None and self._fresh(now):
             return self._token
-        return (yield from self._alone(self._current(self._attempts)))
+        return (yield from self._alone(self._current(self._attempts), deadline))
 
     def renewed(self, refused: Secret) -> Flow[Secret | None]:
         """Another token in place of one that was refused."""
         return (yield from self._alone(self._replaced(refused, self._attempts)))
 
-    def _alone(self, flow: Flow[Secret]) -> Flow[Secret]:
+    def _alone(self, flow: Flow[Secret], deadline: float | None = None) -> Flow[Secret]:
         place = self._turn.place()
         try:
-            yield Take(place)
+            yield Take(place, deadline)
             return (yield from flow)
         finally:
             place.leave()

@@ -3,10 +3,10 @@
 A row is a step of an intent; what is known of an intent is its last row.
 """
 
+from ..messages import Search, Step
 from .file import SqliteJournal
 from .memory import MemoryJournal
 from .opening import DEFAULT_JOURNAL, JournalSource, default_path, open_journal
-from ..messages import Search, Step
 from .rules import Journal, Lease, elsewhere
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "SqliteJournal",
     "Step",
     "default_path",
+    "elsewhere",
     "open_journal",
 ]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..errors import JournalError
-from ..messages import FINAL_STATES, Intent, IntentState
+from ..messages import FINAL_STATES, Intent, IntentState, Search, Step
 from .known import TAIL, Known, Row, is_paid_unheard, last_of_each
 from .leases import claim_file
 from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, one_of

@@ -86,7 +86,17 @@ COLUMNS = (
 SELECT = f"SELECT {', '.join(COLUMNS)}, digest FROM step"
 INSERT = f"INSERT INTO step ({', '.join(COLUMNS)}, digest) VALUES (?{', ?' * len(COLUMNS)})"
 
-_INTEGERS = {"id", "sequence", "commerce_code", "command", "amount", "response_code", "operation_id", "function_code", "fresh"}
+_INTEGERS = {
+    "id",
+    "sequence",
+    "commerce_code",
+    "command",
+    "amount",
+    "response_code",
+    "operation_id",
+    "function_code",
+    "fresh",
+}
 _ALWAYS = {"id", "sequence", "at", "intent_id", "terminal", "command", "state"}
 _MARK = ("operation_id", "real_date", "authorization_code", "amount", "function_code", "fresh")
 

@@ -135,7 +135,7 @@ class SalePromotion(Sale):
     id_promo: str = wire("IdPromo", check=text(1, 250), kw_only=True)
 
 
-@command(99, reply=GenericReply, cloud_only=True)
+@command(99, reply=GenericReply, changes_nothing=True, cloud_only=True)
 class GetTransaction(Command[Reply]):
     """99: show what became of a transaction, by the cloud's number; under the function code of its command."""
 
@@ -168,7 +168,7 @@ class Shift(Command[GenericReply]):
     """The wire spells it so."""
 
 
-@command(136, reply=GenericReply, cloud_only=True)
+@command(136, reply=GenericReply, changes_nothing=True, cloud_only=True)
 class ShiftReport(Command[GenericReply]):
     """136: the operations of the open shift."""
 

@@ -111,7 +111,7 @@ class Sale(Command[SaleReply]):
     employee_id: int | None = wire("EmployeeId", check=optional(_EMPLOYEE), default=1)
 
 
-@command(101, reply=LastVoucherReply)
+@command(101, reply=LastVoucherReply, changes_nothing=True)
 class LastVoucher(Command[VoucherReply]):
     """101: show the last recorded operation, under that operation's own function code where the firmware does so."""
 
@@ -139,21 +139,26 @@ class CloseBatch(Command[CloseBatchReply]):
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(104, reply=TotalsReply)
+@command(104, reply=TotalsReply, changes_nothing=True)
 class TotalsReport(Command[TotalsReply]):
     """104: counts and amounts of the open batch."""
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(105, reply=DetailsReply, simplified=Simplified(request=("PrintOnPos",), reply=("DetailsText",)))
+@command(
+    105,
+    reply=DetailsReply,
+    changes_nothing=True,
+    simplified=Simplified(request=("PrintOnPos",), reply=("DetailsText",)),
+)
 class DetailsReport(Command[DetailsReply]):
     """105: the operations of the open batch."""
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(106, reply=PollReply, waits=Waits.SHORT)
+@command(106, reply=PollReply, changes_nothing=True, waits=Waits.SHORT)
 class Poll(Command[PollReply]):
     """106: is the terminal connected and ready."""
 
@@ -186,7 +191,7 @@ class Duplicate(Command[DuplicateReply]):
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(110, reply=SalesBySellerReply)
+@command(110, reply=SalesBySellerReply, changes_nothing=True)
 class SalesBySellerReport(Command[SalesBySellerReply]):
     """110: the sales of one employee."""
 
@@ -194,7 +199,7 @@ class SalesBySellerReport(Command[SalesBySellerReply]):
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(111, reply=TipsReply)
+@command(111, reply=TipsReply, changes_nothing=True)
 class TipsReport(Command[TipsReply]):
     """111: the tips of one employee."""
 
@@ -209,14 +214,14 @@ class SetDefaultSaleType(Command[DefaultSaleTypeReply]):
     sale_type: SaleType | int = wire("SaleType", check=_SALE_TYPE)
 
 
-@command(114, reply=ParametersReply, waits=Waits.SHORT)
+@command(114, reply=ParametersReply, changes_nothing=True, waits=Waits.SHORT)
 class ParametersReport(Command[ParametersReply]):
     """114: the terminal's parameters."""
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(115, reply=SimReply, waits=Waits.SHORT)
+@command(115, reply=SimReply, changes_nothing=True, waits=Waits.SHORT)
 class SimReport(Command[SimReply]):
     """115: the state of the SIM and the mobile network."""
 
@@ -300,7 +305,7 @@ class MultiCommerceRefund(Command[MultiCommerceRefundReply]):
     payment_result_timeout: int = wire("PaymentResultTimeout", check=_SECONDS, default=3)
 
 
-@command(124, reply=MainPosDataReply, waits=Waits.SHORT)
+@command(124, reply=MainPosDataReply, changes_nothing=True, waits=Waits.SHORT)
 class MainPosData(Command[MainPosDataReply]):
     """124: who the terminal belongs to."""
 

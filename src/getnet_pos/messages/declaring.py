@@ -95,6 +95,8 @@ class Facts:
     """The function code under which the terminal records it."""
     cloud_only: bool = False
     """Whether a terminal knows it from the cloud alone."""
+    changes_nothing: bool = False
+    """Whether it may be asked again when its answer was lost."""
     refers_to: Reference | None = None
     """What it calls an earlier operation by."""
     simplified: Simplified | None = None
@@ -167,6 +169,7 @@ class Command(Generic[R_co]):
     states_amount = _Fact[bool]()
     recorded_as = _Fact[int]()
     cloud_only = _Fact[bool]()
+    changes_nothing = _Fact[bool]()
     refers_to = _Fact["Reference | None"]()
     simplified = _Fact["Simplified | None"]()
 
@@ -199,6 +202,7 @@ def command(
     states_amount: bool = False,
     recorded_as: int | None = None,
     cloud_only: bool = False,
+    changes_nothing: bool = False,
     simplified: Simplified | None = None,
 ) -> Callable[[type[K]], type[K]]:
     """Declare a command: ``Facts`` says what each fact means. ``recorded_as`` is its own code unless it is given."""
@@ -215,6 +219,7 @@ def command(
             states_amount=states_amount,
             recorded_as=code if recorded_as is None else recorded_as,
             cloud_only=cloud_only,
+            changes_nothing=changes_nothing,
             refers_to=next((one for one in Reference if one.value in names), None),
             simplified=simplified,
         )

@@ -209,4 +209,6 @@ def read_kept_reply(kind: type[R], text: str) -> R:
         raise ValueError(f"it is not what is kept of a {kind.__name__}")
     if kept.get("sale_type") in list(SaleType):
         kept["sale_type"] = SaleType(kept["sale_type"])
-    return kind(**kept)
+    reply = kind(**kept)
+    object.__setattr__(reply, "extra", Restored())
+    return reply
