@@ -53,7 +53,7 @@ from ..profiles import Profile, Timeouts
 from ..session import OnProgress, Session
 from ..transports.serial import AsyncSerialTransport
 from ..transports.tcp import AsyncTcpTransport
-from ._common import checked_address, checked_limits, checked_webhook, refuse_settings
+from ._common import checked_address, checked_limits, checked_webhook, listed_ports, refuse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator  # asyncio only
@@ -110,7 +110,14 @@ class AsyncConnector:
         limits = checked_limits(timeouts, profile)
         transport, find = None, None
         if port is None:
-            find = partial(find_usb_terminal, wire=wire, profile=profile, timeouts=limits, baudrate=baudrate)
+            find = partial(
+                find_usb_terminal,
+                list_ports=listed_ports,
+                wire=wire,
+                profile=profile,
+                timeouts=limits,
+                baudrate=baudrate,
+            )
         else:
             transport = AsyncSerialTransport(port, baudrate=baudrate)
         session = Session.over_stream(

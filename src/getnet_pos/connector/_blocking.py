@@ -54,7 +54,7 @@ from ..profiles import Profile, Timeouts
 from ..session import OnProgress, Session
 from ..transports.serial import SerialTransport
 from ..transports.tcp import TcpTransport
-from ._common import checked_address, checked_limits, checked_webhook, refuse_settings
+from ._common import checked_address, checked_limits, checked_webhook, listed_ports, refuse_settings
 
 if TYPE_CHECKING:
     import httpx
@@ -109,7 +109,14 @@ class Connector:
         limits = checked_limits(timeouts, profile)
         transport, find = None, None
         if port is None:
-            find = partial(find_usb_terminal, wire=wire, profile=profile, timeouts=limits, baudrate=baudrate)
+            find = partial(
+                find_usb_terminal,
+                list_ports=listed_ports,
+                wire=wire,
+                profile=profile,
+                timeouts=limits,
+                baudrate=baudrate,
+            )
         else:
             transport = SerialTransport(port, baudrate=baudrate)
         session = Session.over_stream(
@@ -306,7 +313,9 @@ class Connector:
         )
         return self._run(flow, on_progress)
 
-    def void(self, operation_id: int, *, print_on_pos: bool = False, idempotency_key: str | None = None) -> VoidReply:
+    def void(
+        self, operation_id: int, *, print_on_pos: bool = False, idempotency_key: str | None = None
+    ) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return self._run(self._session.void(operation_id, print_on_pos, idempotency_key=idempotency_key))
 

@@ -7,7 +7,14 @@ from ..flows.http_calls import check_url
 from ..messages.checks import check_integer
 from ..profiles import Profile, Timeouts
 
-__all__ = ["checked_address", "checked_limits", "checked_webhook", "refuse_settings"]
+__all__ = ["checked_address", "checked_limits", "checked_webhook", "listed_ports", "refuse_settings"]
+
+
+def listed_ports() -> list[str]:
+    """The serial ports that are looked at, the likeliest first: by the function that a program may replace."""
+    from .. import connector
+
+    return connector.candidate_ports()
 
 
 def checked_limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:

@@ -23,7 +23,6 @@ from ..flows.effects import (
     Effect,
     Flow,
     Intents,
-    ListPorts,
     NewId,
     Now,
     Open,
@@ -92,10 +91,6 @@ class AsyncDriver:
             case Close():
                 if self._transport is not None:
                     await self._transport.close()
-            case ListPorts():
-                from ..transports.serial import candidate_ports
-
-                return await asyncio.to_thread(candidate_ports)
             case Use(port, baudrate):
                 from ..transports.serial import AsyncSerialTransport
 

@@ -21,7 +21,6 @@ from ..flows.effects import (
     Effect,
     Flow,
     Intents,
-    ListPorts,
     NewId,
     Now,
     Open,
@@ -86,10 +85,6 @@ class BlockingDriver:
             case Close():
                 if self._transport is not None:
                     self._transport.close()
-            case ListPorts():
-                from ..transports.serial import candidate_ports
-
-                return candidate_ports()
             case Use(port, baudrate):
                 from ..transports.serial import SerialTransport
 

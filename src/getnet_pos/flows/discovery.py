@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..errors import ConnectError, GetnetError
 from ..messages import Wire
 from ..profiles import Profile, Timeouts
-from .effects import Close, Flow, ListPorts, Use
+from .effects import Close, Compute, Flow, Use
 from .payment import Till, greet
 from .stream import StreamCarrier
 
 __all__ = ["find_usb_terminal"]
 
 
-def find_usb_terminal(*, wire: Wire, profile: Profile, timeouts: Timeouts, baudrate: int) -> Flow[str]:
-    """Use the port of the terminal, closed, and return the terminal's name.
+def find_usb_terminal(
+    *, list_ports: Callable[[], list[str]], wire: Wire, profile: Profile, timeouts: Timeouts, baudrate: int
+) -> Flow[str]:
+    """Use the port of the terminal, closed, and return the terminal's name. ``list_ports``: the likeliest first.
 
     Raises:
         ConnectError: none was found; the message says what each port did.
     """
     tried: list[str] = []
-    for port in (yield ListPorts()):
+    for port in (yield Compute(list_ports)):
         yield Use(port, baudrate)
         carrier = StreamCarrier(profile, _trial(timeouts), wire=wire, acknowledges=True)
         terminal = f"usb:{port}"

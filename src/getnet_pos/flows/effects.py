@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from ..messages import Intent, Progress, Search
 from ..turns import Place
 
-__all__ = ["Call", "Claim", "Close", "Compute", "Effect", "Flow", "Intents", "Lease", "ListPorts", "NewId", "Now", "Open",
+__all__ = ["Call", "Claim", "Close", "Compute", "Effect", "Flow", "Intents", "Lease", "NewId", "Now", "Open",
            "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response", "Send", "Sleep", "Take",
            "Unsettled", "Use", "WallClock"]  # fmt: skip
 
@@ -55,11 +55,6 @@ class Receive:
     """
 
     deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class ListPorts:
-    """The names of the serial ports a terminal could be on, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +221,7 @@ class Intents:
 
 
 Effect = (
-    Open | Close | Send | Receive | ListPorts | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
+    Open | Close | Send | Receive | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
     | NewId | Take | Report | Record | Recall | Unsettled | Claim | Resolve
     | Intents
 )  # fmt: skip

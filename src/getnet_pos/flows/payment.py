@@ -76,6 +76,7 @@ _FRESH_FOR = 5.0
 """Seconds for which a last voucher that was asked for is taken to be the last."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
+_LOOKING = 0.05
 _LOOKED_AT = 16
 """How many unsettled commands of other terminals a poll tells of at most."""
 
@@ -523,6 +524,9 @@ def _carried_out(
                 state = IntentState.SENT if isinstance(event, Sent) else IntentState.ACCEPTED
                 intent = yield from _advance(intent, state)
             event = yield from attempt.next_event()
+    except UnexpectedReply as error:
+        # It has ended, whatever became of it.
+        doubt, due = error, 0.0
     except (TransportError, ProtocolError, ApiError) as error:
         doubt = error
     else:
@@ -622,8 +626,8 @@ def _record(intent: Intent) -> Flow[None]:
 def _set_aside(till: Till, reply: Reply) -> Flow[None]:
     """A reply that answers no command in progress: it settles the intent it is of, or is confirmed and left."""
     if not (yield from _settle_late(till, reply)):
-        log.warning(
-            "a reply of function code %d, response code %d, operation %s came late, or twice: it is set aside",
+        log.info(
+            "a reply of function code %d, response code %d, operation %s settles nothing: it is set aside",
             reply.function_code,
             reply.response_code,
             getattr(reply, "operation_id", None),
@@ -698,6 +702,10 @@ def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> F
             continue
         lease: Lease | None = yield Claim(intent_id)
         if lease is None:
+            # Somebody may only have looked whether it is held.
+            yield Sleep(_LOOKING)
+            lease = yield Claim(intent_id)
+        if lease is None:
             in_progress.append(intent)
             continue
         try:
@@ -711,12 +719,18 @@ def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> F
         finally:
             lease.release()
         yield from _know(till)
+    others: list[Intent] = []
+    adopted: list[Intent] = []
+    if elsewhere:
+        for step in (yield from _elsewhere(till)):
+            found = yield from _adopted(till, step.intent, records)
+            (others if found is None else adopted).append(found or step.intent)
     unknown = [intent for intent in till.own() if _is_pending(intent) and intent not in in_progress]
     return Recovery(
         unknown,
-        settled=till.settled_now(),
+        settled=(*till.settled_now(), *adopted),
         in_progress=tuple(in_progress),
-        elsewhere=(yield from _elsewhere(till)) if elsewhere else (),
+        elsewhere=tuple(others),
         another_terminal=_another_terminal(till, before),
     )
 
@@ -734,16 +748,38 @@ def _due(till: Till, intent: Intent) -> Flow[float]:
     return now + min(max(total - (today - datetime.fromisoformat(step.at)).total_seconds(), 0.0), total)
 
 
-def _elsewhere(till: Till) -> Flow[tuple[Intent, ...]]:
-    """Unsettled commands of other terminals, those left out that somebody may still be waiting for."""
-    today: datetime = yield WallClock()
+def _elsewhere(till: Till) -> Flow[list[Step]]:
+    """Unsettled commands of terminals that go by other names, those left out that somebody living waits for."""
     told: list[Step] = yield Unsettled(till.search, _LOOKED_AT)
-    longest = till.carrier.timeouts.sale_total + till.carrier.timeouts.recovery
-    return tuple(
-        step.intent
-        for step in told
-        if not step.intent.open or (today - datetime.fromisoformat(step.at)).total_seconds() > longest
-    )
+    left: list[Step] = []
+    for step in told:
+        lease: Lease | None = yield Claim(step.intent.intent_id)
+        if lease is not None:
+            lease.release()
+            left.append(step)
+    return left
+
+
+def _adopted(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Intent | None]:
+    """The command of a terminal that had another name and told nothing of itself, settled: a record here names it."""
+    if intent.terminal_id is not None:
+        return None
+    comparable, known = till.comparable(intent), till.circumstances(intent)
+    for record in records:
+        if not isinstance(record, VoucherReply) or not has_own_ticket(comparable, record, known.others):
+            continue
+        if recognise(comparable, record, known):
+            continue
+        lease: Lease | None = yield Claim(intent.intent_id)
+        if lease is None:
+            return None
+        try:
+            log.warning("intent %s was sent to this terminal under the name %s", intent.intent_id, intent.terminal)
+            yield from _finish(till, None, intent, record, found="recovery", confirmed=True)
+        finally:
+            lease.release()
+        return settled(intent, record, "recovery")
+    return None
 
 
 def _another_terminal(till: Till, before: str | None) -> str | None:
@@ -865,7 +901,7 @@ def _settled_by(
 ) -> Flow[tuple[Reply | None, str]]:
     """The result of ``intent``, recorded, if it is among what was found, or why none of it is; the rest is set aside."""
     for candidate in found.candidates:
-        till.learn(candidate.reply, is_record=candidate.source is Source.RECORD)
+        till.learn(candidate.reply)
     known = till.circumstances(intent, sent_after=sent_after)
     chosen, why = settling(till.comparable(intent), found.candidates, known)
     if chosen is not None:
