@@ -10,22 +10,23 @@ __all__ = ["Declined", "Refusal"]
 class Refusal(Enum):
     """A response code and its message.
 
-    Only 1006 is known from real terminals, and the words of ``CANCELLED`` and ``MALFORMED``; the rest is made up.
+    21, 99 and 1006 are known from real terminals, and the words of ``CANCELLED`` and ``MALFORMED``. The others are made
+    up: from 2001 on, where no real code is known.
     """
 
-    DECLINED = (1001, "Rechazado")
-    MALFORMED = (1002, "Mensaje mal formado")
-    BUSY = (1003, "Terminal ocupado")
-    NO_SALE_IN_PROGRESS = (1004, "No hay venta en curso")
-    CANCELLED = (1005, "Operacion Cancelada")
+    DECLINED = (2001, "Rechazado")
+    MALFORMED = (2002, "Mensaje mal formado")
+    BUSY = (2003, "Terminal ocupado")
+    NO_SALE_IN_PROGRESS = (2004, "No hay venta en curso")
+    CANCELLED = (1006, "Operacion Cancelada")
     TIMED_OUT = (1006, "Tiempo de espera excedido")
-    NO_VOUCHER = (1007, "Sin transacciones")
-    NOT_FOUND = (1008, "Operacion no encontrada")
-    ALREADY_VOIDED = (1009, "Operacion ya anulada")
-    BATCH_CLOSED = (1010, "Operacion de un lote cerrado")
-    ALREADY_REFUNDED = (1011, "Operacion con devolucion")
-    TOO_MUCH = (1012, "Monto excede lo disponible")
-    OTHER_AMOUNT = (1013, "Monto no coincide")
+    NO_VOUCHER = (99, "Sin transacciones")
+    NOT_FOUND = (21, "Operacion no encontrada")
+    ALREADY_VOIDED = (2009, "Operacion ya anulada")
+    BATCH_CLOSED = (2010, "Operacion de un lote cerrado")
+    ALREADY_REFUNDED = (2011, "Operacion con devolucion")
+    TOO_MUCH = (2012, "Monto excede lo disponible")
+    OTHER_AMOUNT = (2013, "Monto no coincide")
 
     @property
     def code(self) -> int:
