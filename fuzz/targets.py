@@ -25,7 +25,8 @@ from getnet_pos import codec
 from getnet_pos.codec._cloud import read_cloud
 from getnet_pos.codec._terminals import read_terminals
 from getnet_pos.errors import JournalError, MalformedResponse
-from getnet_pos.journal import SqliteJournal, _digest
+from getnet_pos.journal import SqliteJournal
+from getnet_pos.journal.schema import digest
 from getnet_pos.messages import Intent, IntentState, VoucherMark
 from getnet_pos.profiles import Profile
 from tests.properties.streams import exact
@@ -237,7 +238,7 @@ def _write_rows(path: Path, data: bytes) -> bool:
                 values: list[Any] = [_value(part) for part in row.split(PART)]
                 values = (values + [None] * columns)[: columns - 1]
                 with contextlib.suppress(TypeError):  # the digest takes no bytes
-                    values.append(_digest(tuple(values)))
+                    values.append(digest(tuple(values)))
                 values = [*values, ""][:columns]
                 connection.execute(f"INSERT INTO step VALUES ({', '.join('?' * columns)})", values)
         except (sqlite3.Error, OverflowError, UnicodeError):

@@ -18,8 +18,8 @@ QUICK = Timeouts(
     sale=4.0,
     sale_total=6.0,
     cloud=3.0,
-    recovery=0.5,
-    recovery_interval=0.1,
+    recovery=0.3,
+    recovery_interval=0.05,
     status=0.05,
     busy=10.0,
 )

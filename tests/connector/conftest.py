@@ -18,12 +18,12 @@ collect_ignore_glob = [] if os.name == "posix" else ["test_*.py"]  # no pseudo-t
 QUICK = Timeouts(
     acknowledgement=0.4,
     short=0.6,
-    report=0.8,
+    report=0.6,
     sale=1.5,
     sale_total=3.0,
     cancel=0.4,
-    recovery=0.6,
-    recovery_interval=0.15,
+    recovery=0.4,
+    recovery_interval=0.1,
     busy=10.0,
 )
 """Time limits for a terminal that needs no time."""

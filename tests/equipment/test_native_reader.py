@@ -22,9 +22,7 @@ from getnet_pos.codec._terminals import TEXTS
 from getnet_pos.errors import MalformedResponse
 from getnet_pos.messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from getnet_pos.simulator.equipment import listing, terminal
-
-BODIES = 4_000
-LONG = 1_000_000
+from tests.evidence import Count
 
 Read = Callable[..., TerminalList]
 
@@ -312,7 +310,7 @@ def _damaged(body: bytes, random: Random) -> bytes:
 
 
 @pytest.mark.timeout(7200)
-def test_every_body_means_the_same_to_both(read: Read, monkeypatch: pytest.MonkeyPatch, long_run: bool) -> None:
+def test_every_body_means_the_same_to_both(read: Read, monkeypatch: pytest.MonkeyPatch, count: Count) -> None:
     declined = 0
 
     def counted(body: Any, *, strict: bool = False) -> TerminalList:
@@ -321,7 +319,7 @@ def test_every_body_means_the_same_to_both(read: Read, monkeypatch: pytest.Monke
         return pure(body, strict=strict)
 
     monkeypatch.setattr(_terminals, "read_terminals", counted)
-    total = LONG if long_run else BODIES
+    total = count(short=1_000, evidence=4_000, long=1_000_000)
     for seed in range(total):
         body = _body(Random(seed))
         strict = seed % 2 == 0

@@ -7,6 +7,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,8 +133,8 @@ def test_a_card_number_where_four_digits_belong(folder: Path, shown: list[str]) 
 def test_damaged_frames_are_not_shown(folder: Path, shown: list[str]) -> None:
     """At any place of a reply that is full of secrets."""
     terminal = VirtualTerminal(default=Behaviour(change=_LEAKING))
-    path = folder / "journal.sqlite3"
-    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=QUICK) as pos:
+    path, limits = folder / "journal.sqlite3", replace(QUICK, report=0.3)
+    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=limits) as pos:
         pos.polling()
         for place in range(17, 900, 197):
             kind = FaultKind.TRUNCATE if place % 3 else FaultKind.CORRUPT

@@ -23,6 +23,8 @@ from getnet_pos.flows.polling import polling
 from getnet_pos.messages import Command, Intent, IntentState, Refund, Reply, Sale, Void
 from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, VirtualTerminal
 
+from tests.evidence import Count
+
 from .register import TERMINAL, Books, Killed, Register, key_of, ledger_of
 
 _done: Counter[str] = Counter()
@@ -177,12 +179,12 @@ class Shop(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(3600)
-def test_a_shop_keeps_its_books(long_run: bool, evidence: Callable[[str], None]) -> None:
+def test_a_shop_keeps_its_books(count: Count, evidence: Callable[[str], None]) -> None:
     _done.clear()
     run_state_machine_as_test(
         Shop,
         settings=settings(
-            max_examples=5000 if long_run else 150,
+            max_examples=count(short=50, evidence=150, long=5000),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

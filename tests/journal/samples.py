@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from getnet_pos.journal import _CREATE, Journal
+from getnet_pos.journal import Journal
+from getnet_pos.journal.schema import DESCRIPTION
 from getnet_pos.messages import Intent, IntentState, VoucherMark
 
 TERMINAL = "usb:/dev/ttyACM0"
@@ -47,6 +48,6 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
         other.execute("DROP TRIGGER never_changed")
         other.execute("DROP TRIGGER never_deleted")
         yield other
-        for statement in _CREATE[1:3]:
+        for statement in DESCRIPTION[1:]:
             other.execute(statement)
         other.commit()

@@ -13,17 +13,26 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from getnet_pos import Connector
-from getnet_pos import journal as journal_module
 from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
-from getnet_pos.journal import DEFAULT_JOURNAL, MemoryJournal, SqliteJournal, default_path, open_journal, recall
-from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
+from getnet_pos.journal import (
+    DEFAULT_JOURNAL,
+    MemoryJournal,
+    SqliteJournal,
+    default_path,
+    file,
+    open_journal,
+    recall,
+    schema,
+)
+from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, VoucherMark
 from getnet_pos.simulator import SerialServer, VirtualTerminal
+from tests.evidence import Count
 from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record, tampering
 
 posix = pytest.mark.skipif(os.name != "posix", reason="as POSIX does it")
@@ -156,7 +165,7 @@ def test_many_threads_write_at_once(journal: SqliteJournal) -> None:
 
 
 def test_a_file_that_stays_locked_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("getnet_pos.journal._WAIT", 0.05)
+    monkeypatch.setattr("getnet_pos.journal.file._WAIT", 0.05)
     with contextlib.closing(SqliteJournal(path)) as journal, contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match="Another process keeps it locked"):
@@ -287,7 +296,7 @@ def test_a_full_disk_refuses_the_sale_before_anything_is_sent(path: Path, monkey
     terminal = VirtualTerminal()
     SqliteJournal(path).close()
     full = path.stat().st_size // 4096
-    real = journal_module._connect
+    real = file._connect
 
     def connect(path: Path) -> sqlite3.Connection:
         connection = real(path)
@@ -295,7 +304,7 @@ def test_a_full_disk_refuses_the_sale_before_anything_is_sent(path: Path, monkey
         return connection
 
     with SerialServer(terminal) as server, monkeypatch.context() as patch:
-        patch.setattr(journal_module, "_connect", connect)
+        patch.setattr(file, "_connect", connect)
         with Connector.create_usb(server.device, journal=path) as pos:
             pos.polling()
             sold = 0
@@ -325,7 +334,7 @@ def test_what_interrupts_a_write_leaves_nothing_behind(journal: SqliteJournal, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("getnet_pos.journal._digest", interrupted)
+        patch.setattr("getnet_pos.journal.file.written_row", interrupted)
         with pytest.raises(KeyboardInterrupt):
             journal.record(intent(2))
     record(journal, intent(2), *PAID)
@@ -362,11 +371,11 @@ def test_a_child_leaves_the_connection_of_its_parent_alone(journal: SqliteJourna
     """What is done after a fork, done without one."""
     record(journal, intent(1), *PAID)
     parents = journal._connected()
-    journal_module._after_fork()
+    file._after_fork()
     record(journal, intent(2), *PAID)
     assert journal._connected() is not parents
     assert parents.execute("SELECT count(*) FROM step").fetchone() == (8,)
-    journal_module._inherited.remove(parents)
+    file._inherited.remove(parents)
     parents.close()
 
 
@@ -447,13 +456,12 @@ def test_a_row_of_an_intent_that_never_began(path: Path) -> None:
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(1), *PAID)
     with tampering(path) as other:
-        row = other.execute(f"{journal_module._SELECT} WHERE id = 2").fetchone()
+        row = other.execute(f"{schema.SELECT} WHERE id = 2").fetchone()
         values = [
-            f"{2:032x}" if name == "intent_id" else value
-            for name, value in zip(journal_module._NAMES, row, strict=False)
+            f"{2:032x}" if name == "intent_id" else value for name, value in zip(schema.COLUMNS, row, strict=False)
         ]
         other.execute(
-            "UPDATE step SET intent_id = ?, digest = ? WHERE id = 2", (values[3], journal_module._digest(tuple(values)))
+            "UPDATE step SET intent_id = ?, digest = ? WHERE id = 2", (values[3], schema.digest(tuple(values)))
         )
     with pytest.raises(JournalError, match="a row is missing"):
         SqliteJournal(path)
@@ -465,9 +473,9 @@ def test_what_is_open_is_told_where_it_should(path: Path, number: int, unsettled
         for place in range(1, 68):
             record(journal, intent(place, terminal=f"usb:{place}"), IntentState.INTENT)
     with tampering(path) as other:
-        *values, _ = other.execute(f"{journal_module._SELECT} WHERE id = ?", (number,)).fetchone()
+        *values, _ = other.execute(f"{schema.SELECT} WHERE id = ?", (number,)).fetchone()
         values[-1] = unsettled
-        digest = journal_module._digest(tuple(values))
+        digest = schema.digest(tuple(values))
         other.execute("UPDATE step SET unsettled = ?, digest = ? WHERE id = ?", (unsettled, digest, number))
     with pytest.raises(JournalError, match="does not say what is open"):
         SqliteJournal(path)
@@ -491,14 +499,14 @@ def test_an_index_that_lost_a_row(journal: SqliteJournal, path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_many_terminals_at_once(path: Path, seed: int) -> None:
+def test_many_terminals_at_once(path: Path, seed: int, count: Count) -> None:
     """A file tells what a journal in memory tells: to the writer, to who opens it, and to a second writer."""
     chance = random.Random(seed)
     truth = MemoryJournal()
     writers = [SqliteJournal(path), SqliteJournal(path)]
     terminals = [f"usb:{number}" for number in range(chance.choice((2, 30, 90)))]
     known: list[Intent] = []
-    for step in range(500):
+    for step in range(count(short=150, evidence=500, long=500)):
         going_on = [one for one in known if one.state not in FINAL_STATES]
         if going_on and chance.random() < 0.6:
             before = chance.choice(going_on)
@@ -537,7 +545,7 @@ def test_a_writer_that_is_interrupted_knows_what_is_in_the_file(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"getnet_pos.journal.{'_digest' if after == 'the row' else '_Known.add'}", interrupted)
+        patch.setattr(f"getnet_pos.journal.file.{'written_row' if after == 'the row' else '_Known.add'}", interrupted)
         with pytest.raises(KeyboardInterrupt):
             journal.record(replace(intent(1), state=IntentState.UNKNOWN))
     wanted = IntentState.ACCEPTED if after == "the row" else IntentState.UNKNOWN
@@ -546,11 +554,35 @@ def test_a_writer_that_is_interrupted_knows_what_is_in_the_file(
     assert journal.unsettled(TERMINAL) == []
 
 
-def test_what_could_not_be_read_again_is_not_written(journal: SqliteJournal) -> None:
-    with pytest.raises(JournalError, match="the amount of an intent cannot be a float"):
-        journal.record(replace(intent(1), amount=10.0))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"amount": 10.0}, "amount cannot be a float"),
+        ({"amount": True}, "amount cannot be a bool"),
+        ({"amount": 1 << 63}, "amount is out of range"),
+        ({"terminal": None}, "terminal is missing"),
+        ({"found": "luck"}, "nothing is found by 'luck'"),
+        ({"baseline": replace(MARK, amount="10")}, "amount cannot be a str"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(
+    journal: SqliteJournal, change: dict[str, object], said: str
+) -> None:
+    with pytest.raises(JournalError, match=said):
+        journal.record(replace(intent(1), **change))  # type: ignore[arg-type]
     assert journal.steps() == []
     record(journal, intent(1), *PAID)
+
+
+def test_text_that_no_database_holds(journal: SqliteJournal) -> None:
+    with pytest.raises(JournalError, match="surrogates not allowed"):
+        journal.record(replace(intent(1), ticket="\ud800"))
+
+
+def test_every_attribute_of_an_intent_has_its_column() -> None:
+    """An attribute without one would be forgotten; a new column is a new schema, and a migration."""
+    assert {"id", "sequence", "at", "unsettled", *(item.name for item in fields(Intent))} == set(schema.COLUMNS)
+    assert [item.name for item in fields(VoucherMark)] == list(schema._MARK)
 
 
 def test_a_crowd_costs_nothing(path: Path, evidence: Callable[[str], None]) -> None:
@@ -577,14 +609,14 @@ def test_a_crowd_costs_nothing(path: Path, evidence: Callable[[str], None]) -> N
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("intent_id", b"0", "intent_id is of the wrong type"),
-        ("amount", "9", "amount is of the wrong type"),
-        ("command", None, "command is of the wrong type"),
-        ("at", b"now", "at is of the wrong type"),
-        ("sequence", "first", "sequence is of the wrong type"),
-        ("baseline", "[]", "a VoucherMark is not made of a list"),
-        ("baseline", '{"amount": 1.5}', "amount is of the wrong type"),
-        ("baseline", '{"more": 1}', "more"),
+        ("intent_id", b"0", "intent_id cannot be a bytes"),
+        ("amount", "nine", "amount cannot be a str"),
+        ("at", b"now", "at cannot be a bytes"),
+        ("sequence", "first", "sequence cannot be a str"),
+        ("found", "luck", "nothing is found by 'luck'"),
+        ("baseline", "[]", "its baseline is not that of a voucher"),
+        ("baseline", '{"amount": 1.5}', "amount cannot be a float"),
+        ("baseline", '{"more": 1}', "its baseline is not that of a voucher"),
         ("baseline", "{", "row 1 cannot be read"),
         ("state", "PAID", "row 1 cannot be read"),
         ("unsettled", "one", "row 1 cannot be read"),
@@ -598,8 +630,8 @@ def test_a_row_that_another_program_wrote(
     """Its digest fits, and what it holds cannot be meant."""
     record(journal, intent(1), *OPEN[:1])
     with tampering(path) as other:
-        row = dict(zip(journal_module._NAMES, other.execute(journal_module._SELECT).fetchone(), strict=False))
-        digest = journal_module._digest(tuple({**row, column: value}.values()))
+        row = dict(zip(schema.COLUMNS, other.execute(schema.SELECT).fetchone(), strict=False))
+        digest = schema.digest(tuple({**row, column: value}.values()))
         other.execute(f"UPDATE step SET {column} = ?, digest = ?", (value, digest))
     with pytest.raises(JournalError, match=said):
         recall(journal, TERMINAL)

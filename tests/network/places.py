@@ -24,7 +24,7 @@ QUICK = Timeouts(
     sale_total=4.0,
     cancel=1.0,
     recovery=4.0,
-    recovery_interval=0.2,
+    recovery_interval=0.05,
     busy=10.0,
 )
 

@@ -24,7 +24,7 @@ from getnet_pos.journal import open_journal
 from getnet_pos.simulator import Behaviour, NetworkFault, NetworkFaultKind, Outcome, Reboot
 from tests.network.places import LINKS, QUICK
 
-QUICK_DOUBT = replace(QUICK, recovery=0.3)
+QUICK_DOUBT = replace(QUICK, recovery=0.2)
 
 ON_ANY = [
     NetworkFault(NetworkFaultKind.RESET, 100),

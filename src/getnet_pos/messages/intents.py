@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import Literal
 
-__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "Intent", "IntentState", "VoucherMark"]
+__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "Found", "Intent", "IntentState", "VoucherMark"]
 
 
 class IntentState(str, Enum):
@@ -33,6 +34,10 @@ class IntentState(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+
+Found = Literal["call", "recovery", "late reply", "person"]
+"""How the result of a command was found: by the call that waited for it, by asking the terminal after doubt, from a
+reply that came when nobody waited, or by a person."""
 
 OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
 """The states that only a question to the terminal can end."""
@@ -78,11 +83,20 @@ class Intent:
 
     intent_id: str
     terminal: str
+    """Its place: the name under which this machine reaches the terminal. It may change with a port or an address."""
+    terminal_id: str | None = None
+    """What the terminal calls itself; it and ``commerce_code`` may become known after the first step."""
+    commerce_code: int | None = None
+    """The merchant that the terminal says it belongs to."""
+    device: str | None = None
+    """What stays when the place changes: a USB serial number, or a path by id; ``None`` where there is none."""
     command: int
     amount: int | None = None
     ticket: str | None = None
     reference: str | None = None
     """What the command refers to: the operation id of a void, the authorization code of a refund."""
+    idempotency_key: str | None = None
+    """The caller's own key: one key is one command, however often it is asked for."""
     baseline: VoucherMark | None = None
     """The terminal's last voucher before the command; ``None`` where it is not known."""
     transaction_id: str | None = None
@@ -90,11 +104,17 @@ class Intent:
     frame_hash: str | None = None
     """SHA-256 of the bytes sent, to compare with a capture."""
     state: IntentState = IntentState.INTENT
+    reason: str | None = None
+    """Why the outcome is not known, or was not known for a while."""
+    found: Found | None = None
+    """How the result was found; ``None`` while there is none, and in steps of a version that did not record it."""
     response_code: int | None = None
     authorization_code: str | None = None
     operation_id: int | None = None
     real_date: str | None = None
     last4_digits: str | None = None
+    reply: str | None = None
+    """The result as the caller was given it, as JSON of the fields that may be kept."""
     decided_by: str | None = None
     """Who resolved an unknown outcome, and ``note`` says on what ground."""
     note: str | None = None

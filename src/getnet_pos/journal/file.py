@@ -1,14 +1,12 @@
-"""The durable record of money commands: insert-only rows in one SQLite file. It decides nothing about a payment.
+"""The journal in a file: each step is synced to the disk before ``record`` returns.
 
-A row is a step of an intent; what is known of an intent is its last row. Several processes may share a file: each write
-is one synced transaction, and what is remembered between two calls is forgotten as soon as another one has written.
+Several processes may share a file: each write is one synced transaction, and what is remembered between two calls is
+forgotten as soon as another one has written.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
 import sqlite3
@@ -16,208 +14,35 @@ import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, get_args, get_type_hints
+from typing import TypeVar
 
-import platformdirs
+from ..errors import InvalidValue, JournalError
+from ..messages import FINAL_STATES, Intent, IntentState
+from .rules import RECENT, Step, check
+from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, Row, migrate, read_row, written_row
 
-from .errors import ConfigurationError, InvalidValue, JournalError
-from .messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, VoucherMark
-
-__all__ = [
-    "DEFAULT_JOURNAL",
-    "Journal",
-    "JournalSource",
-    "MemoryJournal",
-    "SqliteJournal",
-    "Step",
-    "default_path",
-    "open_journal",
-    "recall",
-]
+__all__ = ["SqliteJournal"]
 
 log = logging.getLogger("getnet_pos.journal")
-
-_APPLICATION: Final = 0x47504F53
-_SCHEMA: Final = 1
-_RECENT: Final = 16
-"""How many settled intents of a terminal are told: a late copy of a reply is of one of the last few."""
 
 _WAIT = 10.0
 """How long another process that writes is waited for, in seconds."""
 
-T = TypeVar("T")
-
-
-class Journal(Protocol):
-    """What the connectors need of a journal. All calls may come from any thread."""
-
-    def record(self, intent: Intent) -> None:
-        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised."""
-
-    def unsettled(self, terminal: str) -> list[Intent]:
-        """The intents of a terminal that are open or unknown, the oldest first."""
-        ...
-
-    def recent(self, terminal: str) -> list[Intent]:
-        """The intents of a terminal that were settled last, eight of them at least, the oldest first."""
-        ...
-
-
-def recall(journal: Journal, terminal: str) -> list[Intent]:
-    """What a flow asks of a journal with ``Recall``."""
-    return [*journal.recent(terminal), *journal.unsettled(terminal)]
-
-
-class _Default:
-    def __repr__(self) -> str:
-        return "DEFAULT_JOURNAL"
-
-
-DEFAULT_JOURNAL: Final = _Default()
-"""Stands for the journal file in the user's state directory."""
-
-JournalSource = _Default | str | os.PathLike[str] | Journal | None
-"""Where a connector takes its journal from: a path, a journal object, or ``None`` to switch the durable record off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One row of the journal: what an intent was at a moment."""
-
-    intent: Intent
-    sequence: int
-    at: str
-    """UTC, ISO 8601."""
-
-
-def default_path() -> Path:
-    """The journal file in the user's state directory; ``GETNET_POS_JOURNAL`` names another one."""
-    chosen = os.environ.get("GETNET_POS_JOURNAL")
-    return (
-        Path(chosen) if chosen else Path(platformdirs.user_state_dir("getnet-pos", appauthor=False)) / "journal.sqlite3"
-    )
-
-
-def open_journal(source: JournalSource) -> Journal:
-    """The journal that ``source`` stands for. One file has one journal object in a process."""
-    if source is None:
-        log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
-        return MemoryJournal()
-    if isinstance(source, (_Default, str, os.PathLike)):
-        path = default_path() if isinstance(source, _Default) else Path(source)
-        key = os.path.realpath(path)
-        with _opened_lock:
-            journal = _opened.get(key)
-            if journal is None:
-                journal = _opened[key] = SqliteJournal(path)
-        return journal
-    if not all(hasattr(source, name) for name in ("record", "unsettled", "recent")):
-        raise ConfigurationError(
-            f"a journal is a path, an object with record(), unsettled() and recent(), or None, not {source!r}"
-        )
-    return source
-
-
-# ---------------------------------------------------------------------------------------------------------------- rules
-
-_RESULT_FIELDS = frozenset(
-    {"state", "transaction_id", "response_code", "authorization_code", "operation_id", "real_date", "last4_digits",
-     "decided_by", "note"}
-)  # fmt: skip
-_ASKED = tuple(item.name for item in fields(Intent) if item.name not in _RESULT_FIELDS)
-"""What an intent is from its first step on."""
-
-
-def _check(intent: Intent, known: Intent | None, unsettled: Iterable[Intent]) -> None:
-    """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants").
-
-    ``unsettled`` are the intents of the same terminal that are open or unknown.
-    """
-    if known is None:
-        if intent.state is not IntentState.INTENT:
-            raise JournalError(f"intent {intent.intent_id} is not in the journal")
-        for other in unsettled:
-            if other.open:
-                raise JournalError(f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first")
-    elif known.state in FINAL_STATES:
-        raise JournalError(f"intent {intent.intent_id} is settled ({known.state}): nothing may change it")
-    elif intent.state not in NEXT_STATES[known.state]:
-        raise JournalError(f"intent {intent.intent_id} cannot go from {known.state} to {intent.state}")
-    elif any(getattr(intent, name) != getattr(known, name) for name in _ASKED):
-        raise JournalError(f"intent {intent.intent_id} is in the journal as another command")
-
-
-class MemoryJournal:
-    """The same rules without a file: it ends with the process."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, Intent] = {}
-        self._unsettled: dict[str, dict[str, Intent]] = {}
-        self._recent: dict[str, deque[Intent]] = {}
-        self._lock = threading.Lock()
-
-    def record(self, intent: Intent) -> None:
-        with self._lock:
-            unsettled = self._unsettled.setdefault(intent.terminal, {})
-            _check(intent, self._last.get(intent.intent_id), unsettled.values())
-            self._last[intent.intent_id] = intent
-            if intent.state in FINAL_STATES:
-                unsettled.pop(intent.intent_id, None)
-                self._recent.setdefault(intent.terminal, deque(maxlen=_RECENT)).append(intent)
-            else:
-                unsettled[intent.intent_id] = intent
-
-    def unsettled(self, terminal: str) -> list[Intent]:
-        with self._lock:
-            return list(self._unsettled.get(terminal, {}).values())
-
-    def recent(self, terminal: str) -> list[Intent]:
-        with self._lock:
-            return list(self._recent.get(terminal, ()))
-
-
-# ----------------------------------------------------------------------------------------------------------------- file
-
-_COLUMNS = tuple(item.name for item in fields(Intent))
-_FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
-_NEVER_EMPTY = ("intent_id", "terminal", "state")
-_CREATE = (
-    f"""CREATE TABLE step (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, at TEXT NOT NULL,
-      {", ".join(f"{name}{' TEXT NOT NULL' if name in _NEVER_EMPTY else ''}" for name in _COLUMNS)},
-      unsettled TEXT, digest TEXT NOT NULL, UNIQUE (terminal, intent_id, sequence))""",
-    "CREATE TRIGGER never_changed BEFORE UPDATE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
-    "CREATE TRIGGER never_deleted BEFORE DELETE ON step BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END",
-    f"PRAGMA application_id={_APPLICATION}",
-    f"PRAGMA user_version={_SCHEMA}",
-)
-_SCHEMA_TEXTS = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
-_NAMES = ("id", "sequence", "at", *_COLUMNS, "unsettled")
-"""The columns that the digest covers."""
-_WHOLE: Final = 64
-"""Every so many rows, one holds in ``unsettled`` the numbers of the last rows of all intents that are open or unknown
-after it. With the rows behind it that tells them all, however long the file is and however many they are."""
-_INSERT = f"INSERT INTO step ({', '.join(_NAMES)}, digest) VALUES (?{', ?' * len(_NAMES)})"
-_SELECT = f"SELECT {', '.join(_NAMES)}, digest FROM step"
-_TAIL = f"{_SELECT} WHERE id >= (SELECT max(id) - (max(id) - 1) % {_WHOLE} FROM step) ORDER BY id"
+_DESCRIPTION = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+_TAIL = f"{SELECT} WHERE id >= (SELECT max(id) - (max(id) - 1) % {WHOLE} FROM step) ORDER BY id"
 _IN_THE_INDEX = "SELECT 1 FROM step INDEXED BY sqlite_autoindex_step_1 LIMIT 1"
-_LAST_OF = f"{_SELECT} WHERE terminal = ? AND intent_id = ? ORDER BY sequence DESC LIMIT 1"
-_BEGINNING_WITH = f"{_SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
-_AT_THE_END = f"{_SELECT} NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ? ORDER BY id"
+_LAST_OF = f"{SELECT} WHERE terminal = ? AND intent_id = ? ORDER BY sequence DESC LIMIT 1"
+_BEGINNING_WITH = f"{SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
+_AT_THE_END = f"{SELECT} NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ? ORDER BY id"
 _LAST_ROWS = "SELECT count(*) FROM step WHERE id > (SELECT max(id) - 64 FROM step)"
-_LATELY = f"{_SELECT} WHERE id IN (SELECT id FROM step WHERE terminal = ? ORDER BY id DESC LIMIT 64) ORDER BY id"
-_NUMBERED = f"{_SELECT} WHERE id = ?"
+_LATELY = f"{SELECT} WHERE id IN (SELECT id FROM step WHERE terminal = ? ORDER BY id DESC LIMIT 64) ORDER BY id"
+_NUMBERED = f"{SELECT} WHERE id = ?"
 
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    number: int
-    step: Step
-    unsettled: tuple[int, ...] | None
+T = TypeVar("T")
 
 
 class _Known:
@@ -226,14 +51,14 @@ class _Known:
     def __init__(self) -> None:
         self.number = 0
         """Of the last row."""
-        self.unsettled: dict[str, _Row] = {}
+        self.unsettled: dict[str, Row] = {}
         """The last rows of the intents that are open or unknown, the oldest intent first."""
-        self.of_terminal: dict[str, dict[str, _Row]] = {}
+        self.of_terminal: dict[str, dict[str, Row]] = {}
         """The same by terminal."""
         self.recent: dict[str, deque[Intent]] = {}
         """Of the terminals that were asked about."""
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: Row) -> None:
         """What the next row changes."""
         intent = row.step.intent
         here = self.of_terminal.setdefault(intent.terminal, {})
@@ -304,9 +129,9 @@ class SqliteJournal:
 
         def read() -> list[Step]:
             if intent_id is None:
-                rows = self._rows(f"{_SELECT} ORDER BY id")
+                rows = self._rows(f"{SELECT} ORDER BY id")
             else:
-                rows = self._rows(f"{_SELECT} WHERE intent_id = ? ORDER BY sequence", intent_id)
+                rows = self._rows(f"{SELECT} WHERE intent_id = ? ORDER BY sequence", intent_id)
             return [row.step for row in rows]
 
         return self._guard(read)
@@ -327,14 +152,14 @@ class SqliteJournal:
         with self._lock:
             try:
                 return work()
-            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            except (sqlite3.Error, OSError, UnicodeError) as error:
                 self._disconnect()
                 raise JournalError(f"the journal {self.path} cannot be used: {error}. {_advice(error)}") from error
 
     # ---------------------------------------------------------------------------------------------------------- reading
 
-    def _rows(self, query: str, *arguments: str | int) -> list[_Row]:
-        return [_read(row) for row in self._connected().execute(query, arguments)]
+    def _rows(self, query: str, *arguments: str | int) -> list[Row]:
+        return [read_row(row) for row in self._connected().execute(query, arguments)]
 
     def _now(self) -> _Known:
         """What the file holds; read anew where another connection has written."""
@@ -371,19 +196,19 @@ class SqliteJournal:
         if count < min(64, self._now().number):
             raise sqlite3.DatabaseError("a row is missing")
         found = self._rows(_AT_THE_END, terminal)
-        if sum(row.step.intent.state in FINAL_STATES for row in found) < _RECENT // 2:
+        if sum(row.step.intent.state in FINAL_STATES for row in found) < RECENT // 2:
             # Many others write here as well: the index has what is further away.
             late, found = {row.number for row in found}, self._rows(_LATELY, terminal)
             if not late <= {row.number for row in found}:
                 raise sqlite3.DatabaseError("a row is missing")
         intents = (row.step.intent for row in found)
-        return deque((one for one in intents if one.state in FINAL_STATES), maxlen=_RECENT)
+        return deque((one for one in intents if one.state in FINAL_STATES), maxlen=RECENT)
 
-    def _last_of(self, intent: Intent) -> _Row | None:
+    def _last_of(self, intent: Intent) -> Row | None:
         return next(iter(self._rows(_LAST_OF, intent.terminal, intent.intent_id)), None)
 
     @staticmethod
-    def _unsettled(rows: dict[str, _Row]) -> list[Intent]:
+    def _unsettled(rows: dict[str, Row]) -> list[Intent]:
         return [row.step.intent for row in rows.values()]
 
     # ---------------------------------------------------------------------------------------------------------- writing
@@ -395,16 +220,15 @@ class SqliteJournal:
             intent = decide(known)
             before = known.unsettled.get(intent.intent_id) or self._last_of(intent)
             others = self._unsettled(known.of_terminal.get(intent.terminal, {}))
-            _check(intent, before.step.intent if before else None, others)
+            check(intent, before.step.intent if before else None, others)
             number = known.number + 1
-            unsettled = None if (number - 1) % _WHOLE else self._numbers(known, intent, number)
+            unsettled = None if (number - 1) % WHOLE else self._numbers(known, intent, number)
             at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-            row = _Row(number, Step(intent, before.step.sequence + 1 if before else 0, at), unsettled)
-            text = None if unsettled is None else " ".join(map(str, unsettled))
-            values = (number, row.step.sequence, at, *_values(intent), text)
+            row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, at), unsettled)
+            values = written_row(row)
             # Whatever interrupts what follows: then it is read again.
             self._known = None
-            connection.execute(_INSERT, (*values, _digest(values)))
+            connection.execute(INSERT, values)
         known.add(row)
         self._known = known
         return intent
@@ -448,13 +272,15 @@ class SqliteJournal:
         connection.execute("PRAGMA fullfsync=ON")
         with _transaction(connection):
             # Within a transaction, so that a file that cannot be written is found out here.
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application != _APPLICATION:
-            raise JournalError(f"{self.path} is not a journal of this library: name another file")
-        if version != _SCHEMA:
-            raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
-        if [text for [text] in connection.execute(_SCHEMA_TEXTS)] != [*_CREATE[:3]]:
+            [application] = connection.execute("PRAGMA application_id").fetchone()
+            if application != APPLICATION:
+                raise JournalError(f"{self.path} is not a journal of this library: name another file")
+            [schema] = connection.execute("PRAGMA user_version").fetchone()
+            if schema > SCHEMA:
+                raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
+            if schema != SCHEMA:
+                migrate(connection, schema)
+        if tuple(text for [text] in connection.execute(_DESCRIPTION)) != DESCRIPTION:
             raise sqlite3.DatabaseError("the description of its table is not as it was written")
         self._now()
 
@@ -487,7 +313,7 @@ def _create(path: Path) -> None:
             connection.execute("PRAGMA journal_mode=MEMORY")
             connection.execute("PRAGMA synchronous=EXTRA")
             with _transaction(connection):
-                for statement in _CREATE:
+                for statement in CREATE:
                     connection.execute(statement)
         try:
             os.link(draft, path)
@@ -523,57 +349,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _values(intent: Intent) -> list[Any]:
-    """What the columns of a step hold: nothing but what can be read again."""
-    for name, kinds in _kinds(Intent).items():
-        if not isinstance(getattr(intent, name), kinds):
-            raise JournalError(f"the {name} of an intent cannot be a {type(getattr(intent, name)).__name__}")
-    values = {name: getattr(intent, name) for name in _COLUMNS}
-    values["state"] = intent.state.value
-    values["baseline"] = None if intent.baseline is None else json.dumps(asdict(intent.baseline))
-    return list(values.values())
-
-
-@cache
-def _kinds(kind: Any) -> dict[str, tuple[type, ...]]:
-    return {name: get_args(hint) or (hint,) for name, hint in get_type_hints(kind).items()}
-
-
-def _typed(kind: Callable[..., T], values: Any) -> T:
-    """A dataclass of values that are each of the type that it declares."""
-    if type(values) is not dict:
-        raise TypeError(f"a {kind.__name__} is not made of a {type(values).__name__}")
-    for name, kinds in _kinds(kind).items():
-        if type(values.get(name)) not in kinds:
-            raise TypeError(f"{name} is of the wrong type")
-    return kind(**values)
-
-
-def _digest(values: tuple[Any, ...]) -> str:
-    return hashlib.sha256(json.dumps(values, default=repr).encode()).hexdigest()[:16]
-
-
-def _read(row: tuple[Any, ...]) -> _Row:
-    """The row, if it is as it was written: the database itself does not see a changed byte."""
-    *written, digest = row
-    if _digest(tuple(written)) != digest:
-        raise sqlite3.DatabaseError(f"row {row[0]} is not as it was written")
-    number, sequence, at, *values, unsettled = written
-    known = dict(zip(_COLUMNS, values, strict=True))
-    try:
-        known["state"] = IntentState(known["state"])
-        known["baseline"] = None if known["baseline"] is None else _typed(VoucherMark, json.loads(known["baseline"]))
-        step = _typed(Step, {"intent": _typed(Intent, known), "sequence": sequence, "at": at})
-        if (unsettled is None) != bool((number - 1) % _WHOLE):
-            raise ValueError("it does not say what is open where it should")
-        numbers = None if unsettled is None else tuple(map(int, unsettled.split()))
-        if numbers is not None and not all(0 < one <= number for one in numbers):
-            raise ValueError("it points to rows that cannot be")
-        return _Row(number, step, numbers)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise sqlite3.DatabaseError(f"row {number} cannot be read: {error}") from None
-
-
 def _advice(error: Exception) -> str:
     text = str(error).lower()
     if "full" in text or "no space" in text:
@@ -585,16 +360,12 @@ def _advice(error: Exception) -> str:
     return "Keep a copy for examination, move it away, and check the terminal's vouchers for what it held."
 
 
-_opened: weakref.WeakValueDictionary[str, SqliteJournal] = weakref.WeakValueDictionary()
-_opened_lock = threading.Lock()
 _all: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection | None] = []
 """Connections of a parent process. Closing one here would undo what the parent is writing."""
 
 
 def _after_fork() -> None:
-    global _opened_lock
-    _opened_lock = threading.Lock()
     for journal in list(_all):
         journal._forked()
 

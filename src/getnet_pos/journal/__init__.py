@@ -1,0 +1,21 @@
+"""The durable record of payment commands: insert-only rows in one SQLite file. It decides nothing about a payment.
+
+A row is a step of an intent; what is known of an intent is its last row.
+"""
+
+from .file import SqliteJournal
+from .memory import MemoryJournal
+from .opening import DEFAULT_JOURNAL, JournalSource, default_path, open_journal
+from .rules import Journal, Step, recall
+
+__all__ = [
+    "DEFAULT_JOURNAL",
+    "Journal",
+    "JournalSource",
+    "MemoryJournal",
+    "SqliteJournal",
+    "Step",
+    "default_path",
+    "open_journal",
+    "recall",
+]

@@ -1,0 +1,73 @@
+"""Which journal a connector gets: the user's own file, another one, an object, or none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from ..errors import ConfigurationError
+from .file import SqliteJournal
+from .memory import MemoryJournal
+from .rules import Journal
+
+__all__ = ["DEFAULT_JOURNAL", "JournalSource", "default_path", "open_journal"]
+
+log = logging.getLogger("getnet_pos.journal")
+
+
+class _Default:
+    def __repr__(self) -> str:
+        return "DEFAULT_JOURNAL"
+
+
+DEFAULT_JOURNAL: Final = _Default()
+"""Stands for the journal file in the user's state directory."""
+
+JournalSource = _Default | str | os.PathLike[str] | Journal | None
+"""Where a connector takes its journal from: a path, a journal object, or ``None`` to switch the durable record off."""
+
+_opened: weakref.WeakValueDictionary[str, SqliteJournal] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def default_path() -> Path:
+    """The journal file in the user's state directory; ``GETNET_POS_JOURNAL`` names another one."""
+    chosen = os.environ.get("GETNET_POS_JOURNAL")
+    return (
+        Path(chosen) if chosen else Path(platformdirs.user_state_dir("getnet-pos", appauthor=False)) / "journal.sqlite3"
+    )
+
+
+def open_journal(source: JournalSource) -> Journal:
+    """The journal that ``source`` stands for. One file has one journal object in a process."""
+    if source is None:
+        log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
+        return MemoryJournal()
+    if isinstance(source, (_Default, str, os.PathLike)):
+        path = default_path() if isinstance(source, _Default) else Path(source)
+        key = os.path.realpath(path)
+        with _lock:
+            journal = _opened.get(key)
+            if journal is None:
+                journal = _opened[key] = SqliteJournal(path)
+        return journal
+    if not all(hasattr(source, name) for name in ("record", "unsettled", "recent")):
+        raise ConfigurationError(
+            f"a journal is a path, an object with record(), unsettled() and recent(), or None, not {source!r}"
+        )
+    return source
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)
