@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import linecache
 import signal
 import subprocess
 import sys
@@ -154,7 +155,8 @@ QUICKER = replace(QUICK, recovery=0.12, recovery_interval=0.04)
 class Interruption:
     """A context in which the thread is interrupted where it first comes to ``line`` of the library; ``None``: nowhere.
 
-    It notes the lines that it came to. A line is left by its ``with`` a second time, where CPython handles no signal.
+    It notes the lines that it came to, but for two at which CPython handles no signal, though it traces them: the
+    ``try:`` in a ``with``, and the end of a ``with``, which is its first line again.
     """
 
     def __init__(self, line: tuple[str, int] | None = None) -> None:
@@ -171,7 +173,7 @@ class Interruption:
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
         if not frame.f_code.co_filename.startswith(LIBRARY):
             return None
-        if event == "line":
+        if event == "line" and linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() != "try:":
             line = (frame.f_code.co_filename, frame.f_lineno)
             if line == self._line and line not in self.lines:
                 sys.settrace(None)
@@ -181,23 +183,25 @@ class Interruption:
 
 
 @contextmanager
-def shop() -> Iterator[tuple[SerialServer, MemoryJournal]]:
+def shop(folder: Path) -> Iterator[tuple[SerialServer, SqliteJournal]]:
+    journal = SqliteJournal(folder / f"{time.monotonic_ns()}.sqlite3")
     with SerialServer(VirtualTerminal(default=Behaviour(progress=(78,)))) as server:
-        yield server, MemoryJournal()
+        yield server, journal
+    journal.close()
 
 
-def check_records(server: SerialServer, journal: MemoryJournal) -> None:
+def check_records(server: SerialServer, journal: SqliteJournal) -> None:
     """They agree with what was charged. What was recorded and never sent is of unknown outcome, and not open."""
-    known = [*journal.recent(f"usb:{server.device}"), *journal.unsettled(f"usb:{server.device}")]
+    known = journal.intents(settled=True)
     assert (
         sum(one.amount or 0 for one in known if one.state is IntentState.APPROVED) == server.terminal.ledger.charged()
     )
     assert not [one for one in known if one.open]
 
 
-def interrupted_sale(line: tuple[str, int] | None) -> Interruption:
+def interrupted_sale(folder: Path, line: tuple[str, int] | None) -> Interruption:
     """A sale that is interrupted, and what must hold afterwards: nothing waits for it, and nothing is forgotten."""
-    with shop() as (server, journal):
+    with shop(folder) as (server, journal):
         pos = Connector.create_usb(server.device, journal=journal, timeouts=QUICKER)
         pos.polling()
         with contextlib.suppress(KeyboardInterrupt), Interruption(line) as interruption:
@@ -213,12 +217,12 @@ def interrupted_sale(line: tuple[str, int] | None) -> Interruption:
     return interruption
 
 
-def test_an_interruption_at_every_line_of_a_sale(count: Count, evidence: Callable[[str], None]) -> None:
-    lines = list(interrupted_sale(None).lines)
+def test_an_interruption_at_every_line_of_a_sale(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
+    lines = list(interrupted_sale(folder, None).lines)
     assert len(lines) > 300
     chosen = lines[:: count(short=12, evidence=1, long=1)]
     for line in chosen:
-        interrupted_sale(line)
+        interrupted_sale(folder, line)
     evidence(f"a sale interrupted at {len(chosen)} of its {len(lines)} lines: nothing was locked or lost")
 
 
@@ -248,7 +252,7 @@ class Steps:
                 waiting, result = self._work.throw, error
 
 
-async def cancelled_sale(at: int | None) -> int:
+async def cancelled_sale(folder: Path, at: int | None) -> int:
     """As ``interrupted_sale``; returns how often the sale waited."""
 
     async def sell(pos: AsyncConnector, amount: int, ticket: str) -> int:
@@ -261,7 +265,7 @@ async def cancelled_sale(at: int | None) -> int:
             await asyncio.create_task(run())
         return steps.count
 
-    with shop() as (server, journal):
+    with shop(folder) as (server, journal):
         pos = await AsyncConnector.create_usb(server.device, journal=journal, timeouts=QUICKER)
         await pos.polling()
         count = await sell(pos, 1, "first")
@@ -275,11 +279,11 @@ async def cancelled_sale(at: int | None) -> int:
     return count
 
 
-async def test_a_cancellation_at_every_await_of_a_sale(evidence: Callable[[str], None]) -> None:
-    awaits = await cancelled_sale(None)
+async def test_a_cancellation_at_every_await_of_a_sale(folder: Path, evidence: Callable[[str], None]) -> None:
+    awaits = await cancelled_sale(folder, None)
     assert awaits >= 5
     for at in range(awaits):
-        await cancelled_sale(at)
+        await cancelled_sale(folder, at)
     evidence(f"a sale cancelled at each of its {awaits} awaits: nothing was locked or lost")
 
 
