@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from getnet_pos import errors
-from getnet_pos.codec._terminals import TEXTS
+from getnet_pos.codec.terminals import TEXTS
 from getnet_pos.drivers import loop
 from getnet_pos.equipment import Environment
 from getnet_pos.flows.http_calls import RetryPolicy
