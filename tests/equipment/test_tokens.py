@@ -10,7 +10,6 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from getnet_pos.flows.http_effects import Now, Request, Response, Sleep
 
 from getnet_pos.drivers.loop import run
 from getnet_pos.equipment import AsyncEquipmentClient, EquipmentClient

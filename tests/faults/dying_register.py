@@ -7,10 +7,16 @@ import os
 import random
 import signal
 import time
-from typing import Any
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 
-from getnet_pos import Connector, Timeouts
+from getnet_pos import Connector, Profile, Progress, SqliteJournal, Timeouts, Wire
+from getnet_pos.drivers.blocking import BlockingDriver
 from getnet_pos.errors import GetnetError
+from getnet_pos.flows.effects import Effect
+from getnet_pos.session import Session
+from getnet_pos.transports import Transport
+from getnet_pos.transports.serial import SerialTransport
 
 QUICK = Timeouts(
     acknowledgement=0.4,
@@ -24,8 +30,34 @@ QUICK = Timeouts(
 )
 """Time limits for a terminal that needs no time."""
 
-_UNSEEN = ("Now", "Report")
+_UNSEEN = ("NewId", "Now", "Report", "Take", "WallClock")
 """Steps that nothing outside can see."""
+
+
+class Dying(BlockingDriver):
+    """A driver whose process dies before, or after, a step of the sale."""
+
+    def __init__(
+        self, transport: Transport, journal: SqliteJournal, step: int, after: bool, last_words: Connection
+    ) -> None:
+        super().__init__(transport=transport, journal=journal)
+        self.selling = False
+        self._left = step
+        self._after = after
+        self._last_words = last_words
+
+    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+        name = type(effect).__name__
+        if not self.selling or name in _UNSEEN:
+            return super().perform(effect, on_progress)
+        self._left -= 1
+        if self._left >= 0:
+            return super().perform(effect, on_progress)
+        self._last_words.send(f"{name} {getattr(getattr(effect, 'intent', None), 'state', '')}".strip())
+        if self._after:
+            super().perform(effect, on_progress)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("a dead process goes on")
 
 
 def polled(pos: Connector) -> bool:
@@ -36,30 +68,22 @@ def polled(pos: Connector) -> bool:
         return False
 
 
-def sell_and_die(device: str, journal: str, ticket: str, amount: int, step: int, after: bool, last_words: Any) -> None:
+def sell_and_die(
+    device: str, journal: str, ticket: str, amount: int, step: int, after: bool, last_words: Connection
+) -> None:
     """Poll and sell; die before, or after, the given step of the sale. ``last_words`` gets the step's name."""
     logging.disable(logging.CRITICAL)
-    with Connector.create_usb(device, journal=journal, timeouts=QUICK) as pos:
+    session = Session.over_stream(f"usb:{device}", wire=Wire.SIGNED, profile=Profile.INTEGRATED_POS, timeouts=QUICK)
+    driver = Dying(SerialTransport(device), SqliteJournal(journal), step, after, last_words)
+    with Connector(driver, session) as pos:
         while not polled(pos):
             time.sleep(0.02)
-        driver: Any = pos._driver
-        perform, steps = driver._perform, iter(range(step + 1))
-
-        def watched(effect: Any, on_progress: Any) -> object:
-            name = type(effect).__name__
-            if name in _UNSEEN or next(steps, step) != step:
-                return perform(effect, on_progress)
-            last_words.send(f"{name} {getattr(getattr(effect, 'intent', None), 'state', '')}".strip())
-            if after:
-                perform(effect, on_progress)
-            os.kill(os.getpid(), signal.SIGKILL)
-            raise AssertionError("a dead process goes on")
-
-        driver._perform = watched
+        driver.selling = True
         try:
             pos.sale(amount, ticket=ticket, on_progress=lambda _: None)
         except GetnetError as error:
             last_words.send(f"not at all: {error}")
+        driver.selling = False
     last_words.send("not at all")
 
 
