@@ -86,6 +86,8 @@ class StreamCarrier:
             raise UnsupportedOperation(
                 f"there is no {type(command).__name__} (command {command.code}) over this link, only over a cloud"
             )
+        if isinstance(command, CancelSale) and self.link.wire is Wire.SIMPLIFIED:
+            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
         if isinstance(command, CloudRefund) and command.original_date is not None:
             raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
         return command
@@ -149,8 +151,7 @@ class StreamCarrier:
         self.link.cancel_wanted = False
 
     def cancel(self) -> bool:
-        if self.link.wire is Wire.SIMPLIFIED:
-            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
+        self.check(CancelSale())
         self.link.cancel_wanted = True
         return True
 
