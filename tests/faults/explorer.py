@@ -328,7 +328,8 @@ class StreamPath(Path):
         link = carrier.link
         return (
             (carrier._answered, link.is_open, link.cancel_wanted, link.has_acknowledged, link.awaits_voucher),
-            (short(link._inbox), link.decoder.pending, self.register.plugged, *self.register.on_its_way),
+            (short(link._inbox), link.decoder.pending, self.register.plugged),
+            (self.register.arrived, *self.register.on_its_way),
         )
 
 

@@ -318,6 +318,8 @@ class StreamRegister(Register):
         self.writes: list[int | None] = []
         """For the next writes: how many bytes leave before the link breaks; ``None``: all of them, and it holds."""
         self.on_its_way: deque[bytes] = deque()
+        self.arrived = b""
+        """What of a read has come, while the fate of the rest is not decided."""
         self.plugged = False
 
     def restarted(self, after: float = 0.0) -> StreamRegister:
@@ -383,10 +385,10 @@ class StreamRegister(Register):
     def _taken(self) -> bytes:
         """What the terminal has written, with what became of each write on its way."""
         self.on_its_way.extend(self.terminal.take(self.now))
-        data = b""
         while self.on_its_way:
-            data += self.to_register(self.on_its_way[0]) or b""
+            self.arrived += self.to_register(self.on_its_way[0]) or b""
             self.on_its_way.popleft()
+        data, self.arrived = self.arrived, b""
         return data
 
     def _watch_confirmed(self, message: Reply | Progress) -> None:
