@@ -480,6 +480,8 @@ def _round(
     in_process = False
     try:
         for query in carrier.queries(intent):
+            if (yield Now()) >= end:
+                break
             found = yield from query(end)
             reply = yield from _settled_by(till, command, intent, found)
             if reply is not None:
