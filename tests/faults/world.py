@@ -491,6 +491,7 @@ class CloudRegister(Register):
         return early
 
     def _send(self, request: Request) -> Response:
+        assert request.timeout > 0, "a request that has no time"
         if self.unreachable(request):
             raise ConnectError("no route")
         headers = {name.lower(): str(value) for name, value in request.headers.items()}
