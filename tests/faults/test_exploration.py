@@ -31,7 +31,7 @@ _WAYS = {
 """The clouds, and whether they answer with the result or are asked for it."""
 
 _FEW = {
-    "stream": [Budget(losses=2), Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(losses=1, cancellations=1)],
+    "stream": [Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(losses=1, cancellations=1)],
     "cloud": [Budget(losses=1, kills=1), Budget(reboots=1)],
 }
 """What goes wrong together in the short run, on a third of what is there."""
