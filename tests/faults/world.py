@@ -557,7 +557,7 @@ Key = tuple[object, ...]
 def key_of(intent: Intent, *, names_ticket: bool = True) -> Key:
     if names_ticket and intent.ticket is not None:
         return ("ticket", intent.ticket)
-    return (CATALOGUE.recorded_as(intent.command), intent.reference, intent.amount)
+    return (CATALOGUE.facts(intent.command).recorded_as, intent.reference, intent.amount)
 
 
 def key_of_entry(entry: Entry, *, names_ticket: bool = True) -> Key:
