@@ -876,6 +876,8 @@ def _round(
     why = ""
     try:
         for query in carrier.queries(intent):
+            if (yield Now()) >= end:
+                break
             found = yield from query(end)
             reply, told = yield from _settled_by(till, command, intent, found, sent_after)
             if reply is not None:
