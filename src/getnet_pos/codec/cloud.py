@@ -10,14 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-import orjson
-
-from ..errors import InvalidValue, MalformedFrame, MalformedResponse
+from ..errors import MalformedFrame, MalformedResponse
 from ..messages import REPLY_TYPES, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
 from ..messages.cloud import CLOUD_REPLY_TYPES
 from ..messages.commands import sent_fields
-from .messages import read_object
-from .strict_json import parse
+from .messages import read_object, whole
+from .strict_json import parse, write
 
 __all__ = ["encode_cloud", "read_cloud", "sent_names"]
 
@@ -72,10 +70,7 @@ def encode_cloud(
     body.update((name, given[name]) for name in names if name not in body and given.get(name) is not None)
     if webhook is not None:
         body["webhook"] = webhook
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
+    return write(body)
 
 
 def read_cloud(body: bytes | bytearray | memoryview, profile: ReplyTypes | None = None) -> CloudResult:
@@ -96,8 +91,8 @@ def read_cloud(body: bytes | bytearray | memoryview, profile: ReplyTypes | None 
 
 
 def _result(outer: dict[str, Any], types: Mapping[int, type[Reply]]) -> CloudResult:
-    code = outer.get("code")
-    if type(code) is not int:
+    code = whole(outer.get("code"))
+    if code is None:
         raise MalformedFrame("it has no code")
     extra = {key: value for key, value in outer.items() if key not in ("code", "status", "message", "data")}
     number, custom = extra.pop("idPosTxs", None), extra.pop("customId", None)
@@ -129,8 +124,8 @@ def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
         fields = dict(fields)
         fields["responseCode"] = fields.pop("code")
         fields.setdefault("responseMessage", fields.pop("message", None))
-    function_code, response_code = fields.get("functionCode"), fields.get("responseCode")
-    if type(function_code) is not int or type(response_code) is not int:
+    function_code = whole(fields.get("functionCode"))
+    if function_code is None or whole(fields.get("responseCode")) is None:
         return None
     try:
         return read_object(types.get(function_code, GenericReply), fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import reduce
 from operator import xor
@@ -24,8 +23,7 @@ from ..messages import (
     Sale,
     Void,
 )
-from .messages import read_object
-from .strict_json import integer
+from .messages import boolean, decoded, read_object, whole
 from .surface import Message
 
 __all__ = [
@@ -70,8 +68,8 @@ REQUESTS: dict[int, tuple[str, ...]] = {
     109: ("OperationId", "PrintOnPos"),
 }
 FLAGS = {"Success", "PrintOnPos"}
-_BOOLEANS = {"true": True, "false": False}
-_DIGITS = re.compile(r"-?[0-9]{1,20}")
+_OPTIONAL = {"EmployeeId", "Tip", "SaleType", "PosMode", "Cashback", "DateTime"}
+"""The places at the end of a reply that some firmware leaves out."""
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -97,8 +95,7 @@ def encode_simplified(command: Command) -> bytes:
     """
     parts: tuple[object, ...]
     if isinstance(command, Sale):
-        ticket, employee = command.ticket or "", "" if command.employee_id is None else command.employee_id
-        parts = (command.amount, ticket, str(command.print_on_pos).lower(), int(command.sale_type), employee)
+        parts = (command.amount, command.ticket, command.print_on_pos, command.sale_type, command.employee_id)
     elif isinstance(command, (Void, Duplicate)):
         parts = (command.operation_id, command.print_on_pos)
     elif isinstance(command, Refund):
@@ -109,10 +106,19 @@ def encode_simplified(command: Command) -> bytes:
         parts = ()
     else:
         raise UnsupportedOperation(f"the simplified wire has no {type(command).__name__}: use the signed wire")
-    texts = [str(part) for part in (command.code, *parts)]
+    texts = [_part(part, lower_case=isinstance(command, Sale)) for part in (command.code, *parts)]
     if any("|" in part for part in texts):
         raise InvalidValue("a field must not hold | on the simplified wire")
     return frame_simplified("|".join(texts) + "|")
+
+
+def _part(value: object, *, lower_case: bool) -> str:
+    """A value of a command; of a subclass of ``str`` or ``int`` what it is beneath. A sale has its boolean in small."""
+    if isinstance(value, bool):
+        return str(value).lower() if lower_case else str(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    return str.__str__(value) if isinstance(value, str) else ""
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -123,9 +129,7 @@ def read_simplified(frame: bytes, reply_types: Mapping[int, type[Reply]] = REPLY
     if lrc(frame[1:-1]) != frame[-1]:
         return BadFrame(FrameFault.CHECKSUM, "the LRC does not fit the text", len(frame))
     try:
-        return _read_text(frame[1:-2].decode(), reply_types)
-    except UnicodeDecodeError:
-        return BadFrame(FrameFault.MALFORMED, "the text is not UTF-8", len(frame), sealed=True)
+        return _read_text(decoded(frame[1:-2]), reply_types)
     except MalformedFrame as error:
         return BadFrame(FrameFault.MALFORMED, str(error), len(frame), sealed=True)
 
@@ -141,28 +145,38 @@ def _read_text(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | Com
     request = _request(code, parts)
     if request is not None:
         return CommandMessage(code, request)
-    response_code = _part("ResponseCode", parts[0]) if parts else None
-    if type(response_code) is not int or len(parts) < 2:
+    response_code = whole(parts[0]) if parts else None
+    if response_code is None or len(parts) < 2:
         raise MalformedFrame("a simplified reply has a numeric response code and a message")
-    inner: dict[str, Any] = {"FunctionCode": code, "ResponseCode": response_code, "ResponseMessage": parts[1]}
     rest = parts[2:]
     names = POSITIONS.get(code, ())
     if code == 103 and len(rest) == 2:
         names = ("CommerceCode", "Success")
-    if len(rest) < len(names) and response_code == 0:
-        raise MalformedFrame(f"an approved simplified reply {code} has {len(names) + 3} parts, not {len(rest) + 3}")
+    needed = max((place + 1 for place, name in enumerate(names) if name not in _OPTIONAL), default=0)
+    if len(rest) < needed and response_code == 0:
+        raise MalformedFrame(
+            f"an approved simplified reply {code} has {needed + 3} parts at least, not {len(rest) + 3}"
+        )
+    inner: dict[str, Any] = {
+        "FunctionCode": code,
+        "ResponseCode": response_code,
+        "ResponseMessage": parts[1].strip(" "),
+    }
     for place, part in enumerate(rest):
         name = names[place] if place < len(names) else str(place + 3)
-        inner[name] = _part(name, part)
+        inner[name] = part if name == "DetailsText" else _value(name, part)
     return read_object(reply_types.get(code, GenericReply), inner)
 
 
-def _part(name: str, part: str) -> Any:
+def _value(name: str, part: str) -> Any:
     """A part as the JSON wire would hold it; text where it is not what its place asks for."""
+    part = part.strip(" ")
     if name in INTEGERS:
-        return integer(part) if _DIGITS.fullmatch(part) else part or None
+        number = whole(part)
+        return number if number is not None else part or None
     if name in FLAGS:
-        return _BOOLEANS.get(part.lower(), part)
+        flag = boolean(part)
+        return flag if flag is not None else part
     return part
 
 
@@ -171,5 +185,8 @@ def _request(code: int, parts: list[str]) -> dict[str, Any] | None:
     names = REQUESTS.get(code)
     if names is None or len(parts) != len(names):
         return None
-    fields = {name: _part(name, part) for name, part in zip(names, parts, strict=True)}
-    return fields if type(fields.get("PrintOnPos", True)) is bool else None
+    fields = dict(zip(names, parts, strict=True))
+    # A reply may have as many parts as a command, and 0 or 1 where that has its boolean.
+    if fields.get("PrintOnPos", "true").lower() not in ("true", "false"):
+        return None
+    return {name: _value(name, part) for name, part in fields.items()}

@@ -71,7 +71,7 @@ class Reply(Shown):
 class _Header(Reply):
     function_code: int = integer()
     response_code: int = integer()
-    response_message: str | None = text()
+    response_message: str | None = text(stand_in="ErrorMessage")
     extra: Mapping[str, Any] = _extra()
 
 
@@ -86,7 +86,7 @@ class Voucher(Shown):
 
     function_code: int | None = integer()
     response_code: int | None = integer()
-    response_message: str | None = text()
+    response_message: str | None = text(stand_in="ErrorMessage")
     commerce_code: int | None = integer()
     terminal_id: str | None = text("Terminalld")
     ticket: str | None = text()
