@@ -600,7 +600,7 @@ def _amount(fields: Fields) -> int:
 
 def _text(fields: Fields, name: str) -> str:
     """A text that is not empty; some registers send a number, as the manual's own example does."""
-    value = _optional(fields, name, "")
+    value: str = _optional(fields, name, "")
     if not value:
         raise _Malformed(name)
     return value
