@@ -143,6 +143,7 @@ cdef extern from "objects.h":
     object getnet_given(PyObject *)
     object getnet_pair(object, Py_ssize_t, object, Py_ssize_t, object)
     int getnet_part_boolean(const uint8_t *, size_t)
+    int getnet_part_padded(const uint8_t *, size_t)
     uint8_t getnet_lrc(const uint8_t *, size_t) nogil
     int getnet_plain_ascii(object, const uint8_t **, size_t *)
     int getnet_long(object, long long *)
@@ -369,12 +370,14 @@ cdef _Layout _make_layout(message):
             layout.c.function_code = number
         elif item.spellings == ("ResponseCode", "responseCode") and item.kind is Kind.INTEGER:
             layout.c.response_code = number
-    # The spellings of one place in their tuples stand together, each expected behind the one before it.
-    for spelling in range(max((len(item.spellings) for item in described), default=0)):
+    # The spellings of one place in their tuples stand together, each expected behind the one before it. A key that
+    # stands in for another is one more spelling as long as it comes alone; both of them are declined.
+    spellings = [item.spellings + item.stand_ins for item in described]
+    for spelling in range(max(map(len, spellings), default=0)):
         first = layout.c.keys
-        for number, item in enumerate(described):
-            if spelling < len(item.spellings):
-                name = item.spellings[spelling].encode()
+        for number in range(len(spellings)):
+            if spelling < len(spellings[number]):
+                name = spellings[number][spelling].encode()
                 if not getnet_add_key(layout.c, name, len(name), number):
                     return None
                 if layout.c.keys - 1 > first:
@@ -716,7 +719,7 @@ cdef class Decoder:
                 bad = BadFrame(_MALFORMED, "bytes that are not a frame", at - start)
                 start = self.fault(bad, at - start, start, messages)
             elif limit < size:
-                bad = BadFrame(_TOO_LARGE, f"a frame is longer than {self.max_frame} bytes", limit - start)
+                bad = BadFrame(_TOO_LARGE, f"a frame is longer than the limit of {self.max_frame} bytes (max_frame)", limit - start)
                 start = self.fault(bad, limit - start, start, messages)
             else:
                 self.at = at - start
@@ -892,6 +895,8 @@ cdef class Decoder:
                     return None
                 fields[name] = kind == 1
             else:
+                if getnet_part_padded(parts.part[i], parts.size[i]):
+                    return None
                 text = getnet_given(getnet_part(&self.memory, parts, i, 0))
                 if text is None:
                     return None

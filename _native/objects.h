@@ -525,11 +525,6 @@ static int getnet_keep(PyObject *extra, PyObject *name, PyObject *value)
     return there == 0 && PyDict_SetItem(extra, name, value) == 0;
 }
 
-static PyObject *getnet_key_name(const getnet_key *key)
-{
-    return getnet_ascii(key->text + 1, key->size - 3);
-}
-
 /* A key that is not the expected one: find it, and step behind its colon. 0 where there is none that can be read;
    `*name` is set where the layout does not know it. */
 static int getnet_other_key(getnet_source *source, const getnet_layout *layout, unsigned *found, PyObject **name)
@@ -659,7 +654,7 @@ again:
         if (value == NULL)
             goto declined;
         if (field->kind != KIND_TEXT && field->kind != KIND_LAST_DIGITS)
-            goto refused;
+            goto foreign;
     } else if (*at == '-' || (*at >= '0' && *at <= '9')) {
         long long number;
         source->at = at;
@@ -667,12 +662,8 @@ again:
             goto declined;
         at = source->at;
         value = getnet_shown_integer(source->memory, field->kind, number);
-        if (value == NULL) {
-            value = PyErr_Occurred() ? NULL : PyLong_FromLongLong(number);
-            if (value == NULL)
-                goto declined;
-            goto refused;
-        }
+        if (value == NULL)
+            goto declined;
     } else if (*at == '[') {
         if (field->kind != KIND_ROWS)
             goto declined;
@@ -694,7 +685,7 @@ again:
             Py_INCREF(field->unset);
             Py_SETREF(value, field->unset);
         } else if (field->kind != KIND_BOOLEAN) {
-            goto refused;
+            goto foreign;
         }
     }
     *getnet_slot(result, field->offset) = value;
@@ -715,18 +706,10 @@ behind:
     if (*at != ',' && *at != '}')
         goto declined;
     goto behind;
-refused:
-    /* A value of the wrong kind is kept under its wire name, the field stays unset. */
-    name = getnet_key_name(&layout->key[key]);
-    if (name == NULL || !getnet_keep(extra, name, value)) {
-        Py_DECREF(value);
-        goto declined;
-    }
-    Py_CLEAR(name);
+foreign:
+    /* A value of another kind: it may spell one that the field takes. */
     Py_DECREF(value);
-    Py_INCREF(field->unset);
-    *getnet_slot(result, field->offset) = field->unset;
-    goto behind;
+    goto declined;
 whole:
     source->at = at;
     if (at > source->end)
@@ -934,6 +917,12 @@ static inline int getnet_part_integer(const uint8_t *part, size_t size, long lon
     return PART_INTEGER;
 }
 
+/* Whether there are blanks around a part. */
+static inline int getnet_part_padded(const uint8_t *part, size_t size)
+{
+    return size != 0 && (part[0] == ' ' || part[size - 1] == ' ');
+}
+
 /* 1 or 0 where the part says true or false in any case, else -1. */
 static int getnet_part_boolean(const uint8_t *part, size_t size)
 {
@@ -985,41 +974,22 @@ static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *l
         const getnet_field *field = &layout->field[key->field];
         const uint8_t *text = parts->part[i + 2];
         const size_t size = parts->size[i + 2];
-        int fits = 0;
         if (places[i].kind == KIND_INTEGER) {
             const int read = getnet_part_integer(text, size, &number);
             if (read == PART_NONE)
                 continue;
-            if (read == PART_BIG)
-                goto declined;
-            fits = read == PART_INTEGER;
-            value = fits ? getnet_shown_integer(memory, field->kind, number) : NULL;
-            if (fits && value == NULL)
-                goto declined;
+            value = read == PART_INTEGER ? getnet_shown_integer(memory, field->kind, number) : NULL;
         } else if (places[i].kind == KIND_BOOLEAN) {
-            const int said = getnet_part_boolean(text, size);
-            fits = said >= 0;
-            if (fits && field->kind != KIND_BOOLEAN)
-                goto declined;
-            if (fits) {
-                value = said ? Py_True : Py_False;
-                Py_INCREF(value);
-            }
+            const int said = field->kind == KIND_BOOLEAN ? getnet_part_boolean(text, size) : -1;
+            value = said < 0 ? NULL : said ? Py_True : Py_False;
+            Py_XINCREF(value);
+        } else if (field->kind == KIND_TEXT || field->kind == KIND_LAST_DIGITS) {
+            value = getnet_part_padded(text, size) ? NULL : getnet_part(memory, parts, i + 2, field->shared);
+        } else {
+            value = NULL;
         }
-        if (!fits) {
-            value = getnet_part(memory, parts, i + 2, field->shared);
-            if (value == NULL)
-                goto declined;
-            if (field->kind != KIND_TEXT && field->kind != KIND_LAST_DIGITS) {
-                PyObject *name = getnet_key_name(key);
-                const int kept = name != NULL && getnet_keep(extra, name, value);
-                Py_XDECREF(name);
-                Py_DECREF(value);
-                if (!kept)
-                    goto declined;
-                continue;
-            }
-        }
+        if (value == NULL)
+            goto declined;
         *getnet_slot(result, field->offset) = value;
         unset &= ~((uint64_t)1 << key->field);
     }

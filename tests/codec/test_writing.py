@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
+from enum import Enum
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -136,3 +138,53 @@ def test_the_checksum_is_the_xor_of_all_bytes(backend: Any) -> None:
         data = chance.randbytes(size)
         assert backend.lrc(data) == backend.lrc(bytearray(data)) == reduce(lambda a, b: a ^ b, data, 0)
     assert backend.lrc(memoryview(b"abcd")[::2]) == ord("a") ^ ord("c")
+
+
+class Text(str):
+    """A ticket of some other library, with words of its own."""
+
+    def __str__(self) -> str:
+        return "not this"
+
+
+class Number(int):
+    __str__ = __repr__ = lambda self: "not this"  # type: ignore[assignment]  # what an enum of Python 3.10 does
+
+
+class Word(str, Enum):
+    TICKET = "A1"
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (Sale(5, Text("A1"), employee_id=Number(7)), Sale(5, "A1", employee_id=7)),
+        (Sale(5, Word.TICKET), Sale(5, "A1")),
+        (Void(Number(31)), Void(31)),
+        (Refund(Text("123456"), 5), Refund("123456", 5)),
+    ],
+)
+def test_subclasses_are_sent_as_what_they_are_beneath(backend: Any, given: Command, plain: Command) -> None:
+    given, plain = replace(given, date_time=THEN), replace(plain, date_time=THEN)
+    assert backend.seal(given) == backend.seal(plain)
+    assert backend.encode_simplified(given) == backend.encode_simplified(plain)
+
+
+def test_containers_of_a_command_are_sent_as_what_they_are_beneath(backend: Any) -> None:
+    class Pairs(dict[str, Any]):
+        pass
+
+    class Items(list[Any]):
+        pass
+
+    fields = {"A": Items([1, (Text("x"), None)]), "B": Pairs(C=MappingProxyType({"D": Number(1)})), "E": Word.TICKET}
+    given, plain = GenericCommand(fields, code=200, date_time=THEN), {"A": [1, ["x", None]], "B": {"C": {"D": 1}}}
+    expected = {"Command": 200, **plain, "E": "A1", "DateTime": THEN}
+    assert json.loads(json.loads(backend.seal(given))["JsonSerialized"]) == expected
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"x", 2**64, {1: 2}, 1j])
+def test_what_json_cannot_hold_is_named(backend: Any, value: object) -> None:
+    with pytest.raises(InvalidValue, match="cannot be written as JSON") as refused:
+        backend.seal(GenericCommand({"x": value}, code=200))
+    assert "recursion" not in str(refused.value)

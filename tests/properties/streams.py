@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import reduce
+from operator import xor
 from random import Random
 from typing import Any
 
@@ -24,6 +26,7 @@ _KEYS += [key[0].lower() + key[1:] for key in _KEYS] + [
     "Unknown",
     "é",
 ]
+_KEYS += ["ErrorMessage", "errorMessage", "Success", "success", "Connected", "Amount", "amount"]
 _KEYS += ["", "Message", "messageText", "a\\b", 'q"q', "JsonSerialized", "Sign", "Received", "Tip", "FunctionCode"]
 _VALUES = (
     "0", "1", "-1", "112", "100", "105", "7", "12345678901", "999999999999999999", "1000000000000000000", "-0", "00",
@@ -35,8 +38,11 @@ _VALUES = (
     '[{"Amount":1},{"Amount":"x","Other":[2]}]', '[{"Ticket":"a"},null]', "[" * 31 + "]" * 31, "[" * 33 + "]" * 33,
     '"\x7f"',
     '"2026-06-11 22:40:22"', '"a string that is longer than thirty-two bytes, by some"', '"\u2028"', '"|"', " 1",
-    '"a" ',
+    '"a" ', '"25000"', '"25000.00"', '" 7 "', '"+7"', "25000.0", "9007199254740992.0", "9007199254740994.0", '"00"',
+    '"0"', '"true"', '"False"', '" TRUE "', "2", '"1"', '"18446744073709551615"', '"18446744073709551616"', '"1.5"',
+    '" "', '"2.5e4"', '"\uff11"', '"100"', '"112"', "100.0", "0.0", "-0.0",
 )  # fmt: skip
+_CONTROLS = ("\0", "\n", "\t", "\x02", "\x03", "\x1f", "\\\n", "\x7f")
 _BYTES = [
     b"{",
     b"}",
@@ -131,9 +137,10 @@ def _object(random: Random) -> str:
         if random.random() < 0.3:
             random.shuffle(items)
     else:
-        items = [["FunctionCode", str(random.choice((100, 102, 104, 105, 106, 108, 110, 111, 112, 114, 136, 0, 999)))]]
+        code = str(random.choice((100, 102, 104, 105, 106, 108, 110, 111, 112, 114, 136, 0, 999)))
+        items = [["FunctionCode", random.choice((code, code, code, f'"{code}"', f"{code}.0"))]]
         if random.random() < 0.8:
-            items.append(["ResponseCode", random.choice(("0", "0", "0", "1006", "-1", "null"))])
+            items.append(["ResponseCode", random.choice(("0", "0", "0", "1006", "-1", "null", '"00"', "0.0", '"x"'))])
     for _ in range(random.choice((0, 0, 1, 1, 2, 5))):
         item = [json.dumps(random.choice(_KEYS))[1:-1], random.choice(_VALUES)]
         at = random.randrange(len(items) + 1)
@@ -141,14 +148,20 @@ def _object(random: Random) -> str:
             items[at % len(items)][1] = item[1]
         else:
             items.insert(at, item)
+    if random.random() < 0.2:
+        key, value = random.choice(items)
+        at = random.randrange(len(items) + 1)
+        items.insert(at, [key[:1].swapcase() + key[1:], random.choice((value, value, *_VALUES))])
     space = random.choice(("", "", "", "", " ", "\n", "\t "))
     return "{" + space + f",{space}".join(f'"{key}"{space}:{space}{value}' for key, value in items) + space + "}"
 
 
 def _wrapped(random: Random, text: str) -> bytes:
+    text = _dressed(random, text)
     if random.random() < 0.05:
         text = json.dumps(text)
-    signature = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    sent_as, signed_as = (random.choice(("utf-8", "utf-8", "utf-8", "latin-1")) for _ in range(2))
+    signature = hashlib.sha256(text.encode(signed_as, errors="replace")).hexdigest()
     if random.random() < 0.9:
         signature = signature.upper()
     if random.random() < 0.03:
@@ -166,7 +179,16 @@ def _wrapped(random: Random, text: str) -> bytes:
     more = random.choice(("",) * 12 + (',"Other":1', f',"Sign":"{signature}"', ',"sign":null'))
     space = random.choice(("",) * 8 + (" ", "\r\n"))
     outer = f'{{{space}{before}"{first}":{space}{pairs[first]},{between}"{second}":{pairs[second]}{more}{space}}}'
-    return outer.encode(errors="replace")
+    return outer.encode(sent_as, errors="replace")
+
+
+def _dressed(random: Random, text: str) -> str:
+    """A text with what some firmware leaves around it, or within its strings."""
+    if random.random() < 0.1:
+        at = random.randrange(len(text))
+        text = text[:at] + random.choice(_CONTROLS) + text[at:]
+    before, behind = random.choice(("",) * 12 + ("\ufeff", "\0")), random.choice(("",) * 12 + ("\0", "\0\0", "\0\n"))
+    return before + text + behind
 
 
 def _parts(random: Random) -> bytes:
@@ -191,6 +213,14 @@ def _parts(random: Random) -> bytes:
             "9" * 21,
             "a" * 40,
             '"{',
+            " 7 ",
+            "15000.00",
+            "+7",
+            " true ",
+            "1",
+            " a",
+            "a ",
+            "  ",
         )
         if kind == 0:
             parts.insert(at, random.choice(values))
@@ -199,8 +229,11 @@ def _parts(random: Random) -> bytes:
         elif parts:
             parts[at % len(parts)] = random.choice(values)
     if random.random() < 0.1:
+        del parts[-random.randrange(1, 9) :]
+    if random.random() < 0.1:
         parts = [str(random.choice((100, 101, 102, 103, 105, 106, 108, 109, 110, 7, 999))), *parts[1:]]
-    frame = samples.simplified("|".join(parts))
+    body = "|".join(parts).encode(random.choice(("utf-8",) * 9 + ("latin-1",)), errors="replace") + b"\x03"
+    frame = b"\x02" + body + bytes([reduce(xor, body)])
     return _damaged(random, frame) if random.random() < 0.1 else frame
 
 

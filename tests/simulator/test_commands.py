@@ -71,6 +71,23 @@ def test_a_ticket_may_be_a_number_and_names_may_be_in_camel_case(terminal, regis
     assert terminal.ledger.charged("77") == 5
 
 
+def test_numbers_may_be_texts_and_an_authorization_code_a_number(terminal, register):
+    raw(register, Command="100", Amount="700", TicketNumber="A1", EmployeeId="2", SaleType="1", SendMessage="true")
+    sale = register.messages[-1]
+    assert (sale.amount, sale.employee_id, sale.sale_type) == (700, 2, m.SaleType(1))
+    assert any(isinstance(message, m.Progress) for message in register.messages)
+    while sale.authorization_code.startswith("0"):
+        sale = register.ask(m.Sale(700))
+    raw(register, Command=108, AuthorizationCode=int(sale.authorization_code), Amount="700.00")
+    assert register.messages[-1].approved
+    assert terminal.ledger.returned() == 700
+
+
+def test_the_child_merchant_of_a_sale_may_be_empty(terminal, register):
+    raw(register, Command=120, Amount=700, RutCommerceSon="")
+    assert register.messages[-1].approved
+
+
 def test_the_last_voucher_is_under_the_recorded_code_and_its_digits_are_a_number(register):
     sale = register.ask(m.Sale(700, "A1"))
     register.write(envelope('{"Command":101,"PrintOnPos":false}'))
@@ -241,7 +258,7 @@ def test_an_unknown_command_is_malformed(register):
     [
         {"Command": 100},
         {"Command": 100, "Amount": 0},
-        {"Command": 100, "Amount": "5"},
+        {"Command": 100, "Amount": "5.5"},
         {"Command": 100, "Amount": 1_000_000_000},
         {"Command": 100, "Amount": 5, "TicketNumber": True},
         {"Command": 100, "Amount": 5, "EmployeeId": "x"},

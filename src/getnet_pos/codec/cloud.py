@@ -10,13 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-import orjson
-
-from ..errors import InvalidValue, MalformedFrame, MalformedResponse
+from ..errors import MalformedFrame, MalformedResponse
 from ..messages import CATALOGUE, Catalogue, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
 from ..messages.declaring import sent_fields
-from .messages import read_object
-from .strict_json import parse
+from .messages import read_object, whole
+from .strict_json import parse, write
 
 __all__ = ["encode_cloud", "read_cloud", "sent_names"]
 
@@ -70,10 +68,7 @@ def encode_cloud(
     body.update((name, given[name]) for name in names if name not in body and given.get(name) is not None)
     if webhook is not None:
         body["webhook"] = webhook
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
+    return write(body)
 
 
 def read_cloud(body: bytes | bytearray | memoryview, profile: HasCatalogue | None = None) -> CloudResult:
@@ -94,8 +89,8 @@ def read_cloud(body: bytes | bytearray | memoryview, profile: HasCatalogue | Non
 
 
 def _result(outer: dict[str, Any], types: Mapping[int, type[Reply]]) -> CloudResult:
-    code = outer.get("code")
-    if type(code) is not int:
+    code = whole(outer.get("code"))
+    if code is None:
         raise MalformedFrame("it has no code")
     extra = {key: value for key, value in outer.items() if key not in ("code", "status", "message", "data")}
     number, custom = extra.pop("idPosTxs", None), extra.pop("customId", None)
@@ -127,8 +122,8 @@ def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
         fields = dict(fields)
         fields["responseCode"] = fields.pop("code")
         fields.setdefault("responseMessage", fields.pop("message", None))
-    function_code, response_code = fields.get("functionCode"), fields.get("responseCode")
-    if type(function_code) is not int or type(response_code) is not int:
+    function_code = whole(fields.get("functionCode"))
+    if function_code is None or whole(fields.get("responseCode")) is None:
         return None
     try:
         return read_object(types.get(function_code, GenericReply), fields)

@@ -2,55 +2,88 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from ..errors import MalformedFrame
 from ..messages import CommandMessage, GenericReply, Progress, ProgressCode, Reply, SaleType
 from ..messages.fields import Kind, Shown, wire_fields
 
-__all__ = ["PROGRESS_CODES", "either", "read_message", "read_object", "read_progress"]
+__all__ = ["PROGRESS_CODES", "boolean", "decoded", "either", "read_message", "read_object", "read_progress", "whole"]
 
 T = TypeVar("T", bound=Shown)
 
-PROGRESS_CODES: Final[dict[Any, ProgressCode]] = {int(item): item for item in ProgressCode}
+PROGRESS_CODES: Final[dict[int | None, ProgressCode]] = {int(item): item for item in ProgressCode}
 _SALE_TYPES: Final = {int(item): item for item in SaleType}
-_REFUSED: Final = object()
 
 # --------------------------------------------------------------------------------------------------------------- values
 
-
-def _text(value: Any) -> Any:
-    return str(value) if type(value) is int else _REFUSED
+_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,40})(?:\.0*)?\s*", re.ASCII)
 
 
-def _last_digits(value: Any) -> Any:
-    return f"{value:04d}" if type(value) is int and value >= 0 else _REFUSED
+def decoded(data: bytes) -> str:
+    """The text of bytes in UTF-8, or in Latin-1 where they are not UTF-8: some firmware writes its words so."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
-def _sale_type(value: Any) -> Any:
-    return _SALE_TYPES.get(value, value) if type(value) is int else _REFUSED
+def whole(value: Any) -> int | None:
+    """The whole number of 64 bits that a value spells: ``25000``, ``25000.0``, ``" 25000 "``, ``"25000.00"``.
+
+    ``None`` for anything else, also for a float too big to be exact.
+    """
+    if type(value) is int:
+        return value
+    number = None
+    if type(value) is str:
+        found = _WHOLE.fullmatch(value)
+        number = int(found[1]) if found else None
+    elif type(value) is float and value.is_integer() and abs(value) <= 1 << 53:
+        number = int(value)
+    return number if number is not None and -(1 << 63) <= number < 1 << 64 else None
 
 
-def _refuse(value: Any) -> Any:
-    return _REFUSED
+def boolean(value: Any) -> bool | None:
+    """What a value spells: ``true``, ``"True"``, ``1``, ``"1"`` and their opposites; ``None`` for anything else."""
+    if type(value) is bool:
+        return value
+    if type(value) is str and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    number = whole(value)
+    return bool(number) if number in (0, 1) else None
 
 
-def _rows(row: type, value: Any) -> Any:
+def _text(value: Any) -> str | None:
+    return str(value) if type(value) is int else None
+
+
+def _last_digits(value: Any) -> str | None:
+    return f"{value:04d}" if type(value) is int and value >= 0 else None
+
+
+def _sale_type(value: Any) -> SaleType | int | None:
+    number = whole(value)
+    return None if number is None else _SALE_TYPES.get(number, number)
+
+
+def _rows(row: type[Any], value: Any) -> tuple[Any, ...] | None:
     if type(value) is not list or not {*map(type, value)} <= {dict}:
-        return _REFUSED
+        return None
     return tuple(read_object(row, item) for item in value)
 
 
 _KINDS: dict[Kind, tuple[type | None, Callable[[Any], Any]]] = {
-    Kind.INTEGER: (int, _refuse),
+    Kind.INTEGER: (int, whole),
     Kind.TEXT: (str, _text),
-    Kind.BOOLEAN: (bool, _refuse),
+    Kind.BOOLEAN: (bool, boolean),
     Kind.LAST_DIGITS: (str, _last_digits),
     Kind.SALE_TYPE: (None, _sale_type),
 }
-"""The type that a kind of field takes as it is, and what makes its value of any other, or ``_REFUSED``."""
+"""The type that a kind of field takes as it is, and what makes its value of any other; ``None`` where nothing does."""
 
 # -------------------------------------------------------------------------------------------------------------- objects
 
@@ -63,29 +96,37 @@ _Field = tuple[str, _Put, type | None, Callable[[Any], Any]]
 """Its name in Python; how it is set; the type that it takes as it is; what makes its value of any other."""
 
 
-@cache
-def _layout(message: Any) -> tuple[dict[str, _Field], dict[str, tuple[_Put, Any]], _Put]:
-    """The field of each spelling; how each field is set, and to what when it was not sent; how ``extra`` is set."""
-    spellings: dict[str, _Field] = {}
-    fields: dict[str, tuple[_Put, Any]] = {}
-    for item in wire_fields(message):
-        put = getattr(message, item.name).__set__
-        taken, convert = _KINDS[item.kind] if item.row is None else (None, partial(_rows, item.row))
-        fields[item.name] = put, None if item.row is None else ()
-        spellings |= dict.fromkeys(item.spellings, (item.name, put, taken, convert))
-    return spellings, fields, message.extra.__set__
+class _Layout:
+    """How the objects of one message type are read."""
+
+    def __init__(self, message: Any) -> None:
+        self.spellings: dict[str, _Field] = {}
+        """The field of each key."""
+        self.stand_ins: dict[str, _Field] = {}
+        """The field of each key that counts only where the field itself was not sent."""
+        self.unset: dict[str, tuple[_Put, Any]] = {}
+        """How each field is set, and to what when it was not sent."""
+        self.put_extra: _Put = message.extra.__set__
+        for item in wire_fields(message):
+            put = getattr(message, item.name).__set__
+            taken, convert = _KINDS[item.kind] if item.row is None else (None, partial(_rows, item.row))
+            self.unset[item.name] = put, None if item.row is None else ()
+            self.spellings |= dict.fromkeys(item.spellings, (item.name, put, taken, convert))
+            self.stand_ins |= dict.fromkeys(item.stand_ins, (item.name, put, taken, convert))
+
+
+_layout: Callable[[Any], _Layout] = cache(_Layout)
 
 
 def read_object(kind: type[T], inner: Mapping[str, Any]) -> T:
     """A message of type ``kind``. What no field takes is kept in ``extra`` under its wire name.
 
     Raises:
-        MalformedFrame: a field is there twice, in two spellings.
+        MalformedFrame: a field is there twice, in two spellings, with two values.
     """
-    # Every class is hashable, which mypy does not believe of this one.
-    spellings, fields, put_extra = _layout(cast("Any", kind))
+    layout = _layout(kind)
+    spellings, missing = layout.spellings, dict(layout.unset)
     message = kind.__new__(kind)
-    missing = dict(fields)
     extra: dict[str, Any] = {}
     for key, value in inner.items():
         field = spellings.get(key)
@@ -93,19 +134,33 @@ def read_object(kind: type[T], inner: Mapping[str, Any]) -> T:
             extra[key] = value
             continue
         name, put, taken, convert = field
-        if missing.pop(name, None) is None:
-            raise MalformedFrame(f"the field {name} is there twice, in two spellings")
         if type(value) is not taken:
             value = None if value is None else convert(value)
-            if value is _REFUSED:
-                extra[key] = inner[key]
-            if value is None or value is _REFUSED:
-                _, value = fields[name]
+            if value is None:
+                _, value = layout.unset[name]
+                if inner[key] is not None:
+                    extra[key] = inner[key]
+        if missing.pop(name, None) is None and value != getattr(message, name):
+            raise MalformedFrame(f"the field {name} is there twice, with two values")
         put(message, value)
-    for put, unset in missing.values():
-        put(message, unset)
-    put_extra(message, extra)
+    for put, value in missing.values():
+        put(message, value)
+    layout.put_extra(message, extra)
+    if extra:
+        _use_stand_ins(message, layout, extra)
     return message
+
+
+def _use_stand_ins(message: Any, layout: _Layout, extra: dict[str, Any]) -> None:
+    for key, (name, put, taken, convert) in layout.stand_ins.items():
+        if key not in extra:
+            continue
+        value = extra[key] if type(extra[key]) is taken else convert(extra[key])
+        if value is not None and getattr(message, name) is None:
+            put(message, value)
+            del extra[key]
+        elif extra[key] is None:
+            del extra[key]
 
 
 @cache
@@ -117,13 +172,13 @@ def either(inner: Mapping[str, Any], name: str) -> Any:
     """The value under a PascalCase key or its camelCase form; ``None`` where there is neither.
 
     Raises:
-        MalformedFrame: both are there.
+        MalformedFrame: both are there, with two values.
     """
     other = _camel_case(name)
     if name not in inner:
         return inner.get(other)
-    if other in inner:
-        raise MalformedFrame(f"the field {name} is there twice, in two spellings")
+    if other in inner and inner[other] != inner[name]:
+        raise MalformedFrame(f"the field {name} is there twice, with two values")
     return inner[name]
 
 
@@ -139,14 +194,15 @@ def read_message(inner: Any, reply_types: Mapping[int, type[Reply]]) -> Progress
     if type(inner) is not dict:
         raise MalformedFrame("the signed text is not an object")
     function_code, response_code = either(inner, "FunctionCode"), either(inner, "ResponseCode")
-    if function_code == 112 or response_code is None:
+    code = whole(function_code)
+    if code == 112 or response_code is None:
         progress = read_progress(inner)
         if progress is not None:
             return progress
-    if type(function_code) is int and type(response_code) is int:
-        return read_object(reply_types.get(function_code, GenericReply), inner)
-    command = either(inner, "Command")
-    if type(command) is int and function_code is None:
+    if code is not None and whole(response_code) is not None:
+        return read_object(reply_types.get(code, GenericReply), inner)
+    command = whole(either(inner, "Command"))
+    if command is not None and function_code is None:
         fields = {key: value for key, value in inner.items() if key not in ("Command", "command")}
         return CommandMessage(command, fields)
     raise MalformedFrame("the signed object is neither a reply, a progress message nor a command")
@@ -158,12 +214,12 @@ def read_progress(inner: dict[str, Any]) -> Progress | None:
     Raises:
         MalformedFrame: it says so, and has neither a code nor a text.
     """
-    code = either(inner, "MessageCode")
-    if code is None and either(inner, "FunctionCode") != 112:
+    said = either(inner, "MessageCode")
+    if said is None and whole(either(inner, "FunctionCode")) != 112:
         return None
-    words = either(inner, "MessageText")
+    code, words = whole(said), either(inner, "MessageText")
     if words is None:
         words = either(inner, "Message")
-    if (code is None and words is None) or type(code) not in (int, type(None)) or type(words) not in (str, type(None)):
+    if (said is not None and code is None) or (code is None and words is None) or type(words) not in (str, type(None)):
         raise MalformedFrame("a progress message has neither a message code nor a text")
     return Progress(PROGRESS_CODES.get(code, code), words or "")

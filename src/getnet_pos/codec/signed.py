@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from ..errors import InvalidValue, MalformedFrame
+from ..errors import MalformedFrame
 from ..messages import CATALOGUE, Ack, BadFrame, Command, FrameFault, GenericCommand, OriginalData, Reply
 from ..messages.declaring import sent_fields
-from .messages import either, read_message, read_progress
-from .strict_json import parse
+from .messages import boolean, decoded, either, read_message, read_progress, whole
+from .strict_json import parse, parse_signed, write
 from .surface import Message
 
 __all__ = ["acknowledgement", "envelope", "read_plain", "read_signed", "seal", "signature"]
@@ -40,32 +41,25 @@ def envelope(text: str) -> bytes:
 
 
 def seal(command: Command[Any]) -> bytes:
-    """``command`` as one signed frame."""
+    """``command`` as one signed frame.
+
+    Raises:
+        InvalidValue: JSON cannot hold one of its fields.
+    """
     inner: dict[str, Any] = {"Command": command.code}
     for item in sent_fields(type(command)):
         value = getattr(command, item.name)
         if value is not None or item.nullable:
-            inner[item.wire] = _sent_value(value)
+            inner[item.wire] = _spelled(value) if isinstance(value, OriginalData) else value
     if isinstance(command, GenericCommand):
         inner.update(command.fields)
     if command.date_time is not None:
         inner.setdefault("DateTime", command.date_time)
-    try:
-        return envelope(orjson.dumps(inner, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_sent_value).decode())
-    except orjson.JSONEncodeError as error:
-        raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
+    return envelope(write(inner).decode())
 
 
-def _sent_value(value: Any) -> Any:
-    if isinstance(value, OriginalData):
-        return {"Mti": value.mti, "DE11": value.de11, "DE12": value.de12, "DE13": value.de13}
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, tuple):
-        return list(value)
-    return value
+def _spelled(data: OriginalData) -> dict[str, str]:
+    return {"Mti": data.mti, "DE11": data.de11, "DE12": data.de12, "DE13": data.de13}
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -73,23 +67,30 @@ def _sent_value(value: Any) -> Any:
 
 def read_signed(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATALOGUE.reply_types) -> Message:
     """The message in one whole JSON object of the signed wire."""
+    text = decoded(frame)
+    message = _read_object(text, len(frame), reply_types)
+    if isinstance(message, BadFrame) and not message.sealed and text.encode() != frame:
+        # Damage, and no noise: nobody sends such an object for anything else.
+        reason = "the message is not UTF-8, and has no signature that fits"
+        return BadFrame(FrameFault.SIGNATURE, reason, len(frame))
+    return message
+
+
+def _read_object(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
     try:
-        text = frame.decode()
         outer = parse(text)
         if "JsonSerialized" not in outer and "jsonSerialized" not in outer:
-            return _unsigned_message(outer, len(frame))
+            return _unsigned_message(outer, size)
         signed, sign = either(outer, "JsonSerialized"), either(outer, "Sign")
-    except UnicodeDecodeError:
-        return BadFrame(FrameFault.MALFORMED, "the frame is not UTF-8", len(frame))
     except MalformedFrame as error:
-        return BadFrame(FrameFault.MALFORMED, str(error), len(frame))
+        return BadFrame(FrameFault.MALFORMED, str(error), size)
     if type(signed) not in (str, dict):
-        return BadFrame(FrameFault.MALFORMED, "JsonSerialized is neither text nor an object", len(frame))
+        return BadFrame(FrameFault.MALFORMED, "JsonSerialized is neither text nor an object", size)
     for candidate in [signed] if type(signed) is str else _object_texts(text):
         if type(sign) is str and _fits(candidate, sign):
-            return _read_text(candidate, len(frame), reply_types)
+            return _read_text(candidate, size, reply_types)
     reason = "the message has no signature" if sign is None else "the signature does not fit the message"
-    return BadFrame(FrameFault.SIGNATURE, reason, len(frame))
+    return BadFrame(FrameFault.SIGNATURE, reason, size)
 
 
 def read_plain(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message | None:
@@ -102,15 +103,19 @@ def read_plain(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message 
 
 
 def _fits(text: str, sign: str) -> bool:
-    return sha256(text.encode()).hexdigest() == sign.lower()
+    """Whether ``sign`` is the signature of the text, written in UTF-8 or in Latin-1."""
+    written = [text.encode()]
+    with suppress(UnicodeEncodeError):
+        written.append(text.encode("latin-1"))
+    return sign.lower() in [sha256(data).hexdigest() for data in written]
 
 
 def _read_text(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
     """The message in a text whose signature fits, out of a frame of ``size`` bytes."""
     try:
-        inner = parse(text)
+        inner = parse_signed(text)
         # Some firmware encodes twice.
-        return read_message(parse(inner) if type(inner) is str else inner, reply_types)
+        return read_message(parse_signed(inner) if type(inner) is str else inner, reply_types)
     except MalformedFrame as error:
         return BadFrame(FrameFault.MALFORMED, str(error), size, sealed=True)
 
@@ -118,15 +123,16 @@ def _read_text(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> 
 def _unsigned_message(outer: dict[str, Any], size: int) -> Message:
     """The message in an object that is no envelope: an acknowledgement, or a progress message without a signature."""
     received = either(outer, "Received")
-    if type(received) is bool:
-        return Ack(received)
+    said = boolean(received)
+    if said is not None:
+        return Ack(said)
     if received is not None:
         raise MalformedFrame("Received is neither true nor false")
     function_code = either(outer, "FunctionCode")
     progress = read_progress(outer) if either(outer, "ResponseCode") is None else None
     if progress is not None:
         return progress
-    if type(function_code) is int:
+    if whole(function_code) is not None:
         return BadFrame(FrameFault.SIGNATURE, "the reply is not signed", size)
     raise MalformedFrame("the object is not a message")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from functools import reduce
 from operator import xor
@@ -12,8 +11,7 @@ from ..errors import InvalidValue, MalformedFrame, UnsupportedOperation
 from ..messages import CATALOGUE, BadFrame, Command, CommandMessage, FrameFault, GenericReply, Reply
 from ..messages.declaring import sent_fields
 from ..messages.fields import Kind, wire_fields
-from .messages import read_object
-from .strict_json import integer
+from .messages import boolean, decoded, read_object, whole
 from .surface import Message
 
 __all__ = [
@@ -47,8 +45,8 @@ def _named(kinds: Collection[Kind]) -> set[str]:
 
 INTEGERS = _named({Kind.INTEGER, Kind.SALE_TYPE})
 FLAGS = _named({Kind.BOOLEAN})
-_BOOLEANS = {"true": True, "false": False}
-_DIGITS = re.compile(r"-?[0-9]{1,20}")
+_OPTIONAL = {"EmployeeId", "Tip", "SaleType", "PosMode", "Cashback", "DateTime"}
+"""The places at the end of a reply that some firmware leaves out."""
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -82,10 +80,13 @@ def encode_simplified(command: Command[Any]) -> bytes:
     return frame_simplified("|".join(texts) + "|")
 
 
-def _place(value: Any, flags: tuple[str, str]) -> str:
-    if type(value) is bool:
+def _place(value: object, flags: tuple[str, str]) -> str:
+    """A value of a command; of a subclass of ``str`` or ``int`` what it is beneath."""
+    if isinstance(value, bool):
         return flags[value]
-    return "" if value is None else str(int(value) if isinstance(value, int) else value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    return str.__str__(value) if isinstance(value, str) else ""
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -96,9 +97,7 @@ def read_simplified(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATAL
     if lrc(frame[1:-1]) != frame[-1]:
         return BadFrame(FrameFault.CHECKSUM, "the LRC does not fit the text", len(frame))
     try:
-        return _read_text(frame[1:-2].decode(), reply_types)
-    except UnicodeDecodeError:
-        return BadFrame(FrameFault.MALFORMED, "the text is not UTF-8", len(frame), sealed=True)
+        return _read_text(decoded(frame[1:-2]), reply_types)
     except MalformedFrame as error:
         return BadFrame(FrameFault.MALFORMED, str(error), len(frame), sealed=True)
 
@@ -114,28 +113,38 @@ def _read_text(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | Com
     request = _request(code, parts)
     if request is not None:
         return CommandMessage(code, request)
-    response_code = _part("ResponseCode", parts[0]) if parts else None
-    if type(response_code) is not int or len(parts) < 2:
+    response_code = whole(parts[0]) if parts else None
+    if response_code is None or len(parts) < 2:
         raise MalformedFrame("a simplified reply has a numeric response code and a message")
-    inner: dict[str, Any] = {"FunctionCode": code, "ResponseCode": response_code, "ResponseMessage": parts[1]}
     rest = parts[2:]
     names = POSITIONS.get(code, ())
     if code == 103 and len(rest) == 2:
         names = ("CommerceCode", "Success")
-    if len(rest) < len(names) and response_code == 0:
-        raise MalformedFrame(f"an approved simplified reply {code} has {len(names) + 3} parts, not {len(rest) + 3}")
+    needed = max((place + 1 for place, name in enumerate(names) if name not in _OPTIONAL), default=0)
+    if len(rest) < needed and response_code == 0:
+        raise MalformedFrame(
+            f"an approved simplified reply {code} has {needed + 3} parts at least, not {len(rest) + 3}"
+        )
+    inner: dict[str, Any] = {
+        "FunctionCode": code,
+        "ResponseCode": response_code,
+        "ResponseMessage": parts[1].strip(" "),
+    }
     for place, part in enumerate(rest):
         name = names[place] if place < len(names) else str(place + 3)
-        inner[name] = _part(name, part)
+        inner[name] = part if name == "DetailsText" else _value(name, part)
     return read_object(reply_types.get(code, GenericReply), inner)
 
 
-def _part(name: str, part: str) -> Any:
+def _value(name: str, part: str) -> Any:
     """A part as the JSON wire would hold it; text where it is not what its place asks for."""
+    part = part.strip(" ")
     if name in INTEGERS:
-        return integer(part) if _DIGITS.fullmatch(part) else part or None
+        number = whole(part)
+        return number if number is not None else part or None
     if name in FLAGS:
-        return _BOOLEANS.get(part.lower(), part)
+        flag = boolean(part)
+        return flag if flag is not None else part
     return part
 
 
@@ -144,5 +153,8 @@ def _request(code: int, parts: list[str]) -> dict[str, Any] | None:
     names = REQUESTS.get(code)
     if names is None or len(parts) != len(names):
         return None
-    fields = {name: _part(name, part) for name, part in zip(names, parts, strict=True)}
-    return fields if type(fields.get("PrintOnPos", True)) is bool else None
+    fields = dict(zip(names, parts, strict=True))
+    # A reply may have as many parts as a command, and 0 or 1 where that has its boolean.
+    if fields.get("PrintOnPos", "true").lower() not in ("true", "false"):
+        return None
+    return {name: _value(name, part) for name, part in fields.items()}

@@ -102,13 +102,14 @@ class Decoder:
         message: Message
         while start < len(data):
             if self._grammar is None:
-                start = self._skip_noise(data, start)
-                if start == len(data):
-                    break
                 end, plain = self._read_plain(data, start)
                 if plain is not None:
                     self._take(plain, start, found)
                     start = end
+                    continue
+                begin = self._skip_noise(data, start)
+                if begin > start:
+                    start = begin
                     continue
                 self._grammar = JsonGrammar() if data[start] == 0x7B else SimplifiedGrammar()
                 self._at = 1
@@ -122,7 +123,7 @@ class Decoder:
                 frame = bytes(data[start:at])
                 message = (read_signed if frame[0] == 0x7B else read_simplified)(frame, self._reply_types)
             elif whole is None:
-                reason = f"a frame is longer than {self._max_frame} bytes"
+                reason = f"a frame is longer than the limit of {self._max_frame} bytes (max_frame)"
                 message = BadFrame(FrameFault.TOO_LARGE, reason, limit - start)
             else:
                 message = BadFrame(FrameFault.MALFORMED, "bytes that are not a frame", at - start)

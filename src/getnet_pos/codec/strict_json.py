@@ -1,16 +1,18 @@
-"""JSON under the input rules (docs/protocol.md, "Input rules"): what every text from outside is read with."""
+"""JSON as it is read under the input rules (docs/protocol.md, "Input rules"), and as it is written."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from ..errors import MalformedFrame
+from ..errors import InvalidValue, MalformedFrame
 from .grammar import MAX_DEPTH
 
-__all__ = ["integer", "parse"]
+__all__ = ["parse", "parse_signed", "write"]
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -20,19 +22,14 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def integer(digits: str) -> int:
-    """The value of a JSON integer.
-
-    Raises:
-        MalformedFrame: it does not fit 64 bits.
-    """
+def _integer(digits: str) -> int:
     value = int(digits) if len(digits) <= 20 else 1 << 64
     if not -(1 << 63) <= value < 1 << 64:
         raise MalformedFrame("an integer does not fit 64 bits")
     return value
 
 
-_strict = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=integer).decode
+_strict = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer).decode
 
 
 def _too_deep(text: str, value: Any) -> bool:
@@ -64,3 +61,49 @@ def parse(text: str) -> Any:
     if _too_deep(text, value):
         raise MalformedFrame("the text is nested too deeply")
     return value if _hides_nothing(text, value) else _strict(text)
+
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ESCAPE_OR_CONTROL = re.compile(r"\\.|[\x00-\x1f]", re.DOTALL)
+
+
+def parse_signed(text: str) -> Any:
+    """As ``parse``, of a text that was signed: what came as it was sent is also read with a byte order mark before it,
+    NULs behind it, or control characters within its strings."""
+    try:
+        return parse(text)
+    except MalformedFrame:
+        mended = _STRING.sub(_without_controls, text.removeprefix("\ufeff").rstrip("\0"))
+        if mended == text:
+            raise
+        return parse(mended)
+
+
+def _without_controls(string: re.Match[str]) -> str:
+    return _ESCAPE_OR_CONTROL.sub(
+        lambda found: found[0] if found[0][0] == "\\" else f"\\u{ord(found[0]):04x}", string[0]
+    )
+
+
+def write(value: Any) -> bytes:
+    """JSON of what a command holds; subclasses of ``str`` and ``int`` as what they are beneath.
+
+    Raises:
+        InvalidValue: JSON cannot hold it.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_plain)
+    except orjson.JSONEncodeError as error:
+        raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, Mapping):
+        return {**value}
+    if isinstance(value, (list, tuple)):
+        return [*value]
+    raise TypeError

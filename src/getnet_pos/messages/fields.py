@@ -39,10 +39,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WireField:
-    """One field: its name in Python, its spellings on the wire (the first is written), its kind and its row type."""
+    """One field: its name in Python, its spellings on the wire (the first is written), its kind and its row type.
+
+    ``stand_ins`` are keys whose value counts where the field itself was not sent.
+    """
 
     name: str
     spellings: tuple[str, ...]
+    stand_ins: tuple[str, ...]
     kind: Kind
     row: type | None
 
@@ -51,8 +55,10 @@ def _pascal(name: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
-def _wire(kind: Kind, aliases: tuple[str, ...], *, row: type | None = None, shown: bool = True) -> Any:
-    metadata = {"kind": kind, "aliases": aliases, "row": row}
+def _wire(
+    kind: Kind, aliases: tuple[str, ...], *, stand_in: str = "", row: type | None = None, shown: bool = True
+) -> Any:
+    metadata = {"kind": kind, "aliases": aliases, "stand_in": stand_in, "row": row}
     return field(default=() if kind is Kind.ROWS else None, metadata=metadata, repr=shown)
 
 
@@ -60,8 +66,8 @@ def integer(*aliases: str) -> Any:
     return _wire(Kind.INTEGER, aliases)
 
 
-def text(*aliases: str, shown: bool = True) -> Any:
-    return _wire(Kind.TEXT, aliases, shown=shown)
+def text(*aliases: str, stand_in: str = "", shown: bool = True) -> Any:
+    return _wire(Kind.TEXT, aliases, stand_in=stand_in, shown=shown)
 
 
 def boolean(*aliases: str) -> Any:
@@ -89,7 +95,9 @@ def wire_fields(message: type) -> tuple[WireField, ...]:
             continue
         primary = _pascal(item.name)
         spellings = tuple(dict.fromkeys(name for word in (primary, *item.metadata["aliases"]) for name in _cases(word)))
-        found.append(WireField(item.name, spellings, item.metadata["kind"], item.metadata["row"]))
+        stand_in = item.metadata["stand_in"]
+        stand_ins = _cases(stand_in) if stand_in else ()
+        found.append(WireField(item.name, spellings, stand_ins, item.metadata["kind"], item.metadata["row"]))
     return tuple(found)
 
 

@@ -85,7 +85,7 @@ def _succeeded(reply: VoidReply | CloseBatchReply) -> bool:
 class _Header(Reply):
     function_code: int = integer()
     response_code: int = integer()
-    response_message: str | None = text()
+    response_message: str | None = text(stand_in="ErrorMessage")
     extra: Mapping[str, Any] = _extra()
 
 
@@ -100,7 +100,7 @@ class Voucher(Shown):
 
     function_code: int | None = integer()
     response_code: int | None = integer()
-    response_message: str | None = text()
+    response_message: str | None = text(stand_in="ErrorMessage")
     commerce_code: int | None = integer()
     terminal_id: str | None = text("Terminalld")
     ticket: str | None = text()

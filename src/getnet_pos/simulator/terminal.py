@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
+from ..codec.messages import boolean, whole
 from ..messages import CATALOGUE, Ack, BadFrame, CancelSale, Command, CommandMessage, FrameFault, Wire, commands
 from ..money import MAX_AMOUNT
 from . import replies
@@ -374,7 +375,7 @@ class VirtualTerminal:
 
     def _progress(self, answer: _Answer) -> Iterator[bytes | float]:
         behaviour = answer.behaviour
-        told = answer.wire is Wire.SIGNED and _spelled(answer.command.fields).get("SendMessage") is True
+        told = answer.wire is Wire.SIGNED and boolean(_spelled(answer.command.fields).get("SendMessage"))
         for code in behaviour.progress:
             yield behaviour.progress_every
             if told:
@@ -446,7 +447,9 @@ class VirtualTerminal:
         return replies.voucher(self._charge(EntryKind.SALE, fields, behaviour, code), self.identity)
 
     def _multi_commerce_sale(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
-        entry = self._charge(EntryKind.SALE, fields, behaviour, code, commerce_rut=_text(fields, "RutCommerceSon"))
+        entry = self._charge(
+            EntryKind.SALE, fields, behaviour, code, commerce_rut=_optional(fields, "RutCommerceSon", "")
+        )
         return {**replies.voucher(entry, self.identity), **replies.host_data(entry)}
 
     def _pre_authorize(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
@@ -458,7 +461,7 @@ class VirtualTerminal:
             code,
             _amount(fields),
             self._date(),
-            ticket=_ticket(fields),
+            ticket=_optional(fields, "TicketNumber", ""),
             card=behaviour.card,
             employee_id=_optional(fields, "EmployeeId", 0),
             sale_type=_optional(fields, "SaleType", self.default_sale_type),
@@ -575,8 +578,8 @@ def _spelled(fields: Mapping[str, Any]) -> Fields:
 
 
 def _integer(fields: Fields, name: str) -> int:
-    value = fields.get(name)
-    if type(value) is not int or value < 0:
+    value = whole(fields.get(name))
+    if value is None or value < 0:
         raise _Malformed(name)
     return value
 
@@ -589,16 +592,11 @@ def _amount(fields: Fields) -> int:
 
 
 def _text(fields: Fields, name: str) -> str:
-    value = fields.get(name)
-    if type(value) is not str or not value:
+    """A text that is not empty; some registers send a number, as the manual's own example does."""
+    value: str = _optional(fields, name, "")
+    if not value:
         raise _Malformed(name)
     return value
-
-
-def _ticket(fields: Fields) -> str:
-    """The ticket; some registers send a number."""
-    ticket = fields.get("TicketNumber")
-    return str(ticket) if type(ticket) is int else str(_optional(fields, "TicketNumber", ""))
 
 
 def _optional(fields: Fields, name: str, default: Any) -> Any:
@@ -606,6 +604,10 @@ def _optional(fields: Fields, name: str, default: Any) -> Any:
     value = fields.get(name)
     if value is None:
         return default
+    if type(default) is int:
+        value = whole(value)
+    elif type(value) is int:
+        value = str(value)
     if type(value) is not type(default):
         raise _Malformed(name)
     return value
