@@ -116,7 +116,7 @@ async def test_create_poll_operate_close(create: Create, terminal: VirtualTermin
     terminal.script.append(Behaviour(outcome=Outcome.DECLINE))
     declined = await pos.sale(700)
     assert type(declined) is SaleReply
-    assert (declined.approved, declined.response_code, declined.response_message) == (False, 1001, "Rechazado")
+    assert (declined.approved, declined.response_code, declined.response_message) == (False, 2001, "Rechazado")
 
     refund = await pos.refund(sale.authorization_code, 5_000)
     assert type(refund) is RefundReply

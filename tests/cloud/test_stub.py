@@ -74,7 +74,7 @@ SENT = b'{"code":1,"status":"OK","message":"TRANSACTION SENT","data":{"idPosTxs"
 EMPTY_DETAILS = (
     b'{"code":1,"status":"OK","message":"x","data":{"response":{"functionCode":105,"responseCode":0,"saleDetails":[]}}}'
 )
-NO_VOUCHER = b'{"code":1,"status":"OK","message":"x","data":{"functionCode":101,"code":1007,"message":"none"}}'
+NO_VOUCHER = b'{"code":1,"status":"OK","message":"x","data":{"functionCode":101,"code":99,"message":"none"}}'
 HTML = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
 
 Answer = bytes | tuple[int, bytes] | tuple[int, bytes, dict[str, str]] | str

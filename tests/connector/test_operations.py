@@ -232,8 +232,8 @@ async def test_a_declined_card_is_a_result(ready: Connect, serve: Serve) -> None
     async with ready(server.device) as pos:
         replies = [await pos.sale(1_000, ticket="A1") for _ in refused]
         assert [(reply.approved, reply.response_code) for reply in replies] == [
-            (False, 1001),
-            (False, 1005),
+            (False, 2001),
+            (False, 1006),
             (False, 1006),
         ]
         assert replies[1].response_message == "Operacion Cancelada"

@@ -169,7 +169,7 @@ def test_a_void_and_a_refund() -> None:
         (last_voucher(real_date="01-01-2026 12:05:00", operation_id=None), False),
         (last_voucher(real_date="2026-01-01 12:00:00", operation_id=None), False),
         (last_voucher(real_date="2026-01-01 12:00:00", operation_id=None, ticket="A1"), True),
-        (LastVoucherReply(function_code=101, response_code=1007), False),
+        (LastVoucherReply(function_code=101, response_code=99), False),
         (sale(function_code=102), False),
         (sale(response_code=51), True),
         (sale(response_code=51, ticket=None), False),

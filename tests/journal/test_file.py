@@ -668,10 +668,10 @@ def test_an_object_of_ones_own_will_do() -> None:
 
 @pytest.mark.parametrize("payments", [5_000, pytest.param(250_000, marks=pytest.mark.timeout(600))])
 def test_a_long_history_costs_nothing(
-    path: Path, payments: int, long_run: bool, evidence: Callable[[str], None]
+    path: Path, payments: int, count: Count, evidence: Callable[[str], None]
 ) -> None:
     """Opening, asking and writing look at the end of the file and at its indexes, however long it is."""
-    if payments > 5_000 and not long_run:
+    if payments > 5_000 and not count(short=False, evidence=False, long=True):
         pytest.skip("a million rows are written in the long run")
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(1), *UNKNOWN)

@@ -42,8 +42,8 @@ def charged(register):
 @pytest.mark.parametrize(
     ("outcome", "code", "message"),
     [
-        (Outcome.DECLINE, 1001, "Rechazado"),
-        (Outcome.CANCEL, 1005, "Operacion Cancelada"),
+        (Outcome.DECLINE, 2001, "Rechazado"),
+        (Outcome.CANCEL, 1006, "Operacion Cancelada"),
         (Outcome.TIME_OUT, 1006, "Tiempo de espera excedido"),
     ],
 )

@@ -404,7 +404,7 @@ def test_every_simplified_command(terminal, simple):
 def test_a_simplified_refusal_is_short(simple):
     simple.send(m.Void(9))
     assert show(simple.run()) == [(102, Refusal.NOT_FOUND.code)]
-    assert simple.heard()[1:-2] == b"102|1008|Operacion no encontrada|"
+    assert simple.heard()[1:-2] == b"102|21|Operacion no encontrada|"
 
 
 def test_an_unknown_simplified_command_is_malformed_and_a_wrong_checksum_is_ignored(simple):

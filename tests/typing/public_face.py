@@ -24,7 +24,8 @@ from getnet_pos import (
     NormalModeReply,
     OutcomeUnknown,
     ParametersReply,
-    PollReply,
+    Polled,
+    Recovery,
     PreAuthorizationCodes,
     PreAuthorizationCompletionReply,
     PreAuthorizationReleaseReply,
@@ -77,7 +78,7 @@ def through_a_cloud(account: CloudAccount, key_pos: KeyPos) -> None:
 def blocking(connector: Connector, any_report: ReportKind, listener: list[Progress]) -> None:
     with connector as pos:
         assert_type(pos, Connector)
-        assert_type(pos.polling(), PollReply)
+        assert_type(pos.polling(), Polled)
         assert_type(pos.sale(25_000), SaleReply)
         assert_type(pos.sale(Decimal("1.50"), ticket="A1", sale_type=3, on_progress=listener.append), SaleReply)
         assert_type(pos.sale(1, on_progress=print, timeout=60), SaleReply)
@@ -101,7 +102,7 @@ def blocking(connector: Connector, any_report: ReportKind, listener: list[Progre
         assert_type(pos.set_default_sale_type(SaleType.SALE), DefaultSaleTypeReply)
         assert_type(pos.set_normal_mode(), NormalModeReply)
         assert_type(pos.request(MainPosData()), MainPosDataReply)
-        assert_type(pos.recover(), list[Intent])
+        assert_type(pos.recover(), Recovery)
         pos.sale(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pos.sale("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pos.sale(1, "A1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -115,7 +116,7 @@ async def awaited(connector: AsyncConnector, any_report: ReportKind) -> None:
 
     async with connector as pos:
         assert_type(pos, AsyncConnector)
-        assert_type(await pos.polling(), PollReply)
+        assert_type(await pos.polling(), Polled)
         assert_type(await pos.sale(25_000, on_progress=listen), SaleReply)
         assert_type(await pos.void(1), VoidReply)
         assert_type(await pos.refund("123456", 1), RefundReply)
@@ -136,7 +137,7 @@ async def awaited(connector: AsyncConnector, any_report: ReportKind) -> None:
         assert_type(await pos.set_default_sale_type(3), DefaultSaleTypeReply)
         assert_type(await pos.set_normal_mode(), NormalModeReply)
         assert_type(await pos.request(MainPosData(), timeout=5), MainPosDataReply)
-        assert_type(await pos.recover(), list[Intent])
+        assert_type(await pos.recover(), Recovery)
 
 
 def results(sale: SaleReply, details: DetailsReply, sellers: SalesBySellerReply, tips: TipsReply) -> None:

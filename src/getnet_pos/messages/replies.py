@@ -14,7 +14,6 @@ from .enums import SaleType
 from .fields import Shown, boolean, integer, last_digits, rows, sale_type, text
 
 __all__ = [
-    "REPLY_TYPES",
     "CancelReply",
     "CloseBatchReply",
     "DefaultSaleTypeReply",
@@ -430,31 +429,3 @@ class MainPosDataReply(_Header):
     branch_district: str | None = text()
     terminal_id: str | None = text("Terminalld", "TerminaId")
     serial_number: str | None = text()
-
-
-REPLY_TYPES: dict[int, type[Reply]] = {
-    100: SaleReply,
-    101: LastVoucherReply,
-    102: VoidReply,
-    103: CloseBatchReply,
-    104: TotalsReply,
-    105: DetailsReply,
-    106: PollReply,
-    107: NormalModeReply,
-    108: RefundReply,
-    109: DuplicateReply,
-    110: SalesBySellerReply,
-    111: TipsReply,
-    113: DefaultSaleTypeReply,
-    114: ParametersReply,
-    115: SimReply,
-    116: CancelReply,
-    120: MultiCommerceSaleReply,
-    122: MultiCommerceVoidReply,
-    123: MultiCommerceRefundReply,
-    124: MainPosDataReply,
-    130: PreAuthorizationReply,
-    131: PreAuthorizationCompletionReply,
-    132: PreAuthorizationReleaseReply,
-}
-"""The type of each reply by its function code; any other code becomes ``GenericReply``."""
