@@ -148,9 +148,7 @@ class Register:
     names_ticket: bool
     """Whether the terminal gets the ticket of a sale, so that its ledger has it."""
 
-    def __init__(
-        self, session: Session, terminal: VirtualTerminal, journal: Journal, now: float
-    ) -> None:
+    def __init__(self, session: Session, terminal: VirtualTerminal, journal: Journal, now: float) -> None:
         self.session = session
         self.till = session.till
         self.terminal = terminal
@@ -175,6 +173,10 @@ class Register:
 
     def poll(self) -> PollReply:
         return self._in_time(self.session.polling())
+
+    def ask(self, command: Command[R]) -> R:
+        """Run a command that moves no money."""
+        return self._in_time(self.session.request(command))
 
     def pay(self, command: Command[R], timeout: float | None = None) -> R:
         """Run a money command, and assert that its caller is told what is recorded, in time."""
@@ -474,9 +476,7 @@ class CloudRegister(Register):
 
     def restarted(self, after: float = 0.0) -> CloudRegister:
         timeouts = self.session.timeouts
-        return CloudRegister(
-            self.cloud, self.journal, now=self.now + after, timeouts=timeouts, webhook=self.webhook
-        )
+        return CloudRegister(self.cloud, self.journal, now=self.now + after, timeouts=timeouts, webhook=self.webhook)
 
     def calls(self) -> list[str]:
         """The last part of the path of every call that came to the cloud."""
@@ -591,7 +591,9 @@ def check_ledger(register: Register, before: int = 0) -> None:
         most = least + sum(one.open or one.state is IntentState.UNKNOWN for one in alike)
         assert len(entries) <= len(alike), f"{key}: charged twice"
         assert least <= len(entries) <= most, f"{key}: the ledger has {len(entries)}, the journal {dict(states)}"
-        codes = [one.authorization_code for one in alike if one.state is IntentState.APPROVED and one.authorization_code]
+        codes = [
+            one.authorization_code for one in alike if one.state is IntentState.APPROVED and one.authorization_code
+        ]
         assert set(codes) <= {one.authorization_code for one in entries}, f"{key}: it has the result of another"
         if alike[0].reference is None:
             assert len(set(codes)) == len(codes), f"{key}: one charge is taken for two"
