@@ -11,8 +11,8 @@ from getnet_pos import KeyPos, Profile, Timeouts
 from getnet_pos.simulator.cloud import CloudAnswer, CloudCall, CloudFaultKind, VirtualCloud
 from tests.faults.world import HOOK, CloudRegister, Journal
 
-__all__ = ["ARGENTINA", "CHILE", "HOOK", "Canned", "K", "both", "canned", "give", "hooked", "nested", "number_of", "opened",
-           "polled"]  # fmt: skip
+__all__ = ["ARGENTINA", "CHILE", "HOOK", "Canned", "K", "both", "canned", "give", "hooked", "nested", "number_of",
+           "opened", "polled"]  # fmt: skip
 
 CHILE, ARGENTINA = Profile.CHILE, Profile.ARGENTINA
 TIMEOUTS = Timeouts(recovery=60, recovery_interval=10)

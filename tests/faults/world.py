@@ -1,4 +1,4 @@
-"""A third driver: a register on a virtual clock, over a byte stream or through a virtual cloud, that asserts the promises.
+"""A third driver: a register on a virtual clock, over a byte stream or a virtual cloud, that asserts the promises.
 
 Nothing here decides what a payment is: the flows do. The driver performs their effects, lets time pass without waiting,
 has the link break and the process die when it is told to, and raises ``AssertionError`` the moment a promise of
@@ -113,8 +113,9 @@ class Journal(MemoryJournal):
         try:
             super().record(intent)
         except JournalError as error:
-            assert self.behind, f"a step that the journal does not take: {error}"
-            raise
+            if self.behind:
+                raise
+            raise AssertionError(f"a step that the journal does not take: {error}") from error
         self.steps.append(intent)
 
     @property
@@ -169,7 +170,7 @@ class Register:
         """The next process of the register, ``after`` seconds later. What was to go wrong does not go wrong to it."""
         raise NotImplementedError
 
-    # -------------------------------------------------------------------------------------------------------- operations
+    # ------------------------------------------------------------------------------------------------------- operations
 
     def poll(self) -> PollReply:
         return self._in_time(self.session.polling())
@@ -207,7 +208,7 @@ class Register:
         finally:
             assert self.now - start <= self.longest, f"it took {self.now - start:.0f} s"
 
-    # ----------------------------------------------------------------------------------------------------------- effects
+    # ---------------------------------------------------------------------------------------------------------- effects
 
     def _perform(self, effect: Effect) -> object:
         self.effects += 1
@@ -257,7 +258,7 @@ class Register:
         self.now = max(self.now, until)
         return False
 
-    # ---------------------------------------------------------------------------------------------------------- promises
+    # --------------------------------------------------------------------------------------------------------- promises
 
     def _watch_sent(self, data: bytes) -> None:
         """A money command leaves, and never before its intent is recorded, nor twice."""
