@@ -83,7 +83,7 @@ def sell_and_die(place: Place, journal: str, ticket: str, step: int, after: bool
         while not polled(pos):
             time.sleep(0.02)
         driver: Any = pos._driver
-        perform, steps = driver._perform, iter(range(step + 1))
+        perform, steps = driver.perform, iter(range(step + 1))
 
         def watched(effect: Any, on_progress: Any) -> object:
             name = type(effect).__name__
@@ -95,7 +95,7 @@ def sell_and_die(place: Place, journal: str, ticket: str, step: int, after: bool
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError("a dead process goes on")
 
-        driver._perform = watched
+        driver.perform = watched
         try:
             pos.sale(1000, ticket=ticket, on_progress=lambda _: None)
         except GetnetError as error:
