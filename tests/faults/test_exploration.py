@@ -32,7 +32,7 @@ _WAYS = {
 
 _FEW = {
     "stream": [Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(losses=1, cancellations=1)],
-    "cloud": [Budget(losses=1, kills=1), Budget(reboots=1)],
+    "cloud": [Budget(losses=1, kills=1)],
 }
 """What goes wrong together in the short run, on a third of what is there."""
 
