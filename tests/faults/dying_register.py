@@ -1,4 +1,4 @@
-"""A register in a process of its own, which ``kill -9`` ends at a chosen step of a sale."""
+"""A register in a process of its own, which ``kill -9`` ends at a chosen step of a sale, over either carrier."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
+from typing import Any
 
-from getnet_pos import Connector, Profile, Progress, SqliteJournal, Timeouts, Wire
-from getnet_pos.drivers.blocking import BlockingDriver
+from getnet_pos import Connector, KeyPos, Profile, Timeouts
 from getnet_pos.errors import GetnetError
-from getnet_pos.flows.effects import Effect
-from getnet_pos.session import Session
-from getnet_pos.transports import Transport
-from getnet_pos.transports.serial import SerialTransport
 
 QUICK = Timeouts(
     acknowledgement=0.4,
@@ -25,39 +21,51 @@ QUICK = Timeouts(
     sale=1.5,
     sale_total=3.0,
     cancel=0.4,
+    cloud=3.0,
     recovery=0.4,
     recovery_interval=0.1,
+    status=0.02,
 )
 """Time limits for a terminal that needs no time."""
 
-_UNSEEN = ("NewId", "Now", "Report", "Take", "WallClock")
+_UNSEEN = ("Now", "Report", "NewId", "WallClock")
 """Steps that nothing outside can see."""
 
 
-class Dying(BlockingDriver):
-    """A driver whose process dies before, or after, a step of the sale."""
+@dataclass(frozen=True)
+class Port:
+    """A terminal behind a serial port."""
 
-    def __init__(
-        self, transport: Transport, journal: SqliteJournal, step: int, after: bool, last_words: Connection
-    ) -> None:
-        super().__init__(transport=transport, journal=journal)
-        self.selling = False
-        self._left = step
-        self._after = after
-        self._last_words = last_words
+    device: str
 
-    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
-        name = type(effect).__name__
-        if not self.selling or name in _UNSEEN:
-            return super().perform(effect, on_progress)
-        self._left -= 1
-        if self._left >= 0:
-            return super().perform(effect, on_progress)
-        self._last_words.send(f"{name} {getattr(getattr(effect, 'intent', None), 'state', '')}".strip())
-        if self._after:
-            super().perform(effect, on_progress)
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("a dead process goes on")
+    def connector(self, journal: str) -> Connector:
+        return Connector.create_usb(self.device, journal=journal, timeouts=QUICK)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A terminal behind a cloud. ``webhook``: the cloud answers at once, and is asked for the status."""
+
+    url: str
+    key_pos: KeyPos
+    country: str
+    webhook: str | None = None
+
+    def connector(self, journal: str) -> Connector:
+        return Connector.create_cloud(
+            self.url,
+            key_pos=self.key_pos,
+            client_id="id",
+            client_secret="a-secret",
+            profile=getattr(Profile, self.country),
+            webhook=self.webhook,
+            journal=journal,
+            timeouts=QUICK,
+        )
+
+
+Place = Port | Account
+"""Where a terminal is found, as another process can be told."""
 
 
 def polled(pos: Connector) -> bool:
@@ -68,22 +76,30 @@ def polled(pos: Connector) -> bool:
         return False
 
 
-def sell_and_die(
-    device: str, journal: str, ticket: str, amount: int, step: int, after: bool, last_words: Connection
-) -> None:
+def sell_and_die(place: Place, journal: str, ticket: str, step: int, after: bool, last_words: Any) -> None:
     """Poll and sell; die before, or after, the given step of the sale. ``last_words`` gets the step's name."""
     logging.disable(logging.CRITICAL)
-    session = Session.over_stream(f"usb:{device}", wire=Wire.SIGNED, profile=Profile.INTEGRATED_POS, timeouts=QUICK)
-    driver = Dying(SerialTransport(device), SqliteJournal(journal), step, after, last_words)
-    with Connector(driver, session) as pos:
+    with place.connector(journal) as pos:
         while not polled(pos):
             time.sleep(0.02)
-        driver.selling = True
+        driver: Any = pos._driver
+        perform, steps = driver.perform, iter(range(step + 1))
+
+        def watched(effect: Any, on_progress: Any) -> object:
+            name = type(effect).__name__
+            if name in _UNSEEN or next(steps, step) != step:
+                return perform(effect, on_progress)
+            last_words.send(f"{name} {getattr(getattr(effect, 'intent', None), 'state', '')}".strip())
+            if after:
+                perform(effect, on_progress)
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError("a dead process goes on")
+
+        driver.perform = watched
         try:
-            pos.sale(amount, ticket=ticket, on_progress=lambda _: None)
+            pos.sale(1000, ticket=ticket, on_progress=lambda _: None)
         except GetnetError as error:
             last_words.send(f"not at all: {error}")
-        driver.selling = False
     last_words.send("not at all")
 
 
@@ -94,12 +110,12 @@ def sell_until_killed(device: str, journal: str, seed: int, sales: int) -> None:
     done = 0
     while done < sales:
         try:
-            with Connector.create_usb(device, journal=journal, timeouts=QUICK) as pos:
+            with Port(device).connector(journal) as pos:
                 pos.polling()
                 while done < sales:
                     done += 1
                     ticket = None if rng.random() < 0.5 else f"S{rng.randrange(10**9)}"
-                    on_progress = None if rng.random() < 0.5 else ignored
+                    on_progress: Callable[[object], object] | None = None if rng.random() < 0.5 else ignored
                     pos.sale(rng.choice((1000, 1000, 2000)), ticket=ticket, on_progress=on_progress)
         except GetnetError:
             time.sleep(0.02)
