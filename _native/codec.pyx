@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, embedsignature=False
 # cython: freethreading_compatible=True
-"""Bytes <-> messages, compiled: the same answers as codec/_pure.py, which is the definition, and sooner.
+"""Bytes <-> messages, compiled: the same answers as codec/pure.py, which is the definition, and sooner.
 
 Whatever is unusual is declined, and the pure codec decides on the same bytes; nothing here judges the peer. The framing
 alone is written twice, since it has to go on in the middle of a frame.
@@ -21,27 +21,24 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 from dataclasses import fields as dataclass_fields
 
-from getnet_pos.codec import _pure
+from getnet_pos.codec import messages as _messages
+from getnet_pos.codec import signed as _signed_wire
+from getnet_pos.codec import simplified as _simplified_wire
+from getnet_pos.codec import stream as _stream
 from getnet_pos.codec._native_terminals import read_terminals
 from getnet_pos.errors import InvalidValue
 from getnet_pos.messages import (
-    REPLY_TYPES,
+    CATALOGUE,
     Ack,
     BadFrame,
-    CloseBatch,
     CommandMessage,
-    DetailsReport,
-    Duplicate,
     FrameFault,
     GenericReply,
     Progress,
-    Refund,
-    Sale,
     SaleType,
-    Void,
 )
-from getnet_pos.messages._fields import Kind, wire_fields
-from getnet_pos.messages.commands import sent_fields
+from getnet_pos.messages.declaring import sent_fields
+from getnet_pos.messages.fields import Kind, wire_fields
 
 cdef extern from "sha256.h":
     ctypedef struct getnet_sha256:
@@ -393,9 +390,9 @@ cdef int _place(_Layout layout, str name, getnet_place *place) except -1:
     quoted = f'"{name}":'.encode()
     place.key = getnet_find_key(layout.c, <const uint8_t *>PyBytes_AS_STRING(quoted), len(quoted))
     place.kind = KIND_TEXT
-    if name in _pure._INTEGERS:
+    if name in _simplified_wire.INTEGERS:
         place.kind = KIND_INTEGER
-    elif name in _pure._FLAGS:
+    elif name in _simplified_wire.FLAGS:
         place.kind = KIND_BOOLEAN
     return place.key != GETNET_NO_KEY
 
@@ -428,8 +425,8 @@ cdef class _Table:
             if layout is not None:
                 self.kept.append(layout)
                 self.by_code[code] = <PyObject *>layout
-                if FIRST_SIMPLIFIED <= code <= LAST_SIMPLIFIED and code in _pure._POSITIONS:
-                    self.find_places(code - FIRST_SIMPLIFIED, layout, ("ResponseMessage", *_pure._POSITIONS[code]))
+                if FIRST_SIMPLIFIED <= code <= LAST_SIMPLIFIED and code in _simplified_wire.POSITIONS:
+                    self.find_places(code - FIRST_SIMPLIFIED, layout, ("ResponseMessage", *_simplified_wire.POSITIONS[code]))
 
     cdef int find_places(self, int row, _Layout layout, tuple names) except -1:
         cdef int number
@@ -450,7 +447,7 @@ cdef _Layout _reply_layout(message):
     return layout
 
 
-cdef _Table _usual = _Table(dict(REPLY_TYPES))
+cdef _Table _usual = _Table(dict(CATALOGUE.reply_types))
 
 cdef Py_ssize_t _PROGRESS_CODE = getnet_member_offset(Progress.code, Progress)
 cdef Py_ssize_t _PROGRESS_TEXT = getnet_member_offset(Progress.text, Progress)
@@ -481,8 +478,8 @@ cdef enum:
     JSON = 1
     SIMPLIFIED = 2
 
-cdef size_t _MAX_FRAME = _pure.MAX_FRAME
-cdef uint64_t _RESCAN = _pure._RESCAN
+cdef size_t _MAX_FRAME = _stream.MAX_FRAME
+cdef uint64_t _RESCAN = _stream.RESCAN
 cdef object _SaleType = SaleType
 cdef object _Progress = Progress
 cdef object _CommandMessage = CommandMessage
@@ -490,11 +487,12 @@ cdef object _BadFrame = BadFrame
 cdef object _MALFORMED = FrameFault.MALFORMED
 cdef object _TOO_LARGE = FrameFault.TOO_LARGE
 cdef object _CHECKSUM = FrameFault.CHECKSUM
-cdef object _read_signed = _pure.read_signed
-cdef object _read_simplified = _pure.read_simplified
-cdef dict _PROGRESS = _pure._PROGRESS
-cdef dict _REQUESTS = _pure._REQUESTS
-cdef object _INTEGERS = _pure._INTEGERS
+cdef object _read_signed = _signed_wire.read_signed
+cdef object _read_simplified = _simplified_wire.read_simplified
+cdef dict _PROGRESS = _messages.PROGRESS_CODES
+cdef dict _REQUESTS = _simplified_wire.REQUESTS
+cdef object _INTEGERS = _simplified_wire.INTEGERS
+cdef object _FLAGS = _simplified_wire.FLAGS
 cdef int _request_parts[10]
 cdef int _row
 for _row in range(10):
@@ -532,7 +530,7 @@ cdef class Decoder:
     def __init__(self, max_frame=_MAX_FRAME, *, reply_types=None):
         if max_frame < 64:
             raise InvalidValue("max_frame must be at least 64 bytes")
-        types = dict(REPLY_TYPES) if reply_types is None else {**REPLY_TYPES, **reply_types}
+        types = {**CATALOGUE.reply_types, **(reply_types or {})}
         self.take()
         try:
             # Nothing can be longer than the address space, whatever was asked for.
@@ -592,11 +590,8 @@ cdef class Decoder:
     def feed(self, data):
         return self.fed(data, None)
 
-    def _feed_placed(self, data, list places not None):
-        """As ``feed``; adds the place in the stream of each message to ``places``."""
-        return self.fed(data, places)
-
     cdef list fed(self, data, list places):
+        """As ``feed``; adds the place in the stream of each message to ``places``."""
         cdef Py_buffer view
         cdef list messages
         if type(data) is not bytes:
@@ -891,7 +886,7 @@ cdef class Decoder:
                 if kind != PART_INTEGER:
                     return None
                 fields[name] = number
-            elif name == "PrintOnPos":
+            elif name in _FLAGS:
                 kind = getnet_part_boolean(parts.part[i], parts.size[i])
                 if kind < 0:
                     return None
@@ -932,7 +927,7 @@ def decode_many(source, *, max_frame=_MAX_FRAME, reply_types=None):
     # The interpreter lock is not released: making the messages takes most of the time, and needs it.
     cdef Decoder decoder = Decoder(max_frame, reply_types=reply_types)
     cdef list messages, places
-    for chunk in _pure.chunks(source):
+    for chunk in _stream.chunks(source):
         places = []
         messages = decoder.fed(chunk, places)
         yield from zip(places, messages)
@@ -945,7 +940,7 @@ def lrc(data):
     try:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     except (TypeError, BufferError):
-        return _pure.lrc(data)
+        return _simplified_wire.lrc(data)
     result = getnet_lrc(<const uint8_t *>view.buf, view.len)
     PyBuffer_Release(&view)
     return result
@@ -973,14 +968,14 @@ def envelope(str text):
     try:
         inner = <const uint8_t *>PyUnicode_AsUTF8AndSize(text, &size)
     except UnicodeEncodeError:
-        return _pure.envelope(text)
+        return _signed_wire.envelope(text)
     escaped = to = <uint8_t *>PyMem_Malloc(2 * size + 1)
     if escaped == NULL:
         raise MemoryError()
     try:
         for i in range(size):
             if inner[i] < 0x20:
-                return _pure.envelope(text)
+                return _signed_wire.envelope(text)
             if inner[i] == 0x22 or inner[i] == 0x5C:
                 to[0] = 0x5C
                 to += 1
@@ -1013,13 +1008,15 @@ cdef class _Sealer:
 
     cdef sent_field field[SENT]
     cdef int fields
+    cdef sent_field code
+    """What each begins with: its code, which is the same for all commands of the type."""
 
     cdef bytes seal(self, command):
         """The signed frame, or None where a value is not a plain one."""
         cdef uint8_t inner[ROOM]
         cdef uint8_t escaped[ROOM]
-        cdef uint8_t *to = inner
-        cdef uint8_t *also = escaped
+        cdef uint8_t *to = inner + self.code.size
+        cdef uint8_t *also = escaped + self.code.escaped_size
         cdef uint8_t *value
         cdef const uint8_t *text
         cdef size_t size
@@ -1027,9 +1024,8 @@ cdef class _Sealer:
         cdef sent_field *field
         cdef PyObject *held
         cdef int i
-        to[0] = also[0] = 0x7B
-        to += 1
-        also += 1
+        memcpy(inner, self.code.prefix, PREFIX)
+        memcpy(escaped, self.code.escaped, PREFIX)
         for i in range(self.fields):
             field = &self.field[i]
             held = getnet_slot(command, field.offset)[0]
@@ -1076,22 +1072,30 @@ cdef class _Sealer:
         return _signed(inner, to - inner, escaped, also - escaped)
 
 
+cdef void put_prefix(sent_field *field, str text):
+    plain, escaped = text.encode(), text.replace('"', '\\"').encode()
+    field.size, field.escaped_size = len(plain), len(escaped)
+    memcpy(field.prefix, PyBytes_AS_STRING(plain), len(plain))
+    memcpy(field.escaped, PyBytes_AS_STRING(escaped), len(escaped))
+
+
 cdef _Sealer _make_sealer(command):
     """How a type is written, or None where the pure codec has to do it."""
     cdef _Sealer sealer = _Sealer.__new__(_Sealer)
     cdef sent_field *field
-    described = sent_fields(command)
-    if not getnet_made_plainly(command) or hasattr(command, "fields") or len(described) > SENT or not described:
+    if not getnet_made_plainly(command) or hasattr(command, "fields"):
         return None
+    described = [(item.name, item.wire, item.nullable) for item in sent_fields(command)]
+    described.append(("date_time", "DateTime", False))
+    if len(described) > SENT:
+        return None
+    put_prefix(&sealer.code, f'{{"Command":{command.code},')
     for name, wire, nullable in described:
         field = &sealer.field[sealer.fields]
         field.offset = getnet_member_offset(getattr(command, name, None), command)
         if field.offset < 0 or len(wire) > 40 or not wire.isalnum() or not wire.isascii():
             return None
-        field.size = len(wire) + 3
-        field.escaped_size = len(wire) + 5
-        memcpy(field.prefix, PyBytes_AS_STRING(f'"{wire}":'.encode()), field.size)
-        memcpy(field.escaped, PyBytes_AS_STRING(f'\\"{wire}\\":'.encode()), field.escaped_size)
+        put_prefix(field, f'"{wire}":')
         field.nullable = nullable
         sealer.fields += 1
     return sealer
@@ -1106,7 +1110,7 @@ def seal(command):
         sealed = (<_Sealer>sealer).seal(command)
         if sealed is not None:
             return sealed
-    return _pure.seal(command)
+    return _signed_wire.seal(command)
 
 
 def frame_simplified(str text):
@@ -1121,14 +1125,6 @@ def frame_simplified(str text):
     return result
 
 
-cdef dict _simplified = {
-    Sale: ("amount", "ticket", "print_on_pos", "sale_type", "employee_id"),
-    Void: ("operation_id", "print_on_pos"),
-    Duplicate: ("operation_id", "print_on_pos"),
-    Refund: ("authorization_code", "amount", "print_on_pos"),
-    DetailsReport: ("print_on_pos",),
-    CloseBatch: (),
-}
 cdef dict _parters = {}
 
 
@@ -1137,30 +1133,29 @@ cdef class _Parter:
 
     cdef Py_ssize_t offset[8]
     cdef int count
-    cdef bint sale
+    cdef bytes head, yes, no
 
     cdef bytes write(self, command):
         """The simplified frame, or None where a value is not a plain one."""
         cdef uint8_t frame[1024]
-        cdef uint8_t *to = frame + 1
+        cdef uint8_t *to
         cdef const uint8_t *text
         cdef size_t size
         cdef long long number
         cdef PyObject *held
         cdef int i
-        frame[0] = 0x02
+        to = getnet_put(frame, PyBytes_AS_STRING(self.head), len(self.head))
         for i in range(self.count):
             held = getnet_slot(command, self.offset[i])[0]
             if held == NULL:
                 return None
             if held == TRUE:
-                to = getnet_put(to, b"true" if self.sale else b"True", 4)
+                to = getnet_put(to, PyBytes_AS_STRING(self.yes), len(self.yes))
             elif held == FALSE:
-                to = getnet_put(to, b"false" if self.sale else b"False", 5)
+                to = getnet_put(to, PyBytes_AS_STRING(self.no), len(self.no))
             elif held == <PyObject *>None:
-                if not self.sale:
-                    return None
-            elif type(<object>held) is int or (self.sale and i == 4 and type(<object>held) is _SaleType):
+                pass
+            elif type(<object>held) is int or type(<object>held) is _SaleType:
                 if not getnet_long(<object>held, &number):
                     return None
                 to = getnet_put_number(to, number)
@@ -1178,12 +1173,17 @@ cdef class _Parter:
 
 
 cdef _Parter _make_parter(command):
+    """How a type is written, or None where the pure codec has to do it, or to refuse it."""
     cdef _Parter parter = _Parter.__new__(_Parter)
-    if command not in _simplified or not getnet_made_plainly(command):
+    if not getnet_made_plainly(command) or hasattr(command, "fields") or command.simplified is None:
         return None
-    parter.sale = command is Sale
-    for name in ("code", *_simplified[command]):
-        parter.offset[parter.count] = getnet_member_offset(getattr(command, name), command)
+    names = {item.wire: item.name for item in sent_fields(command)}
+    parter.head = f"\x02{command.code}|".encode()
+    parter.no, parter.yes = (flag.encode() for flag in command.simplified.flags)
+    if len(command.simplified.request) > 8:
+        return None
+    for name in command.simplified.request:
+        parter.offset[parter.count] = getnet_member_offset(getattr(command, names[name]), command)
         if parter.offset[parter.count] < 0:
             return None
         parter.count += 1
@@ -1199,4 +1199,4 @@ def encode_simplified(command):
         frame = (<_Parter>parter).write(command)
         if frame is not None:
             return frame
-    return _pure.encode_simplified(command)
+    return _simplified_wire.encode_simplified(command)

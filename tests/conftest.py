@@ -11,17 +11,19 @@ import pytest
 
 from getnet_pos import codec
 from getnet_pos.journal import MemoryJournal
+from tests.evidence import count
+
+__all__ = ["count"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--long", action="store_true", help="property tests take a million inputs instead of a few thousand"
-    )
+    parser.addoption("--evidence", action="store_true", help="take as many faults and inputs as before each change")
+    parser.addoption("--long", action="store_true", help="take as many faults and inputs as before a release")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: many tests wait for a terminal."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each processor: many tests wait for a terminal."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -38,11 +40,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("evidence")
         for line in lines:
             terminalreporter.write_line(line)
-
-
-@pytest.fixture(scope="session")
-def long_run(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("--long"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What tests of faults and of the journal share: a place for their counts, and a folder without a disk."""
+"""How much the tests take, a place for what they have counted, and a folder without a disk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,30 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pytest
+
+_T = TypeVar("_T")
+
+
+class Count(Protocol):
+    def __call__(self, *, short: _T, evidence: _T, long: _T) -> _T: ...
+
+
+@pytest.fixture(scope="session")
+def count(request: pytest.FixtureRequest) -> Count:
+    """``count(short=100, evidence=2_000, long=1_000_000)`` is how much to take in this run.
+
+    ``short`` is ``pytest`` alone, which is to end within 90 seconds on two processors.
+    """
+
+    def chosen(*, short: _T, evidence: _T, long: _T) -> _T:
+        if request.config.getoption("--long"):
+            return long
+        return evidence if request.config.getoption("--evidence") else short
+
+    return chosen
 
 
 @pytest.fixture

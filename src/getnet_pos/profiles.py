@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 from .errors import InvalidType, InvalidValue
 from .messages import (
-    PreAuthorizationCompletionReply,
-    PreAuthorizationReleaseReply,
-    PreAuthorizationReply,
-    Reply,
+    CATALOGUE,
+    Catalogue,
+    PreAuthorization,
+    PreAuthorizationCompletion,
+    PreAuthorizationRelease,
 )
-from .messages._checks import check_code
+from .messages.checks import check_code
 
 __all__ = ["CloudEndpoint", "CloudProfile", "PreAuthorizationCodes", "Profile", "Timeouts"]
 
@@ -133,21 +135,25 @@ class Profile:
     """Hundredths of a peso."""
 
     @property
-    def reply_types(self) -> Mapping[int, type[Reply]]:
-        """The reply types of the function codes that this profile sets itself."""
-        codes = self.pre_authorization
-        if codes is None:
-            return {}
-        return {
-            codes.pre_authorize: PreAuthorizationReply,
-            codes.complete: PreAuthorizationCompletionReply,
-            codes.release: PreAuthorizationReleaseReply,
-        }
+    def catalogue(self) -> Catalogue:
+        """The commands, those of the pre-authorization family under this profile's codes."""
+        return CATALOGUE if self.pre_authorization is None else _catalogue(self.pre_authorization)
 
     def __post_init__(self) -> None:
         exponent = self.amount_exponent
         if exponent is not None and (type(exponent) is not int or exponent not in range(5)):
             raise InvalidValue(f"amount_exponent must be from 0 to 4, or None, not {self.amount_exponent!r}")
+
+
+@cache
+def _catalogue(codes: PreAuthorizationCodes) -> Catalogue:
+    return CATALOGUE.with_codes(
+        {
+            PreAuthorization: codes.pre_authorize,
+            PreAuthorizationCompletion: codes.complete,
+            PreAuthorizationRelease: codes.release,
+        }
+    )
 
 
 _ID = ("customId",)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import uuid
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
@@ -21,74 +17,138 @@ from .errors import (
     UnsupportedOperation,
     WriteTimeout,
 )
-from .flows.cloud import CloudFlow, CloudTill, cloud_ask, cloud_pay, cloud_polling, cloud_recover_all
-from .flows.effects import Flow
-from .flows.exchange import exchange, reply_time
-from .flows.link import Link
-from .flows.matching import generated_ticket
-from .flows.money import Till, pay, recover_all
-from .flows.polling import greet, polling
+from .flows.carrier import Carrier
+from .flows.cloud import CloudCarrier
+from .flows.cloud_calls import Cloud
+from .flows.effects import Flow, NewId, Now, Take
+from .flows.intents import generated_ticket
+from .flows.payment import Till, ask, greet, pay, polling, recover_all
+from .flows.stream import StreamCarrier
 from .messages import (
+    CancelReply,
     CancelSale,
     CloudRefund,
     Command,
-    DetailsReport,
-    GenericCommand,
+    GenericReply,
     Intent,
-    MultiCommerceSale,
-    ParametersReport,
+    KeyPos,
     PollReply,
     PreAuthorization,
     PreAuthorizationCompletion,
+    PreAuthorizationCompletionReply,
     PreAuthorizationRelease,
+    PreAuthorizationReleaseReply,
+    PreAuthorizationReply,
+    PrintDocument,
     Progress,
     Refund,
+    RefundReply,
     Reply,
     ReportKind,
     Sale,
-    SalesBySellerReport,
+    SaleReply,
     SaleType,
-    SimReport,
-    TipsReport,
-    TotalsReport,
     Void,
+    VoidReply,
     Wire,
 )
-from .messages.cloud import print_items
+from .messages.declaring import recoded, sent_fields
 from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
+from .turns import QueueTurn
 
-__all__ = ["AnyFlow", "CloudSession", "OnProgress", "Session", "StreamSession", "takes_a_card"]
+__all__ = ["OnProgress", "Session"]
 
 T = TypeVar("T")
-
-AnyFlow = Generator[Any, Any, T]
-"""A flow whose effects are those that the driver of its connector performs."""
+R = TypeVar("R", bound=Reply)
 
 OnProgress = Callable[[Progress], object]
 """Called with each progress message; what it raises is logged and does not touch the command."""
 
 
-class Session(ABC):
-    """The state of a connector and the flows of its operations, whatever carries its commands."""
+class Session:
+    """The state of a connector and the flows of its operations, whatever carries its commands.
 
-    def __init__(self, profile: Profile, timeouts: Timeouts | None) -> None:
-        if not isinstance(profile, Profile):
-            raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
+    One operation runs at a time on a terminal: each takes the terminal's place in its queue first, and waits for it up
+    to ``Timeouts.busy``.
+    """
+
+    def __init__(
+        self,
+        terminal: str,
+        profile: Profile,
+        carrier: Carrier,
+        *,
+        turn: QueueTurn | None = None,
+        find: Callable[[], Flow[str]] | None = None,
+    ) -> None:
         self.profile = profile
-        self.timeouts = timeouts or profile.timeouts
         self.ready = False
         self.closed = False
         self.selling = False
-        self._process = os.getpid()
+        """Whether an operation is in progress that ``cancel`` can end."""
+        self.till = Till(carrier, terminal)
+        self._queue = turn or QueueTurn(name=terminal)
+        self._find = find
+        """Looks for the terminal, of which it returns the name, before it is used for the first time."""
+
+    @classmethod
+    def over_stream(
+        cls,
+        terminal: str,
+        *,
+        wire: Wire,
+        profile: Profile,
+        timeouts: Timeouts | None,
+        acknowledges: bool = True,
+        find: Callable[[], Flow[str]] | None = None,
+    ) -> Session:
+        """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
+        if not isinstance(wire, Wire):
+            raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
+        if not isinstance(profile, Profile):
+            raise ConfigurationError(f"profile must be a Profile, such as Profile.CHILE, not {profile!r}")
+        carrier = StreamCarrier(profile, timeouts or profile.timeouts, wire=wire, acknowledges=acknowledges)
+        return cls(terminal, profile, carrier, find=find)
+
+    @classmethod
+    def over_cloud(
+        cls,
+        cloud: Cloud,
+        key_pos: KeyPos,
+        *,
+        webhook: str | None = None,
+        timeouts: Timeouts | None = None,
+        turn: QueueTurn | None = None,
+    ) -> Session:
+        """A terminal behind the cloud. All that drive the same terminal share its ``turn``."""
+        if not isinstance(key_pos, KeyPos):
+            raise InvalidType(f"key_pos must be a KeyPos, not {type(key_pos).__name__}")
+        carrier = CloudCarrier(cloud, key_pos, timeouts or cloud.profile.timeouts, webhook)
+        return cls(f"cloud:{key_pos}", cloud.profile, carrier, turn=turn)
+
+    @property
+    def terminal(self) -> str:
+        """What the terminal is called in messages and in the journal."""
+        return self.till.terminal
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self.till.carrier.timeouts
+
+    @property
+    def is_open(self) -> bool:
+        return not self.closed and self.till.carrier.is_open
+
+    def __str__(self) -> str:
+        state = "closed" if self.closed else "ready" if self.ready and self.is_open else "not polled"
+        return f"{self.terminal} ({state})"
 
     # -------------------------------------------------------------------------------------------------------- lifecycle
 
     def check_not_closed(self) -> None:
         if self.closed:
             raise LifecycleError("the connector is closed: create a new one")
-        if self._process != os.getpid():
-            raise LifecycleError("the connector belongs to the process that this one was forked from: create one here")
 
     def _check_ready(self) -> None:
         self.check_not_closed()
@@ -97,67 +157,96 @@ class Session(ABC):
         if not self.is_open:
             raise LifecycleError("the link to the terminal was lost: polling() opens it again and must succeed first")
 
-    def __str__(self) -> str:
-        state = "closed" if self.closed else "ready" if self.ready and self.is_open else "not polled"
-        return f"{self.terminal} ({state})"
+    def _alone(self, flow: Flow[T]) -> Flow[T]:
+        """Run ``flow`` while nobody else uses the terminal.
 
-    def polling(self) -> AnyFlow[PollReply]:
+        What fails to be written or read closes the link, so that no half-broken one is left behind.
+        """
         self.check_not_closed()
-        reply = yield from self._poll()
+        place = self._queue.place()
+        try:
+            now: float = yield Now()
+            yield Take(place, now + self.timeouts.busy)
+            self.check_not_closed()
+            if self._find is not None:
+                self.till.terminal = self._queue.name = yield from self._find()
+                self._find = None
+            try:
+                return (yield from flow)
+            except TransportError as error:
+                if not isinstance(error, DeadlineExceeded) or isinstance(error, WriteTimeout):
+                    yield from self.till.carrier.close()
+                raise
+        finally:
+            place.leave()
+
+    def opening(self) -> Flow[None]:
+        """Open the link, if it is not open."""
+        return self._alone(self._opened())
+
+    def _opened(self) -> Flow[None]:
+        if not self.till.carrier.is_open:
+            yield from self.till.carrier.open()
+
+    def closing(self) -> Flow[None]:
+        """Close the link for good, once the operation in progress is over."""
+        place = self._queue.place()
+        try:
+            yield Take(place)
+            self.closed = True
+            yield from self.till.carrier.close()
+        finally:
+            place.leave()
+
+    def polling(self) -> Flow[PollReply]:
+        return self._alone(self._polled())
+
+    def _polled(self) -> Flow[PollReply]:
+        reply = yield from polling(self.till)
         self.ready = reply.approved and reply.connected is not False
         return reply
 
-    # What a way of carrying commands has to say for itself.
+    def looks_ready(self) -> Flow[bool]:
+        """Whether what is behind the link answers a poll as a terminal does."""
+        return (yield from greet(self.till)).approved
 
-    terminal: str
-    """What the terminal is called in messages and in the journal."""
+    def recover(self) -> Flow[list[Intent]]:
+        return self._alone(self._recovered())
 
-    @property
-    @abstractmethod
-    def is_open(self) -> bool: ...
-
-    @abstractmethod
-    def opening(self) -> AnyFlow[None]: ...
-
-    @abstractmethod
-    def closing(self) -> AnyFlow[None]: ...
-
-    @abstractmethod
-    def _poll(self) -> AnyFlow[PollReply]: ...
-
-    @abstractmethod
-    def _ask(self, command: Command, timeout: float | None) -> AnyFlow[Reply]: ...
-
-    @abstractmethod
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> AnyFlow[Reply]: ...
-
-    @abstractmethod
-    def _recover(self) -> AnyFlow[list[Intent]]: ...
-
-    @abstractmethod
-    def cancel(self) -> bool:
-        """Have the sale in progress cancelled; false where that takes a flow, ``cancel_idle``."""
+    def _recovered(self) -> Flow[list[Intent]]:
+        self._check_ready()
+        return (yield from recover_all(self.till, again=True))
 
     # ------------------------------------------------------------------------------------------------------- operations
 
-    def request(self, command: Command, *, timeout: float | None = None) -> AnyFlow[Reply]:
-        """Run any command: one that moves money with all its care, another as a question and its answer."""
+    def request(self, command: Command[R], *, timeout: float | None = None) -> Flow[R]:
+        """Run any command: one that moves money with all its care, another as a query and its answer."""
         if not isinstance(command, Command):
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
-        _check_timeout(timeout)
-        self._check_ready()
-        if command.moves_money:
-            return (yield from self._pay(command, uuid.uuid4().hex, timeout))
-        return (yield from self._ask(command, timeout))
+        self._check(timeout)
+        if not command.moves_money:
+            asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout))
+            return asked
+        intent_id: str = yield NewId()
+        return (yield from self._paid(command, intent_id, timeout))
 
-    def _patience(self, command: Command, timeout: float | None) -> tuple[float, float]:
-        """How long a money command may be silent, and how long it may take in all."""
+    def _check(self, timeout: float | None) -> None:
         if timeout is not None:
-            return timeout, timeout
-        if takes_a_card(command):
-            return self.timeouts.sale, self.timeouts.sale_total
-        limit = reply_time(command, self.timeouts)
-        return limit, limit
+            check_seconds(timeout)
+        self._check_ready()
+
+    def _paid(self, command: Command[R], intent_id: str, timeout: float | None) -> Flow[R]:
+        command = self.till.carrier.check(command, intent_id)
+        if not command.takes_card:
+            return (yield from self._alone(pay(self.till, command, intent_id, timeout)))
+        return (yield from self._alone(self._cancellable(pay(self.till, command, intent_id, timeout))))
+
+    def _cancellable(self, flow: Flow[T]) -> Flow[T]:
+        self.selling = True
+        try:
+            return (yield from flow)
+        finally:
+            self.selling = False
 
     def sale(
         self,
@@ -169,19 +258,12 @@ class Session(ABC):
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
-    ) -> AnyFlow[Reply]:
-        intent_id = uuid.uuid4().hex
-        command = Sale(
-            self._units(amount),
-            generated_ticket(intent_id) if ticket is None else ticket,
-            print_on_pos,
-            sale_type,
-            send_message,
-            employee_id,
-        )
-        _check_timeout(timeout)
-        self._check_ready()
-        return (yield from self._pay(command, intent_id, timeout))
+    ) -> Flow[SaleReply]:
+        intent_id: str = yield NewId()
+        number = generated_ticket(intent_id) if ticket is None else ticket
+        command = Sale(self._units(amount), number, print_on_pos, sale_type, send_message, employee_id)
+        self._check(timeout)
+        return (yield from self._paid(command, intent_id, timeout))
 
     def pre_authorization(
         self,
@@ -192,28 +274,25 @@ class Session(ABC):
         employee_id: int | None,
         send_message: bool,
         timeout: float | None,
-    ) -> AnyFlow[Reply]:
-        intent_id = uuid.uuid4().hex
-        command = PreAuthorization(
-            self._units(amount),
-            generated_ticket(intent_id) if ticket is None else ticket,
-            print_on_pos,
-            send_message,
-            employee_id,
-            code=self._pre_authorization_codes().pre_authorize,
-        )
-        _check_timeout(timeout)
-        self._check_ready()
-        return (yield from self._pay(command, intent_id, timeout))
+    ) -> Flow[PreAuthorizationReply]:
+        intent_id: str = yield NewId()
+        number = generated_ticket(intent_id) if ticket is None else ticket
+        kind = recoded(PreAuthorization, self._pre_authorization_codes().pre_authorize)
+        command = kind(self._units(amount), number, print_on_pos, send_message, employee_id)
+        self._check(timeout)
+        return (yield from self._paid(command, intent_id, timeout))
 
-    def complete_pre_authorization(self, authorization_code: str, amount: Amount, print_on_pos: bool) -> AnyFlow[Reply]:
-        code = self._pre_authorization_codes().complete
-        command = PreAuthorizationCompletion(authorization_code, self._units(amount), print_on_pos, code=code)
-        return (yield from self.request(command))
+    def complete_pre_authorization(
+        self, authorization_code: str, amount: Amount, print_on_pos: bool
+    ) -> Flow[PreAuthorizationCompletionReply]:
+        kind = recoded(PreAuthorizationCompletion, self._pre_authorization_codes().complete)
+        return (yield from self.request(kind(authorization_code, self._units(amount), print_on_pos)))
 
-    def release_pre_authorization(self, authorization_code: str, print_on_pos: bool) -> AnyFlow[Reply]:
-        code = self._pre_authorization_codes().release
-        return (yield from self.request(PreAuthorizationRelease(authorization_code, print_on_pos, code=code)))
+    def release_pre_authorization(
+        self, authorization_code: str, print_on_pos: bool
+    ) -> Flow[PreAuthorizationReleaseReply]:
+        kind = recoded(PreAuthorizationRelease, self._pre_authorization_codes().release)
+        return (yield from self.request(kind(authorization_code, print_on_pos)))
 
     def _pre_authorization_codes(self) -> PreAuthorizationCodes:
         codes = self.profile.pre_authorization
@@ -234,197 +313,41 @@ class Session(ABC):
                 stacklevel=stacklevel + 1,
             )
 
-    def void(self, operation_id: int, print_on_pos: bool) -> AnyFlow[Reply]:
+    def void(self, operation_id: int, print_on_pos: bool) -> Flow[VoidReply]:
         return (yield from self.request(Void(operation_id, print_on_pos)))
 
     def refund(
         self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
-    ) -> AnyFlow[Reply]:
-        command = Refund(authorization_code, self._units(amount), print_on_pos)
-        self.check_not_closed()
-        if original_date is not None:
-            raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
+    ) -> Flow[RefundReply]:
+        units = self._units(amount)
+        if original_date is None:
+            command = Refund(authorization_code, units, print_on_pos)
+        else:
+            command = CloudRefund(authorization_code, units, print_on_pos, original_date=original_date)
         return (yield from self.request(command))
 
-    def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> AnyFlow[Reply]:
-        command = GenericCommand({"details": print_items(lines)}, code=_PRINT_SERVICE, moves_money=False)
-        return (yield from self.request(command))
+    def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Flow[GenericReply]:
+        return (yield from self.request(PrintDocument(lines)))
 
-    def report(self, kind: ReportKind, *, print_on_pos: bool, employee_id: int) -> AnyFlow[Reply]:
+    def report(self, kind: ReportKind, *, print_on_pos: bool, employee_id: int) -> Flow[Reply]:
         if not isinstance(kind, ReportKind):
             raise ConfigurationError(f"kind must be a ReportKind, such as ReportKind.TOTALS, not {kind!r}")
-        command: Command
-        if kind is ReportKind.SALES_BY_SELLER:
-            command = SalesBySellerReport(employee_id, print_on_pos)
-        elif kind is ReportKind.TIPS:
-            command = TipsReport(employee_id, print_on_pos)
-        elif kind in _REPORTS:
-            command = _REPORTS[kind](print_on_pos)
-        else:
-            command = GenericCommand({"printOnPos": print_on_pos}, code=kind.value, moves_money=False)
+        wanted = self.profile.catalogue.kinds[kind.value]
+        given: dict[str, Any] = {"print_on_pos": print_on_pos, "employee_id": employee_id}
+        command: Command[Reply] = wanted(**{item.name: given[item.name] for item in sent_fields(wanted)})
         return (yield from self.request(command))
 
-    @contextlib.contextmanager
-    def cancellable(self) -> Iterator[None]:
-        """While an operation runs that ``cancel`` can end."""
-        self.selling = True
-        try:
-            yield
-        finally:
-            self.selling = False
+    def cancel(self) -> bool:
+        """Have the sale in progress cancelled; false where that takes a flow of its own, ``cancel_idle``."""
+        self.check_not_closed()
+        return self.selling and self.till.carrier.cancel()
 
-    def cancel_idle(self) -> AnyFlow[Reply]:
-        return (yield from self.request(CancelSale()))
-
-    def recover(self) -> AnyFlow[list[Intent]]:
+    def cancel_idle(self) -> Flow[CancelReply]:
+        """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""
         self._check_ready()
-        return (yield from self._recover())
+        asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
+        reply: CancelReply = yield from asked if self.selling else self._alone(asked)
+        return reply
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)
-
-
-def _check_timeout(timeout: float | None) -> None:
-    if timeout is not None:
-        check_seconds(timeout)
-
-
-def takes_a_card(command: Command) -> bool:
-    """Whether a command waits for a customer: it can be cancelled, and has a sale's time limits."""
-    return isinstance(command, (Sale, MultiCommerceSale, PreAuthorization)) or (
-        isinstance(command, Command) and command.code in _CARD_CODES
-    )
-
-
-_CARD_CODES = frozenset({Sale(1).code, 120, 126})
-_PRINT_SERVICE = 117
-_CLOUD_ONLY = {
-    _PRINT_SERVICE: "a terminal prints no documents",
-    ReportKind.SHIFT.value: "a terminal gives no shift report",
-}
-_LOCAL_REPORTS = frozenset(kind.value for kind in ReportKind) - {ReportKind.SHIFT.value}
-
-_REPORTS: dict[ReportKind, Callable[[bool], Command]] = {
-    ReportKind.TOTALS: TotalsReport,
-    ReportKind.DETAILS: DetailsReport,
-    ReportKind.PARAMETERS: ParametersReport,
-    ReportKind.SIM: SimReport,
-}
-
-
-class StreamSession(Session):
-    """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
-
-    def __init__(
-        self, terminal: str, *, wire: Wire, profile: Profile, timeouts: Timeouts | None, acknowledges: bool = True
-    ) -> None:
-        if not isinstance(wire, Wire):
-            raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
-        super().__init__(profile, timeouts)
-        link = Link(
-            wire,
-            self.timeouts,
-            acknowledges=acknowledges and wire is Wire.SIGNED,
-            reply_types=profile.reply_types,
-        )
-        self.till = Till(link, terminal)
-
-    @property
-    def terminal(self) -> str:  # type: ignore[override]  # the till keeps it, for its flows
-        return self.till.terminal
-
-    @property
-    def is_open(self) -> bool:
-        return self.till.link.is_open
-
-    def opening(self) -> Flow[None]:
-        if not self.is_open:
-            yield from self.till.link.open()
-
-    def closing(self) -> Flow[None]:
-        return self.till.link.close()
-
-    def looks_ready(self) -> Flow[bool]:
-        """Whether what is behind the link answers a poll as a terminal does."""
-        return (yield from greet(self.till.link)).approved
-
-    def _poll(self) -> Flow[PollReply]:
-        return (yield from self._guarded(polling(self.till)))
-
-    def _ask(self, command: Command, timeout: float | None) -> Flow[Reply]:
-        if command.code in _CLOUD_ONLY:
-            raise UnsupportedOperation(f"{_CLOUD_ONLY[command.code]} over this link, only over a cloud that has it")
-        return (yield from self._guarded(exchange(self.till.link, command, patience=timeout)))
-
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> Flow[Reply]:
-        patience, total = self._patience(command, timeout)
-        paying = pay(self.till, command, intent_id, patience=patience, total=total, cancellable=takes_a_card(command))
-        return (yield from self._guarded(paying))
-
-    def _recover(self) -> Flow[list[Intent]]:
-        return (yield from self._guarded(recover_all(self.till)))
-
-    def _guarded(self, flow: Flow[T]) -> Flow[T]:
-        """Leave no half-broken link behind: what fails to be written or read closes it."""
-        try:
-            return (yield from flow)
-        except TransportError as error:
-            if not isinstance(error, DeadlineExceeded) or isinstance(error, WriteTimeout):
-                yield from self.till.link.close()
-            raise
-
-    @contextlib.contextmanager
-    def cancellable(self) -> Iterator[None]:
-        self.till.link.cancel_wanted = False
-        with super().cancellable():
-            yield
-
-    def cancel(self) -> bool:
-        self.check_not_closed()
-        if self.till.link.wire is Wire.SIMPLIFIED:
-            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
-        if self.selling:
-            self.till.link.cancel_wanted = True
-        return self.selling
-
-
-class CloudSession(Session):
-    """A terminal behind the cloud."""
-
-    def __init__(self, till: CloudTill) -> None:
-        super().__init__(till.cloud.profile, till.timeouts)
-        self.till = till
-        self.terminal = till.terminal
-
-    @property
-    def is_open(self) -> bool:
-        return not self.closed
-
-    def opening(self) -> CloudFlow[None]:
-        yield from ()
-
-    def closing(self) -> CloudFlow[None]:
-        yield from ()
-
-    def _poll(self) -> CloudFlow[PollReply]:
-        return cloud_polling(self.till)
-
-    def _ask(self, command: Command, timeout: float | None) -> CloudFlow[Reply]:
-        return cloud_ask(self.till, command, self.timeouts.report if timeout is None else timeout)
-
-    def _pay(self, command: Command, intent_id: str, timeout: float | None) -> CloudFlow[Reply]:
-        total = max(self._patience(command, timeout))
-        return cloud_pay(self.till, command, intent_id, total=total, patience=timeout)
-
-    def _recover(self) -> CloudFlow[list[Intent]]:
-        return cloud_recover_all(self.till)
-
-    def refund(
-        self, authorization_code: str, amount: Amount, print_on_pos: bool, original_date: date | str | None = None
-    ) -> AnyFlow[Reply]:
-        command = CloudRefund(authorization_code, self._units(amount), print_on_pos, original_date=original_date)
-        return (yield from self.request(command))
-
-    def cancel(self) -> bool:
-        self.check_not_closed()
-        return False

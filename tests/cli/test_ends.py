@@ -18,7 +18,7 @@ from getnet_pos.cli.ends import ExitCode, clean, exit_code
 needs_pty = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
 Run = Callable[..., Any]
-DOUBT = ("--timeout", "0.5", "--recovery", "0.5")
+DOUBT = ("--timeout", "0.5", "--recovery", "0.2")
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_text_of_others_cannot_steer_the_screen() -> None:
 
 @needs_pty
 @pytest.mark.parametrize("outcome", ["decline", "cancel", "time-out"])
-def test_declined(simulate: Run, getnet: Run, outcome: str) -> None:
+def test_declined(simulate: Run, called: Run, outcome: str) -> None:
     port = simulate("--outcome", outcome)
-    ended = getnet("sale", "1000", "--port", port, "--json")
+    ended = called("sale", "1000", "--port", port, "--json")
     assert (ended.code, ended.document["approved"]) == (1, False)
-    assert "not approved (10" in getnet("sale", "1000", "--port", port).out
+    assert "not approved (10" in called("sale", "1000", "--port", port).out
 
 
 @pytest.mark.parametrize(
@@ -107,60 +107,60 @@ def test_wrong_use(called: Run, args: list[str], words: str) -> None:
     assert words in ended.err
 
 
-def test_wrong_use_as_an_object(getnet: Run) -> None:
-    check_error(getnet("sale", "--json"), 2, "UsageError")
-    check_error(getnet("sale", "1.000", "--json"), 2, "InvalidValue")
+def test_wrong_use_as_an_object(called: Run) -> None:
+    check_error(called("sale", "--json"), 2, "UsageError")
+    check_error(called("sale", "1.000", "--json"), 2, "InvalidValue")
 
 
 @needs_pty
-def test_port_that_is_not_there(getnet: Run) -> None:
-    error = check_error(getnet("poll", "--port", "/dev/there-is-no-such-port", "--json"), 3, "ConnectError")
+def test_port_that_is_not_there(called: Run) -> None:
+    error = check_error(called("poll", "--port", "/dev/there-is-no-such-port", "--json"), 3, "ConnectError")
     assert "plug the terminal in" in error["message"]
 
 
 @needs_pty
-def test_nobody_answers(getnet: Run, dead_port: str) -> None:
-    check_error(getnet("poll", "--port", dead_port, "--timeout", "0.5", "--json"), 3, "DeadlineExceeded")
+def test_nobody_answers(called: Run, dead_port: str) -> None:
+    check_error(called("poll", "--port", dead_port, "--timeout", "0.5", "--json"), 3, "DeadlineExceeded")
 
 
 @needs_pty
-def test_port_that_echoes(simulate: Run, getnet: Run) -> None:
-    ended = getnet("poll", "--port", simulate("--echo"), "--json")
+def test_port_that_echoes(simulate: Run, called: Run) -> None:
+    ended = called("poll", "--port", simulate("--echo"), "--json")
     assert (ended.code, ended.document["error"]["type"]) == (4, "UnexpectedReply")
 
 
 @needs_pty
 @pytest.mark.parametrize("behaviour", [["--outcome", "silent"], ["--not-accepted"]], ids=" ".join)
-def test_outcome_nobody_knows_is_kept_and_resolved(simulate: Run, getnet: Run, behaviour: list[str]) -> None:
+def test_outcome_nobody_knows_is_kept_and_resolved(simulate: Run, called: Run, behaviour: list[str]) -> None:
     port = simulate(*behaviour)
-    ended = getnet("sale", "1000", "--ticket", "A1", "--port", port, "--json", *DOUBT)
+    ended = called("sale", "1000", "--ticket", "A1", "--port", port, "--json", *DOUBT)
     error = check_error(ended, 5, "OutcomeUnknown")
 
-    [intent] = getnet("intents", "--json").document
+    [intent] = called("intents", "--json").document
     assert list(intent)[:6] == ["intent_id", "terminal", "command", "ticket", "amount", "state"]
     assert list(intent.values())[:6] == [error["intent_id"], f"usb:{port}", 100, "A1", 1000, "UNKNOWN"]
-    recovered = getnet("recover", "--port", port, "--json", *DOUBT)
+    recovered = called("recover", "--port", port, "--json", *DOUBT)
     assert (recovered.code, [one["intent_id"] for one in recovered.document]) == (5, [error["intent_id"]])
-    shown = getnet("recover", "--port", port, *DOUBT)
+    shown = called("recover", "--port", port, *DOUBT)
     assert (shown.code, error["intent_id"][:12] in shown.out) == (5, True)
 
     resolving = ("resolve", error["intent_id"], "--not-paid", "--by", "Ana", "--note", "no voucher")
-    assert error["intent_id"] in getnet(*resolving).out
-    assert getnet("intents", "--json").document == []
-    assert getnet("recover", "--port", port, "--json", *DOUBT).code == 0
-    check_error(getnet(*resolving, "--json"), 2, "InvalidValue")
+    assert error["intent_id"] in called(*resolving).out
+    assert called("intents", "--json").document == []
+    assert called("recover", "--port", port, "--json", *DOUBT).code == 0
+    check_error(called(*resolving, "--json"), 2, "InvalidValue")
 
 
 @needs_pty
-def test_journal_that_cannot_be_kept(simulate: Run, getnet: Run, tmp_path: Path) -> None:
+def test_journal_that_cannot_be_kept(simulate: Run, called: Run, tmp_path: Path) -> None:
     port = simulate()
     damaged = tmp_path / "damaged"
     damaged.write_bytes(b"this is no database, and it is longer than the header of one " * 20)
     for place in (tmp_path, damaged):
-        ended = getnet("sale", "1000", "--port", port, "--json", "--journal", str(place))
+        ended = called("sale", "1000", "--port", port, "--json", "--journal", str(place))
         check_error(ended, 6, "JournalError")
-    assert getnet("report", "totals", "--port", port, "--json").document["tx_count"] == 0
-    check_error(getnet("intents", "--json", "--journal", str(damaged)), 6, "JournalError")
+    assert called("report", "totals", "--port", port, "--json").document["tx_count"] == 0
+    check_error(called("intents", "--json", "--journal", str(damaged)), 6, "JournalError")
 
 
 @needs_pty

@@ -29,11 +29,11 @@ def test_simulator_says_where_it_listens_and_ends_cleanly(begin: Run, getnet: Ru
     assert not os.path.exists(device)
 
 
-def test_whole_life_of_payments(simulate: Run, getnet: Run) -> None:
+def test_whole_life_of_payments(simulate: Run, called: Run) -> None:
     port = ("--port", simulate(), "--json")
-    assert getnet("poll", *port).document["connected"] is True
+    assert called("poll", *port).document["connected"] is True
 
-    ended = getnet("sale", "25000", "--ticket", "A1234", "--employee", "7", "--type", "1", *port)
+    ended = called("sale", "25000", "--ticket", "A1234", "--employee", "7", "--type", "1", *port)
     assert ended.code == 0
     sale = ended.document
     assert list(sale)[:4] == ["approved", "function_code", "response_code", "response_message"]
@@ -42,33 +42,33 @@ def test_whole_life_of_payments(simulate: Run, getnet: Run) -> None:
     )  # fmt: skip
     assert [aside["progress"]["name"] for aside in ended.asides] == ["CARD_READING", "PIN_ENTRY", "SENDING"]
 
-    last = getnet("last", *port).document
+    last = called("last", *port).document
     assert (last["operation_id"], last["last4_digits"]) == (sale["operation_id"], "0042")
 
-    void = getnet("void", str(sale["operation_id"]), *port)
+    void = called("void", str(sale["operation_id"]), *port)
     assert (void.code, void.document["approved"]) == (0, True)
-    again = getnet("void", str(sale["operation_id"]), *port)
+    again = called("void", str(sale["operation_id"]), *port)
     assert (again.code, again.document["approved"]) == (1, False)
 
-    second = getnet("sale", "100.00", "--profile", "ar", *port).document
+    second = called("sale", "100.00", "--profile", "ar", *port).document
     assert second["amount"] == 10_000
-    refund = getnet("refund", second["authorization_code"], "4000", *port)
+    refund = called("refund", second["authorization_code"], "4000", *port)
     assert (refund.code, refund.document["approved"]) == (0, True)
-    too_much = getnet("refund", second["authorization_code"], "7000", *port)
+    too_much = called("refund", second["authorization_code"], "7000", *port)
     assert (too_much.code, too_much.document["response_code"]) == (1, 1012)
 
-    assert getnet("report", "totals", *port).document["tx_total"] == 6_000
-    details = getnet("report", "details", *port).document["sale_details"]
+    assert called("report", "totals", *port).document["tx_total"] == 6_000
+    details = called("report", "details", *port).document["sale_details"]
     assert [row["function_code"] for row in details] == [100, 102, 100, 108]
-    assert len(getnet("report", "sellers", "--employee", "7", *port).document["sale_details"]) == 1
-    assert "tip_report" in getnet("report", "tips", *port).document
-    assert getnet("report", "parameters", *port).document["terminal_id"]
-    assert getnet("report", "sim", *port).document["connected"] is True
+    assert len(called("report", "sellers", "--employee", "7", *port).document["sale_details"]) == 1
+    assert "tip_report" in called("report", "tips", *port).document
+    assert called("report", "parameters", *port).document["terminal_id"]
+    assert called("report", "sim", *port).document["connected"] is True
 
-    assert getnet("intents", "--json").document == []
-    states = [intent["state"] for intent in getnet("intents", "--all", "--json").document]
+    assert called("intents", "--json").document == []
+    states = [intent["state"] for intent in called("intents", "--all", "--json").document]
     assert states == ["APPROVED", "APPROVED", "DECLINED", "APPROVED", "APPROVED", "DECLINED"]
-    recovered = getnet("recover", *port)
+    recovered = called("recover", *port)
     assert (recovered.code, recovered.document) == (0, [])
 
 
@@ -78,9 +78,9 @@ def test_json_is_one_document_and_progress_is_json_lines(simulate: Run, getnet: 
     assert [list(json.loads(line)) for line in ended.err.splitlines()] == [["progress"]] * 3
 
 
-def test_tables_for_people(simulate: Run, getnet: Run) -> None:
+def test_tables_for_people(simulate: Run, called: Run) -> None:
     port = ("--port", simulate(), "--profile", "ar")
-    ended = getnet("sale", "1250.50", "--ticket", "A1", *port)
+    ended = called("sale", "1250.50", "--ticket", "A1", *port)
     assert ended.code == 0
     assert "approved: Aprobado" in ended.out
     assert "1250.50" in ended.out
@@ -89,19 +89,19 @@ def test_tables_for_people(simulate: Run, getnet: Run) -> None:
         "pin entry (Ingreso de PIN) ...",
         "sending (Enviando transacción a Getnet) ...",
     ]
-    assert "1250.50" in getnet("report", "totals", *port).out
-    details = getnet("report", "details", *port).out
+    assert "1250.50" in called("report", "totals", *port).out
+    details = called("report", "details", *port).out
     assert "VI 0042" in details
     assert "\x1b" not in ended.out + details
     assert all(len(line) <= 80 for line in details.splitlines())
 
 
-def test_no_card_number_is_shown(simulate: Run, getnet: Run) -> None:
+def test_no_card_number_is_shown(simulate: Run, called: Run) -> None:
     port = ("--port", simulate())
     shown = [
-        getnet("sale", "1000", *port),
-        getnet("last", "--json", *port),
-        getnet("report", "details", "--json", *port),
+        called("sale", "1000", *port),
+        called("last", "--json", *port),
+        called("report", "details", "--json", *port),
     ]
     for ended in shown:
         assert ended.code == 0
@@ -115,12 +115,12 @@ def test_environment_names_the_terminal(simulate: Run, getnet: Run) -> None:
     assert (ended.code, ended.document["amount"]) == (0, 250)
 
 
-def test_simplified_wire(simulate: Run, getnet: Run) -> None:
+def test_simplified_wire(simulate: Run, called: Run) -> None:
     port = ("--port", simulate(), "--wire", "simplified", "--json")
-    assert getnet("poll", *port).document["connected"] is True
-    sale = getnet("sale", "1000", "--ticket", "A1", *port)
+    assert called("poll", *port).document["connected"] is True
+    sale = called("sale", "1000", "--ticket", "A1", *port)
     assert (sale.code, sale.document["amount"]) == (0, 1000)
-    last = getnet("last", *port)
+    last = called("last", *port)
     assert (last.code, last.document["error"]["type"]) == (2, "UnsupportedOperation")
 
 
@@ -142,15 +142,15 @@ def test_simplified_wire(simulate: Run, getnet: Run) -> None:
     ],
     ids=" ".join,
 )
-def test_sale_is_approved_however_the_terminal_writes(simulate: Run, getnet: Run, options: list[str]) -> None:
-    ended = getnet("sale", "1000", "--timeout", "3", "--recovery", "9", "--port", simulate(*options), "--json")
+def test_sale_is_approved_however_the_terminal_writes(simulate: Run, called: Run, options: list[str]) -> None:
+    ended = called("sale", "1000", "--timeout", "1", "--recovery", "9", "--port", simulate(*options), "--json")
     assert ended.code == 0, ended
     assert ended.document["approved"] is True
-    assert [intent["state"] for intent in getnet("intents", "--all", "--json").document] == ["APPROVED"]
+    assert [intent["state"] for intent in called("intents", "--all", "--json").document] == ["APPROVED"]
 
 
-def test_behaviour_ends_after_so_many_commands(simulate: Run, getnet: Run) -> None:
+def test_behaviour_ends_after_so_many_commands(simulate: Run, called: Run) -> None:
     port = ("--port", simulate("--outcome", "decline", "--response-code", "77", "--times", "1"), "--json")
-    declined = getnet("sale", "1000", *port)
+    declined = called("sale", "1000", *port)
     assert (declined.code, declined.document["response_code"]) == (1, 77)
-    assert getnet("sale", "1000", *port).code == 0
+    assert called("sale", "1000", *port).code == 0

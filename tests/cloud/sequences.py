@@ -16,7 +16,7 @@ from getnet_pos import (
     Sale,
     Void,
 )
-from getnet_pos.session import CloudSession
+from getnet_pos.session import Session
 from getnet_pos.simulator import Behaviour, EntryKind, Outcome, Reboot, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
 from tests.cloud.virtual import ARGENTINA, CHILE, Killed, Rig
@@ -107,7 +107,7 @@ class Sequence:
         self._check()
         return self
 
-    def _started(self) -> CloudSession:
+    def _started(self) -> Session:
         session = getattr(self, "_session", None)
         if session is None:
             session = self._session = self.rig.register(webhook=self.webhook)
@@ -130,7 +130,7 @@ class Sequence:
             self.wrong.append(f"an operation took {self.rig.now - begun:.0f} s")
         return result
 
-    def _operate(self, session: CloudSession, number: int) -> None:
+    def _operate(self, session: Session, number: int) -> None:
         if not session.ready:
             return
         rng, ledger = self.rng, self.cloud.terminal.ledger

@@ -26,6 +26,7 @@ from getnet_pos import (
     GenericCommand,
     GenericReply,
     GetnetError,
+    GetTransaction,
     IntentState,
     JournalError,
     LastVoucher,
@@ -49,10 +50,10 @@ from getnet_pos import (
     VoidReply,
     VoucherMark,
 )
-from getnet_pos.flows.cloud import Pace, cloud_status
+from getnet_pos.flows.cloud_calls import Pace, status
+from getnet_pos.flows.effects import Request, Response
 from getnet_pos.flows.http_calls import RetryPolicy
-from getnet_pos.flows.http_effects import Request, Response
-from getnet_pos.session import CloudSession
+from getnet_pos.session import Session
 from getnet_pos.simulator import Behaviour, Outcome, Reboot
 from getnet_pos.simulator.cloud import CloudAnswer, CloudCall, CloudFault, CloudFaultKind, VirtualCloud, Where
 from tests.cloud.virtual import ARGENTINA, CHILE, Killed, Rig
@@ -65,13 +66,13 @@ def rig_of(profile: Profile, **settings: Any) -> Rig:
     return Rig(VirtualCloud(profile=profile, **settings))
 
 
-def polled(rig: Rig, **settings: Any) -> CloudSession:
+def polled(rig: Rig, **settings: Any) -> Session:
     session = rig.register(**settings)
     assert rig.run(session.polling()).approved
     return session
 
 
-def sell(rig: Rig, session: CloudSession, amount: int = 1000, ticket: str | None = "T1") -> Any:
+def sell(rig: Rig, session: Session, amount: int = 1000, ticket: str | None = "T1") -> Any:
     return rig.run(session.request(Sale(amount, ticket)))
 
 
@@ -149,6 +150,37 @@ def test_a_sale_with_a_promotion() -> None:
     assert type(sale) is SaleReply
     assert (sale.approved, sale.function_code, sale.ticket) == (True, 126, rig.journal.steps[0].intent_id[:10].upper())
     assert rig.journal.states() == [IntentState.APPROVED]
+
+
+def test_a_sale_with_a_promotion_is_recovered() -> None:
+    """The terminal records it as a sale, function code 100."""
+    rig = rig_of(CHILE)
+    session = polled(rig)
+    rig.cloud.inject(CloudFault(K.TIMEOUT_AFTER))
+    sale = rig.run(session.request(SalePromotion(1000, "T1", id_promo="two for one")))
+    assert type(sale) is SaleReply
+    assert (sale.approved, sale.function_code, sale.ticket) == (True, 126, "T1")
+    assert rig.journal.states() == [IntentState.APPROVED]
+    assert paths(rig).count("salepromo") == 1
+
+
+def test_a_promotion_recorded_as_a_sale_is_not_taken_for_the_next_sale() -> None:
+    rig = rig_of(CHILE)
+    session = polled(rig)
+    assert rig.run(session.request(SalePromotion(1000, "T1", id_promo="two for one"))).approved
+    rig.cloud.inject(CloudFault(K.DROP_BEFORE))
+    with pytest.raises(OutcomeUnknown):
+        rig.run(session.request(Sale(1000, "T2")))
+    assert rig.cloud.terminal.ledger.charged() == 1000
+
+
+def test_what_became_of_a_transaction_is_shown_under_its_own_code() -> None:
+    rig = rig_of(CHILE)
+    session = polled(rig)
+    sell(rig, session)
+    shown = rig.run(session.request(GetTransaction(max(rig.cloud._transactions))))
+    assert isinstance(shown, SaleReply)
+    assert shown.ticket == "T1"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +314,7 @@ def test_a_token_that_cannot_be_renewed_is_not_tried_twice() -> None:
         return None
         yield
 
-    session.till.cloud.bearer.renewed = fixed  # type: ignore[method-assign]
+    session.till.carrier.cloud.bearer.renewed = fixed  # type: ignore[method-assign]
     rig.cloud.inject(CloudFault(K.UNAUTHORIZED), CloudFault(K.UNAUTHORIZED, Where.QUESTION))
     with pytest.raises(AuthenticationError):
         sell(rig, session)
@@ -607,7 +639,8 @@ def test_the_cloud_is_left_alone_for_as_long_as_it_asks() -> None:
 
 def test_the_pace_grows_without_a_word_from_the_cloud_and_is_bounded() -> None:
     rig = rig_of(CHILE)
-    pace = Pace(RetryPolicy(random=lambda: 0.0))
+    rig.random = lambda: 0.0
+    pace = Pace(RetryPolicy())
     waited = []
     for status in (429, 429, 503, 429, 200, 429):
         rig.run(pace.heard(Response(status)))
@@ -641,7 +674,7 @@ def test_a_question_to_another_terminal() -> None:
 def test_money_of_another_terminal_is_refused() -> None:
     rig = rig_of(CHILE)
     session = polled(rig)
-    session.till.key_pos = replace(session.till.key_pos, id_sucursal=1)
+    session.till.carrier._key_pos = replace(session.till.carrier._key_pos, id_sucursal=1)
     with pytest.raises(TerminalNotFound):
         sell(rig, session)
     assert rig.journal.states() == [IntentState.DECLINED]
@@ -686,7 +719,7 @@ class Canned(VirtualCloud):
         call.give(CloudAnswer(status, {"content-type": "application/json"}, body))
 
 
-def canned(profile: Profile = CHILE, **answers: Any) -> tuple[Rig, CloudSession]:
+def canned(profile: Profile = CHILE, **answers: Any) -> tuple[Rig, Session]:
     rig = Rig(Canned(profile))
     session = polled(rig)
     rig.cloud.answers.update(answers)  # type: ignore[attr-defined]
@@ -761,15 +794,15 @@ def test_the_status_of_a_transaction() -> None:
     rig, session = canned()
     sell(rig, session)
     number = max(rig.cloud._transactions)
-    result = rig.run(cloud_status(session.till.cloud, number, 10))
+    result = rig.run(status(session.till.carrier.cloud, number, 10))
     assert result.reply is not None
     assert result.reply.approved
     with pytest.raises(TransactionNotFound, match="the status of transaction 5 was refused: ID NOT FOUND"):
-        rig.run(cloud_status(session.till.cloud, 5, 10))
+        rig.run(status(session.till.carrier.cloud, 5, 10))
     rig.cloud.inject(CloudFault(K.UNAVAILABLE, Where.STATUS, times=2), CloudFault(K.DROP_AFTER, Where.STATUS, skip=2))
     begun = len(rig.cloud.requests)
     with pytest.raises(Disconnected):
-        rig.run(cloud_status(session.till.cloud, number, 10))
+        rig.run(status(session.till.carrier.cloud, number, 10))
     assert len(rig.cloud.requests) - begun == 3
 
 
@@ -1007,12 +1040,6 @@ def test_a_generic_money_command_is_recorded_too() -> None:
     assert rig.journal.states() == [IntentState.APPROVED]
 
 
-def test_two_who_drive_one_terminal_share_a_turn() -> None:
-    rig = rig_of(CHILE)
-    session = polled(rig)
-    assert session.till.turn is not rig.register().till.turn, "of another account"
-
-
 def test_a_transaction_that_the_cloud_never_knows_is_looked_up_in_the_books() -> None:
     rig = rig_of(CHILE)
     session = polled(rig, webhook=HOOK)
@@ -1029,7 +1056,7 @@ def test_after_a_late_result_the_last_voucher_is_asked_for_again() -> None:
     with pytest.raises(OutcomeUnknown):
         sell(rig, session, 1000, "A")
     rig.cloud._transactions[max(rig.cloud._transactions)].slow = 0
-    session.till.webhook = None
+    session.till.carrier._webhook = None
     sell(rig, session, 2000, "B")
     assert rig.run(session.recover()) == []
     assert session.till.baseline is None

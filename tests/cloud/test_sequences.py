@@ -7,13 +7,15 @@ import logging
 import pytest
 
 from tests.cloud.sequences import run
+from tests.evidence import Count
 
 
 @pytest.mark.timeout(7200)
-def test_no_sequence_of_faults_charges_twice_or_ends_wrong(long_run: bool) -> None:
+def test_no_sequence_of_faults_charges_twice_or_ends_wrong(count: Count) -> None:
+    seeds = count(short=300, evidence=2_000, long=100_000)
     logging.disable(logging.CRITICAL)
     try:
-        wrong = {seed: problems for seed in range(100_000 if long_run else 2_000) if (problems := run(seed))}
+        wrong = {seed: problems for seed in range(seeds) if (problems := run(seed))}
     finally:
         logging.disable(logging.NOTSET)
     assert wrong == {}

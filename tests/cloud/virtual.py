@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Callable, Generator
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,14 +26,12 @@ from getnet_pos import (
     Reply,
     Timeouts,
 )
-from getnet_pos.cloud.account import CloudApi
+from getnet_pos.cloud._common import way_to_the_cloud
+from getnet_pos.cloud.account import CloudSettings
 from getnet_pos.drivers.loop import run
-from getnet_pos.flows.cloud import CloudTill
-from getnet_pos.flows.effects import Now, Recall, Record, Sleep
-from getnet_pos.flows.http_calls import RetryPolicy
-from getnet_pos.flows.http_effects import Exclusive, Request, Response
+from getnet_pos.flows.effects import NewId, Now, Random, Recall, Record, Request, Response, Sleep, Take, WallClock
 from getnet_pos.journal import recall
-from getnet_pos.session import CloudSession
+from getnet_pos.session import Session
 from getnet_pos.simulator.cloud import CloudCall, VirtualCloud
 
 T = TypeVar("T")
@@ -80,23 +80,32 @@ class Rig:
         self.sent: list[dict[str, Any]] = []
         """The bodies of the money commands that left, in order."""
         self._timeouts = timeouts
-        self._random = random.Random(seed).random
+        self._random = random.Random(seed)
+        self.random: Callable[[], float] = self._random.random
+        """What flows draw."""
 
-    def register(self, *, webhook: str | None = None, key_pos: KeyPos | None = None) -> CloudSession:
-        retry = RetryPolicy(random=self._random)
-        api = CloudApi(URL, "id", "secret", "uat", self.cloud.profile, self._timeouts, None, retry, 10, plain=False)
-        return CloudSession(api.till(key_pos or self.cloud.key_pos, webhook, None))
+    def register(self, *, webhook: str | None = None, key_pos: KeyPos | None = None) -> Session:
+        profile = self.cloud.profile
+        settings = CloudSettings(
+            base_url=URL, client_id="id", client_secret="secret", profile=profile, timeouts=self._timeouts
+        )
+        way = way_to_the_cloud(settings)
+        return Session.over_cloud(way, key_pos or self.cloud.key_pos, webhook=webhook, timeouts=self._timeouts)
 
     def run(self, flow: Generator[Any, Any, T]) -> T:
         return run(flow, self._perform)
 
     def _perform(self, effect: Any) -> Any:
-        if isinstance(effect, Exclusive):
-            effect.turn.take()
-            try:
-                return self.run(effect.flow)
-            finally:
-                effect.turn.give()
+        match effect:
+            case Take(place):
+                place.wait(0.0)
+                return None
+            case WallClock():
+                return datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+            case NewId():
+                return uuid.UUID(int=self._random.getrandbits(128)).hex
+            case Random():
+                return self.random()
         if self.kill_at is not None and self.effects >= self.kill_at:
             raise Killed
         self.effects += 1
@@ -110,8 +119,8 @@ class Rig:
                 self.pass_time(seconds)
             case Record(intent):
                 self.journal.record(intent)
-            case Recall(terminal, recent):
-                return recall(self.journal, terminal, recent)
+            case Recall(terminal):
+                return recall(self.journal, terminal)
             case _:
                 raise AssertionError(effect)
         return None
@@ -154,15 +163,11 @@ class Rig:
         assert body.get("customId") in (None, last.ticket, last.intent_id[:24])
 
 
-def pay(session: CloudSession, rig: Rig, command: Command) -> Reply | GetnetError:
+def pay(session: Session, rig: Rig, command: Command) -> Reply | GetnetError:
     try:
         return rig.run(session.request(command))
     except GetnetError as error:
         return error
-
-
-def till(session: CloudSession) -> CloudTill:
-    return session.till
 
 
 CHILE, ARGENTINA = Profile.CHILE, Profile.ARGENTINA

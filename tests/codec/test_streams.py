@@ -13,6 +13,7 @@ import pytest
 from getnet_pos.errors import InvalidValue
 from getnet_pos.messages import Ack, BadFrame, FrameFault
 from tests import samples
+from tests.evidence import Count
 
 TORN = samples.SALE[:300]
 
@@ -85,25 +86,28 @@ def test_a_frame_may_be_as_long_as_allowed_and_no_longer(backend: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    ("head", "unit", "times", "tail"),
     [
-        bytes(range(256)) * 20,
-        b'{"a":"' + b"x" * 10_485_760,
-        b"{" * 100_000,
-        b'{"a":' * 50_000,
-        b'{"JsonSerialized":"' * 100_000,
-        b'{"JsonSerialized":"' * 50_000 + b'","Sign":"' + b"0" * 64 + b'"}',
-        b'{"JsonSerialized":"' + b'\\"' * 500_000,
-        b"\x02100|" * 100_000,
-        b"\x02100|" + b"x" * 2_000_000,
-        b'"' * 100_000,
+        (b"", bytes(range(256)), 20, b""),
+        (b'{"a":"', b"x", 10_485_760, b""),
+        (b"", b"{", 100_000, b""),
+        (b"", b'{"a":', 50_000, b""),
+        (b"", b'{"JsonSerialized":"', 100_000, b""),
+        (b"", b'{"JsonSerialized":"', 50_000, b'","Sign":"' + b"0" * 64 + b'"}'),
+        (b'{"JsonSerialized":"', b'\\"', 500_000, b""),
+        (b"", b"\x02100|", 100_000, b""),
+        (b"\x02100|", b"x", 2_000_000, b""),
+        (b"", b'"', 100_000, b""),
     ],
     ids=[
         "5,000 bytes", "10 MiB without end", "braces", "keys", "envelopes", "envelopes before a signature", "escapes",
         "simplified", "long simplified", "quotes",
     ],
 )  # fmt: skip
-def test_garbage_costs_neither_time_nor_memory(backend: Any, garbage: bytes) -> None:
+def test_garbage_costs_neither_time_nor_memory(
+    backend: Any, head: bytes, unit: bytes, times: int, tail: bytes, count: Count
+) -> None:
+    garbage = head + unit * (times // count(short=5, evidence=1, long=1)) + tail
     decoder = backend.Decoder()
     begun = time.perf_counter()
     tracemalloc.start()
@@ -118,10 +122,11 @@ def test_garbage_costs_neither_time_nor_memory(backend: Any, garbage: bytes) -> 
     assert decoder.feed(samples.SALE)[-1] == samples.SALE_REPLY
 
 
-def test_garbage_in_one_piece_takes_time_in_line_with_its_length(backend: Any) -> None:
+def test_garbage_in_one_piece_takes_time_in_line_with_its_length(backend: Any, count: Count) -> None:
+    length = count(short=200_000, evidence=1_000_000, long=1_000_000)
     for unit in (b'{"JsonSerialized":"', b'{"JsonSerialized":"x","Sign":"', b'{"a":{"b":"', b"\x02100|0|"):
         begun = time.perf_counter()
-        backend.Decoder().feed(unit * (1_000_000 // len(unit)))
+        backend.Decoder().feed(unit * (length // len(unit)))
         assert time.perf_counter() - begun < 30
 
 

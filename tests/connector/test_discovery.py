@@ -12,8 +12,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from getnet_pos import ConnectError, Wire, connector
+from getnet_pos import ConnectError, Wire
 from getnet_pos.simulator import Behaviour
+from getnet_pos.transports import serial
 
 from .conftest import Connect, Serve
 
@@ -62,7 +63,7 @@ async def test_the_terminal_is_found_among_other_ports(
     connect: Connect, serve: Serve, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
-    monkeypatch.setattr(connector, "candidate_ports", lambda: [*others, server.device])
+    monkeypatch.setattr(serial, "candidate_ports", lambda: [*others, server.device])
     begun = time.monotonic()
     async with connect() as pos:
         assert time.monotonic() - begun < 2.0
@@ -76,7 +77,7 @@ async def test_no_terminal_is_found_and_what_was_tried_is_told(
 ) -> None:
     server = serve(answers={106: Behaviour(change={"ResponseCode": 5})})
     echo, silent, gone, nothing = others
-    monkeypatch.setattr(connector, "candidate_ports", lambda: [*others, server.device])
+    monkeypatch.setattr(serial, "candidate_ports", lambda: [*others, server.device])
     with pytest.raises(ConnectError, match="no terminal was found") as caught:
         async with connect():
             pass
@@ -89,7 +90,7 @@ async def test_no_terminal_is_found_and_what_was_tried_is_told(
 
 
 async def test_no_port_at_all(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "candidate_ports", list)
+    monkeypatch.setattr(serial, "candidate_ports", list)
     with pytest.raises(ConnectError, match=r"in integrated mode.*no serial port is there"):
         async with connect():
             pass
@@ -99,7 +100,7 @@ async def test_a_port_that_was_tried_is_free_again(
     connect: Connect, serve: Serve, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = serve(answers={106: Behaviour(change={"ResponseCode": 5})}), serve()
-    monkeypatch.setattr(connector, "candidate_ports", lambda: [first.device, second.device])
+    monkeypatch.setattr(serial, "candidate_ports", lambda: [first.device, second.device])
     async with connect() as found:
         assert second.device in repr(found)
         async with connect(first.device) as other:
@@ -110,7 +111,7 @@ async def test_a_terminal_with_the_simplified_wire_is_found(
     connect: Connect, serve: Serve, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve()
-    monkeypatch.setattr(connector, "candidate_ports", lambda: [*others, server.device])
+    monkeypatch.setattr(serial, "candidate_ports", lambda: [*others, server.device])
     async with connect(wire=Wire.SIMPLIFIED) as pos:
         assert server.device in repr(pos)
         await pos.polling()

@@ -30,6 +30,7 @@ from getnet_pos.errors import (
 from getnet_pos.flows.http_calls import RetryPolicy
 from getnet_pos.messages.terminals import CommercialMode, TerminalList
 from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator
+from tests.evidence import Count
 
 Call = Callable[..., TerminalList]
 
@@ -342,7 +343,8 @@ async def test_a_cancelled_call_leaves_the_client_usable(server: EquipmentServer
 # --------------------------------------------------------------------------------------------------------------- memory
 
 
-def test_a_hundred_thousand_terminals_over_http_within_the_stated_memory(call: Call) -> None:
+def test_many_terminals_over_http_within_the_stated_memory(call: Call, count: Count) -> None:
+    number = count(short=20_000, evidence=100_000, long=100_000)
     serve = "from getnet_pos.simulator.equipment import serve\nserve(ready=lambda address: print(address, flush=True))"
     with subprocess.Popen([sys.executable, "-c", serve], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -351,15 +353,15 @@ def test_a_hundred_thousand_terminals_over_http_within_the_stated_memory(call: C
             call(address, "count-1", timeout=60.0)
             tracemalloc.start()
             try:
-                found = call(address, "count-100000", timeout=100.0)
+                found = call(address, f"count-{number}", timeout=100.0)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
         finally:
             process.terminate()
-    assert len(found) == 100_000
-    body = 100_000 * 387
-    assert peak < max(2 * body, body + 400 * 100_000) + 4 * 2**20
+    assert len(found) == number
+    body = number * 387
+    assert peak < max(2 * body, body + 400 * number) + 4 * 2**20
 
 
 def test_a_body_beyond_the_bound_is_refused(call: Call, server: EquipmentServer) -> None:

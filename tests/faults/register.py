@@ -12,26 +12,45 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 from getnet_pos.errors import ConnectError, Disconnected, GetnetError, JournalError, PartialWrite, WriteTimeout
-from getnet_pos.flows.effects import Close, Now, Open, Recall, Receive, Record, Report, Send, Sleep
-from getnet_pos.flows.link import Link
-from getnet_pos.flows.matching import generated_ticket
-from getnet_pos.flows.money import Till
+from getnet_pos.flows.effects import (
+    Close,
+    Now,
+    Open,
+    Random,
+    Recall,
+    Receive,
+    Record,
+    Report,
+    Send,
+    Sleep,
+    WallClock,
+)
+from getnet_pos.flows.intents import generated_ticket
+from getnet_pos.flows.payment import Till
+from getnet_pos.flows.stream import StreamCarrier
 from getnet_pos.journal import MemoryJournal, recall
-from getnet_pos.messages import FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
-from getnet_pos.profiles import Timeouts
+from getnet_pos.messages import CATALOGUE, FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
+from getnet_pos.profiles import Profile, Timeouts
 from getnet_pos.simulator import Entry, VirtualTerminal
 
 TERMINAL = "usb:/dev/terminal"
+
+MOMENT = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+"""What commands are dated by: a fault of a seed hits the same byte each time."""
 
 TIMEOUTS = Timeouts(
     acknowledgement=3, short=10, report=30, sale=60, sale_total=120, cancel=10, recovery=12, recovery_interval=5
 )
 """Shaped as the defaults are; the recovery is shorter, so that a sequence has fewer questions."""
 
-_MONEY = re.compile(rb'[^0-9]*\\"Command\\":(100|102|108|120|122|123|130|131|132),')
+_MONEY = re.compile(
+    rb'[^0-9]*\\"Command\\":(%b),'
+    % b"|".join(b"%d" % code for code, kind in CATALOGUE.kinds.items() if kind.moves_money)
+)
 
 
 class Killed(BaseException):
@@ -80,11 +99,12 @@ class Register:
         self.terminal = terminal
         self.books = books
         self.now = now
-        link = Link(wire, timeouts, acknowledges=wire is Wire.SIGNED, reply_types={})
+        carrier = StreamCarrier(Profile.INTEGRATED_POS, timeouts, wire=wire, acknowledges=True)
+        self.link = carrier.link
         self._unacknowledged: deque[Reply | Progress] = deque()
         """What the flow has read and must acknowledge, the oldest first."""
-        link.decoder = _Witness(link.decoder, self._unacknowledged)
-        self.till = Till(link, TERMINAL)
+        self.link.decoder = _Witness(self.link.decoder, self._unacknowledged)
+        self.till = Till(carrier, TERMINAL)
         self.before: Callable[[Any], None] = lambda effect: None
         self.between: Callable[[], bool] = lambda: False
         self.to_terminal: Callable[[bytes], bytes | None] = lambda data: data
@@ -137,8 +157,12 @@ class Register:
                     raise
                 if intent.state is IntentState.INTENT and intent.frame_hash is not None:
                     self._frames[intent.frame_hash] = 0
-            case Recall(terminal, recent):
-                return recall(self.books, terminal, recent)
+            case Recall(terminal):
+                return recall(self.books, terminal)
+            case WallClock():
+                return MOMENT
+            case Random():
+                return 0.5
             case Sleep(seconds):
                 self._pass(self.now + seconds)
             case Open():
@@ -149,6 +173,8 @@ class Register:
                 self._open = False
             case Report():
                 pass
+            case _:
+                raise AssertionError(f"no effect of a flow over a byte stream: {effect!r}")
         return None
 
     def _send(self, data: bytes) -> None:

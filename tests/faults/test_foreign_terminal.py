@@ -20,6 +20,7 @@ from getnet_pos import Connector
 from getnet_pos.errors import GetnetError
 from getnet_pos.journal import SqliteJournal
 from getnet_pos.messages import IntentState
+from tests.evidence import Count
 from tests.faults.dying_register import QUICK, sell_until_killed
 
 _TERMINALS = 5
@@ -85,8 +86,8 @@ def _compare(book: SqliteJournal, ledger: Path) -> Counter[str]:
 
 
 @pytest.mark.timeout(7200)
-def test_the_journal_agrees_with_foreign_books(long_run: bool, folder: Path, evidence: Callable[[str], None]) -> None:
-    sales = 1_000 if long_run else 100
+def test_the_journal_agrees_with_foreign_books(count: Count, folder: Path, evidence: Callable[[str], None]) -> None:
+    sales = count(short=25, evidence=100, long=1_000)
     start = time.monotonic()
     with ThreadPoolExecutor(_TERMINALS) as pool:
         shops = pool.map(lambda seed: _run_shop(folder, seed, sales // _TERMINALS), range(_TERMINALS))

@@ -152,14 +152,14 @@ async def test_nobody_has_to_listen_to_tasks_either() -> None:
 @pytest.mark.parametrize("paid", [True, False])
 def test_a_persons_decision_stands(folder: Path, paid: bool) -> None:
     """What was resolved by hand is asked about no more, and a reply that comes after all changes nothing."""
-    terminal = VirtualTerminal(script=[Behaviour(decide_after=1.5, reply_after=1.5, record_after=100.0)])
+    terminal = VirtualTerminal(script=[Behaviour(decide_after=0.5, reply_after=0.5, record_after=100.0)])
     journal = SqliteJournal(folder / "journal.sqlite3")
     with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos:
         pos.polling()
         with pytest.raises(OutcomeUnknown) as caught:
-            pos.sale(1_000)
+            pos.sale(1_000, timeout=0.1)
         journal.resolve(caught.value.intent_id, paid=paid, by="Ana", note="looked at the terminal")
-        time.sleep(1.5)
+        time.sleep(0.7)
         pos.polling()
         assert pos.recover() == []
     expected = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID

@@ -18,6 +18,7 @@ from getnet_pos.errors import GetnetError
 from getnet_pos.journal import SqliteJournal
 from getnet_pos.messages import IntentState
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from tests.evidence import Count
 from tests.faults.dying_register import QUICK, sell_and_die
 
 _STEPS = 18
@@ -46,13 +47,14 @@ class _Shop:
 
     def run(self, rounds: int) -> None:
         with SerialServer(self.terminal) as server:
-            step, after = self.number, False
+            place = self.number * 2 * _STEPS // _TERMINALS  # so that all together begin with every place
             while sum(self.rounds.values()) < rounds:
-                words = self._die(server.device, step % _STEPS, after)
+                after, step = divmod(place % (2 * _STEPS), _STEPS)
+                words = self._die(server.device, step, bool(after))
                 if not words.startswith("not at all"):
                     self.rounds[f"{'after' if after else 'before'} {words}"] += 1
                     self._come_back(server.device)
-                step, after = step + 1, after if (step + 1) % _STEPS else not after
+                place += 1
 
     def _die(self, device: str, step: int, after: bool) -> str:
         listening, speaking = _context.Pipe(duplex=False)
@@ -97,8 +99,8 @@ class _Shop:
 
 
 @pytest.mark.timeout(7200)
-def test_no_death_is_forgotten(long_run: bool, folder: Path, evidence: Callable[[str], None]) -> None:
-    rounds = 10_000 if long_run else 306
+def test_no_death_is_forgotten(count: Count, folder: Path, evidence: Callable[[str], None]) -> None:
+    rounds = count(short=36, evidence=306, long=10_000)
     start = time.monotonic()
     shops = [_Shop(number, folder) for number in range(_TERMINALS)]
     with ThreadPoolExecutor(_TERMINALS) as pool:

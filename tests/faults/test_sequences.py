@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.evidence import Count
 from tests.faults.sequences import COMMANDS, play, play_range
 from tests.faults.workers import shared, told
 
@@ -14,8 +15,8 @@ _BLOCK = 250
 
 
 @pytest.mark.timeout(3600)
-def test_no_sequence_charges_twice_or_ends_wrong(long_run: bool, evidence: Callable[[str], None]) -> None:
-    seeds = (1_000_000 if long_run else 100_000) // COMMANDS
+def test_no_sequence_charges_twice_or_ends_wrong(count: Count, evidence: Callable[[str], None]) -> None:
+    seeds = count(short=4_000, evidence=100_000, long=1_000_000) // COMMANDS
     start = time.monotonic()
     blocks = [(first, first + _BLOCK) for first in range(0, seeds, _BLOCK)]
     counts = shared(play_range, blocks, patient=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from getnet_pos.flows.money import pay
+from getnet_pos.flows.polling import polling
 from hypothesis import HealthCheck, settings, strategies
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,10 +20,9 @@ from hypothesis.stateful import (
 )
 
 from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown
-from getnet_pos.flows.money import pay
-from getnet_pos.flows.polling import polling
 from getnet_pos.messages import Command, Intent, IntentState, Refund, Reply, Sale, Void
 from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, VirtualTerminal
+from tests.evidence import Count
 
 from .register import TERMINAL, Books, Killed, Register, key_of, ledger_of
 
@@ -177,12 +178,12 @@ class Shop(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(3600)
-def test_a_shop_keeps_its_books(long_run: bool, evidence: Callable[[str], None]) -> None:
+def test_a_shop_keeps_its_books(count: Count, evidence: Callable[[str], None]) -> None:
     _done.clear()
     run_state_machine_as_test(
         Shop,
         settings=settings(
-            max_examples=5000 if long_run else 150,
+            max_examples=count(short=50, evidence=150, long=5000),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from getnet_pos.flows.exchange import Verdict
-from getnet_pos.flows.matching import generated_ticket, judge, mark, recognise
+from getnet_pos.flows.intents import generated_ticket
+from getnet_pos.flows.matching import Verdict, judge, mark, recognise
 from getnet_pos.messages import (
     GenericReply,
     Intent,
@@ -47,7 +47,7 @@ def last_voucher(**fields: Any) -> LastVoucherReply:
 
 def verdict(reply: Any, intent: Intent = SALE, **circumstances: Any) -> Verdict:
     """While the command waits, the terminal having acknowledged it."""
-    return judge(intent, reply, **{"accepted": True, "acknowledged_before": True, "others": (), **circumstances})
+    return judge(intent, reply, **{"others": (), **circumstances})
 
 
 def found(voucher: Any, intent: Intent = SALE, *others: Intent, **circumstances: Any) -> bool:
@@ -80,16 +80,16 @@ def test_a_reply_to_a_sale(reply: Any, expected: Verdict) -> None:
 
 
 def test_before_the_acknowledgement_only_a_ticket_tells() -> None:
-    assert verdict(sale(), accepted=False) is Verdict.MINE
-    assert verdict(sale(ticket=None), accepted=False) is Verdict.OTHER
-    assert verdict(sale(ticket=None), accepted=False, acknowledged_before=False) is Verdict.MINE
+    assert verdict(sale(), in_turn=False) is Verdict.MINE
+    assert verdict(sale(ticket=None), in_turn=False) is Verdict.OTHER
+    assert verdict(sale(ticket=None)) is Verdict.MINE
 
 
 def test_a_ticket_of_two_commands_tells_nothing() -> None:
     """As after a declined card that is tried again: its refusal may come once more."""
     declined = replace(SALE, intent_id="4" * 32, state=IntentState.DECLINED)
     refusal = sale(response_code=51)
-    assert verdict(refusal, others=[declined], accepted=False) is Verdict.OTHER
+    assert verdict(refusal, others=[declined], in_turn=False) is Verdict.OTHER
     assert verdict(refusal, others=[declined]) is Verdict.MINE
 
 
@@ -118,12 +118,23 @@ def test_an_outstanding_last_voucher_is_no_reply() -> None:
 
 
 def test_a_command_of_which_nothing_is_known() -> None:
-    unheard = replace(SALE, command=126, ticket=None, amount=None)
-    reply = GenericReply(function_code=126, response_code=0)
+    unheard = replace(SALE, command=200, ticket=None, amount=None)
+    reply = GenericReply(function_code=200, response_code=0)
     assert verdict(reply, unheard) is Verdict.MINE
-    assert verdict(reply, unheard, accepted=False) is Verdict.OTHER
-    assert verdict(reply, unheard, accepted=False, acknowledged_before=False) is Verdict.MINE
+    assert verdict(reply, unheard, in_turn=False) is Verdict.OTHER
+    assert verdict(reply, unheard) is Verdict.MINE
     assert not found(reply, unheard)
+
+
+def test_a_command_that_is_recorded_under_another_code() -> None:
+    """126, a sale with a promotion, is recorded as 100."""
+    promotion = replace(SALE, command=126)
+    assert verdict(sale(function_code=126), promotion) is Verdict.MINE
+    assert found(sale(), promotion)
+    assert found(last_voucher(), promotion)
+    assert not found(sale(function_code=102), promotion)
+    told = mark(sale(function_code=126))
+    assert told == mark(sale())
 
 
 def test_a_void_and_a_refund() -> None:

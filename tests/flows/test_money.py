@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from getnet_pos.codec import seal
 from getnet_pos.errors import (
     Disconnected,
     JournalError,
@@ -16,11 +17,9 @@ from getnet_pos.errors import (
     UnsupportedOperation,
     WriteTimeout,
 )
-from getnet_pos.flows.exchange import exchange
-from getnet_pos.flows.intents import typed_reply
-from getnet_pos.flows.matching import generated_ticket
-from getnet_pos.flows.money import pay, recover_all
-from getnet_pos.flows.polling import polling
+from getnet_pos.flows.intents import generated_ticket
+from getnet_pos.flows.matching import typed_reply
+from getnet_pos.flows.payment import ask, pay, polling, recover_all
 from getnet_pos.messages import (
     GenericCommand,
     IntentState,
@@ -61,9 +60,9 @@ class Shop:
     def poll(self) -> Any:
         return self.register.run(polling(self.till))
 
-    def pay(self, command: Any, intent_id: str = "1" * 32, *, cancellable: bool = True) -> Any:
+    def pay(self, command: Any, intent_id: str = "1" * 32) -> Any:
         self.register.now += 2.0
-        return self.register.run(pay(self.till, command, intent_id, patience=60, total=120, cancellable=cancellable))
+        return self.register.run(pay(self.till, command, intent_id))
 
     def sell(self, amount: int = 1000, ticket: str = "A1", number: int = 1) -> Any:
         return self.pay(Sale(amount, ticket, send_message=True), str(number) * 32)
@@ -132,7 +131,7 @@ def test_money_is_no_question() -> None:
     """A money command only leaves by the flow that records it."""
     shop = Shop()
     with pytest.raises(JournalError, match="sent once, after it was recorded"):
-        shop.register.run(exchange(shop.till.link, Sale(1000)))
+        shop.register.run(ask(shop.till, Sale(1000)))
     assert shop.terminal.ledger.entries == ()
 
 
@@ -153,7 +152,7 @@ def test_not_one_byte_left() -> None:
     with pytest.raises(WriteTimeout):
         shop.sell()
     assert shop.states() == ["INTENT", "NOT_SENT"]
-    assert not shop.till.link.is_open
+    assert not shop.register.link.is_open
 
 
 def test_a_cable_that_is_out_already() -> None:
@@ -234,7 +233,7 @@ def test_a_reply_that_stands_beside_a_broken_acknowledgement() -> None:
     shop = Shop(Behaviour(outcome=Outcome.DECLINE, coalesce=True))
     shop.register.writes = [None, 0, 0, 0, 0]
     assert not shop.sell().approved
-    assert not shop.till.link.is_open
+    assert not shop.register.link.is_open
 
 
 def test_nobody_can_say() -> None:
@@ -335,7 +334,7 @@ def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:
     shop.register.now += 300.0
     books = shop.books.recent
     shop.books.recent = lambda terminal: _raise(JournalError("unreadable"))  # type: ignore[method-assign]
-    shop.register.run(exchange(shop.till.link, Poll()))
+    shop.register.run(ask(shop.till, Poll()))
     shop.books.recent = books  # type: ignore[method-assign]
     assert shop.states()[-1] == "UNKNOWN"
 
@@ -419,7 +418,7 @@ def test_what_is_not_accepted_after_a_cancellation_may_be_the_cancellation() -> 
 
 
 def _cancel(shop: Shop) -> None:
-    shop.till.link.cancel_wanted = True
+    shop.register.link.cancel_wanted = True
 
 
 # --------------------------------------------------------------------------------------------------------- last voucher
@@ -474,7 +473,7 @@ def test_a_cable_pulled_while_it_is_asked_for_the_last_voucher() -> None:
 def test_a_question_has_a_deadline() -> None:
     shop = Shop(answers={104: Behaviour(reply_after=float("inf"))})
     with pytest.raises(TimeoutError, match="did not reply in time"):
-        shop.register.run(exchange(shop.till.link, TotalsReport(), patience=5.0))
+        shop.register.run(ask(shop.till, TotalsReport(), timeout=5.0))
     assert shop.register.now == pytest.approx(5.0)
 
 
@@ -496,7 +495,7 @@ def test_what_the_terminal_says_goes_into_no_log_as_it_is() -> None:
     words = "Tarjeta 4111 1111 1111 1111\x1b[2J rechazada"
     shop = Shop(answers={104: Behaviour(change={"FunctionCode": 0, "ResponseMessage": words})})
     with pytest.raises(UnexpectedReply) as caught:
-        shop.register.run(exchange(shop.till.link, TotalsReport()))
+        shop.register.run(ask(shop.till, TotalsReport()))
     assert "Tarjeta ...?[2J rechazada" in str(caught.value)
 
 
@@ -505,7 +504,7 @@ def test_a_port_that_never_falls_silent_holds_nothing_up(caplog: pytest.LogCaptu
     caplog.set_level(logging.WARNING)
     noise = iter([b"{]" * 5] * 100)
     shop.terminal.take = lambda now: [next(noise, b"")]  # type: ignore[method-assign]
-    shop.register.run(shop.till.link.discard_stale())
+    shop.register.run(shop.register.link.discard_stale())
     assert "stale bytes before a command" in caplog.text
     assert len(list(noise)) == 100 - 64
 
@@ -513,10 +512,11 @@ def test_a_port_that_never_falls_silent_holds_nothing_up(caplog: pytest.LogCaptu
 def test_an_echo_of_an_earlier_command_is_stale(caplog: pytest.LogCaptureFixture) -> None:
     shop = Shop()
     shop.terminal.default = Behaviour(echo=True, reply_after=0.5)
-    shop.register.run(shop.till.link.send(Poll()))
+    poll = Poll(date_time="2026-01-01T12:00:00.000Z")
+    shop.register.run(shop.register.link.send(poll, seal(poll)))
     shop.register.now += 1.0
     shop.terminal.default = Behaviour()
-    shop.register.run(exchange(shop.till.link, Poll()))
+    shop.register.run(ask(shop.till, Poll()))
     assert "stale bytes before a command: CommandMessage" in caplog.text
 
 
@@ -524,22 +524,21 @@ def test_a_torn_message_at_the_deadline() -> None:
     """Bytes that are no whole message are no sign of life."""
     shop = Shop(answers={104: Behaviour(reply_after=4.0, fragment=10, fragment_every=1.0)})
     with pytest.raises(TimeoutError):
-        shop.register.run(exchange(shop.till.link, TotalsReport(), patience=5.0))
+        shop.register.run(ask(shop.till, TotalsReport(), timeout=5.0))
     assert shop.register.now == pytest.approx(5.0)
 
 
 def test_a_result_that_has_no_type_of_its_own() -> None:
     """A command that only the caller knows, found as the last voucher."""
-    unheard_of = GenericCommand(code=126, fields={})
+    unheard_of = GenericCommand(code=198, fields={})
     found = SaleReply(function_code=100, response_code=0)
     assert typed_reply(unheard_of, found) is found
 
 
 def test_a_last_voucher_is_answered_under_the_codes_of_the_profile() -> None:
     shop = Shop()
-    assert shop.till.link.own_codes == frozenset()
     shop.sell()
-    reply = shop.register.run(exchange(shop.till.link, LastVoucher()))
+    reply = shop.register.run(ask(shop.till, LastVoucher()))
     assert reply.function_code == 100
     assert TERMINAL == shop.till.terminal
 

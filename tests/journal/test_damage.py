@@ -16,6 +16,7 @@ import pytest
 from getnet_pos.errors import JournalError
 from getnet_pos.journal import SqliteJournal
 from getnet_pos.messages import Intent, IntentState
+from tests.evidence import Count
 from tests.journal.samples import OPEN, PAID, TERMINAL, UNKNOWN, intent, record
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the power cut is a POSIX one")
@@ -56,12 +57,12 @@ def _outcome(path: Path, data: bytes, truth: object, undo: bytes | None = None) 
     return f"wrong: {told}"
 
 
-def test_cut_at_every_byte(folder: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+def test_cut_at_every_byte(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()
     path = folder / "journal.sqlite3"
     whole = _written(path)
     truth = _told(path)
-    places = range(0, len(whole), 1 if long_run else 23)
+    places = range(0, len(whole), count(short=97, evidence=23, long=1))
     counts = Counter(_outcome(path, whole[:place], truth) for place in places)
     assert set(counts) <= {"refused", "the truth"}, counts
     evidence(
@@ -69,12 +70,12 @@ def test_cut_at_every_byte(folder: Path, long_run: bool, evidence: Callable[[str
     )
 
 
-def test_changed_at_every_byte(folder: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+def test_changed_at_every_byte(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()
     path = folder / "journal.sqlite3"
     whole = _written(path)
     truth = _told(path)
-    places = range(0, len(whole), 1 if long_run else 23)
+    places = range(0, len(whole), count(short=97, evidence=23, long=1))
     counts: Counter[str] = Counter()
     for place in places:
         changed = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
@@ -110,7 +111,7 @@ def _caught_writing(path: Path) -> tuple[bytes, bytes, bytes]:
     return before, undo, path.read_bytes()
 
 
-def test_a_power_cut_at_every_byte_of_a_write(folder: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+def test_a_power_cut_at_every_byte_of_a_write(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
     """First the undo file grows, then the pages are written over, in any order; until it is emptied, it rules."""
     start = time.monotonic()
     path = folder / "journal.sqlite3"
@@ -119,7 +120,7 @@ def test_a_power_cut_at_every_byte_of_a_write(folder: Path, long_run: bool, evid
     before, undo, after = _caught_writing(path)
     truth_after = _told(path)
     assert truth_before != truth_after
-    step = 1 if long_run else 31
+    step = count(short=97, evidence=31, long=1)
     counts: Counter[str] = Counter()
     for place in range(0, len(undo), step):
         counts[f"undo file cut: {_outcome(path, before, truth_before, undo[:place])}"] += 1

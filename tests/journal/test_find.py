@@ -13,6 +13,7 @@ import pytest
 from getnet_pos.errors import JournalError
 from getnet_pos.journal import Journal, MemoryJournal, Search, SqliteJournal
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
+from tests.evidence import Count
 from tests.journal.samples import LONG_AGO, OPEN, PAID, TERMINAL, UNKNOWN, history, intent, record
 
 ELSEWHERE = "usb:/dev/ttyACM1"
@@ -166,14 +167,14 @@ def test_all_that_is_found_comes_once_in_the_order_of_writing(journal: Journal) 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, long_run: bool) -> None:
+def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, count: Count) -> None:
     """With several writers, and readers that come late: nothing that is not settled, and nothing paid, is missed."""
     chance = random.Random(seed)
     path = folder / "journal.sqlite3"
     truth, writers = MemoryJournal(), [SqliteJournal(path), SqliteJournal(path)]
     known: dict[str, Intent] = {}
     refused = 0
-    for number in range(2_000 if long_run else 200):
+    for number in range(count(short=60, evidence=200, long=2_000)):
         going_on = [one for one in known.values() if one.state in NEXT_STATES]
         if going_on and chance.random() < 0.7:
             before = chance.choice(going_on)

@@ -29,8 +29,7 @@ def test_an_unknown_outcome_is_told_for_ever(journal: Journal) -> None:
     assert journal.unsettled(TERMINAL) == [doubtful]
     recent = journal.recent(TERMINAL)
     assert [one.ticket for one in recent] == [f"T{number}" for number in range(14, 30)]
-    assert recall(journal, TERMINAL, recent=True) == [*recent, doubtful]
-    assert recall(journal, TERMINAL, recent=False) == [doubtful]
+    assert recall(journal, TERMINAL) == [*recent, doubtful]
 
 
 def test_one_open_command_a_terminal(journal: Journal) -> None:

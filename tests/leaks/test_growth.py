@@ -1,4 +1,4 @@
-"""A hundred thousand frames, good and bad, leave nothing behind."""
+"""Tens of thousands of frames, good and bad, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from getnet_pos.messages import Sale, SaleType
 from tests import samples
+from tests.evidence import Count
 
 BAD = [
     samples.SALE[:-9] + b'"}',
@@ -43,8 +44,8 @@ def work(backend: Any, rounds: int) -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps freed memory for a while")
 @pytest.mark.timeout(600)
-def test_memory_does_not_grow(backend: Any) -> None:
-    rounds = 100_000 // (len(FRAMES) + len(BAD))
+def test_memory_does_not_grow(backend: Any, count: Count) -> None:
+    rounds = count(short=30_000, evidence=100_000, long=100_000) // (len(FRAMES) + len(BAD))
     work(backend, rounds // 4)
     gc.collect()
     before, objects = resident(), len(gc.get_objects())

@@ -24,7 +24,7 @@ from getnet_pos import (
 from getnet_pos.simulator import HttpServer, VirtualTerminal
 from getnet_pos.transports import http
 from getnet_pos.transports.http import AsyncHttpTransport, HttpTransport
-from tests.network.awaited import Awaited
+from tests.faces import Threaded
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -108,7 +108,7 @@ def opened(request):
         if request.param == "asyncio":
             transport = AsyncHttpTransport(url, **options)
         else:
-            transport = Awaited(HttpTransport(url, **options))
+            transport = Threaded(HttpTransport(url, **options), at_once=("wake",))
         await transport.open()
         try:
             yield transport
@@ -259,22 +259,22 @@ async def test_a_connection_is_not_kept_for_long(opened, served, monkeypatch):
     assert server.connections == 2
 
 
-async def test_a_request_aside(opened, served):
+async def test_a_request_beside(opened, served):
     server = served([STREAM, b"3\r\none\r\n", HOLD, b"2\r\nok\r\n0\r\n\r\n"], [OK], [OK])
     async with opened(server.url) as transport:
         await transport.write(b"sale", soon())
         assert await transport.read(soon()) == b"one"
-        await transport.write(b"cancel", soon(), aside=True)
+        await transport.write_beside(b"cancel", soon())
         while len(server.requests) < 2:
             await asyncio.sleep(0.01)
         server.released.set()
-        assert await transport.read(soon()) == b"ok", "the answer to what was aside is dropped"
+        assert await transport.read(soon()) == b"ok", "the answer to what was written beside is dropped"
         await transport.write(b"poll", soon())
         assert await transport.read(soon()) == b"ok"
     assert [body for _, body in server.requests] == [b"sale", b"cancel", b"poll"]
 
 
-async def test_a_request_aside_that_cannot_be_made(opened, served, caplog):
+async def test_a_request_beside_that_cannot_be_made(opened, served, caplog):
     server = served([STREAM, b"3\r\none\r\n", HOLD, b"2\r\nok\r\n0\r\n\r\n"])
     async with opened(server.url) as transport:
         await transport.write(b"sale", soon())
@@ -282,7 +282,7 @@ async def test_a_request_aside_that_cannot_be_made(opened, served, caplog):
         with contextlib.suppress(OSError):
             server.listener.shutdown(socket.SHUT_RDWR)
         server.listener.close()
-        await transport.write(b"cancel", soon(), aside=True)
+        await transport.write_beside(b"cancel", soon())
         server.released.set()
         assert await transport.read(soon()) == b"ok"
     assert "a request beside the one in progress failed" in caplog.text

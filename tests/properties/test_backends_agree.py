@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.evidence import Count
 from tests.properties import streams
 
-STREAMS = 3000
-LONG = 1_000_000
+
+@pytest.fixture(scope="module")
+def number(count: Count) -> int:
+    """How many streams are enough where the first test has taken many."""
+    return count(short=1_000, evidence=3_000, long=3_000)
 
 
 def read(decoder: Any, data: bytes, random: Random | None) -> Any:
@@ -20,8 +24,8 @@ def read(decoder: Any, data: bytes, random: Random | None) -> Any:
 
 
 @pytest.mark.timeout(7200)
-def test_every_stream_means_the_same_to_both(pure: Any, native: Any, long_run: bool) -> None:
-    for seed in range(LONG if long_run else STREAMS):
+def test_every_stream_means_the_same_to_both(pure: Any, native: Any, count: Count) -> None:
+    for seed in range(count(short=1_000, evidence=3_000, long=1_000_000)):
         random = Random(seed)
         data = streams.stream(random)
         most = random.choice((None, None, None, 64, 200, 700))
@@ -33,11 +37,11 @@ def test_every_stream_means_the_same_to_both(pure: Any, native: Any, long_run: b
             assert read(pure.Decoder(**limit), data, random) == expected, (seed, data)
 
 
-def test_one_decoder_reads_many_streams_in_a_row(pure: Any, native: Any) -> None:
+def test_one_decoder_reads_many_streams_in_a_row(pure: Any, native: Any, number: int) -> None:
     """What a decoder remembers of earlier messages never shows in later ones."""
     decoder, reference = native.Decoder(), pure.Decoder()
     random = Random(1)
-    for _ in range(STREAMS):
+    for _ in range(number):
         data = streams.stream(random)
         for piece in streams.cuts(random, len(data)):
             got = [streams.exact(message) for message in decoder.feed(data[piece])]
@@ -48,9 +52,9 @@ def test_one_decoder_reads_many_streams_in_a_row(pure: Any, native: Any) -> None
             reference.reset()
 
 
-def test_decode_many_finds_every_message_where_it_stands(pure: Any, native: Any) -> None:
+def test_decode_many_finds_every_message_where_it_stands(pure: Any, native: Any, number: int) -> None:
     random = Random(2)
-    data = b"".join(streams.stream(random) for _ in range(STREAMS))
+    data = b"".join(streams.stream(random) for _ in range(number))
     expected = [(place, streams.exact(message)) for place, message in pure.decode_many(data)]
     assert [(place, streams.exact(message)) for place, message in native.decode_many(data)] == expected
     assert [message for _, message in expected] == read(pure.Decoder(), data, None)[0]

@@ -49,7 +49,7 @@ def test_sample_runs(
     code = code.replace("(STAGING_TOKEN_URL", f"({api + '/token'!r}")
     serial, tcp, http = VirtualTerminal(), VirtualTerminal(), VirtualTerminal()
     with SerialServer(serial) as line, TcpServer(tcp) as socket, HttpServer(http) as web:
-        monkeypatch.setattr("getnet_pos.connector.candidate_ports", lambda: [line.device])
+        monkeypatch.setattr("getnet_pos.transports.serial.candidate_ports", lambda: [line.device])
         for device in DEVICES:
             code = code.replace(device, repr(line.device))
         code = code.replace('"192.0.2.10", 4000', f"*{socket.address!r}").replace("http://192.0.2.10:8080", web.url)

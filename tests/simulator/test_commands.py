@@ -6,7 +6,7 @@ import pytest
 
 from getnet_pos import messages as m
 from getnet_pos.codec import envelope, frame_simplified, signature
-from getnet_pos.messages._fields import wire_fields
+from getnet_pos.messages.fields import wire_fields
 from getnet_pos.simulator import Behaviour, Card, Refusal, VirtualTerminal
 from tests.simulator.register import Register, show
 

@@ -18,6 +18,7 @@ from getnet_pos import (
     DuplicateReply,
     Intent,
     MainPosData,
+    MainPosDataReply,
     MalformedResponse,
     NormalModeReply,
     OutcomeUnknown,
@@ -88,7 +89,7 @@ def blocking(connector: Connector, any_report: ReportKind, listener: list[Progre
         assert_type(pos.get_reports(any_report), Reply)
         assert_type(pos.set_default_sale_type(SaleType.SALE), DefaultSaleTypeReply)
         assert_type(pos.set_normal_mode(), NormalModeReply)
-        assert_type(pos.request(MainPosData()), Reply)
+        assert_type(pos.request(MainPosData()), MainPosDataReply)
         assert_type(pos.recover(), list[Intent])
         pos.sale(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pos.sale("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -123,7 +124,7 @@ async def awaited(connector: AsyncConnector, any_report: ReportKind) -> None:
         assert_type(await pos.get_reports(any_report), Reply)
         assert_type(await pos.set_default_sale_type(3), DefaultSaleTypeReply)
         assert_type(await pos.set_normal_mode(), NormalModeReply)
-        assert_type(await pos.request(MainPosData(), timeout=5), Reply)
+        assert_type(await pos.request(MainPosData(), timeout=5), MainPosDataReply)
         assert_type(await pos.recover(), list[Intent])
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..messages import (
-    COMMAND_TYPES,
+    CATALOGUE,
     Ack,
     BadFrame,
     CommandMessage,
@@ -21,6 +21,7 @@ from ..messages import (
     TotalsReply,
     Voucher,
 )
+from ..messages.declaring import sent_fields
 from .amounts import show_amount
 from .ends import clean
 
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 _MONEY = {"amount", "shares_amount", "tip", "cashback", "sales", "tips"}
-_SENT = {item.metadata["wire"] for kind in COMMAND_TYPES.values() for item in fields(kind) if "wire" in item.metadata}
+_SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item in sent_fields(kind) if item.shown}
 
 # ----------------------------------------------------------------------------------------------------------- documents
 
@@ -112,7 +113,7 @@ def command_name(code: int | None) -> str:
     """A command's name in words."""
     if code is None:
         return ""
-    kind = COMMAND_TYPES.get(code)
+    kind = CATALOGUE.kind(code)
     return f"command {code}" if kind is None else re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
 
 

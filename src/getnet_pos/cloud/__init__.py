@@ -1,6 +1,6 @@
 """Getnet's cloud: credentials and discovery (``CloudAccount``, ``AsyncCloudAccount``), and a receiver of webhooks."""
 
-from .account import AsyncCloudAccount, CloudAccount
+from .account import AsyncCloudAccount, CloudAccount, CloudSettings
 from .webhooks import Notice, WebhookReceiver
 
-__all__ = ["AsyncCloudAccount", "CloudAccount", "Notice", "WebhookReceiver"]
+__all__ = ["AsyncCloudAccount", "CloudAccount", "CloudSettings", "Notice", "WebhookReceiver"]

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..codec._cloud import read_cloud
+from ..codec.cloud import read_cloud
 from ..drivers.aio import to_the_end
 from ..errors import ApiError, ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
 from ..journal import JournalSource, open_journal
 from ..messages import CloudResult, Intent, KeyPos
-from ..messages._checks import check_integer, check_text
+from ..messages.checks import check_integer, check_text
 from ..profiles import Profile
 from .account import AsyncCloudAccount
 
@@ -124,7 +124,7 @@ class WebhookReceiver:
         self._handler = handler
         self._confirm = confirm
         self._journal = None if journal is None else open_journal(journal)
-        self._profile = profile or (confirm.api.profile if confirm is not None else None)
+        self._profile = profile or (confirm.settings.profile if confirm is not None else None)
         self._max_body = check_integer(max_body, "max_body", 1024, 1 << 24)
         self._max_pending = check_integer(max_pending, "max_pending", 1, 1_000_000)
         self._remembered = check_integer(remembered, "remembered", 1, 10_000_000)

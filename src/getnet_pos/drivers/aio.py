@@ -6,16 +6,43 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import random
 import time
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import GetnetError
-from ..flows.effects import Close, Effect, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from ..flows.effects import (
+    Call,
+    Close,
+    Compute,
+    Effect,
+    Flow,
+    ListPorts,
+    NewId,
+    Now,
+    Open,
+    Random,
+    Recall,
+    Receive,
+    Record,
+    Report,
+    Request,
+    Send,
+    Sleep,
+    Take,
+    Use,
+    WallClock,
+)
 from ..journal import Journal, recall
 from ..messages import Progress
 from ..transports import AsyncTransport
 from .loop import run_async
+
+if TYPE_CHECKING:
+    from .http import AsyncHttpClient
 
 __all__ = ["AsyncDriver", "to_the_end"]
 
@@ -25,44 +52,94 @@ T = TypeVar("T")
 
 
 class AsyncDriver:
-    """Runs flows over one transport and one journal."""
+    """Runs flows over what it is given of a transport, an HTTP client and a journal."""
 
-    def __init__(self, transport: AsyncTransport, journal: Journal) -> None:
-        self.transport = transport
-        self.journal = journal
+    def __init__(
+        self,
+        *,
+        transport: AsyncTransport | None = None,
+        http: AsyncHttpClient | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self._transport = transport
+        self._http = http
+        self._journal = journal
 
-    async def run(self, flow: Generator[Any, Any, T], on_progress: Callable[[Progress], object] | None = None) -> T:
+    async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
         return await run_async(flow, lambda effect: self._perform(effect, on_progress))
 
     def wake(self) -> None:
-        """Have the flow that waits look at what was asked of it. May be called from any thread."""
-        self.transport.wake()
-
-    async def close(self) -> None:
-        """Nothing outlives the transport."""
+        """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
+        if self._transport is not None:
+            self._transport.wake()
 
     async def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
         match effect:
             case Receive(deadline):
                 return await self.transport.read(deadline)
+            case Send(data, deadline, beside):
+                write = self.transport.write_beside if beside else self.transport.write
+                await write(data, deadline)
+            case Open():
+                await self.transport.open()
+            case Close():
+                if self._transport is not None:
+                    await self._transport.close()
+            case ListPorts():
+                from ..transports.serial import candidate_ports
+
+                return await asyncio.to_thread(candidate_ports)
+            case Use(port, baudrate):
+                from ..transports.serial import AsyncSerialTransport
+
+                self._transport = AsyncSerialTransport(port, baudrate=baudrate)
+            case Request():
+                return await self.http.send(effect)
+            case Call(function, read):
+                result = function()
+                return read(await result if inspect.isawaitable(result) else result)
+            case Compute(function):
+                return await asyncio.to_thread(function)
             case Now():
                 return time.monotonic()
-            case Send(data, deadline, aside):
-                await self.transport.write(data, deadline, aside=aside)
+            case Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case WallClock():
+                return datetime.now(timezone.utc)
+            case Random():
+                return random.random()
+            case NewId():
+                return uuid.uuid4().hex
+            case Take(place, deadline):
+                await place.wait_async(deadline, owner=asyncio.current_task())
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
                 await to_the_end(self.journal.record, intent)
-            case Recall(terminal, recent):
-                return await to_the_end(recall, self.journal, terminal, recent)
-            case Sleep(seconds):
-                await asyncio.sleep(seconds)
-            case Open():
-                await self.transport.open()
-            case Close():
-                await self.transport.close()
+            case Recall(terminal):
+                return await to_the_end(recall, self.journal, terminal)
+            case _:
+                raise NotImplementedError(f"no driver performs {effect!r}")
         return None
+
+    @property
+    def transport(self) -> AsyncTransport:
+        if self._transport is None:
+            raise NotImplementedError("this driver has no transport")
+        return self._transport
+
+    @property
+    def http(self) -> AsyncHttpClient:
+        if self._http is None:
+            raise NotImplementedError("this driver has no HTTP client")
+        return self._http
+
+    @property
+    def journal(self) -> Journal:
+        if self._journal is None:
+            raise NotImplementedError("this driver has no journal")
+        return self._journal
 
 
 async def to_the_end(work: Callable[..., T], *arguments: object) -> T:

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import random
+import threading
 import time
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeVar
 
-from ..flows.effects import Close, Effect, Now, Open, Recall, Receive, Record, Report, Send, Sleep
+from ..errors import ConfigurationError
+from ..flows.effects import (
+    Call,
+    Close,
+    Compute,
+    Effect,
+    Flow,
+    ListPorts,
+    NewId,
+    Now,
+    Open,
+    Random,
+    Recall,
+    Receive,
+    Record,
+    Report,
+    Request,
+    Send,
+    Sleep,
+    Take,
+    Use,
+    WallClock,
+)
 from ..journal import Journal, recall
 from ..messages import Progress
 from ..transports import Transport
 from .loop import run
+
+if TYPE_CHECKING:
+    from .http import HttpClient
 
 __all__ = ["BlockingDriver"]
 
@@ -21,44 +51,93 @@ T = TypeVar("T")
 
 
 class BlockingDriver:
-    """Runs flows over one transport and one journal."""
+    """Runs flows over what it is given of a transport, an HTTP client and a journal."""
 
-    def __init__(self, transport: Transport, journal: Journal) -> None:
-        self.transport = transport
-        self.journal = journal
+    def __init__(
+        self, *, transport: Transport | None = None, http: HttpClient | None = None, journal: Journal | None = None
+    ) -> None:
+        self._transport = transport
+        self._http = http
+        self._journal = journal
 
-    def run(self, flow: Generator[Any, Any, T], on_progress: Callable[[Progress], object] | None = None) -> T:
+    def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
         return run(flow, lambda effect: self._perform(effect, on_progress))
 
     def wake(self) -> None:
-        """Have the flow that waits look at what was asked of it. May be called from any thread."""
-        self.transport.wake()
-
-    def close(self) -> None:
-        """Nothing outlives the transport."""
+        """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
+        if self._transport is not None:
+            self._transport.wake()
 
     def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
         match effect:
             case Receive(deadline):
                 return self.transport.read(deadline)
+            case Send(data, deadline, beside):
+                write = self.transport.write_beside if beside else self.transport.write
+                write(data, deadline)
+            case Open():
+                self.transport.open()
+            case Close():
+                if self._transport is not None:
+                    self._transport.close()
+            case ListPorts():
+                from ..transports.serial import candidate_ports
+
+                return candidate_ports()
+            case Use(port, baudrate):
+                from ..transports.serial import SerialTransport
+
+                self._transport = SerialTransport(port, baudrate=baudrate)
+            case Request():
+                return self.http.send(effect)
+            case Call(function, read):
+                result = function()
+                if inspect.iscoroutine(result):
+                    result.close()
+                    raise ConfigurationError("an async function needs the async client")
+                return read(result)
+            case Compute(function):
+                return function()
             case Now():
                 return time.monotonic()
-            case Send(data, deadline, aside):
-                self.transport.write(data, deadline, aside=aside)
+            case Sleep(seconds):
+                time.sleep(seconds)
+            case WallClock():
+                return datetime.now(timezone.utc)
+            case Random():
+                return random.random()
+            case NewId():
+                return uuid.uuid4().hex
+            case Take(place, deadline):
+                place.wait(deadline, owner=threading.get_ident())
             case Report(progress):
                 _report(on_progress, progress)
             case Record(intent):
                 self.journal.record(intent)
-            case Recall(terminal, recent):
-                return recall(self.journal, terminal, recent)
-            case Sleep(seconds):
-                time.sleep(seconds)
-            case Open():
-                self.transport.open()
-            case Close():
-                self.transport.close()
+            case Recall(terminal):
+                return recall(self.journal, terminal)
+            case _:
+                raise NotImplementedError(f"no driver performs {effect!r}")
         return None
+
+    @property
+    def transport(self) -> Transport:
+        if self._transport is None:
+            raise NotImplementedError("this driver has no transport")
+        return self._transport
+
+    @property
+    def http(self) -> HttpClient:
+        if self._http is None:
+            raise NotImplementedError("this driver has no HTTP client")
+        return self._http
+
+    @property
+    def journal(self) -> Journal:
+        if self._journal is None:
+            raise NotImplementedError("this driver has no journal")
+        return self._journal
 
 
 def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

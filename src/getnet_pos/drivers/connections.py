@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from .http import QueueTurn
+from ..turns import QueueTurn
 
 __all__ = ["AsyncConnections", "Connections"]
 
@@ -31,18 +31,6 @@ def _kept() -> httpx.Limits:
 
 def _single() -> httpx.Limits:
     return httpx.Limits(max_connections=1, max_keepalive_connections=0)
-
-
-class _Once:
-    """A place in a queue that is given back once, however often that is said."""
-
-    def __init__(self, turn: QueueTurn) -> None:
-        self._turn: QueueTurn | None = turn
-
-    def give(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.give()
 
 
 class _Stream(httpx.SyncByteStream):
@@ -90,21 +78,21 @@ class Connections(httpx.BaseTransport):
         if fresh:
             transport = httpx.HTTPTransport(verify=self._context, trust_env=False, limits=_single())
             turn = self._opening
-        turn.take()
-        place = _Once(turn)
+        place = turn.place()
 
         def ended() -> None:
-            place.give()
+            place.leave()
             if fresh:
                 transport.close()
 
         def trace(event: str, _: object) -> None:
             if event.endswith(_SENT):
-                place.give()
+                place.leave()
 
         if fresh:
             request.extensions = {**request.extensions, "trace": trace}
         try:
+            place.wait(None)
             response = transport.handle_request(request)
         except BaseException:
             ended()
@@ -130,21 +118,21 @@ class AsyncConnections(httpx.AsyncBaseTransport):
         if fresh:
             transport = httpx.AsyncHTTPTransport(verify=self._context, trust_env=False, limits=_single())
             turn = self._opening
-        await turn.take_async()
-        place = _Once(turn)
+        place = turn.place()
 
         async def ended() -> None:
-            place.give()
+            place.leave()
             if fresh:
                 await transport.aclose()
 
         async def trace(event: str, _: object) -> None:
             if event.endswith(_SENT):
-                place.give()
+                place.leave()
 
         if fresh:
             request.extensions = {**request.extensions, "trace": trace}
         try:
+            await place.wait_async(None)
             response = await transport.handle_async_request(request)
         except BaseException:
             await ended()

@@ -1,15 +1,11 @@
-"""Performs the effects of flows over HTTP with httpx, blocking or on asyncio. Decides nothing and knows no API."""
+"""Sends the HTTP requests of flows with httpx, blocking or on asyncio. Decides nothing and knows no API."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import ssl
-import threading
 import time
-from collections import deque
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Callable
 
 import httpx
 
@@ -23,117 +19,33 @@ from ..errors import (
     LifecycleError,
     MalformedResponse,
 )
-from ..flows.http_effects import Call, Compute, Exclusive, HttpEffect, HttpFlow, Now, Request, Response, Sleep
-from .loop import run, run_async
+from ..flows.effects import Request, Response
 
-__all__ = ["AsyncHttpDriver", "HttpDriver", "QueueTurn"]
-
-T = TypeVar("T")
+__all__ = ["AsyncHttpClient", "HttpClient"]
 
 _LONGEST_CONNECT = 10.0
 """Seconds for opening a connection, within the time-out of the whole."""
 
 
-class QueueTurn:
-    """A lock that threads and tasks of any event loop wait for in the order of their coming.
+class HttpClient:
+    """Sends requests in the calling thread. It closes the client that it made itself, and no other.
 
-    So many as there are ``places`` may hold it at a time.
+    Its own client verifies TLS, follows no redirect and takes no proxy or certificate from the environment; its
+    connections are those of ``transport``, where one is given.
     """
 
-    def __init__(self, places: int = 1) -> None:
-        self._guard = threading.Lock()
-        self._free = places
-        self._waiting: deque[Future[None]] = deque()
-
-    def _join(self) -> Future[None] | None:
-        with self._guard:
-            if self._free:
-                self._free -= 1
-                return None
-            mine: Future[None] = Future()
-            self._waiting.append(mine)
-            return mine
-
-    def take(self) -> None:
-        """Wait for the turn in this thread."""
-        mine = self._join()
-        if mine is not None:
-            try:
-                mine.result()
-            except BaseException:
-                self._leave(mine)
-                raise
-
-    async def take_async(self) -> None:
-        """Wait for the turn in this task."""
-        mine = self._join()
-        if mine is not None:
-            try:
-                await asyncio.wrap_future(mine)
-            except BaseException:
-                self._leave(mine)
-                raise
-
-    def _leave(self, mine: Future[None]) -> None:
-        # An interrupted waiter may have been given the turn in the same moment: it passes it on.
-        if not mine.cancel():
-            self.give()
-
-    def give(self) -> None:
-        """Let the next one have the turn."""
-        with self._guard:
-            while self._waiting:
-                following = self._waiting.popleft()
-                if following.set_running_or_notify_cancel():
-                    following.set_result(None)
-                    return
-            self._free += 1
-
-
-class HttpDriver:
-    """Runs flows in the calling thread. It closes the client that it made itself, and no other.
-
-    Its own client verifies TLS, follows no redirect and takes no proxy or certificate from the environment.
-    """
-
-    def __init__(self, client: httpx.Client | None = None) -> None:
+    def __init__(
+        self, client: httpx.Client | None = None, transport: Callable[[], httpx.BaseTransport] | None = None
+    ) -> None:
         if client is not None and not isinstance(client, httpx.Client):
             raise InvalidType(f"http_client must be an httpx.Client, not {type(client).__name__}")
         self._own = client is None
-        self._client = httpx.Client(trust_env=False) if client is None else client
-        self._closed = False
+        self._client = client or httpx.Client(trust_env=False, transport=transport() if transport else None)
+        self.closed = False
 
-    def run(self, flow: HttpFlow[T]) -> T:
-        """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
-        return run(flow, self.perform)
-
-    def perform(self, effect: HttpEffect) -> object:
-        """The result of one effect."""
-        match effect:
-            case Request():
-                return self._send(effect)
-            case Now():
-                return time.monotonic()
-            case Sleep(seconds):
-                time.sleep(seconds)
-            case Compute(function):
-                return function()
-            case Call(function, read):
-                result = function()
-                if inspect.iscoroutine(result):
-                    result.close()
-                    raise ConfigurationError("an async function needs the async client")
-                return read(result)
-            case Exclusive(turn, flow):
-                turn.take()
-                try:
-                    return self.run(flow)
-                finally:
-                    turn.give()
-        return None
-
-    def _send(self, request: Request) -> Response:
-        _check_open(self._closed or self._client.is_closed)
+    def send(self, request: Request) -> Response:
+        """What the effect ``Request`` asks for."""
+        _check_open(self.closed or self._client.is_closed)
         deadline = time.monotonic() + request.timeout
         try:
             return self._read(request, deadline)
@@ -156,53 +68,27 @@ class HttpDriver:
 
     def close(self) -> None:
         """Refuse further requests, and close the client if it is our own."""
-        self._closed = True
+        self.closed = True
         if self._own:
             self._client.close()
 
 
-class AsyncHttpDriver:
-    """Runs flows on the running asyncio event loop. It closes the client that it made itself, and no other.
+class AsyncHttpClient:
+    """Sends requests on the running asyncio event loop; otherwise as ``HttpClient``."""
 
-    Its own client verifies TLS, follows no redirect and takes no proxy or certificate from the environment.
-    """
-
-    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient | None = None, transport: Callable[[], httpx.AsyncBaseTransport] | None = None
+    ) -> None:
         if client is not None and not isinstance(client, httpx.AsyncClient):
             raise InvalidType(f"http_client must be an httpx.AsyncClient, not {type(client).__name__}")
         self._own = client is None
-        self._client = httpx.AsyncClient(trust_env=False) if client is None else client
-        self._closed = False
+        self._client = client or httpx.AsyncClient(trust_env=False, transport=transport() if transport else None)
+        self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, flow: HttpFlow[T]) -> T:
-        """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
-        return await run_async(flow, self.perform)
-
-    async def perform(self, effect: HttpEffect) -> object:
-        """The result of one effect."""
-        match effect:
-            case Request():
-                return await self._send(effect)
-            case Now():
-                return time.monotonic()
-            case Sleep(seconds):
-                await asyncio.sleep(seconds)
-            case Compute(function):
-                return await asyncio.to_thread(function)
-            case Call(function, read):
-                result = function()
-                return read(await result if inspect.isawaitable(result) else result)
-            case Exclusive(turn, flow):
-                await turn.take_async()
-                try:
-                    return await self.run(flow)
-                finally:
-                    turn.give()
-        return None
-
-    async def _send(self, request: Request) -> Response:
-        _check_open(self._closed or self._client.is_closed)
+    async def send(self, request: Request) -> Response:
+        """What the effect ``Request`` asks for."""
+        _check_open(self.closed or self._client.is_closed)
         self._check_loop()
         translated: GetnetError
         try:
@@ -234,7 +120,7 @@ class AsyncHttpDriver:
 
     async def close(self) -> None:
         """Refuse further requests, and close the client if it is our own."""
-        self._closed = True
+        self.closed = True
         if self._own:
             await self._client.aclose()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-from ..codec._json import parse
+from ..codec.strict_json import parse
 from ..errors import (
     ApiError,
     AuthenticationError,
@@ -28,12 +27,15 @@ from ..errors import (
     ServerError,
     TransportError,
 )
-from .http_effects import HttpFlow, Request, Response, Sleep
+from .effects import Flow, Random, Request, Response, Sleep
 
-__all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "check_seconds", "check_url", "clean", "exchange",
-           "exchange_unsent", "json_body", "refuse", "retry_after", "with_token"]  # fmt: skip
+__all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "changes_nothing", "check_seconds", "check_url", "clean",
+           "json_body", "never_sent", "refuse", "repeated", "retry_after", "with_token"]  # fmt: skip
 
-_RETRIED = frozenset({429, 502, 503, 504})
+Outcome = Response | TransportError
+"""What became of a request."""
+
+_PASSING = frozenset({429, 502, 503, 504})
 _LONGEST_ERROR = 65_536
 """The longest error body that is parsed, in bytes."""
 _SHOWN = 200
@@ -100,7 +102,6 @@ class RetryPolicy:
     first_pause: float = 0.5
     longest_pause: float = 8.0
     longest_retry_after: float = 30.0
-    random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
         if type(self.attempts) is not int or not 1 <= self.attempts <= 20:
@@ -112,66 +113,66 @@ class RetryPolicy:
             if not 0 <= value <= 3600:
                 raise InvalidValue(f"{name} must be from 0 to 3600 seconds, not {value}")
 
-    def pause(self, attempt: int) -> float:
+    def pause(self, attempt: int) -> Flow[float]:
         """Seconds to wait after attempt number ``attempt``, from 1, failed."""
         whole: float = min(self.longest_pause, self.first_pause * 2 ** (attempt - 1))
-        return whole * (0.5 + self.random() / 2)
+        part: float = yield Random()
+        return whole * (0.5 + part / 2)
 
 
 class Bearer(Protocol):
     """Where a bearer token comes from."""
 
-    def token(self) -> HttpFlow[Secret]:
+    def token(self) -> Flow[Secret]:
         """A token to use now."""
         ...
 
-    def renewed(self, refused: Secret) -> HttpFlow[Secret | None]:
+    def renewed(self, refused: Secret) -> Flow[Secret | None]:
         """Another token in place of one that was refused; ``None`` where there is none."""
         ...
 
 
-def exchange(request: Request, policy: RetryPolicy) -> HttpFlow[Response]:
-    """The answer to a request that may be sent more than once.
+def _sent(request: Request) -> Flow[Response]:
+    response: Response = yield request
+    return response
 
-    It is repeated after a broken link and after 429, 502, 503 and 504. Only for requests that change nothing.
-    """
+
+def changes_nothing(outcome: Outcome) -> bool:
+    """May a request that changes nothing be sent again: after a broken link, and after 429, 502, 503 and 504."""
+    return isinstance(outcome, TransportError) or outcome.status in _PASSING
+
+
+def never_sent(outcome: Outcome) -> bool:
+    """May a request be sent again that may reach the server only once: where nothing of it left."""
+    return isinstance(outcome, ConnectError)
+
+
+def repeated(
+    request: Request,
+    policy: RetryPolicy,
+    may_repeat: Callable[[Outcome], bool] = changes_nothing,
+    send: Callable[[Request], Flow[Response]] = _sent,
+) -> Flow[Response]:
+    """The answer to ``request``, sent again while ``may_repeat`` says so of what became of it."""
     attempt = 1
     while True:
+        asked = None
         try:
-            response: Response = yield request
-        except TransportError:
-            if attempt >= policy.attempts:
+            response = yield from send(request)
+        except TransportError as error:
+            if attempt >= policy.attempts or not may_repeat(error):
                 raise
-            pause = policy.pause(attempt)
         else:
-            if response.status not in _RETRIED or attempt >= policy.attempts:
-                return response
             asked = retry_after(response)
-            if asked is not None and asked > policy.longest_retry_after:
+            if attempt >= policy.attempts or not may_repeat(response) or (asked or 0) > policy.longest_retry_after:
                 return response
-            pause = policy.pause(attempt) if asked is None else asked
-        yield Sleep(pause)
-        attempt += 1
-
-
-def exchange_unsent(request: Request, policy: RetryPolicy) -> HttpFlow[Response]:
-    """The answer to a request that may reach the server only once: it is repeated only where nothing was sent."""
-    attempt = 1
-    while True:
-        try:
-            response: Response = yield request
-        except ConnectError:
-            if attempt >= policy.attempts:
-                raise
-        else:
-            return response
-        yield Sleep(policy.pause(attempt))
+        yield Sleep((yield from policy.pause(attempt)) if asked is None else asked)
         attempt += 1
 
 
 def authorized(
-    request: Request, bearer: Bearer, send: Callable[[Request], HttpFlow[Response]]
-) -> HttpFlow[tuple[Response, Secret]]:
+    request: Request, bearer: Bearer, send: Callable[[Request], Flow[Response]]
+) -> Flow[tuple[Response, Secret]]:
     """The answer to ``request`` with a bearer token, and that token; after a 401 once more with a renewed token."""
     token = yield from bearer.token()
     response = yield from send(with_token(request, token))

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import re
+from dataclasses import replace
+from typing import Any
 
-from ..messages import REPLY_TYPES, Command, Intent, IntentState, Reply, VoucherMark, VoucherReply
-from .matching import read_date
+from ..messages import Command, Intent, IntentState, Reply, VoucherMark, VoucherReply
 
-__all__ = ["new_intent", "outcome_advice", "settled", "typed_reply"]
+__all__ = ["generated_ticket", "new_intent", "outcome_advice", "read_date", "settled"]
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?")
+"""Dates whose order is the order of their text."""
 
 
-def new_intent(
-    command: Command, intent_id: str, terminal: str, baseline: VoucherMark | None, frame_hash: str | None = None
-) -> Intent:
+def generated_ticket(intent_id: str) -> str:
+    """A ticket nobody else uses: ten upper-case hex characters, the form that terminals are known to take."""
+    return intent_id.replace("-", "")[:10].upper()
+
+
+def read_date(text: str | None) -> str | None:
+    """``text`` if it is a date of which it can be said which of two is the later."""
+    return text if text is not None and _DATE.fullmatch(text) else None
+
+
+def new_intent(command: Command[Any], intent_id: str, terminal: str, baseline: VoucherMark | None) -> Intent:
     """The record of a command that is about to leave."""
-    reference = getattr(command, "operation_id", None) or getattr(command, "authorization_code", None)
+    reference = None if command.refers_to is None else getattr(command, command.refers_to.value)
     return Intent(
         intent_id=intent_id,
         terminal=terminal,
@@ -23,7 +35,6 @@ def new_intent(
         ticket=getattr(command, "ticket", None),
         reference=None if reference is None else str(reference),
         baseline=baseline,
-        frame_hash=frame_hash,
     )
 
 
@@ -41,17 +52,6 @@ def settled(intent: Intent, reply: Reply) -> Intent:
         # Never more than four digits, whatever a firmware writes there.
         last4_digits=digits if digits and len(digits) <= 4 else None,
     )
-
-
-def typed_reply(command: Command | None, reply: Reply) -> Reply:
-    """``reply`` as the reply of ``command``, also where it was found in the terminal's books."""
-    if command is None or reply.function_code == command.code or not isinstance(reply, VoucherReply):
-        return reply
-    kind = REPLY_TYPES.get(command.code)
-    if kind is None or not issubclass(kind, VoucherReply):
-        return reply
-    values = {item.name: getattr(reply, item.name) for item in fields(VoucherReply)}
-    return kind(**{**values, "function_code": command.code})
 
 
 def outcome_advice(intent: Intent) -> str:

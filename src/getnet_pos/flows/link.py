@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from typing import Any
 
 from .. import tracing
 from ..codec import Decoder, Message, acknowledgement, encode_simplified, seal
-from ..errors import JournalError, TransportError
-from ..messages import Ack, BadFrame, CancelSale, Command, Intent, IntentState, LastVoucher, Progress, Reply, Wire
+from ..errors import TransportError
+from ..messages import Ack, BadFrame, Catalogue, Command, LastVoucher, Progress, Reply, Wire
 from ..profiles import Timeouts
 from .effects import Close, Flow, Now, Open, Receive, Send
 
@@ -24,34 +24,21 @@ _STALE_READS = 64
 class Link:
     """The state of the stream. ``acknowledges``: the wire has ``Received`` messages, both ways."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        timeouts: Timeouts,
-        *,
-        acknowledges: bool,
-        reply_types: Mapping[int, type[Reply]],
-    ) -> None:
+    def __init__(self, wire: Wire, timeouts: Timeouts, catalogue: Catalogue, *, acknowledges: bool) -> None:
         self.wire = wire
         self.timeouts = timeouts
         self.acknowledges = acknowledges
-        self.own_codes = frozenset(reply_types)
-        """The codes of replies that only this terminal's profile knows."""
-        self.decoder = Decoder(reply_types=reply_types)
+        self.decoder = Decoder(reply_types=catalogue.reply_types)
         self.is_open = False
         self.cancel_wanted = False
         """Set by another thread or task to have the sale in progress cancelled; the flow that waits does the rest."""
-        self.on_aside: Callable[[Reply], Flow[object]] = lambda reply: self.acknowledge()
-        """Takes a reply that answers no command in progress, and acknowledges it."""
         self.has_acknowledged = False
         """Whether the peer is known to acknowledge a command before it answers it."""
         self.awaits_voucher = False
         """Whether a last voucher was asked for that may still come."""
-        self._sent: str | None = None
-        """The intent of the last money command that left."""
         self._inbox: deque[Message] = deque()
 
-    def encode(self, command: Command) -> bytes:
+    def encode(self, command: Command[Any]) -> bytes:
         return seal(command) if self.wire is Wire.SIGNED else encode_simplified(command)
 
     def open(self) -> Flow[None]:
@@ -64,27 +51,14 @@ class Link:
         self.is_open = False
         yield Close()
 
-    def send(self, command: Command, *, recorded: Intent | None = None, aside: bool = False) -> Flow[float]:
-        """Write a command; return the time at which it had been written.
-
-        Raises:
-            JournalError: it moves money, and is not the one that was ``recorded``, or was sent before.
-        """
-        if command.moves_money:
-            if recorded is None or recorded.state is not IntentState.INTENT or recorded.intent_id == self._sent:
-                raise JournalError("a command that moves money is sent once, after it was recorded")
-            self._sent = recorded.intent_id
-        data = self.encode(command)
+    def send(self, command: Command[Any], data: bytes, *, beside: bool = False) -> Flow[float]:
+        """Write a command that was encoded as ``data``; return the time at which it had been written."""
         now = yield Now()
         tracing.sent(command, len(data))
-        yield Send(data, now + self.timeouts.acknowledgement, aside)
+        yield Send(data, now + self.timeouts.acknowledgement, beside)
         self.awaits_voucher |= isinstance(command, LastVoucher)
         sent: float = yield Now()
         return sent
-
-    def cancel(self) -> Flow[float]:
-        log.info("asking the terminal to cancel the sale in progress")
-        return (yield from self.send(CancelSale(), aside=True))
 
     def acknowledge(self, received: bool = True) -> Flow[bool]:
         """Tell the terminal that its message came, or that it came damaged; false where that could not be said.
@@ -121,8 +95,9 @@ class Link:
         self.has_acknowledged |= isinstance(message, Ack)
         return message
 
-    def discard_stale(self) -> Flow[None]:
-        """Take what came since the last command: late replies are set aside, the rest is dropped."""
+    def discard_stale(self) -> Flow[list[Reply]]:
+        """Take what came since the last command: return the replies, which are not acknowledged yet; drop the rest."""
+        late: list[Reply] = []
         for _ in range(_STALE_READS):
             data = yield Receive(0.0)
             if not data:
@@ -131,16 +106,13 @@ class Link:
         while self._inbox:
             message = self._inbox.popleft()
             if isinstance(message, Reply):
-                yield from self.set_aside(message)
+                late.append(message)
             elif isinstance(message, Progress):
                 yield from self.acknowledge()
             elif not isinstance(message, Ack):
                 log.warning("stale bytes before a command: %s", describe(message))
         self._forget()
-
-    def set_aside(self, reply: Reply) -> Flow[None]:
-        """Hand over a reply that does not answer the command in progress, and have it acknowledged."""
-        yield from self.on_aside(reply)
+        return late
 
     def _read(self, data: bytes) -> None:
         messages = self.decoder.feed(data)

@@ -9,8 +9,8 @@ from functools import partial
 from ..codec import read_terminals
 from ..errors import InvalidType, InvalidValue, MalformedResponse
 from ..messages.terminals import Deviation, TerminalList
-from .http_calls import Bearer, RetryPolicy, Secret, authorized, exchange, json_body, refuse
-from .http_effects import Compute, HttpFlow, Request, Response
+from .effects import Compute, Flow, Request, Response
+from .http_calls import Bearer, RetryPolicy, Secret, authorized, json_body, refuse, repeated
 
 __all__ = ["ListingSettings", "check_merchant_id", "list_terminals"]
 
@@ -41,7 +41,7 @@ def check_merchant_id(merchant_id: str) -> str:
     return merchant_id
 
 
-def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) -> HttpFlow[TerminalList]:
+def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) -> Flow[TerminalList]:
     """The active terminals of ``merchant_id`` (docs/equipment.md, "The request")."""
     request = Request(
         "GET",
@@ -50,7 +50,7 @@ def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) 
         timeout=settings.timeout,
         max_body=settings.max_body,
     )
-    response, token = yield from authorized(request, bearer, partial(exchange, policy=settings.retry))
+    response, token = yield from authorized(request, bearer, partial(repeated, policy=settings.retry))
     if response.status != 200:
         refuse(response, f"the listing of merchant {merchant_id}", (token,))
     try:

@@ -109,9 +109,9 @@ class Journal(Protocol):
         ...
 
 
-def recall(journal: Journal, terminal: str, recent: bool) -> list[Intent]:
+def recall(journal: Journal, terminal: str) -> list[Intent]:
     """What a flow asks of a journal with ``Recall``."""
-    return [*journal.recent(terminal), *journal.unsettled(terminal)] if recent else journal.unsettled(terminal)
+    return [*journal.recent(terminal), *journal.unsettled(terminal)]
 
 
 def moment(before: timedelta = timedelta(0)) -> str:

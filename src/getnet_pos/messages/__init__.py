@@ -1,5 +1,6 @@
 """The vocabulary: commands, replies, progress and their enums. It imports nothing but errors and money."""
 
+from .catalogue import *
 from .cloud import *
 from .commands import *
 from .enums import *

@@ -9,15 +9,24 @@ from datetime import date
 from typing import Any
 
 from ..errors import InvalidType, InvalidValue
-from ..money import check_amount
-from ._checks import check_flag, check_integer, check_text
+from .checks import amount, check_flag, check_integer, check_rut, check_text, day, integer, optional, text
 from .commands import Refund, Sale
-from .replies import Reply, SaleReply
+from .declaring import Command, Waits, command, extended, wire
+from .replies import GenericReply, Reply, SaleReply
 
-__all__ = ["CloudRefund", "CloudResult", "CloudSale", "KeyPos", "SalePromotion"]
-
-CLOUD_REPLY_TYPES: dict[int, type[Reply]] = {126: SaleReply}
-"""The reply types of the function codes that only the cloud has."""
+__all__ = [
+    "BiometricCheck",
+    "CloudRefund",
+    "CloudResult",
+    "CloudSale",
+    "GetTransaction",
+    "KeyPos",
+    "PrintDocument",
+    "SalePromotion",
+    "SetUnattended",
+    "Shift",
+    "ShiftReport",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,85 +87,92 @@ class CloudResult:
 
 # ------------------------------------------------------------------------------------------------------------- commands
 
+_FLAG = optional(check_flag)
+_WORD = optional(text(1, 64))
+_NUMBER = integer(0, 999_999)
 
-def _wire(name: str) -> Any:
-    return field(default=None, kw_only=True, metadata={"wire": name, "nullable": False})
 
-
-@dataclass(frozen=True, slots=True)
+@extended
 class CloudSale(Sale):
     """100, with the fields that only a cloud takes; what is left out is as the profile has it.
 
     ``tip`` is in wire units. What ``plan_id``, ``interest`` and ``operation_mode`` may hold is not public.
     """
 
-    tip: int | None = _wire("Tip")
-    installments: int | None = _wire("Installments")
-    plan_id: str | None = _wire("PlanId")
-    interest: int | None = _wire("Interest")
-    operation_mode: int | None = _wire("OperationMode")
-    skip_confirmation: bool | None = _wire("SkipConfirmation")
-    skip_receipt: bool | None = _wire("SkipReceipt")
-    payment_category: str | None = _wire("PaymentCategory")
-
-    def __post_init__(self) -> None:
-        Sale.__post_init__(self)
-        if self.tip is not None:
-            check_amount(self.tip, field="tip", minimum=0)
-        for name, least in (("installments", 1), ("interest", 0), ("operation_mode", 0)):
-            if getattr(self, name) is not None:
-                check_integer(getattr(self, name), name, least, 999_999)
-        for name in ("plan_id", "payment_category"):
-            if getattr(self, name) is not None:
-                check_text(getattr(self, name), name, 1, 64)
-        _check_skips(self)
+    tip: int | None = wire("Tip", check=optional(amount(0)), default=None, kw_only=True)
+    installments: int | None = wire("Installments", check=optional(integer(1, 999_999)), default=None, kw_only=True)
+    plan_id: str | None = wire("PlanId", check=_WORD, default=None, kw_only=True)
+    interest: int | None = wire("Interest", check=optional(_NUMBER), default=None, kw_only=True)
+    operation_mode: int | None = wire("OperationMode", check=optional(_NUMBER), default=None, kw_only=True)
+    skip_confirmation: bool | None = wire("SkipConfirmation", check=_FLAG, default=None, kw_only=True)
+    skip_receipt: bool | None = wire("SkipReceipt", check=_FLAG, default=None, kw_only=True)
+    payment_category: str | None = wire("PaymentCategory", check=_WORD, default=None, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
-class SalePromotion(Sale):
-    """126: a sale with a promotion, in Chile's cloud."""
-
-    id_promo: str = _wire("IdPromo")
-    code: int = field(default=126, kw_only=True, metadata={"wire": "Command", "nullable": False})
-
-    def __post_init__(self) -> None:
-        Sale.__post_init__(self)
-        check_text(self.id_promo, "id_promo", 1, 250)
-
-
-@dataclass(frozen=True, slots=True)
+@extended
 class CloudRefund(Refund):
     """108, with the fields that only Argentina's cloud takes. ``original_date`` is the day of the sale."""
 
-    original_date: date | str | None = _wire("OriginalTransDate")
+    original_date: date | str | None = wire("OriginalTransDate", check=optional(day), default=None, kw_only=True)
     """A ``date``, or its text, ``yyyy-MM-dd``."""
-    skip_confirmation: bool | None = _wire("SkipConfirmation")
-    skip_receipt: bool | None = _wire("SkipReceipt")
-
-    def __post_init__(self) -> None:
-        Refund.__post_init__(self)
-        if self.original_date is not None:
-            object.__setattr__(self, "original_date", _day(self.original_date))
-        _check_skips(self)
+    skip_confirmation: bool | None = wire("SkipConfirmation", check=_FLAG, default=None, kw_only=True)
+    skip_receipt: bool | None = wire("SkipReceipt", check=_FLAG, default=None, kw_only=True)
 
 
-def _day(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()[:10]
-    if not isinstance(value, str):
-        raise InvalidType(f"original_date must be a date or its text, not {type(value).__name__}")
-    try:
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-            raise ValueError
-        return date.fromisoformat(value).isoformat()
-    except ValueError:
-        raise InvalidValue("original_date must be a day that exists, as yyyy-MM-dd") from None
+@command(
+    126,
+    reply=SaleReply,
+    moves_money=True,
+    waits=Waits.CARD,
+    leaves_voucher=True,
+    states_amount=True,
+    recorded_as=Sale.code,
+    cloud_only=True,
+)
+class SalePromotion(Sale):
+    """126: a sale with a promotion, in Chile's cloud."""
+
+    id_promo: str = wire("IdPromo", check=text(1, 250), kw_only=True)
 
 
-def _check_skips(command: Any) -> None:
-    for name in ("skip_confirmation", "skip_receipt"):
-        if getattr(command, name) is not None:
-            check_flag(getattr(command, name), name)
+@command(99, reply=GenericReply, cloud_only=True)
+class GetTransaction(Command[Reply]):
+    """99: show what became of a transaction, by the cloud's number; under the function code of its command."""
+
+    id_pos_txs: int = wire("IdPosTxs", check=integer(1, 10**18))
+
+
+@command(121, reply=GenericReply, cloud_only=True)
+class BiometricCheck(Command[GenericReply]):
+    """121: check a person's RUT by fingerprint. What ``auth_type`` may be is not public."""
+
+    rut: str = wire("RutToValidate", check=check_rut, shown=False)
+    auth_type: int = wire("AuthType", check=_NUMBER)
+
+
+@command(129, reply=GenericReply, cloud_only=True)
+class SetUnattended(Command[GenericReply]):
+    """129: have the terminal work without an attendant, or with one."""
+
+    unattended: bool = wire("C2cMode", check=check_flag)
+
+
+@command(135, reply=GenericReply, cloud_only=True)
+class Shift(Command[GenericReply]):
+    """135: open or close a shift. What ``operation`` may be is not public."""
+
+    operation: int = wire("ShiftOperation", check=_NUMBER)
+    number: int = wire("NumberOfShift", check=_NUMBER)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+    skip_confirmation: bool | None = wire("SkiptConfirmation", check=_FLAG, default=None)
+    """The wire spells it so."""
+
+
+@command(136, reply=GenericReply, cloud_only=True)
+class ShiftReport(Command[GenericReply]):
+    """136: the operations of the open shift."""
+
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
 # ------------------------------------------------------------------------------------------------------------- printing
@@ -177,20 +193,13 @@ _ALIGNMENTS = ("left", "center", "right")
 _ITEM_KEYS = {"printSeq", "type", "encode", "data", "align"}
 
 
-def print_items(lines: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The ``details`` of the print service (117): a text is a line of at most 48 characters, a mapping an item.
-
-    An item has ``type`` (text, array, barcode, printcode, image), ``encode``, ``data``, ``align`` and ``printSeq``;
-    what may be left out is filled in, ``printSeq`` with its place.
-
-    Raises:
-        InvalidValue: there is nothing to print, or an item is not as the print service takes it.
-    """
+def _print_items(lines: Any, field: str) -> list[dict[str, Any]]:
+    """The lines as the print service takes them; what an item leaves out is filled in."""
     if isinstance(lines, (str, Mapping)) or not isinstance(lines, Iterable):
-        raise InvalidType(f"lines must be a list of texts and items, not {type(lines).__name__}")
+        raise InvalidType(f"{field} must be a list of texts and items, not {type(lines).__name__}")
     items = [_print_item(line, place) for place, line in enumerate(lines, 1)]
     if not 0 < len(items) <= 1000:
-        raise InvalidValue("lines must hold from 1 to 1000 lines")
+        raise InvalidValue(f"{field} must hold from 1 to 1000 lines")
     return items
 
 
@@ -231,3 +240,14 @@ def _printed(kind: str, data: Any, where: str) -> Any:
             row = row[f"item{number}"]
         rows.append({f"item{number}": check_text(row, f"row {number} of {where}", 0, _LINE)})
     return rows
+
+
+@command(117, reply=GenericReply, cloud_only=True)
+class PrintDocument(Command[GenericReply]):
+    """117: print lines. A text is a line of at most 48 characters, a mapping an item.
+
+    An item has ``type`` (text, array, barcode, printcode, image), ``encode``, ``data``, ``align`` and ``printSeq``;
+    what may be left out is filled in, ``printSeq`` with its place.
+    """
+
+    lines: Iterable[str | Mapping[str, Any]] = wire("Details", check=_print_items, hash=False)

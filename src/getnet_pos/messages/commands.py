@@ -6,24 +6,47 @@ A command is checked when it is made, so a command that exists can be sent. Amou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import datetime, timezone
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
-from ..errors import InvalidType, InvalidValue
-from ..money import check_amount
-from ._checks import check_code, check_flag, check_integer, check_rut, check_text
+from .checks import amount as units
+from .checks import card_ranges, check_flag, check_rut, check_text, integer, one_of, optional, text
+from .declaring import Command, Reference, Simplified, Waits, command, wire
 from .enums import SaleType
+from .replies import (
+    CancelReply,
+    CloseBatchReply,
+    DefaultSaleTypeReply,
+    DetailsReply,
+    DuplicateReply,
+    LastVoucherReply,
+    MainPosDataReply,
+    MultiCommerceRefundReply,
+    MultiCommerceSaleReply,
+    MultiCommerceVoidReply,
+    NormalModeReply,
+    ParametersReply,
+    PollReply,
+    PreAuthorizationCompletionReply,
+    PreAuthorizationReleaseReply,
+    PreAuthorizationReply,
+    RefundReply,
+    SaleReply,
+    SalesBySellerReply,
+    SimReply,
+    TipsReply,
+    TotalsReply,
+    VoidReply,
+    VoucherReply,
+)
 
 __all__ = [
-    "COMMAND_TYPES",
     "CancelSale",
     "CloseBatch",
     "Command",
     "CommandMessage",
     "DetailsReport",
     "Duplicate",
-    "GenericCommand",
     "LastVoucher",
     "MainPosData",
     "MultiCommerceRefund",
@@ -35,6 +58,7 @@ __all__ = [
     "PreAuthorization",
     "PreAuthorizationCompletion",
     "PreAuthorizationRelease",
+    "Reference",
     "Refund",
     "Sale",
     "SalesBySellerReport",
@@ -44,215 +68,187 @@ __all__ = [
     "TipsReport",
     "TotalsReport",
     "Void",
+    "Waits",
 ]
 
+_TICKET = optional(text(1, 24))
+_EMPLOYEE = integer(1, 9999)
+_OPERATION_ID = integer(1, 99_999_999)
+_AUTHORIZATION_CODE = text(4, 20)
+_SALE_TYPE = integer(0, 99)
+_SECONDS = integer(1, 600)
+_OBJECT = optional(one_of(Mapping))
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _wire(name: str, *, nullable: bool = False) -> dict[str, Any]:
-    """What a field is called on the wire; ``None`` is left out, or written as ``null`` if ``nullable``."""
-    return {"wire": name, "nullable": nullable}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What every command has: its code, which a profile may replace, and the register's time as it is sent."""
-
-    moves_money: ClassVar[bool] = False
-    """Whether a doubt about the outcome of this command is a doubt about money."""
-
-    code: int = field(metadata=_wire("Command"))
-    date_time: str = field(default_factory=_now, compare=False, metadata=_wire("DateTime"))
-
-    def __post_init__(self) -> None:
-        check_code(self.code)
-        for item in fields(self):
-            check = _CHECKS.get(item.name)
-            if check is not None:
-                check(self, item.name)
+_VOUCHER = (
+    "CommerceCode", "TerminalId", "Ticket", "AuthorizationCode", "Amount", "SharesNumber", "SharesAmount",
+    "Last4Digits", "OperationId", "CardType", "AccountingDate", "AccountNumber", "CardBrand", "RealDate", "EmployeeId",
+    "Tip", "SaleType", "PosMode", "Cashback",
+)  # fmt: skip
+_SETTLED = ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId", "Success")
 
 
-_SENT: dict[type, tuple[tuple[str, str, bool], ...]] = {}
-
-
-def sent_fields(command: type[Command]) -> tuple[tuple[str, str, bool], ...]:
-    """(attribute, wire name, written when ``None``) of each field in the order of the wire: code first, time last."""
-    if command not in _SENT:
-        _SENT[command] = _sent_fields(command)
-    return _SENT[command]
-
-
-def _sent_fields(command: type[Command]) -> tuple[tuple[str, str, bool], ...]:
-    names = [
-        (item.name, item.metadata["wire"], item.metadata["nullable"])
-        for item in fields(command)
-        if "wire" in item.metadata
-    ]
-    names.sort(key=lambda entry: {"code": 0, "date_time": 2}.get(entry[0], 1))
-    return tuple(names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Printing(Command):
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-
-
-@dataclass(frozen=True, slots=True)
-class Sale(Command):
+@command(
+    100,
+    reply=SaleReply,
+    moves_money=True,
+    waits=Waits.CARD,
+    leaves_voucher=True,
+    states_amount=True,
+    simplified=Simplified(
+        request=("Amount", "TicketNumber", "PrintOnPos", "SaleType", "EmployeeId"),
+        reply=_VOUCHER,
+        flags=("false", "true"),
+    ),
+)
+class Sale(Command[SaleReply]):
     """100: charge ``amount``. ``ticket`` and the others left out are asked for on the terminal's screen."""
 
-    moves_money: ClassVar[bool] = True
-    amount: int = field(metadata=_wire("Amount"))
-    ticket: str | None = field(default=None, metadata=_wire("TicketNumber"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    sale_type: SaleType | int = field(default=SaleType.SALE, metadata=_wire("SaleType"))
-    send_message: bool = field(default=False, metadata=_wire("SendMessage"))
-    employee_id: int | None = field(default=1, metadata=_wire("EmployeeId"))
-    code: int = field(default=100, kw_only=True, metadata=_wire("Command"))
+    amount: int = wire("Amount", check=units())
+    ticket: str | None = wire("TicketNumber", check=_TICKET, default=None)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+    sale_type: SaleType | int = wire("SaleType", check=_SALE_TYPE, default=SaleType.SALE)
+    send_message: bool = wire("SendMessage", check=check_flag, default=False)
+    employee_id: int | None = wire("EmployeeId", check=optional(_EMPLOYEE), default=1)
 
 
-@dataclass(frozen=True, slots=True)
-class LastVoucher(_Printing):
-    """101: show the last recorded operation."""
+@command(101, reply=LastVoucherReply)
+class LastVoucher(Command[VoucherReply]):
+    """101: show the last recorded operation, under that operation's own function code where the firmware does so."""
 
-    code: int = field(default=101, kw_only=True, metadata=_wire("Command"))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Void(Command):
+@command(
+    102,
+    reply=VoidReply,
+    moves_money=True,
+    leaves_voucher=True,
+    simplified=Simplified(request=("OperationId", "PrintOnPos"), reply=_SETTLED),
+)
+class Void(Command[VoidReply]):
     """102: annul an operation of the open batch by its operation id (Getnet's own libraries: *Refund*)."""
 
-    moves_money: ClassVar[bool] = True
-    operation_id: int = field(metadata=_wire("OperationId"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=102, kw_only=True, metadata=_wire("Command"))
+    operation_id: int = wire("OperationId", check=_OPERATION_ID)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CloseBatch(_Printing):
+@command(103, reply=CloseBatchReply, simplified=Simplified(reply=("CommerceCode", "TerminalId", "Success")))
+class CloseBatch(Command[CloseBatchReply]):
     """103: close the day's batch."""
 
-    code: int = field(default=103, kw_only=True, metadata=_wire("Command"))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class TotalsReport(_Printing):
+@command(104, reply=TotalsReply)
+class TotalsReport(Command[TotalsReply]):
     """104: counts and amounts of the open batch."""
 
-    code: int = field(default=104, kw_only=True, metadata=_wire("Command"))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class DetailsReport(_Printing):
+@command(105, reply=DetailsReply, simplified=Simplified(request=("PrintOnPos",), reply=("DetailsText",)))
+class DetailsReport(Command[DetailsReply]):
     """105: the operations of the open batch."""
 
-    code: int = field(default=105, kw_only=True, metadata=_wire("Command"))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Poll(Command):
+@command(106, reply=PollReply, waits=Waits.SHORT)
+class Poll(Command[PollReply]):
     """106: is the terminal connected and ready."""
 
-    code: int = field(default=106, kw_only=True, metadata=_wire("Command"))
 
-
-@dataclass(frozen=True, slots=True)
-class SetNormalMode(Command):
+@command(107, reply=NormalModeReply, waits=Waits.SHORT)
+class SetNormalMode(Command[NormalModeReply]):
     """107: leave the integrated mode."""
 
-    code: int = field(default=107, kw_only=True, metadata=_wire("Command"))
 
-
-@dataclass(frozen=True, slots=True)
-class Refund(Command):
+@command(
+    108,
+    reply=RefundReply,
+    moves_money=True,
+    leaves_voucher=True,
+    simplified=Simplified(request=("AuthorizationCode", "Amount", "PrintOnPos"), reply=(*_SETTLED, "DateTime")),
+)
+class Refund(Command[RefundReply]):
     """108: give ``amount`` back by authorization code (Getnet's own libraries: *Return*)."""
 
-    moves_money: ClassVar[bool] = True
-    authorization_code: str = field(metadata=_wire("AuthorizationCode"))
-    amount: int = field(metadata=_wire("Amount"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=108, kw_only=True, metadata=_wire("Command"))
+    authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
+    amount: int = wire("Amount", check=units())
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate(Command):
+@command(109, reply=DuplicateReply, simplified=Simplified(request=("OperationId", "PrintOnPos"), reply=_VOUCHER))
+class Duplicate(Command[DuplicateReply]):
     """109: a copy of a voucher by its operation id."""
 
-    operation_id: int = field(metadata=_wire("OperationId"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=109, kw_only=True, metadata=_wire("Command"))
+    operation_id: int = wire("OperationId", check=_OPERATION_ID)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SalesBySellerReport(Command):
+@command(110, reply=SalesBySellerReply)
+class SalesBySellerReport(Command[SalesBySellerReply]):
     """110: the sales of one employee."""
 
-    employee_id: int = field(default=1, metadata=_wire("EmployeeId"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=110, kw_only=True, metadata=_wire("Command"))
+    employee_id: int = wire("EmployeeId", check=_EMPLOYEE, default=1)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class TipsReport(Command):
+@command(111, reply=TipsReply)
+class TipsReport(Command[TipsReply]):
     """111: the tips of one employee."""
 
-    employee_id: int = field(default=1, metadata=_wire("EmployeeId"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=111, kw_only=True, metadata=_wire("Command"))
+    employee_id: int = wire("EmployeeId", check=_EMPLOYEE, default=1)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SetDefaultSaleType(Command):
-    """113: what a sale is when it does not say."""
+@command(113, reply=DefaultSaleTypeReply, waits=Waits.SHORT)
+class SetDefaultSaleType(Command[DefaultSaleTypeReply]):
+    """113: set the sale type of sales that name none."""
 
-    sale_type: SaleType | int = field(metadata=_wire("SaleType"))
-    code: int = field(default=113, kw_only=True, metadata=_wire("Command"))
+    sale_type: SaleType | int = wire("SaleType", check=_SALE_TYPE)
 
 
-@dataclass(frozen=True, slots=True)
-class ParametersReport(_Printing):
+@command(114, reply=ParametersReply, waits=Waits.SHORT)
+class ParametersReport(Command[ParametersReply]):
     """114: the terminal's parameters."""
 
-    code: int = field(default=114, kw_only=True, metadata=_wire("Command"))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SimReport(_Printing):
+@command(115, reply=SimReply, waits=Waits.SHORT)
+class SimReport(Command[SimReply]):
     """115: the state of the SIM and the mobile network."""
 
-    code: int = field(default=115, kw_only=True, metadata=_wire("Command"))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CancelSale(Command):
+@command(116, reply=CancelReply, waits=Waits.SHORT)
+class CancelSale(Command[CancelReply]):
     """116: ask the terminal to give up the sale in progress."""
 
-    code: int = field(default=116, kw_only=True, metadata=_wire("Command"))
 
-
-@dataclass(frozen=True, slots=True)
-class MultiCommerceSale(Command):
+@command(120, reply=MultiCommerceSaleReply, moves_money=True, waits=Waits.CARD, leaves_voucher=True, states_amount=True)
+class MultiCommerceSale(Command[MultiCommerceSaleReply]):
     """120: charge for a child merchant. ``allowed_cards`` and ``restricted_cards`` are lists of 8-digit BINs."""
 
-    moves_money: ClassVar[bool] = True
-    amount: int = field(metadata=_wire("Amount"))
-    rut_commerce_son: str = field(metadata=_wire("RutCommerceSon"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    sale_type: SaleType | int = field(default=SaleType.SALE, metadata=_wire("SaleType"))
-    send_message: bool = field(default=False, metadata=_wire("SendMessage"))
-    restricted_cards: Sequence[str] | None = field(default=None, metadata=_wire("RestrictedCards", nullable=True))
-    allowed_cards: Sequence[str] = field(default=(), metadata=_wire("AllowedCards"))
-    commerce_data: Mapping[str, Any] | None = field(
-        default=None, hash=False, metadata=_wire("CommerceData", nullable=True)
+    amount: int = wire("Amount", check=units())
+    rut_commerce_son: str = wire("RutCommerceSon", check=check_rut)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+    sale_type: SaleType | int = wire("SaleType", check=_SALE_TYPE, default=SaleType.SALE)
+    send_message: bool = wire("SendMessage", check=check_flag, default=False)
+    restricted_cards: Sequence[str] | None = wire(
+        "RestrictedCards", check=optional(card_ranges), default=None, nullable=True
     )
-    commerce_params: Mapping[str, Any] | None = field(
-        default=None, hash=False, metadata=_wire("CommerceParams", nullable=True)
+    allowed_cards: Sequence[str] = wire("AllowedCards", check=card_ranges, default=())
+    commerce_data: Mapping[str, Any] | None = wire(
+        "CommerceData", check=_OBJECT, default=None, nullable=True, hash=False
     )
-    place_card_to_pay_timeout: int = field(default=20, metadata=_wire("PlaceCardToPayTimeout"))
-    payment_result_timeout: int = field(default=3, metadata=_wire("PaymentResultTimeout"))
-    code: int = field(default=120, kw_only=True, metadata=_wire("Command"))
+    commerce_params: Mapping[str, Any] | None = wire(
+        "CommerceParams", check=_OBJECT, default=None, nullable=True, hash=False
+    )
+    place_card_to_pay_timeout: int = wire("PlaceCardToPayTimeout", check=_SECONDS, default=20)
+    payment_result_timeout: int = wire("PaymentResultTimeout", check=_SECONDS, default=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,93 +267,74 @@ class OriginalData:
             check_text(getattr(self, name), name, 1, 12)
 
 
-@dataclass(frozen=True, slots=True)
-class MultiCommerceVoid(Command):
+@command(122, reply=MultiCommerceVoidReply, moves_money=True, leaves_voucher=True)
+class MultiCommerceVoid(Command[MultiCommerceVoidReply]):
     """122: annul an operation of a child merchant."""
 
-    moves_money: ClassVar[bool] = True
-    amount: int = field(metadata=_wire("Amount"))
-    operation_id: int = field(metadata=_wire("OperationId"))
-    rut_commerce_son: str = field(metadata=_wire("RutCommerceSon"))
-    host_rrn: str = field(metadata=_wire("HostRRN"))
-    original_data: OriginalData = field(metadata=_wire("OriginalData"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    sale_type: SaleType | int = field(default=SaleType.SALE, metadata=_wire("SaleType"))
-    commerce_data: Mapping[str, Any] | None = field(
-        default=None, hash=False, metadata=_wire("CommerceData", nullable=True)
+    amount: int = wire("Amount", check=units())
+    operation_id: int = wire("OperationId", check=_OPERATION_ID)
+    rut_commerce_son: str = wire("RutCommerceSon", check=check_rut)
+    host_rrn: str = wire("HostRRN", check=text(1, 24))
+    original_data: OriginalData = wire("OriginalData", check=one_of(OriginalData))
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+    sale_type: SaleType | int = wire("SaleType", check=_SALE_TYPE, default=SaleType.SALE)
+    commerce_data: Mapping[str, Any] | None = wire(
+        "CommerceData", check=_OBJECT, default=None, nullable=True, hash=False
     )
-    place_card_to_pay_timeout: int = field(default=20, metadata=_wire("PlaceCardToPayTimeout"))
-    payment_result_timeout: int = field(default=3, metadata=_wire("PaymentResultTimeout"))
-    code: int = field(default=122, kw_only=True, metadata=_wire("Command"))
+    place_card_to_pay_timeout: int = wire("PlaceCardToPayTimeout", check=_SECONDS, default=20)
+    payment_result_timeout: int = wire("PaymentResultTimeout", check=_SECONDS, default=3)
 
 
-@dataclass(frozen=True, slots=True)
-class MultiCommerceRefund(Command):
+@command(123, reply=MultiCommerceRefundReply, moves_money=True, leaves_voucher=True)
+class MultiCommerceRefund(Command[MultiCommerceRefundReply]):
     """123: give back an amount for a child merchant."""
 
-    moves_money: ClassVar[bool] = True
-    amount: int = field(metadata=_wire("Amount"))
-    authorization_code: str = field(metadata=_wire("AuthorizationCode"))
-    rut_commerce_son: str = field(metadata=_wire("RutCommerceSon"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    commerce_data: Mapping[str, Any] | None = field(
-        default=None, hash=False, metadata=_wire("CommerceData", nullable=True)
+    amount: int = wire("Amount", check=units())
+    authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
+    rut_commerce_son: str = wire("RutCommerceSon", check=check_rut)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+    commerce_data: Mapping[str, Any] | None = wire(
+        "CommerceData", check=_OBJECT, default=None, nullable=True, hash=False
     )
-    place_card_to_pay_timeout: int = field(default=20, metadata=_wire("PlaceCardToPayTimeout"))
-    payment_result_timeout: int = field(default=3, metadata=_wire("PaymentResultTimeout"))
-    code: int = field(default=123, kw_only=True, metadata=_wire("Command"))
+    place_card_to_pay_timeout: int = wire("PlaceCardToPayTimeout", check=_SECONDS, default=20)
+    payment_result_timeout: int = wire("PaymentResultTimeout", check=_SECONDS, default=3)
 
 
-@dataclass(frozen=True, slots=True)
-class MainPosData(Command):
+@command(124, reply=MainPosDataReply, waits=Waits.SHORT)
+class MainPosData(Command[MainPosDataReply]):
     """124: who the terminal belongs to."""
 
-    code: int = field(default=124, kw_only=True, metadata=_wire("Command"))
+
+# Getnet has published no codes for these three: 130 to 132 are this library's provisional ones (docs/assumptions.md),
+# which a profile may replace.
 
 
-@dataclass(frozen=True, slots=True)
-class PreAuthorization(Command):
-    """Hold ``amount`` on a card. 130 is this library's provisional code (docs/assumptions.md)."""
+@command(130, reply=PreAuthorizationReply, moves_money=True, waits=Waits.CARD, leaves_voucher=True)
+class PreAuthorization(Command[PreAuthorizationReply]):
+    """Hold ``amount`` on a card."""
 
-    moves_money: ClassVar[bool] = True
-    amount: int = field(metadata=_wire("Amount"))
-    ticket: str | None = field(default=None, metadata=_wire("TicketNumber"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    send_message: bool = field(default=False, metadata=_wire("SendMessage"))
-    employee_id: int | None = field(default=1, metadata=_wire("EmployeeId"))
-    code: int = field(default=130, kw_only=True, metadata=_wire("Command"))
+    amount: int = wire("Amount", check=units())
+    ticket: str | None = wire("TicketNumber", check=_TICKET, default=None)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+    send_message: bool = wire("SendMessage", check=check_flag, default=False)
+    employee_id: int | None = wire("EmployeeId", check=optional(_EMPLOYEE), default=1)
 
 
-@dataclass(frozen=True, slots=True)
-class PreAuthorizationCompletion(Command):
-    """Charge ``amount`` of a held one. 131 is this library's provisional code (docs/assumptions.md)."""
+@command(131, reply=PreAuthorizationCompletionReply, moves_money=True, leaves_voucher=True)
+class PreAuthorizationCompletion(Command[PreAuthorizationCompletionReply]):
+    """Charge ``amount`` of a held one."""
 
-    moves_money: ClassVar[bool] = True
-    authorization_code: str = field(metadata=_wire("AuthorizationCode"))
-    amount: int = field(metadata=_wire("Amount"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=131, kw_only=True, metadata=_wire("Command"))
+    authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
+    amount: int = wire("Amount", check=units())
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PreAuthorizationRelease(Command):
-    """Let a held amount go. 132 is this library's provisional code (docs/assumptions.md)."""
+@command(132, reply=PreAuthorizationReleaseReply, moves_money=True, leaves_voucher=True)
+class PreAuthorizationRelease(Command[PreAuthorizationReleaseReply]):
+    """Let a held amount go."""
 
-    moves_money: ClassVar[bool] = True
-    authorization_code: str = field(metadata=_wire("AuthorizationCode"))
-    print_on_pos: bool = field(default=False, metadata=_wire("PrintOnPos"))
-    code: int = field(default=132, kw_only=True, metadata=_wire("Command"))
-
-
-@dataclass(frozen=True, slots=True)
-class GenericCommand(Command):
-    """Any other command: ``fields`` go on the wire as they are, under their wire names.
-
-    Unless told otherwise it counts as moving money, since nothing is known of it.
-    """
-
-    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    moves_money: bool = field(default=True, kw_only=True)  # type: ignore[misc]  # a constant of every known command
+    authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
+    print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,67 +343,3 @@ class CommandMessage:
 
     code: int
     fields: Mapping[str, Any] = field(hash=False)
-
-
-def _amount(command: Any, name: str) -> None:
-    check_amount(getattr(command, name), field=name)
-
-
-def _ticket(command: Any, name: str) -> None:
-    if command.ticket is not None:
-        check_text(command.ticket, name, 1, 24)
-
-
-def _employee(command: Any, name: str) -> None:
-    if command.employee_id is not None:
-        check_integer(command.employee_id, name, 1, 9999)
-
-
-def _bins(command: Any, name: str) -> None:
-    for card in getattr(command, name) or ():
-        if len(check_text(card, name, 8, 8)) != 8 or not (card.isascii() and card.isdigit()):
-            raise InvalidValue(f"{name} must hold BINs of 8 digits")
-
-
-def _object(command: Any, name: str) -> None:
-    value = getattr(command, name)
-    if value is not None and not isinstance(value, Mapping):
-        raise InvalidType(f"{name} must be a mapping, not {type(value).__name__}")
-
-
-_CHECKS: dict[str, Any] = {
-    "amount": _amount,
-    "ticket": _ticket,
-    "employee_id": _employee,
-    "operation_id": lambda command, name: check_integer(command.operation_id, name, 1, 99_999_999),
-    "authorization_code": lambda command, name: check_text(command.authorization_code, name, 4, 20),
-    "print_on_pos": lambda command, name: check_flag(command.print_on_pos, name),
-    "send_message": lambda command, name: check_flag(command.send_message, name),
-    "sale_type": lambda command, name: check_integer(command.sale_type, name, 0, 99),
-    "rut_commerce_son": lambda command, name: check_rut(command.rut_commerce_son, name),
-    "host_rrn": lambda command, name: check_text(command.host_rrn, name, 1, 24),
-    "restricted_cards": _bins,
-    "allowed_cards": _bins,
-    "commerce_data": _object,
-    "commerce_params": _object,
-    "fields": _object,
-    "place_card_to_pay_timeout": lambda command, name: check_integer(command.place_card_to_pay_timeout, name, 1, 600),
-    "payment_result_timeout": lambda command, name: check_integer(command.payment_result_timeout, name, 1, 600),
-}
-
-
-def code_of(kind: type[Command]) -> int:
-    """The code a command type has unless a profile replaces it."""
-    return next(int(item.default) for item in fields(kind) if item.name == "code")  # type: ignore[arg-type]  # all have one
-
-
-COMMAND_TYPES: dict[int, type[Command]] = {
-    code_of(kind): kind
-    for kind in (
-        Sale, LastVoucher, Void, CloseBatch, TotalsReport, DetailsReport, Poll, SetNormalMode, Refund, Duplicate,
-        SalesBySellerReport, TipsReport, SetDefaultSaleType, ParametersReport, SimReport, CancelSale, MultiCommerceSale,
-        MultiCommerceVoid, MultiCommerceRefund, MainPosData, PreAuthorization, PreAuthorizationCompletion,
-        PreAuthorizationRelease,
-    )
-}  # fmt: skip
-"""The type of each command by the code it has unless a profile replaces it."""

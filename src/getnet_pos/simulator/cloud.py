@@ -40,7 +40,7 @@ import orjson
 
 from ..codec import acknowledgement, envelope
 from ..errors import ConfigurationError
-from ..messages import KeyPos
+from ..messages import CATALOGUE, Command, GetTransaction, KeyPos, LastVoucher, PrintDocument
 from ..profiles import CloudProfile, Profile
 from .behaviour import Behaviour
 from .faults import Frames
@@ -194,7 +194,7 @@ class _Transaction:
     """One command on its way to a terminal and back."""
 
     number: int
-    command: int
+    kind: type[Command[Any]]
     key_pos: KeyPos
     custom_id: Any
     webhook: str | None
@@ -246,12 +246,6 @@ _SPOILING = (
 )
 """What becomes of the answer to a call that was carried out."""
 _HTML = b"<html><head><title>Just a moment...</title></head><body>Error</body></html>"
-_PROMOTION, _SALE = 126, 100
-_GET_TRANSACTION = 99
-_MONEY = frozenset({100, 102, 108, 126})
-_PRINTING, _CHECKING, _UNATTENDED, _SHIFT, _SHIFT_REPORT = 117, 121, 129, 135, 136
-_ACKNOWLEDGED = frozenset({_PRINTING, _CHECKING, _UNATTENDED, _SHIFT, _SHIFT_REPORT})
-"""Commands that the virtual terminal does not know, and that are answered here."""
 
 
 class VirtualCloud:
@@ -302,7 +296,10 @@ class VirtualCloud:
             places = [_key_pos(number, self._nested) for number in range(terminals)]
             terminals = {place: _terminal(place, default, f"{seed} {place}") for place in places}
         self._lines = {key_pos: _Line(terminal) for key_pos, terminal in terminals.items()}
-        self._paths = {endpoint.path.lower(): code for code, endpoint in profile.cloud.endpoints.items()}
+        self._kinds = {
+            endpoint.path.lower(): profile.catalogue.kinds[code] for code, endpoint in profile.cloud.endpoints.items()
+        }
+        """The commands by their paths."""
         self._rng = random.Random(f"{seed} cloud")
         self._tokens: dict[str, float] = {}
         self._transactions: dict[int, _Transaction] = {}
@@ -379,7 +376,8 @@ class VirtualCloud:
             return Where.LISTING
         if call.method == "GET":
             return Where.STATUS
-        return Where.MONEY if self._paths.get(name) in _MONEY else Where.QUESTION
+        kind = self._kinds.get(name)
+        return Where.MONEY if kind is not None and kind.moves_money else Where.QUESTION
 
     def _befalling(self, where: Where) -> dict[CloudFaultKind, CloudFault]:
         found = {fault.kind: fault for fault in (self.script.popleft() if where is Where.MONEY and self.script else ())}
@@ -448,7 +446,7 @@ class VirtualCloud:
             self._give(call, faults, self._listing(call))
         elif where is Where.STATUS:
             self._give(call, faults, self._status(call))
-        elif call.method != "POST" or call.path.rpartition("/")[2].lower() not in self._paths:
+        elif call.method != "POST" or call.path.rpartition("/")[2].lower() not in self._kinds:
             call.give(_failure(404, "NOT FOUND"))
         else:
             self._command(call, faults)
@@ -497,7 +495,7 @@ class VirtualCloud:
     # --------------------------------------------------------------------------------------------------------- commands
 
     def _command(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> None:
-        code = self._paths[call.path.rpartition("/")[2].lower()]
+        kind = self._kinds[call.path.rpartition("/")[2].lower()]
         try:
             body = orjson.loads(call.body)
             key_pos = KeyPos(body["idTerminal"], body["idSucursal"], body["serialNumber"])
@@ -506,26 +504,27 @@ class VirtualCloud:
             call.give(_failure(200, "INCORRECT REQUEST FOR MERCHANT ID"))
             return
         line = self._lines.get(key_pos)
-        if line is None or body.get("command") != code:
+        if line is None or body.get("command") != kind.code:
             call.give(_failure(200, "KEYPOS NOT FOUND" if line is None else "INCORRECT COMMAND"))
             return
         number = 700_001 + len(self._transactions)
         fields = {name[:1].upper() + name[1:]: value for name, value in body.items() if name not in _FOR_THE_CLOUD}
-        fields["Command"] = _SALE if code == _PROMOTION else code
-        transaction = _Transaction(number, code, key_pos, body.get("customId"), webhook, faults, call, fields)
+        fields["Command"] = kind.recorded_as
+        transaction = _Transaction(number, kind, key_pos, body.get("customId"), webhook, faults, call, fields)
         if CloudFaultKind.OVERTAKEN in faults:
             transaction.hidden = faults[CloudFaultKind.OVERTAKEN].count
         if CloudFaultKind.IN_PROCESS in faults:
             transaction.slow = faults[CloudFaultKind.IN_PROCESS].count
         self._transactions[number] = transaction
-        if code == _GET_TRANSACTION:
+        if kind is GetTransaction:
             asked = self._transactions.get(body.get("idPosTxs"))
             known = None if asked is None else asked.result
-            self._end(transaction, dict(known) if known else _reply(code, Refusal.NOT_FOUND))
-        elif code in _ACKNOWLEDGED:
-            if code == _PRINTING:
+            self._end(transaction, dict(known) if known else _reply(kind.code, Refusal.NOT_FOUND))
+        elif kind.cloud_only and not kind.moves_money:
+            # The virtual terminal does not know it.
+            if kind is PrintDocument:
                 self.documents.append(body.get("details"))
-            self._end(transaction, {"functionCode": code, "responseCode": 0, "responseMessage": "Aprobado"})
+            self._end(transaction, {"functionCode": kind.code, "responseCode": 0, "responseMessage": "Aprobado"})
         else:
             self._pass_on(transaction, line)
         if webhook is None:
@@ -572,8 +571,8 @@ class VirtualCloud:
             # Others may still be waited for that the terminal will not answer any more.
             transaction = asked[-1]
             line.waiting.remove(transaction)
-            if not inner["ResponseCode"] and transaction.command == _PROMOTION:
-                inner["FunctionCode"] = _PROMOTION
+            if not inner["ResponseCode"] and transaction.kind.recorded_as != transaction.kind.code:
+                inner["FunctionCode"] = transaction.kind.code
             self._end(transaction, {name[:1].lower() + name[1:]: _camel(value) for name, value in inner.items()})
         return True
 
@@ -593,7 +592,7 @@ class VirtualCloud:
                 self._plan(0.05, lambda: self._give(call, faults, self._sent(transaction)))
             return
         shown = (line.before or answer) if CloudFaultKind.PREVIOUS in faults else answer
-        if transaction.command in _MONEY:
+        if transaction.kind.moves_money:
             line.before = answer
         self._give(call, faults, _json(shown))
 
@@ -644,7 +643,7 @@ _FOR_THE_CLOUD = ("idTerminal", "idSucursal", "serialNumber", "customId", "webho
 def _answers(reply: dict[str, Any], asked: _Transaction) -> bool:
     """Whether nothing in a terminal's reply speaks against its being the one to this command."""
     code = asked.fields["Command"]
-    if reply["FunctionCode"] not in ((100, 101, 102, 108) if code == 101 else (0, code)):
+    if reply["FunctionCode"] not in (CATALOGUE.voucher_codes if code == LastVoucher.code else (0, code)):
         return False
     pairs = [(reply.get("Ticket"), asked.fields.get("TicketNumber"))]
     pairs += [(reply.get(name), asked.fields.get(name)) for name in ("Amount", "OperationId", "AuthorizationCode")]
@@ -698,8 +697,6 @@ class _App:
         cloud.on_webhook = self._post
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        from .asgi import abort
-
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop, self._started = loop, loop.time() - self._cloud.now
@@ -719,7 +716,7 @@ class _App:
         answer = call.answer
         assert answer is not None
         if not answer.whole and not answer.body:
-            abort(send)
+            scope["connection"].abort()
             return
         length = len(answer.body) + (0 if answer.whole else 1000)
         given = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
@@ -728,7 +725,7 @@ class _App:
         await send({"type": "http.response.body", "body": answer.body, "more_body": not answer.whole})
         if not answer.whole:
             await asyncio.sleep(0.02)
-            abort(send)
+            scope["connection"].abort()
 
     def _now(self) -> float:
         assert self._loop is not None

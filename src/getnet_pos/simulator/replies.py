@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 
 from ..codec import envelope, frame_simplified
+from ..messages import CATALOGUE, DetailsReport
+from ..messages.declaring import Simplified
 from .behaviour import Behaviour, Serialized
 from .ledger import Entry, EntryKind
 
@@ -308,27 +310,14 @@ def _camel(value: Any) -> Any:
     return [_camel(item) for item in value] if isinstance(value, list) else value
 
 
-_VOUCHER = (
-    "CommerceCode", "TerminalId", "Ticket", "AuthorizationCode", "Amount", "SharesNumber", "SharesAmount",
-    "Last4Digits", "OperationId", "CardType", "AccountingDate", "AccountNumber", "CardBrand", "RealDate", "EmployeeId",
-    "Tip", "SaleType", "PosMode", "Cashback",
-)  # fmt: skip
-_PARTS: dict[int, tuple[str, ...]] = {
-    100: _VOUCHER,
-    102: ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId", "Success"),
-    103: ("CommerceCode", "TerminalId", "Success"),
-    108: ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId", "Success", "DateTime"),
-    109: _VOUCHER,
-}
-
-
 def simplified(command: int, fields: Mapping[str, Any], *, wrong_checksum: bool = False) -> bytes:
     """One simplified frame that answers ``command``; a refusal has no more than its code and message."""
     parts = [fields.get(name) for name in ("FunctionCode", "ResponseCode", "ResponseMessage")]
     if fields.get("ResponseCode") == 0:
-        parts += [fields.get(name) for name in _PARTS.get(command, ())]
+        places = CATALOGUE.facts(command).simplified or Simplified()
+        parts += [fields.get(name) for name in places.reply if name != "DetailsText"]
     text = "|".join("" if part is None else str(part) for part in parts) + "|"
-    if command == 105 and fields.get("ResponseCode") == 0:
+    if command == DetailsReport.code and fields.get("ResponseCode") == 0:
         text += details_text(fields.get("SaleDetails", ()))
     frame = frame_simplified(text)
     return frame[:-1] + bytes([frame[-1] ^ 0xFF]) if wrong_checksum else frame

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
-from ..messages import COMMAND_TYPES, Ack, BadFrame, CommandMessage, FrameFault, Wire
+from ..messages import CATALOGUE, Ack, BadFrame, CancelSale, Command, CommandMessage, FrameFault, Wire, commands
 from ..money import MAX_AMOUNT
 from . import replies
 from .behaviour import Behaviour, Outcome
@@ -27,16 +27,6 @@ from .replies import Fields, Identity
 
 __all__ = ["VirtualTerminal"]
 
-MONEY_COMMANDS = frozenset(code for code, kind in COMMAND_TYPES.items() if kind.moves_money)
-"""The commands that take a behaviour from the script."""
-
-_SALES = frozenset({100, 120, 130})
-"""The commands that wait for a customer: these have progress messages and can be cancelled."""
-
-_SETTLING = frozenset({102, 103, 108, 122, 123, 132})
-"""The commands whose reply says ``Success``."""
-
-_CANCEL_SALE = 116
 _NOISE = b'{}[]"\\:\x00\x02\x03\x0a\x7f\xff0a'
 
 _PLAIN = Behaviour()
@@ -119,30 +109,32 @@ class VirtualTerminal:
         """The money command that is being decided."""
         self._last_reply = b""
         self._writes: deque[tuple[float, bytes]] = deque()
-        self._handlers: dict[int, Callable[[Fields, Behaviour, int], Fields]] = {
-            100: self._sale,
-            101: self._last_voucher,
-            102: self._void,
-            103: self._close_batch,
-            104: lambda *_: replies.totals(self._open_batch()),
-            105: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
-            106: lambda *_: {"Connected": True},
-            107: self._normal_mode,
-            108: self._refund,
-            109: self._duplicate,
-            110: lambda fields, *_: {"SaleDetails": replies.sales_by_seller(self._charges_of(fields))},
-            111: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
-            113: self._set_default_sale_type,
-            114: lambda *_: replies.parameters(self.identity),
-            115: lambda *_: replies.sim(),
-            _CANCEL_SALE: self._cancel_sale,
-            120: self._multi_commerce_sale,
-            122: self._multi_commerce_void,
-            123: self._multi_commerce_refund,
-            124: lambda *_: replies.main_pos_data(self.identity),
-            130: self._pre_authorize,
-            131: self._complete,
-            132: self._release,
+        self._handlers: dict[type[Command[Any]] | None, Callable[[Fields, Behaviour, int], Fields]] = {
+            commands.Sale: self._sale,
+            commands.LastVoucher: self._last_voucher,
+            commands.Void: self._void,
+            commands.CloseBatch: self._close_batch,
+            commands.TotalsReport: lambda *_: replies.totals(self._open_batch()),
+            commands.DetailsReport: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
+            commands.Poll: lambda *_: {"Connected": True},
+            commands.SetNormalMode: self._normal_mode,
+            commands.Refund: self._refund,
+            commands.Duplicate: self._duplicate,
+            commands.SalesBySellerReport: lambda fields, *_: {
+                "SaleDetails": replies.sales_by_seller(self._charges_of(fields))
+            },
+            commands.TipsReport: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
+            commands.SetDefaultSaleType: self._set_default_sale_type,
+            commands.ParametersReport: lambda *_: replies.parameters(self.identity),
+            commands.SimReport: lambda *_: replies.sim(),
+            commands.CancelSale: self._cancel_sale,
+            commands.MultiCommerceSale: self._multi_commerce_sale,
+            commands.MultiCommerceVoid: self._multi_commerce_void,
+            commands.MultiCommerceRefund: self._multi_commerce_refund,
+            commands.MainPosData: lambda *_: replies.main_pos_data(self.identity),
+            commands.PreAuthorization: self._pre_authorize,
+            commands.PreAuthorizationCompletion: self._complete,
+            commands.PreAuthorizationRelease: self._release,
         }
 
     # ---------------------------------------------------------------------------------------------------------- driving
@@ -321,19 +313,20 @@ class VirtualTerminal:
 
     def _begin(self, command: CommandMessage, wire: Wire, heard: bytes) -> None:
         self.commands.append(command)
-        busy = self._current is not None and command.code != _CANCEL_SALE
+        busy = self._current is not None and command.code != CancelSale.code
         behaviour = self._behaviour(command.code, busy)
         answer = _Answer(command, wire, behaviour, accepted=behaviour.acknowledge is not False, busy=busy)
         if behaviour.echo:
             self._lines[Direction.TO_REGISTER].put(Frame(heard, behaviour), self._now)
-        if command.code in MONEY_COMMANDS and answer.accepted and not busy and behaviour.outcome is not Outcome.SILENT:
+        silent = behaviour.outcome is Outcome.SILENT
+        if CATALOGUE.facts(command.code).moves_money and answer.accepted and not busy and not silent:
             self._current = answer
         self._reply(answer)
 
     def _behaviour(self, code: int, busy: bool) -> Behaviour:
         if busy:
             return self.default.manner()
-        if code not in MONEY_COMMANDS:
+        if not CATALOGUE.facts(code).moves_money:
             return self.answers.get(code) or self.default.manner()
         return self.script.popleft() if self.script else self.answers.get(code, self.default)
 
@@ -355,7 +348,7 @@ class VirtualTerminal:
             yield acknowledgement(answer.accepted)
         if not answer.accepted or behaviour.outcome is Outcome.SILENT:
             return
-        if answer.command.code in _SALES and not answer.busy:
+        if CATALOGUE.facts(answer.command.code).takes_card and not answer.busy:
             yield from self._progress(answer)
         yield behaviour.decide_after
         if self._reboots(answer, approved=False):
@@ -367,7 +360,7 @@ class VirtualTerminal:
         if answer is self._current:
             self._current = None
         yield from self._final(answer, reply)
-        if answer.command.code == _CANCEL_SALE and before is not None and not reply["ResponseCode"]:
+        if answer.command.code == CancelSale.code and before is not None and not reply["ResponseCode"]:
             before.steps = self._final(before, self._refused(before, Declined.because(Refusal.CANCELLED)))
             self._go_on(before)
 
@@ -395,7 +388,7 @@ class VirtualTerminal:
             frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
         else:
             frame = replies.simplified(answer.command.code, fields, wrong_checksum=behaviour.wrong_signature)
-        if answer.command.code in MONEY_COMMANDS and not answer.busy:
+        if CATALOGUE.facts(answer.command.code).moves_money and not answer.busy:
             self._last_reply = frame
         yield behaviour.reply_after
         answer.holding = False
@@ -412,7 +405,7 @@ class VirtualTerminal:
     def _decide(self, answer: _Answer) -> Fields:
         """Do what was asked, or do not, and say which."""
         command, behaviour = answer.command, answer.behaviour
-        handler = self._handlers.get(command.code)
+        handler = self._handlers.get(CATALOGUE.kind(command.code))
         if handler is None:
             return _header(0, Refusal.MALFORMED.code, Refusal.MALFORMED.message)
         try:
@@ -432,9 +425,9 @@ class VirtualTerminal:
         """A refusal's fields: a sale's still say what was asked for."""
         code = answer.command.code
         reply = _header(code, declined.code, declined.message)
-        if code in _SETTLING:
+        if hasattr(CATALOGUE.facts(code).reply_type, "success"):
             reply["Success"] = False
-        if code in _SALES:
+        if CATALOGUE.facts(code).takes_card:
             fields = _spelled(answer.command.fields)
             reply.update(
                 CommerceCode=self.identity.commerce_code,
@@ -512,7 +505,7 @@ class VirtualTerminal:
         return replies.settled(self._recorded(entry, behaviour), self.identity)
 
     def _cancel_sale(self, *_: Any) -> Fields:
-        if self._current is None or self._current.command.code not in _SALES:
+        if self._current is None or not CATALOGUE.facts(self._current.command.code).takes_card:
             raise Declined.because(Refusal.NO_SALE_IN_PROGRESS)
         sale, self._current = self._current, None
         self._answering = [entry for entry in self._answering if entry[2] is not sale]

@@ -1,7 +1,7 @@
 """A terminal on the local network, over HTTP: each write is a POST, and what is read is the body of its response.
 
 The protocol of this link is our assumption (docs/assumptions.md). A response may be a stream: its bytes are handed on
-as they come. What is written aside, such as a cancellation while a sale is being answered, is a request of its own,
+as they come. What is written beside, such as a cancellation while a sale is being answered, is a request of its own,
 whose response is dropped. It knows no message.
 
 HTTP is put on the TCP transport here, and not left to a client library, for what money needs: it is known whether a
@@ -22,6 +22,7 @@ import httpx
 
 from .._version import __version__
 from ..errors import ConfigurationError, Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
+from . import AsyncTransport, Transport
 from .tcp import AsyncTcpTransport, TcpTransport
 
 __all__ = ["AsyncHttpTransport", "HttpTransport", "tls_context"]
@@ -196,22 +197,19 @@ def _status_error(url: httpx.URL, status: int) -> UnexpectedStatus:
     return UnexpectedStatus(f"{url} answered with HTTP status {status}: {advice}", status=status)
 
 
-class HttpTransport(_Endpoint):
+class HttpTransport(_Endpoint, Transport):
     """Blocks the calling thread. Connections are made when they are needed, and kept between commands."""
 
     _line: TcpTransport | None = None
     _dialogue: _Dialogue
-    _asides: tuple[TcpTransport, ...] = ()
+    _beside: tuple[TcpTransport, ...] = ()
 
     def open(self) -> None:
         self._is_open = True
 
-    def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    def write(self, data: bytes, deadline: float) -> None:
         self._check_open()
-        if aside:
-            self._write_aside(data, deadline)
-            return
-        self._hang_up_asides()
+        self._hang_up_beside()
         if self._line is None or not self._dialogue.can_go_on or _has_ended(self._line):
             self._hang_up()
             self._line, self._dialogue = self._connected(), _Dialogue(self._url)
@@ -224,11 +222,12 @@ class HttpTransport(_Endpoint):
         line.open()
         return line
 
-    def _write_aside(self, data: bytes, deadline: float) -> None:
-        """Whether it can be said or not: the reply that is being waited for does not depend on it."""
+    def write_beside(self, data: bytes, deadline: float) -> None:
+        """A request of its own, whose failure is only logged: the reply that is awaited does not depend on it."""
+        self._check_open()
         try:
             line = self._connected()
-            self._asides += (line,)
+            self._beside += (line,)
             line.write(_Dialogue(self._url).request(data), deadline)
         except TransportError as error:
             log.warning("a request beside the one in progress failed: %s", error)
@@ -260,14 +259,14 @@ class HttpTransport(_Endpoint):
         if line is not None:
             line.close()
 
-    def _hang_up_asides(self) -> None:
-        asides, self._asides = self._asides, ()
-        for line in asides:
+    def _hang_up_beside(self) -> None:
+        lines, self._beside = self._beside, ()
+        for line in lines:
             line.close()
 
     def close(self) -> None:
         self._is_open = False
-        self._hang_up_asides()
+        self._hang_up_beside()
         self._hang_up()
 
 
@@ -279,22 +278,19 @@ def _has_ended(line: TcpTransport) -> bool:
         return True
 
 
-class AsyncHttpTransport(_Endpoint):
+class AsyncHttpTransport(_Endpoint, AsyncTransport):
     """On the running event loop; otherwise as ``HttpTransport``."""
 
     _line: AsyncTcpTransport | None = None
     _dialogue: _Dialogue
-    _asides: tuple[AsyncTcpTransport, ...] = ()
+    _beside: tuple[AsyncTcpTransport, ...] = ()
 
     async def open(self) -> None:
         self._is_open = True
 
-    async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    async def write(self, data: bytes, deadline: float) -> None:
         self._check_open()
-        if aside:
-            await self._write_aside(data, deadline)
-            return
-        await self._hang_up_asides()
+        await self._hang_up_beside()
         if self._line is None or not self._dialogue.can_go_on or await _has_ended_async(self._line):
             await self._hang_up()
             self._line, self._dialogue = await self._connected(), _Dialogue(self._url)
@@ -307,10 +303,11 @@ class AsyncHttpTransport(_Endpoint):
         await line.open()
         return line
 
-    async def _write_aside(self, data: bytes, deadline: float) -> None:
+    async def write_beside(self, data: bytes, deadline: float) -> None:
+        self._check_open()
         try:
             line = await self._connected()
-            self._asides += (line,)
+            self._beside += (line,)
             await line.write(_Dialogue(self._url).request(data), deadline)
         except TransportError as error:
             log.warning("a request beside the one in progress failed: %s", error)
@@ -341,14 +338,14 @@ class AsyncHttpTransport(_Endpoint):
         if line is not None:
             await line.close()
 
-    async def _hang_up_asides(self) -> None:
-        asides, self._asides = self._asides, ()
-        for line in asides:
+    async def _hang_up_beside(self) -> None:
+        lines, self._beside = self._beside, ()
+        for line in lines:
             await line.close()
 
     async def close(self) -> None:
         self._is_open = False
-        await self._hang_up_asides()
+        await self._hang_up_beside()
         await self._hang_up()
 
 

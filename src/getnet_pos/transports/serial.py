@@ -33,6 +33,7 @@ from ..errors import (
     TransportError,
     WriteTimeout,
 )
+from . import AsyncTransport, Transport
 
 __all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "is_likely", "open_serial"]
 
@@ -171,7 +172,7 @@ class _Descriptor:
                 raise _write_error(self.name, written, error) from error
 
 
-class _PosixSerialTransport(_Descriptor):
+class _PosixSerialTransport(_Descriptor, Transport):
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
         super().__init__(port, baudrate=baudrate)
         self._wake_read, self._wake_write = -1, -1
@@ -202,7 +203,7 @@ class _PosixSerialTransport(_Descriptor):
             if time.monotonic() >= deadline:
                 return b""
 
-    def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    def write(self, data: bytes, deadline: float) -> None:
         fd = self._fileno()
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
@@ -225,7 +226,7 @@ class _PosixSerialTransport(_Descriptor):
             self._wake_read = self._wake_write = -1
 
 
-class _PosixAsyncSerialTransport(_Descriptor):
+class _PosixAsyncSerialTransport(_Descriptor, AsyncTransport):
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
         super().__init__(port, baudrate=baudrate)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -247,7 +248,7 @@ class _PosixAsyncSerialTransport(_Descriptor):
             if not await self._ready(fd, deadline, write=False):
                 return b""
 
-    async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    async def write(self, data: bytes, deadline: float) -> None:
         fd = self._fileno()
         for written in self._writes(data, fd):
             if not await self._ready(fd, deadline, write=True):
@@ -289,7 +290,7 @@ def _finish(waiting: asyncio.Future[Any], value: bool) -> None:
         waiting.set_result(value)
 
 
-class PortableSerialTransport:
+class PortableSerialTransport(Transport):
     """The same through pyserial alone, for systems whose ports cannot be polled."""
 
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
@@ -324,7 +325,7 @@ class PortableSerialTransport:
             self._woken = False
         return bytes(data)
 
-    def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    def write(self, data: bytes, deadline: float) -> None:
         line = self._opened()
         try:
             line.write_timeout = max(0.001, deadline - time.monotonic())
@@ -350,7 +351,7 @@ class PortableSerialTransport:
                 line.close()
 
 
-class PortableAsyncSerialTransport:
+class PortableAsyncSerialTransport(AsyncTransport):
     """The portable transport in threads, for event loops that cannot wait for a port."""
 
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
@@ -364,7 +365,7 @@ class PortableAsyncSerialTransport:
         data: bytes = await self._shielded(self._blocking.read, deadline)
         return data
 
-    async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    async def write(self, data: bytes, deadline: float) -> None:
         await self._shielded(self._blocking.write, data, deadline)
 
     async def _shielded(self, work: Any, *arguments: Any) -> Any:

@@ -18,6 +18,7 @@ import time
 from typing import Protocol, cast
 
 from ..errors import ConnectError, Disconnected, PartialWrite, TransportError, WriteTimeout
+from . import AsyncTransport, Transport
 
 __all__ = ["AsyncTcpTransport", "TcpTransport"]
 
@@ -107,7 +108,7 @@ class _Peer:
         return self._lost(error) if error else WriteTimeout(f"{self.name} does not take bytes")
 
 
-class TcpTransport(_Peer):
+class TcpTransport(_Peer, Transport):
     """Blocks the calling thread."""
 
     _line: socket.socket | None = None
@@ -156,7 +157,7 @@ class TcpTransport(_Peer):
                 raise self._lost()
             return data
 
-    def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    def write(self, data: bytes, deadline: float) -> None:
         line, written = self._line, 0
         if line is None:
             raise self._not_open()
@@ -262,7 +263,7 @@ class _Stream(asyncio.Protocol):
             self._changed = None
 
 
-class AsyncTcpTransport(_Peer):
+class AsyncTcpTransport(_Peer, AsyncTransport):
     """On the running event loop."""
 
     _stream: _Stream | None = None
@@ -305,7 +306,7 @@ class AsyncTcpTransport(_Peer):
         self._woken = False
         return b""
 
-    async def write(self, data: bytes, deadline: float, *, aside: bool = False) -> None:
+    async def write(self, data: bytes, deadline: float) -> None:
         stream = self._stream
         if stream is None:
             raise self._not_open()

@@ -13,23 +13,21 @@ from typing import Any, Protocol
 import orjson
 
 from ..errors import InvalidValue, MalformedFrame, MalformedResponse
-from ..messages import REPLY_TYPES, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
-from ..messages.cloud import CLOUD_REPLY_TYPES
-from ..messages.commands import sent_fields
-from ._json import parse
-from ._pure import _layout
+from ..messages import CATALOGUE, Catalogue, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
+from ..messages.declaring import sent_fields
+from .messages import read_object
+from .strict_json import parse
 
 __all__ = ["encode_cloud", "read_cloud", "sent_names"]
 
 _TRANSACTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TYPES = {**REPLY_TYPES, **CLOUD_REPLY_TYPES}
 
 
-class ReplyTypes(Protocol):
-    """What a profile says of replies: the types of function codes of its own."""
+class HasCatalogue(Protocol):
+    """A profile, as far as it matters here."""
 
     @property
-    def reply_types(self) -> Mapping[int, type[Reply]]: ...
+    def catalogue(self) -> Catalogue: ...
 
 
 def _camel(name: str) -> str:
@@ -40,7 +38,7 @@ def sent_names(command: Command) -> dict[str, Any]:
     """What ``command`` says, by the names of the cloud's wire; its code and its time left out."""
     if isinstance(command, GenericCommand):
         return {_camel(name): value for name, value in command.fields.items()}
-    pairs = ((_camel(wire), getattr(command, name)) for name, wire, _ in sent_fields(type(command))[1:-1])
+    pairs = ((_camel(item.wire), getattr(command, item.name)) for item in sent_fields(type(command)))
     return {name: value for name, value in pairs if value is not None}
 
 
@@ -78,7 +76,7 @@ def encode_cloud(
         raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
 
 
-def read_cloud(body: bytes | bytearray | memoryview, profile: ReplyTypes | None = None) -> CloudResult:
+def read_cloud(body: bytes | bytearray | memoryview, profile: HasCatalogue | None = None) -> CloudResult:
     """The meaning of one answer of the cloud, or of one webhook body.
 
     Raises:
@@ -88,7 +86,7 @@ def read_cloud(body: bytes | bytearray | memoryview, profile: ReplyTypes | None 
         outer = parse(bytes(body).decode())
         if type(outer) is not dict:
             raise MalformedFrame("it is not an object")
-        return _result(outer, _TYPES if profile is None else {**_TYPES, **profile.reply_types})
+        return _result(outer, (CATALOGUE if profile is None else profile.catalogue).reply_types)
     except UnicodeDecodeError:
         raise MalformedResponse("the cloud's answer is not UTF-8") from None
     except MalformedFrame as error:
@@ -133,11 +131,10 @@ def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
     if type(function_code) is not int or type(response_code) is not int:
         return None
     try:
-        reply: Reply = _layout(types.get(function_code, GenericReply)).build(fields)
+        return read_object(types.get(function_code, GenericReply), fields)
     except MalformedFrame:
         # A field in two spellings: the transaction's number must not be lost with it.
         return None
-    return reply
 
 
 def _text(value: Any) -> str | None:

@@ -1,0 +1,7 @@
+"""The clients of Getnet's Active Payment Terminal API (docs/equipment.md). The procedure is in ``flows.listing``."""
+
+from ._aio import AsyncEquipmentClient
+from ._blocking import EquipmentClient
+from ._common import Environment
+
+__all__ = ["AsyncEquipmentClient", "Environment", "EquipmentClient"]

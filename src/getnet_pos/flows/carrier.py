@@ -1,0 +1,221 @@
+"""What a way to a terminal offers to the payment machine. A carrier sends and listens; it never records or judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Protocol, TypeVar
+
+from ..errors import ApiError, GetnetError, ProtocolError, TransportError
+from ..messages import Catalogue, Command, Intent, Reply, Waits
+from ..profiles import Timeouts
+from .effects import Flow
+
+C = TypeVar("C", bound=Command[Any])
+
+__all__ = ["Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "Refused", "Sent",
+           "Source", "may_have_left"]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a command may take, in seconds."""
+
+    patience: float
+    """From the last sign of progress to the reply."""
+    total: float
+    """In all."""
+
+    @classmethod
+    def of(cls, command: Command[Any], timeouts: Timeouts) -> Limits:
+        """What ``timeouts`` allow for ``command``."""
+        if command.takes_card:
+            return cls(timeouts.sale, timeouts.sale_total)
+        limit = timeouts.short if command.waits is Waits.SHORT else timeouts.report
+        return cls(limit, limit)
+
+
+# -------------------------------------------------------------------------------------------------- what can come of it
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The command left, and nothing was heard yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The first sign that the terminal has the command, or that a cloud passes it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A reply came that has yet to be judged."""
+
+    reply: Reply
+    in_turn: bool = True
+    """It came after the sign of receipt that this terminal always gives first."""
+    asked: bool = False
+    """A last voucher was asked for and has not come yet."""
+    named: bool = False
+    """The carrier itself names the command that it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The command was not passed on to the terminal: ``error`` says by whom and why."""
+
+    error: GetnetError
+
+
+def may_have_left(error: GetnetError) -> bool:
+    """Whether the command may have left when ``error`` was raised by sending it."""
+    if isinstance(error, TransportError):
+        return error.bytes_written > 0
+    # An ApiError speaks of an answer that cannot be used.
+    return isinstance(error, (ApiError, ProtocolError))
+
+
+Event = Sent | Accepted | Heard | Refused
+
+
+class Attempt(Protocol):
+    """One command on its way. It is sent once at most."""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that leave. They are made once, before the command is recorded."""
+        ...
+
+    @property
+    def transaction_id(self) -> str | None:
+        """The number under which a cloud carries the command, once it has told it."""
+        ...
+
+    def reserve(self) -> Flow[None]:
+        """Do all that can fail before the command leaves."""
+        ...
+
+    def submit(self, recorded: Intent | None = None) -> Flow[Event]:
+        """Send the command; ``recorded`` is its intent where it moves money.
+
+        Raises:
+            TransportError: ``bytes_written`` says whether anything left.
+            GetnetError: it may have left, and what came back cannot be used.
+        """
+        ...
+
+    def next_event(self) -> Flow[Event]:
+        """Wait for what comes next.
+
+        Raises:
+            GetnetError: nothing came in time, the link failed, or what came cannot be used.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give back what was reserved. At any time, more than once."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------- after a doubt
+
+
+class Source(Enum):
+    """Where a possible result of a command in doubt comes from."""
+
+    RECORD = auto()
+    """What the terminal recorded, or perhaps the command's own reply come late: they look alike."""
+    REPLY = auto()
+    """A reply, and surely no record."""
+    NUMBER = auto()
+    """What a cloud keeps under the number of this very transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A reply or a record that may be the result of a command in doubt."""
+
+    reply: Reply
+    source: Source
+    named: bool = False
+    """The carrier itself names the command that it answers."""
+    newest: bool = False
+    """Nothing was recorded after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one query brought."""
+
+    candidates: Sequence[Candidate] = ()
+    in_process: bool = False
+    """The terminal is still at the command."""
+
+
+class Carrier(Protocol):
+    """A way to one terminal."""
+
+    timeouts: Timeouts
+    catalogue: Catalogue
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def greeting(self) -> Command[Any]:
+        """The query that shows whether the terminal is there."""
+        ...
+
+    @property
+    def records(self) -> Sequence[Command[Any]]:
+        """The queries for what the terminal recorded last; each next one must confirm that there is nothing."""
+        ...
+
+    @property
+    def vouchers_name_ticket(self) -> bool:
+        """Whether a ticket that a command bears can come back in its voucher."""
+        ...
+
+    def limits(self, command: Command[Any], timeout: float | None) -> Limits:
+        """How long ``command`` may take; ``timeout`` replaces what the time-outs say."""
+        ...
+
+    def open(self) -> Flow[None]: ...
+
+    def close(self) -> Flow[None]: ...
+
+    def check(self, command: C, intent_id: str = "") -> C:
+        """``command`` as this way takes it. ``UnsupportedOperation`` where it does not."""
+        ...
+
+    def clear(self) -> Flow[list[Reply]]:
+        """Read away what came since the last command, and return the replies in it: they are not confirmed yet."""
+        ...
+
+    def attempt(
+        self, command: Command[Any], limits: Limits, intent: Intent | None = None, *, urgent: bool = False
+    ) -> Flow[Attempt]:
+        """``command`` encoded and ready to leave. ``urgent``: it does not queue behind other terminals' commands."""
+        ...
+
+    def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
+        """What can tell what became of ``intent``, the best first: each asks once, and ends by the time it is given."""
+        ...
+
+    def listen(self, until: float) -> Flow[Found]:
+        """What comes without asking; returns with the first, or at ``until``."""
+        ...
+
+    def confirm(self, *, final: bool = False) -> Flow[None]:
+        """Tell the terminal that its reply has come; ``final``: it is safe, so a link that breaks now is closed."""
+        ...
+
+    def rearm(self) -> None:
+        """Forget a cancellation that was meant for an earlier command."""
+        ...
+
+    def cancel(self) -> bool:
+        """Have the flow that waits for the command in progress cancel it; false where that takes a command."""
+        ...

@@ -1,0 +1,155 @@
+"""Calls of the cloud's API: paced, authorized, and understood. What they mean for a payment is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from ..codec.cloud import read_cloud
+from ..errors import ApiError, MalformedResponse, TerminalNotFound, TransactionNotFound, TransportError
+from ..messages import CloudResult
+from ..profiles import CloudProfile, Profile
+from ..turns import QueueTurn
+from .effects import Flow, Now, Random, Request, Response, Sleep
+from .http_calls import (
+    Bearer,
+    RetryPolicy,
+    Secret,
+    authorized,
+    changes_nothing,
+    clean,
+    json_body,
+    refuse,
+    repeated,
+    retry_after,
+)
+
+__all__ = ["Cloud", "Pace", "call", "checked", "status", "understood", "was_not_done"]
+
+_TOO_BUSY = frozenset({429, 503})
+
+
+class Pace:
+    """When the cloud wants to hear of an account again: it holds every terminal's calls back after a 429 or a 503."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._not_before = 0.0
+        self._refusals = 0
+
+    def wait(self) -> Flow[None]:
+        now: float = yield Now()
+        end = now + 2 * self._policy.longest_retry_after
+        while now < min(self._not_before, end):
+            # Not all at the same moment.
+            yield Sleep(self._not_before - now + self._policy.first_pause * (yield Random()))
+            now = yield Now()
+
+    def heard(self, response: Response) -> Flow[None]:
+        """Take note of what the cloud says about its load."""
+        if response.status not in _TOO_BUSY:
+            self._refusals = 0
+            return
+        self._refusals += 1
+        asked, now = retry_after(response), (yield Now())
+        pause = (yield from self._policy.pause(min(self._refusals, 20))) if asked is None else asked
+        self._not_before = max(self._not_before, now + min(pause, self._policy.longest_retry_after))
+
+
+@dataclass(slots=True)
+class Cloud:
+    """An account's way to the cloud, which all its terminals share."""
+
+    base_url: str
+    profile: Profile
+    bearer: Bearer
+    headers: Mapping[str, str]
+    gate: QueueTurn
+    """Its places are held during the call of a command, so that no more run at a time than are meant to."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.retry)
+
+    @property
+    def settings(self) -> CloudProfile:
+        assert self.profile.cloud is not None
+        return self.profile.cloud
+
+    def sent(self, request: Request) -> Flow[Response]:
+        """The answer to one request, sent when the cloud wants to hear of us."""
+        yield from self.pace.wait()
+        return (yield from self.sent_now(request))
+
+    def sent_now(self, request: Request) -> Flow[Response]:
+        response: Response = yield request
+        yield from self.pace.heard(response)
+        return response
+
+
+def was_not_done(outcome: Response | TransportError) -> bool:
+    """May a command that moves no money be sent again: where the terminal surely did not get it."""
+    return outcome.bytes_written == 0 if isinstance(outcome, TransportError) else outcome.status == 429
+
+
+def call(
+    cloud: Cloud, request: Request, may_repeat: Callable[[Response | TransportError], bool] = changes_nothing
+) -> Flow[tuple[Response, Secret]]:
+    """The answer to a query, and the token it was asked with."""
+    send = partial(repeated, policy=cloud.retry, may_repeat=may_repeat, send=cloud.sent)
+    return authorized(request, cloud.bearer, send)
+
+
+def status(cloud: Cloud, transaction_id: int | str, timeout: float, *, once: bool = False) -> Flow[CloudResult]:
+    """What the cloud knows of a transaction (docs/protocol.md, "Cloud-to-Cloud"). ``once``: whoever asks repeats it.
+
+    Raises:
+        TransactionNotFound: the cloud does not know it, or not yet.
+    """
+    request = Request("GET", f"{cloud.base_url}/{transaction_id}", cloud.headers, timeout=timeout)
+    response, token = yield from call(cloud, request, (lambda outcome: False) if once else changes_nothing)
+    what = f"the status of transaction {transaction_id}"
+    return checked(cloud, understood(cloud, response, token, what), token, what)
+
+
+def understood(cloud: Cloud, response: Response, token: Secret, what: str) -> CloudResult:
+    """The meaning of an answer, one of outer code 0 included.
+
+    Raises:
+        ApiError: it has an HTTP status other than 200 and no meaning that is known, or no meaning at all.
+    """
+    if response.status == 200:
+        return read_cloud(json_body(response, (token,)), cloud.profile)
+    try:
+        result = read_cloud(json_body(response, (token,)), cloud.profile)
+    except MalformedResponse:
+        result = None
+    if result is None or _known_refusal(cloud, result) is None:
+        refuse(response, what, (token,))
+    return result
+
+
+def checked(cloud: Cloud, result: CloudResult, token: Secret, what: str) -> CloudResult:
+    """``result``, unless it is an error."""
+    if result.code in (1, 2) or result.reply is not None:
+        return result
+    said = clean(result.message or "no message", (token,))
+    kind = _known_refusal(cloud, result) or ApiError
+    advice = {
+        TerminalNotFound: "check the terminal id, the branch and the serial number",
+        TransactionNotFound: "the cloud does not know it, or not yet",
+        ApiError: "look at what was asked, and at the terminal",
+    }
+    raise kind(f"{what} was refused: {said}; {advice[kind]}", status=200, code=str(result.code), message=said)
+
+
+def _known_refusal(cloud: Cloud, result: CloudResult) -> type[ApiError] | None:
+    said = " ".join((result.message or "").split()).upper().rstrip(".")
+    if result.code == 0 and result.reply is None:
+        if said in cloud.settings.refusals:
+            return TerminalNotFound
+        if said in cloud.settings.not_found:
+            return TransactionNotFound
+    return None

@@ -1,0 +1,104 @@
+"""The terminals that an account of the cloud may drive: the request, and the meaning of an answer of unknown shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from ..codec.strict_json import parse
+from ..errors import ApiError, InvalidValue, MalformedFrame, MalformedResponse
+from ..messages import KeyPos
+from ..messages.checks import check_integer
+from .cloud_calls import Cloud, call
+from .effects import Flow, Request, Response
+from .http_calls import Secret, clean, json_body, refuse
+
+__all__ = ["list_cloud_terminals"]
+
+log = logging.getLogger("getnet_pos.cloud")
+
+_LONGEST_LIST = 64 << 20
+
+
+def list_cloud_terminals(cloud: Cloud, branch: int | None, timeout: float) -> Flow[list[KeyPos]]:
+    """The terminals of ``branch``, or all. The shape of the answer is not public, so any that holds triplets is taken.
+
+    The resource is documented beside ``/postxs``; where it is not there, it is looked for below.
+    """
+    query = "" if branch is None else f"?idsucursal={check_integer(branch, 'branch', 1, 10**10 - 1)}"
+    root = cloud.base_url.rpartition("/")[0]
+    for place in (root, cloud.base_url):
+        request = Request(
+            "GET",
+            f"{place}/posdata{query}",
+            cloud.headers,
+            timeout=timeout,
+            max_body=_LONGEST_LIST,
+        )
+        response, token = yield from call(cloud, request)
+        if response.status != 404:
+            break
+    if response.status != 200:
+        refuse(response, "the list of terminals", (token,))
+    return _listed(response, token)
+
+
+def _listed(response: Response, token: Secret) -> list[KeyPos]:
+    try:
+        body = parse(json_body(response, (token,)).decode())
+    except (MalformedFrame, UnicodeDecodeError) as error:
+        raise MalformedResponse(f"the list of terminals cannot be read: {error}", status=200) from None
+    if isinstance(body, dict) and body.get("code") == 0:
+        said = clean(str(body.get("message") or "no message"), (token,))
+        raise ApiError(f"the list of terminals was refused: {said}", status=200, code="0", message=said)
+    found = list(dict.fromkeys(_triplets(body)))
+    if not found and _holds_objects(body):
+        raise MalformedResponse("none of the listed terminals could be read", status=200)
+    return found
+
+
+_NAMES = {
+    "idterminal": "id_terminal",
+    "terminalid": "id_terminal",
+    "idsucursal": "id_sucursal",
+    "sucursalid": "id_sucursal",
+    "serialnumber": "serial_number",
+    "serial": "serial_number",
+}
+
+
+def _triplets(value: Any) -> Iterator[KeyPos]:
+    """Every object that has the three parts, wherever it stands; a part may stand in an object around it."""
+    waiting: list[tuple[Any, dict[str, Any]]] = [(value, {})]
+    while waiting:
+        item, around = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend((part, around) for part in reversed(item))
+        elif isinstance(item, dict):
+            named = {_NAMES.get(key.lower().replace("_", "")): part for key, part in item.items()}
+            own = {name: part for name, part in named.items() if name and isinstance(part, (str, int))}
+            parts = {**around, **own}
+            if not own or len(parts) < 3:
+                waiting.extend((part, parts) for part in reversed(item.values()) if isinstance(part, (dict, list)))
+                continue
+            try:
+                yield KeyPos(_as_text(parts["id_terminal"]), parts["id_sucursal"], _as_text(parts["serial_number"]))
+            except InvalidValue as error:
+                log.warning("a listed terminal is passed over: %s", error)
+
+
+def _as_text(part: Any) -> Any:
+    return str(part) if type(part) is int else part
+
+
+def _holds_objects(body: Any) -> bool:
+    """Whether there is a list of objects anywhere in it."""
+    waiting = [body]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list) and any(isinstance(part, dict) for part in item):
+            return True
+        if isinstance(item, (list, dict)):
+            waiting.extend(item if isinstance(item, list) else item.values())
+    return False

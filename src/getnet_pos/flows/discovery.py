@@ -1,0 +1,44 @@
+"""Which serial port the terminal is on: the first one that answers a poll as a terminal does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..errors import ConnectError, GetnetError
+from ..messages import Wire
+from ..profiles import Profile, Timeouts
+from .effects import Close, Flow, ListPorts, Use
+from .payment import Till, greet
+from .stream import StreamCarrier
+
+__all__ = ["find_usb_terminal"]
+
+
+def find_usb_terminal(*, wire: Wire, profile: Profile, timeouts: Timeouts, baudrate: int) -> Flow[str]:
+    """Use the port of the terminal, closed, and return the terminal's name.
+
+    Raises:
+        ConnectError: none was found; the message says what each port did.
+    """
+    tried: list[str] = []
+    for port in (yield ListPorts()):
+        yield Use(port, baudrate)
+        carrier = StreamCarrier(profile, _trial(timeouts), wire=wire, acknowledges=True)
+        terminal = f"usb:{port}"
+        try:
+            why_not = "" if (yield from greet(Till(carrier, terminal))).approved else "a terminal that is not ready"
+        except GetnetError as error:
+            why_not = str(error)
+        yield Close()
+        if not why_not:
+            return terminal
+        tried.append(f"{port} ({why_not})")
+    raise ConnectError(
+        "no terminal was found: check that it is on, connected and in integrated mode, or name the port; tried: "
+        + ("; ".join(tried) or "no serial port is there")
+    )
+
+
+def _trial(timeouts: Timeouts) -> Timeouts:
+    """The time a port is given to show that it is a terminal."""
+    return replace(timeouts, acknowledgement=min(1.0, timeouts.acknowledgement), short=min(2.5, timeouts.short))

@@ -1,0 +1,291 @@
+"""The carrier over a byte stream: a serial port, a socket, an HTTP address. It sends and listens; it judges nothing."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ..errors import (
+    DeadlineExceeded,
+    Disconnected,
+    JournalError,
+    NotAccepted,
+    UnexpectedReply,
+    UnsupportedOperation,
+)
+from ..messages import (
+    Ack,
+    BadFrame,
+    CancelReply,
+    CancelSale,
+    CloudRefund,
+    Command,
+    CommandMessage,
+    DetailsReport,
+    FrameFault,
+    Intent,
+    IntentState,
+    LastVoucher,
+    Poll,
+    Progress,
+    Reply,
+    Wire,
+)
+from ..profiles import Profile, Timeouts
+from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Sent, Source
+from .effects import Flow, Now, Report, Sleep, WallClock
+from .link import Link, describe
+
+__all__ = ["StreamAttempt", "StreamCarrier"]
+
+C = TypeVar("C", bound=Command[Any])
+
+log = logging.getLogger("getnet_pos.stream")
+
+
+class StreamCarrier:
+    """One terminal behind a byte stream."""
+
+    vouchers_name_ticket = True
+
+    def __init__(self, profile: Profile, timeouts: Timeouts, *, wire: Wire, acknowledges: bool) -> None:
+        self.timeouts = timeouts
+        self.catalogue = profile.catalogue
+        self.link = Link(wire, timeouts, self.catalogue, acknowledges=acknowledges and wire is Wire.SIGNED)
+        self._answered = False
+        """Whether the last query was answered."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.link.is_open
+
+    @property
+    def greeting(self) -> Command[Any]:
+        """The simplified wire has no poll: any answer to a details report, which changes nothing, is taken for one."""
+        return DetailsReport() if self.link.wire is Wire.SIMPLIFIED else Poll()
+
+    @property
+    def records(self) -> Sequence[Command[Any]]:
+        return () if self.link.wire is Wire.SIMPLIFIED else (LastVoucher(),)
+
+    def limits(self, command: Command[Any], timeout: float | None) -> Limits:
+        return Limits.of(command, self.timeouts) if timeout is None else Limits(timeout, timeout)
+
+    def open(self) -> Flow[None]:
+        return self.link.open()
+
+    def close(self) -> Flow[None]:
+        return self.link.close()
+
+    def check(self, command: C, intent_id: str = "") -> C:
+        if command.cloud_only:
+            raise UnsupportedOperation(
+                f"command {command.code}, {type(command).__name__}, goes through a cloud that has it, not over this link"
+            )
+        if isinstance(command, CloudRefund) and command.original_date is not None:
+            raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
+        return command
+
+    def clear(self) -> Flow[list[Reply]]:
+        return self.link.discard_stale()
+
+    def attempt(
+        self, command: Command[Any], limits: Limits, intent: Intent | None = None, *, urgent: bool = False
+    ) -> Flow[StreamAttempt]:
+        command = yield from self._stamped(command)
+        return StreamAttempt(self.link, command, self.link.encode(command), limits)
+
+    def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
+        return (self._inquire,)
+
+    def _inquire(self, until: float) -> Flow[Found]:
+        """Ask for the last voucher, and listen: what comes may also be the command's own reply, late."""
+        link = self.link
+        if not link.is_open:
+            yield from link.open()
+        for command in self.records:
+            command = yield from self._stamped(command)
+            self._answered = False
+            yield from link.send(command, link.encode(command))
+        now: float = yield Now()
+        return (yield from self.listen(min(until, now + self.timeouts.recovery_interval)))
+
+    def listen(self, until: float) -> Flow[Found]:
+        link = self.link
+        while True:
+            try:
+                message = yield from link.next_message(until)
+            except Disconnected:
+                if not self._answered:
+                    raise
+                # Over HTTP a response ends with its answer: nothing more comes before the next query.
+                yield Sleep(max(until - (yield Now()), 0.0))
+                return Found()
+            if isinstance(message, Reply):
+                link.awaits_voucher, self._answered = False, True
+                source = Source.REPLY if link.wire is Wire.SIMPLIFIED else Source.RECORD
+                return Found((Candidate(message, source, newest=True),))
+            if isinstance(message, Progress):
+                yield from link.acknowledge()
+                yield Report(message)
+            elif isinstance(message, BadFrame):
+                log.warning("received %s while asking", describe(message))
+            if (yield Now()) >= until:
+                return Found()
+
+    def confirm(self, *, final: bool = False) -> Flow[None]:
+        if not final:
+            yield from self.link.acknowledge()
+            return
+        # The terminal does one thing after the other: what was asked before will not be answered any more.
+        self.link.awaits_voucher = False
+        yield from self.link.acknowledge_final()
+
+    def rearm(self) -> None:
+        self.link.cancel_wanted = False
+
+    def cancel(self) -> bool:
+        if self.link.wire is Wire.SIMPLIFIED:
+            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
+        self.link.cancel_wanted = True
+        return True
+
+    def _stamped(self, command: Command[Any]) -> Flow[Command[Any]]:
+        if command.date_time is not None:
+            return command
+        return replace(command, date_time=(yield from _date_time()))
+
+
+def _date_time() -> Flow[str]:
+    now: datetime = yield WallClock()
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class StreamAttempt:
+    """One command and the wait for its reply."""
+
+    transaction_id = None
+
+    def __init__(self, link: Link, command: Command[Any], data: bytes, limits: Limits) -> None:
+        self.data = data
+        self._link = link
+        self._command = command
+        self._limits = limits
+        self._sent = False
+        self._accepted = False
+        self._cancel_sent = False
+        self._now = 0.0
+        self._acknowledged_by = 0.0
+        self._reply_by = 0.0
+        self._last_by = 0.0
+
+    def reserve(self) -> Flow[None]:
+        """Nothing can fail before a command is written."""
+        yield from ()
+
+    def release(self) -> None:
+        """Nothing is reserved."""
+
+    def submit(self, recorded: Intent | None = None) -> Flow[Event]:
+        """Write the command.
+
+        Raises:
+            JournalError: it moves money and was not recorded, or was sent before.
+        """
+        if self._sent or (self._command.moves_money and (recorded is None or recorded.state is not IntentState.INTENT)):
+            raise JournalError("a command that moves money is sent once, after it was recorded")
+        self._sent = True
+        self._now = sent = yield from self._link.send(self._command, self.data)
+        self._last_by = sent + self._limits.total
+        self._reply_by = sent + self._limits.patience
+        timeouts = self._link.timeouts
+        self._acknowledged_by = sent + timeouts.acknowledgement if self._link.acknowledges else self._last_by
+        return Sent()
+
+    def next_event(self) -> Flow[Event]:
+        """Wait for a reply, or for the first sign that the terminal has the command.
+
+        Raises:
+            DeadlineExceeded: no sign of receipt, or no reply, in time.
+            NotAccepted: the terminal answered ``Received: false``.
+            UnexpectedReply: the terminal reported an error of its own.
+            ProtocolError: a message came whole and damaged.
+            TransportError: the link failed.
+        """
+        link = self._link
+        while True:
+            yield from self._cancel_if_wanted()
+            limit = min(self._last_by, self._reply_by)
+            if not self._accepted:
+                limit = min(limit, self._acknowledged_by)
+            if self._now > limit:
+                raise self._too_late()
+            message = yield from link.next_message(limit)
+            self._now = yield Now()
+            if isinstance(message, Reply) and not (isinstance(message, CancelReply) and self._cancel_sent):
+                if message.function_code == 0:
+                    yield from link.acknowledge()
+                    raise UnexpectedReply(
+                        f"the terminal reported an error of its own ({message.response_code}: {_said(message)}): "
+                        "poll it again"
+                    )
+                in_turn = self._accepted or not link.has_acknowledged
+                return Heard(message, in_turn=in_turn, asked=link.awaits_voucher)
+            yield from self._take(message)
+            if message is None and self._now >= limit:
+                raise self._too_late()
+            if not self._accepted and isinstance(message, (Ack, Progress)):
+                self._accepted = True
+                return Accepted()
+
+    def _cancel_if_wanted(self) -> Flow[None]:
+        link = self._link
+        if not self._command.takes_card or not link.cancel_wanted or self._cancel_sent:
+            return
+        log.info("asking the terminal to cancel the sale in progress")
+        self._cancel_sent = True
+        cancel = CancelSale(date_time=(yield from _date_time()))
+        yield from link.send(cancel, link.encode(cancel), beside=True)
+        self._reply_by = min(self._reply_by, self._now + link.timeouts.cancel)
+
+    def _take(self, message: Any) -> Flow[None]:
+        """What is no reply to the command; raises where it ends the wait."""
+        link = self._link
+        if isinstance(message, Ack):
+            if not message.received and not self._cancel_sent:
+                raise NotAccepted(
+                    "the terminal did not accept the command (Received: false): poll it, then look at its screen"
+                )
+        elif isinstance(message, Progress):
+            yield from link.acknowledge()
+            yield Report(message)
+            self._reply_by = self._now + self._limits.patience
+        elif isinstance(message, CancelReply):
+            yield from link.acknowledge()
+            # A sale that could not be cancelled goes on as before.
+            more = link.timeouts.cancel if message.approved else self._limits.patience
+            self._reply_by = self._now + more
+        elif isinstance(message, CommandMessage):
+            raise UnexpectedReply("the port sends back what is written to it: it is not a terminal in integrated mode")
+        elif isinstance(message, BadFrame):
+            log.warning("received %s", describe(message))
+            if message.sealed or message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM):
+                yield from link.acknowledge(received=False)
+                raise message.error()
+
+    def _too_late(self) -> DeadlineExceeded:
+        if self._accepted:
+            return DeadlineExceeded("the terminal did not reply in time: look at its screen")
+        return DeadlineExceeded(
+            "the terminal did not answer: check that it is switched on, connected and in integrated mode"
+        )
+
+
+def _said(reply: Reply) -> str:
+    """The terminal's words, fit for a log: short, on one line, and without anything that could be a card number."""
+    words = "".join(letter if letter.isprintable() else "?" for letter in (reply.response_message or "no message")[:80])
+    return re.sub(r"[0-9](?:[ -]?[0-9]){6,}", "...", words)

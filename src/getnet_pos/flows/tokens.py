@@ -1,0 +1,168 @@
+"""Bearer tokens as flows: given as text, by a function, or got when they are needed and kept in memory only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from ..errors import GetnetError, InvalidType, InvalidValue, ServerError, TransportError
+from ..turns import QueueTurn
+from .effects import Call, Flow, Now, Take
+from .http_calls import Secret
+
+__all__ = ["CalledToken", "GivenToken", "Grant", "TokenProvider", "checked_token"]
+
+T = TypeVar("T")
+
+_RENEWED_AT = 0.8
+"""The part of its life after which a token is replaced."""
+_LONGEST_LIFE = 366 * 86_400.0
+_AFTER_FAILURE = 30.0
+"""Seconds until the next attempt when a token could not be renewed but can still be used."""
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+
+
+def checked_token(value: object, origin: str) -> Secret:
+    """``value``, once it can stand in a header. ``origin`` says in an error where it came from."""
+    if not isinstance(value, str):
+        raise InvalidType(f"{origin} must be text, not {type(value).__name__}")
+    if not _TOKEN.fullmatch(value):
+        raise InvalidValue(f"{origin} must be printable ASCII without spaces, and without the word Bearer")
+    return Secret(value)
+
+
+def _at_once(value: T) -> Flow[T]:
+    """A flow that has nothing to ask for."""
+    yield from ()
+    return value
+
+
+class GivenToken:
+    """A token that the caller knows."""
+
+    def __init__(self, token: str) -> None:
+        self._token = checked_token(token, "token")
+
+    def token(self) -> Flow[Secret]:
+        return _at_once(self._token)
+
+    def renewed(self, refused: Secret) -> Flow[Secret | None]:
+        return _at_once(None)
+
+
+class CalledToken:
+    """A token that a function of the caller knows, asked for each request."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+
+    def token(self) -> Flow[Secret]:
+        token: Secret = yield Call(self._function, partial(checked_token, origin="what the token function returns"))
+        return token
+
+    def renewed(self, refused: Secret) -> Flow[Secret | None]:
+        token = yield from self.token()
+        return None if token == refused else token
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token as a server gave it, and the seconds it lives; ``None``: not said."""
+
+    token: Secret
+    life: float | None
+
+
+class TokenProvider:
+    """A token that is got when it is needed, kept in memory, and replaced at 80 % of its life or when it is refused.
+
+    However many threads and tasks wait for a token, one of them gets it and the others use it, or fail as it failed.
+    One provider may serve any number of clients, blocking and async. A subclass says in ``fetch`` how a token is got.
+    """
+
+    def __init__(self) -> None:
+        self._turn = QueueTurn(name="the login")
+        self._token: Secret | None = None
+        self._renew_at: float | None = None
+        self._ends_at: float | None = None
+        self._attempts = 0
+        """How many attempts to get a token have ended."""
+        self._failure: GetnetError | None = None
+        """Of the last attempt."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def fetch(self) -> Flow[Grant]:
+        """A new token, as a flow."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Get a new token for the next request."""
+        self._token = None
+
+    def token(self) -> Flow[Secret]:
+        """A token to use now."""
+        now = yield Now()
+        if self._token is not None and self._fresh(now):
+            return self._token
+        return (yield from self._alone(self._current(self._attempts)))
+
+    def renewed(self, refused: Secret) -> Flow[Secret | None]:
+        """Another token in place of one that was refused."""
+        return (yield from self._alone(self._replaced(refused, self._attempts)))
+
+    def _alone(self, flow: Flow[Secret]) -> Flow[Secret]:
+        place = self._turn.place()
+        try:
+            yield Take(place)
+            return (yield from flow)
+        finally:
+            place.leave()
+
+    def _fresh(self, now: float) -> bool:
+        return self._renew_at is None or now < self._renew_at
+
+    def _current(self, attempts: int) -> Flow[Secret]:
+        now = yield Now()
+        known = self._token
+        if known is not None and self._fresh(now):
+            return known
+        try:
+            return (yield from self._fetched(attempts))
+        except (TransportError, ServerError):
+            now = yield Now()
+            if known is None or self._ends_at is None or now >= self._ends_at:
+                raise
+            self._renew_at = now + _AFTER_FAILURE
+            return known
+
+    def _replaced(self, refused: Secret, attempts: int) -> Flow[Secret]:
+        if self._token is not None and self._token != refused:
+            return self._token
+        self._token = None
+        return (yield from self._fetched(attempts))
+
+    def _fetched(self, attempts: int) -> Flow[Secret]:
+        """A new token; ``attempts`` had ended when it was asked for."""
+        if self._attempts != attempts and self._failure is not None:
+            raise copy(self._failure)
+        asked_at = yield Now()
+        try:
+            grant = yield from self.fetch()
+        except GetnetError as error:
+            self._attempts += 1
+            self._failure = copy(error)
+            raise
+        self._attempts += 1
+        self._failure = None
+        life = None if grant.life is None else min(grant.life, _LONGEST_LIFE)
+        self._renew_at = None if life is None else asked_at + _RENEWED_AT * life
+        self._ends_at = None if life is None else asked_at + life
+        self._token = grant.token
+        return grant.token
