@@ -76,7 +76,7 @@ class Books(MemoryJournal):
         self.steps.append(intent)
 
     def last(self, intent_id: str) -> Intent | None:
-        return self._last.get(intent_id)
+        return next((one for one in self.intents(settled=True) if one.intent_id == intent_id), None)
 
 
 class Register:
