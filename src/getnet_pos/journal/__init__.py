@@ -3,10 +3,11 @@
 A row is a step of an intent; what is known of an intent is its last row.
 """
 
+from ..messages import Search, Step
 from .file import SqliteJournal
 from .memory import MemoryJournal
 from .opening import DEFAULT_JOURNAL, JournalSource, default_path, open_journal
-from .rules import Journal, Lease, Search, Step, recall
+from .rules import Journal, Lease, recall
 
 __all__ = [
     "DEFAULT_JOURNAL",

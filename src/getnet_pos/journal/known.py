@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..messages import FINAL_STATES, Intent, IntentState
-from .rules import RECENT, Search, Step, same_terminal
+from ..messages import FINAL_STATES, Intent, IntentState, Search, Step, same_terminal
+from .rules import RECENT
 
 __all__ = ["TAIL", "Known", "Named", "Row", "is_paid_unheard", "last_of_each"]
 

@@ -7,9 +7,9 @@ from collections import deque
 from functools import partial
 from typing import Final
 
-from ..messages import Intent
+from ..messages import Intent, Search, Step
 from .known import Known, Named, Row, is_paid_unheard, last_of_each
-from .rules import RECENT, REMEMBERED, Lease, Search, Step, check, decided, moment, one_of
+from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, one_of
 
 __all__ = ["MemoryJournal"]
 

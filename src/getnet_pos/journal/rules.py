@@ -4,46 +4,32 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol
 
 from ..errors import InvalidValue, JournalError
-from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
+from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, Search, Step, same_terminal
 
 __all__ = [
-    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "Search", "Step", "check", "decided", "moment",
-    "one_of", "recall", "same_terminal",
-]  # fmt: skip
+    "ASKED",
+    "FILLED_ONCE",
+    "RECENT",
+    "REMEMBERED",
+    "Journal",
+    "Lease",
+    "check",
+    "decided",
+    "moment",
+    "one_of",
+    "recall",
+]
 
 RECENT: Final = 16
 """How many settled intents of a terminal are remembered: a late copy of a reply is of one of the last few."""
 
 REMEMBERED: Final = timedelta(days=30)
 """How long a result that its caller may never have heard of is told to who asks for the same ticket and amount."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One row of the journal: what an intent was at a moment."""
-
-    intent: Intent
-    sequence: int
-    at: str
-    """UTC, ISO 8601."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """What is known of a payment that is about to be made. Nothing is looked for by what is ``None``."""
-
-    terminal: str
-    terminal_id: str | None = None
-    commerce_code: int | None = None
-    device: str | None = None
-    ticket: str | None = None
-    amount: int | None = None
-    idempotency_key: str | None = None
 
 
 class Lease:
@@ -117,14 +103,6 @@ def recall(journal: Journal, terminal: str) -> list[Intent]:
 def moment(before: timedelta = timedelta(0)) -> str:
     """Now, or some time before, as a step has it; the text of an earlier moment is less."""
     return (datetime.now(timezone.utc) - before).isoformat(timespec="milliseconds")
-
-
-def same_terminal(one: Intent | Search, other: Intent | Search) -> bool:
-    """Whether both are of one terminal by any of its names."""
-    if one.terminal == other.terminal or (one.device is not None and one.device == other.device):
-        return True
-    codes = {one.commerce_code, other.commerce_code} - {None}
-    return one.terminal_id is not None and one.terminal_id == other.terminal_id and len(codes) < 2
 
 
 # ---------------------------------------------------------------------------------------------------------------- steps

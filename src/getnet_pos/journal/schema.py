@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any, Final, get_args
 
 from ..errors import JournalError
-from ..messages import Found, Intent, IntentState, VoucherMark
+from ..messages import Found, Intent, IntentState, Step, VoucherMark
 from .known import Row
-from .rules import Step
 
 __all__ = [
     "APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "WHOLE", "digest", "migrate",

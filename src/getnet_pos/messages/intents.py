@@ -19,9 +19,12 @@ __all__ = [
     "Found",
     "Intent",
     "IntentState",
+    "Search",
+    "Step",
     "VoucherMark",
     "kept_reply",
     "read_kept_reply",
+    "same_terminal",
 ]
 
 
@@ -142,6 +145,37 @@ class Intent:
     @property
     def open(self) -> bool:
         return self.state in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of the journal: what an intent was at a moment."""
+
+    intent: Intent
+    sequence: int
+    at: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is known of a payment that is about to be made. Nothing is looked for by what is ``None``."""
+
+    terminal: str
+    terminal_id: str | None = None
+    commerce_code: int | None = None
+    device: str | None = None
+    ticket: str | None = None
+    amount: int | None = None
+    idempotency_key: str | None = None
+
+
+def same_terminal(one: Intent | Search, other: Intent | Search) -> bool:
+    """Whether both are of one terminal by any of its names."""
+    if one.terminal == other.terminal or (one.device is not None and one.device == other.device):
+        return True
+    codes = {one.commerce_code, other.commerce_code} - {None}
+    return one.terminal_id is not None and one.terminal_id == other.terminal_id and len(codes) < 2
 
 
 KEPT_FIELDS: Final = frozenset({
