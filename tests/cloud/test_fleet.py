@@ -213,4 +213,4 @@ def test_threads_share_a_blocking_account(opened: Open) -> None:
         assert list(pool.map(sell, range(6))) == [True] * 6
     assert busiest.most == 2
     assert cloud.count("auth") == 1
-    assert [intent.state for intent in journal._last.values()] == [IntentState.APPROVED] * 6
+    assert [intent.state for intent in journal.intents(settled=True)] == [IntentState.APPROVED] * 6

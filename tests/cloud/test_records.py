@@ -118,7 +118,7 @@ def voucher(**fields: Any) -> dict[str, Any]:
     return {"code": 1, "data": {"functionCode": 100, "code": 0, **fields}}
 
 
-REFUSAL = {"code": 1, "data": {"functionCode": 101, "code": 1007, "message": "none"}}
+REFUSAL = {"code": 1, "data": {"functionCode": 101, "code": 99, "message": "none"}}
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def _poll(pos: Connector) -> None:
 
 
 def _compare(terminal: VirtualTerminal, journal: MemoryJournal, where: str) -> None:
-    finals = list(journal._last.values())
+    finals = journal.intents(settled=True)
     assert not [intent for intent in finals if intent.open]
     for intent in finals:
         entries = [

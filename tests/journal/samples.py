@@ -11,7 +11,7 @@ from pathlib import Path
 from getnet_pos.journal import Journal, Step
 from getnet_pos.journal.known import Row
 from getnet_pos.journal.schema import DESCRIPTION, INSERT, WHOLE, written_row
-from getnet_pos.messages import Found, Intent, IntentState, VoucherMark
+from getnet_pos.messages import HowFound, Intent, IntentState, VoucherMark
 
 TERMINAL = "usb:/dev/ttyACM0"
 LONG_AGO = "2020-01-01T12:00:00.000+00:00"
@@ -43,7 +43,7 @@ PAID = (*OPEN, IntentState.APPROVED)
 UNKNOWN = (*OPEN, IntentState.RECOVERING, IntentState.UNKNOWN)
 
 
-def history(path: Path, payments: int, *, unsettled: tuple[int, ...] = (), how: Found = "call") -> None:
+def history(path: Path, payments: int, *, unsettled: tuple[int, ...] = (), how: HowFound = "call") -> None:
     """Add payments of long ago to the file, all at once; ``unsettled`` are the last rows of what is not settled."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("PRAGMA synchronous=OFF")

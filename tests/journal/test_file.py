@@ -98,7 +98,7 @@ def test_two_registers_share_a_file(journal: SqliteJournal, path: Path) -> None:
         assert [one.ticket for one in other.intents(settled=True)] == ["T1", "T3", "T2"]
 
 
-def test_a_fresh_file_with_two_users_is_whole(path: Path) -> None:
+def test_a_fresh_file_with_two_users_is_whole(path: Path, count: Count) -> None:
     """One looks while the other writes: what is counted and what is read are of one moment."""
     script = f"""
         import sys, time
@@ -114,7 +114,7 @@ def test_a_fresh_file_with_two_users_is_whole(path: Path) -> None:
             for place in range(20):
                 journal.recent(f"usb:{{number}}/{{place}}")
     """
-    for number in range(3):
+    for number in range(count(short=1, evidence=3, long=25)):
         fresh = str(path.with_name(f"{number}.sqlite3"))
         SqliteJournal(fresh).close()
         command = [sys.executable, "-c", textwrap.dedent(script), fresh]
@@ -569,10 +569,11 @@ def test_every_attribute_of_an_intent_has_its_column() -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another writer"])
-def test_a_crowd_costs_nothing(path: Path, alone: bool, evidence: Callable[[str], None]) -> None:
-    """A payment takes as long while two thousand terminals are in the middle of a sale as while ten are."""
+def test_a_crowd_costs_nothing(path: Path, alone: bool, count: Count, evidence: Callable[[str], None]) -> None:
+    """A payment takes as long while very many terminals are in the middle of a sale as while ten are."""
     times = []
-    for crowd in (10, 2_000):
+    many = count(short=500, evidence=2_000, long=2_000)
+    for crowd in (10, many):
         file = path.with_name(f"{crowd}.sqlite3")
         with contextlib.closing(SqliteJournal(file)) as journal, contextlib.closing(SqliteJournal(file)) as other:
             for state in OPEN:
@@ -589,7 +590,7 @@ def test_a_crowd_costs_nothing(path: Path, alone: bool, evidence: Callable[[str]
     beside = "" if alone else "beside another writer, "
     evidence(
         f"journal: the steps of a payment, {beside}in {times[0] * 1000:.1f} ms among 10 others, in "
-        f"{times[1] * 1000:.1f} ms among 2,000"
+        f"{times[1] * 1000:.1f} ms among {many:,}"
     )
     assert times[1] < 4 * times[0] + 0.002
 
@@ -666,13 +667,10 @@ def test_an_object_of_ones_own_will_do() -> None:
         open_journal(42)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("payments", [5_000, pytest.param(250_000, marks=pytest.mark.timeout(600))])
-def test_a_long_history_costs_nothing(
-    path: Path, payments: int, count: Count, evidence: Callable[[str], None]
-) -> None:
+@pytest.mark.timeout(600)
+def test_a_long_history_costs_nothing(path: Path, count: Count, evidence: Callable[[str], None]) -> None:
     """Opening, asking and writing look at the end of the file and at its indexes, however long it is."""
-    if payments > 5_000 and not count(short=False, evidence=False, long=True):
-        pytest.skip("a million rows are written in the long run")
+    payments = count(short=2_000, evidence=5_000, long=250_000)
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(1), *UNKNOWN)
         record(journal, replace(intent(2), found="recovery", idempotency_key="order 7"), *PAID)

@@ -174,7 +174,7 @@ def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, count: Count)
     truth, writers = MemoryJournal(), [SqliteJournal(path), SqliteJournal(path)]
     known: dict[str, Intent] = {}
     refused = 0
-    for number in range(count(short=200, evidence=200, long=2_000)):
+    for number in range(count(short=60, evidence=200, long=2_000)):
         going_on = [one for one in known.values() if one.state in NEXT_STATES]
         if going_on and chance.random() < 0.7:
             before = chance.choice(going_on)

@@ -148,7 +148,7 @@ def test_killed_in_the_middle(path: Path, count: Count, evidence: Callable[[str]
         size, counts = path.stat().st_size, Counter()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        for limit in range(0, size, {count(short=9_973, evidence=997, long=61)}):
+        for limit in range(0, size, {count(short=4_999, evidence=997, long=199)}):
             undo.unlink(missing_ok=True)
             shutil.copy(old, path)
             child = os.fork()
