@@ -51,7 +51,7 @@ def test_what_was_refused_for_certain_is_an_error(
     with pytest.raises(error):
         register.sell()
     assert register.journal.history() == [IntentState.INTENT, IntentState.DECLINED]
-    assert register.journal.steps[-1].note == f"the cloud did not pass it on: {error.__name__}"
+    assert register.journal.written[-1].note == f"the cloud did not pass it on: {error.__name__}"
     assert register.terminal.ledger.entries == ()
     assert register.sell().approved
 
@@ -109,7 +109,7 @@ def test_a_login_that_fails_records_nothing(profile: Profile) -> None:
         register.cloud.inject(CloudFault(kind, Where.LOGIN))
         with pytest.raises(error):
             register.sell()
-    assert register.journal.steps == []
+    assert register.journal.written == []
     assert register.sent == []
 
 

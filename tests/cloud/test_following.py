@@ -115,7 +115,7 @@ def test_a_restart_at_any_moment_finds_out(profile: Profile, webhook: str | None
         assert again.poll().approved
         charged = len(again.terminal.ledger.entries)
         # Killed before the call, it cannot be known that there was none.
-        wanted = [IntentState.APPROVED] if charged else [IntentState.UNKNOWN] if again.journal.steps else []
+        wanted = [IntentState.APPROVED] if charged else [IntentState.UNKNOWN] if again.journal.written else []
         assert again.journal.states() == wanted, dies_at
         assert charged <= 1
         assert again.sell(ticket="T2").approved

@@ -49,7 +49,7 @@ def test_a_sale(profile: Profile, webhook: str | None) -> None:
     assert (sale.approved, sale.amount) == (True, 1000)
     accepted = [IntentState.ACCEPTED] if webhook else []
     assert register.journal.history() == [IntentState.INTENT, *accepted, IntentState.APPROVED]
-    assert register.journal.steps[-1].transaction_id == str(number_of(register))
+    assert register.journal.written[-1].transaction_id == str(number_of(register))
     assert register.calls().count("sale") == 1
     assert register.calls().count("auth") == 1
 
@@ -96,7 +96,7 @@ def test_a_sale_with_a_promotion() -> None:
     register = polled()
     sale = register.pay(SalePromotion(1000, id_promo="two for one"))
     assert type(sale) is SaleReply
-    own_ticket = generated_ticket(register.journal.steps[0].intent_id)
+    own_ticket = generated_ticket(register.journal.written[0].intent_id)
     assert (sale.approved, sale.function_code, sale.ticket) == (True, 126, own_ticket)
     assert register.journal.states() == [IntentState.APPROVED]
 
@@ -144,7 +144,7 @@ def test_what_a_country_does_not_have(profile: Profile, command: Any) -> None:
     before = len(register.cloud.requests)
     with pytest.raises(UnsupportedOperation, match=f"profile {profile.name}"):
         register.run(register.session.request(command))
-    assert (len(register.cloud.requests), register.journal.steps) == (before, [])
+    assert (len(register.cloud.requests), register.journal.written) == (before, [])
 
 
 def test_fields_of_a_country() -> None:

@@ -158,7 +158,7 @@ def test_the_baseline_comes_from_the_reply_before() -> None:
     first = register.sell(ticket="A")
     register.pass_time(5)
     register.sell(ticket="B")
-    known = register.journal.steps[-1].baseline
+    known = register.journal.written[-1].baseline
     assert known is not None
     assert known.authorization_code == first.authorization_code
     assert register.calls().count("details") == 1

@@ -139,7 +139,7 @@ def test_an_error_that_names_its_transaction_is_asked_about_by_it() -> None:
     good = nested({"functionCode": 100, "responseCode": 0, "amount": 1000, "ticket": "T1"})
     register = canned(sale={"code": 0, "message": "POS TIMEOUT", "data": {"idPosTxs": 5}}, status=good)
     assert register.sell().approved
-    assert register.journal.steps[-1].transaction_id == "5"
+    assert register.journal.written[-1].transaction_id == "5"
 
 
 @pytest.mark.parametrize("custom_id", [None, "", "0"])

@@ -273,7 +273,7 @@ class Path:
             tuple(self._frames(short)),
             (till.baseline, till.asked_in_vain, short(till.previous), short(till.known), till.current),
             (self.register.session.ready, self.register.session.selling),
-            tuple((step.intent_id, step.state, step.transaction_id) for step in self.journal.steps),
+            tuple((step.intent_id, step.state, step.transaction_id) for step in self.journal.written),
             self._carrier_state(short),
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
             tuple((short(at), _answering(answer)) for at, _, answer in terminal._answering),

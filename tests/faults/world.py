@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ from getnet_pos.errors import (
     WriteTimeout,
 )
 from getnet_pos.flows.effects import (
+    Claim,
     Close,
     Effect,
     Flow,
@@ -48,10 +49,11 @@ from getnet_pos.flows.effects import (
     Send,
     Sleep,
     Take,
+    Unsettled,
     WallClock,
 )
 from getnet_pos.flows.intents import generated_ticket
-from getnet_pos.journal import MemoryJournal, recall
+from getnet_pos.journal import MemoryJournal, elsewhere
 from getnet_pos.messages import (
     CATALOGUE,
     FINAL_STATES,
@@ -80,7 +82,12 @@ URL = "https://cloud.example/api/postxs"
 HOOK = "https://register.example/hook"
 
 MOMENT = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
-"""What commands are dated by: a fault of a seed hits the same byte each time."""
+
+
+def moment(now: float) -> datetime:
+    """What the wall clock shows: a fault of a seed hits the same byte each time."""
+    return MOMENT + timedelta(seconds=now)
+
 
 TIMEOUTS = Timeouts(
     acknowledgement=3, short=10, report=30, sale=60, sale_total=120, cancel=10, recovery=12, recovery_interval=5
@@ -96,8 +103,9 @@ class Journal(MemoryJournal):
     """A journal that outlives the register, remembers every step, and refuses to write when told to."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.steps: list[Intent] = []
+        self.now = 0.0
+        super().__init__(clock=lambda: moment(self.now))
+        self.written: list[Intent] = []
         self.refuses: Callable[[Intent], bool] = lambda intent: False
         self.behind: set[str] = set()
         """The intents of which a step was refused: what is known of them is not what is recorded."""
@@ -116,25 +124,25 @@ class Journal(MemoryJournal):
             if self.behind:
                 raise
             raise AssertionError(f"a step that the journal does not take: {error}") from error
-        self.steps.append(intent)
+        self.written.append(intent)
 
     @property
     def next_id(self) -> str:
         return f"{self.begun + 1:08x}" * 4
 
     def last(self, intent_id: str) -> Intent | None:
-        return self._last.get(intent_id)
+        return next((intent for intent in reversed(self.written) if intent.intent_id == intent_id), None)
 
     def finals(self) -> list[Intent]:
         """Each intent as it stands, in the order of their beginning."""
-        return list(self._last.values())
+        return list({intent.intent_id: intent for intent in self.written}.values())
 
     def states(self) -> list[IntentState]:
         return [intent.state for intent in self.finals()]
 
     def history(self, intent_id: str | None = None) -> list[IntentState]:
         """The states of every step, or of those of one intent."""
-        return [step.state for step in self.steps if intent_id in (None, step.intent_id)]
+        return [step.state for step in self.written if intent_id in (None, step.intent_id)]
 
 
 class Register:
@@ -161,6 +169,7 @@ class Register:
         """What happens outside at a time, the next one first."""
         self.random: Callable[[], float] = lambda: 0.5
         self.effects = 0
+        self.dead = False
         self.dies_at = math.inf
         """The effect, counted from the beginning of the process, that it does not live to see."""
         self._paying = ""
@@ -212,14 +221,21 @@ class Register:
 
     def _perform(self, effect: Effect) -> object:
         self.effects += 1
-        self.before(effect)
-        if self.effects >= self.dies_at:
+        if self.dead:
             raise Killed
+        try:
+            self.before(effect)
+            if self.effects >= self.dies_at:
+                raise Killed
+        except Killed:
+            self.dead = True
+            raise
+        self.journal.now = self.now
         match effect:
             case Now():
                 return self.now
             case WallClock():
-                return MOMENT
+                return moment(self.now)
             case Random():
                 return self.random()
             case NewId():
@@ -233,8 +249,12 @@ class Register:
                 self.pass_time(seconds)
             case Record(intent):
                 self._record(intent)
-            case Recall(terminal):
-                return recall(self.journal, terminal)
+            case Recall(search):
+                return self.journal.find(search)
+            case Unsettled(search, most):
+                return elsewhere(self.journal, search, most)
+            case Claim(intent_id):
+                return self.journal.claim(intent_id)
             case Report():
                 pass
             case _:
@@ -311,7 +331,8 @@ class StreamRegister(Register):
         super().__init__(session, terminal, journal, now)
         self.wire = wire
         # What was left open, the last voucher, the command itself, its own recovery.
-        self.longest = 2 * timeouts.recovery + 2 * timeouts.short + timeouts.sale_total + 5
+        asking = max(timeouts.recovery, timeouts.sale_total)
+        self.longest = 2 * asking + 4 * timeouts.short + timeouts.sale_total + timeouts.recovery + 10
         self.link: Any = self.till.carrier.link  # type: ignore[attr-defined]  # a stream carrier has one
         self._unconfirmed: deque[Reply | Progress] = deque()
         """What the flow has read and must acknowledge, the oldest first."""
@@ -411,7 +432,7 @@ class StreamRegister(Register):
         if self.till.current != intent.intent_id and intent.baseline is None:
             # Left open by an earlier run, and nothing is known to be older: a voucher of long ago may be told again.
             return intent.ticket == generated_ticket(intent.intent_id)
-        return all(step.intent_id == intent.intent_id for step in self.journal.steps if step.ticket == intent.ticket)
+        return all(step.intent_id == intent.intent_id for step in self.journal.written if step.ticket == intent.ticket)
 
 
 class _Witness:

@@ -102,7 +102,7 @@ def test_a_command_that_cannot_be_recorded_is_not_sent(way: Way) -> None:
     register.journal.refuses = refusing_once(IntentState.INTENT)
     with pytest.raises(JournalError, match="the disk is full"):
         register.sell()
-    assert (register.journal.steps, register.terminal.ledger.entries) == ([], ())
+    assert (register.journal.written, register.terminal.ledger.entries) == ([], ())
     assert register.sell().approved
 
 

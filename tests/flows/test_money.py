@@ -68,7 +68,7 @@ class Shop:
         return self.pay(Sale(amount, ticket, send_message=True), str(number) * 32)
 
     def states(self, number: int = 1) -> list[str]:
-        return [str(step.state) for step in self.journal.steps if step.intent_id == str(number) * 32]
+        return [str(step.state) for step in self.journal.written if step.intent_id == str(number) * 32]
 
 
 # ------------------------------------------------------------------------------------------------------------ in order
@@ -80,8 +80,8 @@ def test_a_sale_is_four_steps() -> None:
     assert isinstance(reply, SaleReply)
     assert reply.approved
     assert shop.states() == ["INTENT", "SENT", "ACCEPTED", "APPROVED"]
-    assert shop.journal.steps[-1].authorization_code == reply.authorization_code
-    assert shop.journal.steps[0].baseline == VoucherMark()
+    assert shop.journal.written[-1].authorization_code == reply.authorization_code
+    assert shop.journal.written[0].baseline == VoucherMark()
 
 
 def test_a_declined_card_is_a_result() -> None:
@@ -97,7 +97,7 @@ def test_the_last_result_is_the_next_baseline() -> None:
     asked = len(shop.terminal.commands)
     shop.sell(ticket="A2", number=2)
     assert [command.code for command in shop.terminal.commands[asked:]] == [100]
-    assert shop.journal.steps[-1].baseline.authorization_code == first.authorization_code  # type: ignore[union-attr]
+    assert shop.journal.written[-1].baseline.authorization_code == first.authorization_code  # type: ignore[union-attr]
 
 
 def test_after_a_void_the_last_voucher_is_asked_for() -> None:
@@ -124,7 +124,7 @@ def test_a_command_that_this_wire_lacks_is_not_even_begun() -> None:
     shop = Shop(wire=Wire.SIMPLIFIED)
     with pytest.raises(UnsupportedOperation):
         shop.pay(MultiCommerceSale(500, "76000000-0"))
-    assert shop.journal.steps == []
+    assert shop.journal.written == []
 
 
 def test_money_is_no_question() -> None:
@@ -283,7 +283,7 @@ def test_the_next_command_asks_first() -> None:
         shop.sell()
     shop.register.before = lambda _: None
     assert shop.sell(ticket="A2", number=2).approved
-    assert [step.intent_id[0] for step in shop.journal.steps if step.state is IntentState.APPROVED] == ["1", "2"]
+    assert [step.intent_id[0] for step in shop.journal.written if step.state is IntentState.APPROVED] == ["1", "2"]
 
 
 def _dies_at(register: Register, state: str) -> Any:

@@ -28,7 +28,6 @@ from getnet_pos.journal import (
     default_path,
     file,
     open_journal,
-    recall,
     schema,
 )
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, VoucherMark
@@ -379,7 +378,7 @@ def test_rows_that_somebody_changed(journal: SqliteJournal, path: Path, statemen
     with tampering(path) as other:
         other.execute(statement)
     with pytest.raises(JournalError, match=said):
-        recall(journal, TERMINAL)
+        [*journal.recent(TERMINAL), *journal.unsettled(TERMINAL)]
     with contextlib.suppress(JournalError):
         assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T2"], "it is told whole, or not at all"
 
@@ -623,7 +622,7 @@ def test_a_row_that_another_program_wrote(
         digest = schema.digest(tuple({**row, column: value}.values()))
         other.execute(f"UPDATE step SET {column} = ?, digest = ?", (value, digest))
     with pytest.raises(JournalError, match=said):
-        recall(journal, TERMINAL)
+        [*journal.recent(TERMINAL), *journal.unsettled(TERMINAL)]
 
 
 def test_two_processes_that_come_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from getnet_pos.errors import InvalidValue, JournalError
-from getnet_pos.journal import Journal, recall, rules
+from getnet_pos.journal import Journal, rules
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, VoucherMark
 from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record
 
@@ -29,7 +29,7 @@ def test_an_unknown_outcome_is_told_for_ever(journal: Journal) -> None:
     assert journal.unsettled(TERMINAL) == [doubtful]
     recent = journal.recent(TERMINAL)
     assert [one.ticket for one in recent] == [f"T{number}" for number in range(14, 30)]
-    assert recall(journal, TERMINAL) == [*recent, doubtful]
+    assert [*journal.recent(TERMINAL), *journal.unsettled(TERMINAL)] == [*recent, doubtful]
 
 
 def test_one_open_command_a_terminal(journal: Journal) -> None:

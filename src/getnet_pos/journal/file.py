@@ -23,7 +23,7 @@ from ..errors import JournalError
 from ..messages import FINAL_STATES, Intent, IntentState, Search, Step
 from .known import TAIL, Known, Row, is_paid_unheard, last_of_each
 from .leases import claim_file
-from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, one_of
+from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, now, one_of
 from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, migrate, read_row, written_row
 
 __all__ = ["SqliteJournal"]
@@ -201,7 +201,7 @@ class SqliteJournal:
         """The intents of the same ticket and amount that were found paid otherwise than by the call that waited."""
         if search.ticket is None:
             return []
-        oldest = moment(REMEMBERED)
+        oldest = moment(now() - REMEMBERED)
         here = [
             row
             for row in known.tail
@@ -237,7 +237,7 @@ class SqliteJournal:
             check(intent, before.intent if before else None, [row.intent for row in related])
             number = known.number + 1
             unsettled = None if (number - 1) % WHOLE else _numbers(known, intent, number)
-            row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, moment()), unsettled)
+            row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, moment(now())), unsettled)
             values = written_row(row)
             # Whatever interrupts what follows: then it is read again.
             self._known = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Final
 
 from ..messages import Intent, Search, Step
 from .known import Known, Named, Row, is_paid_unheard, last_of_each
-from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, one_of
+from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, now, one_of
 
 __all__ = ["MemoryJournal"]
 
@@ -20,7 +22,8 @@ _SETTLED: Final = 4096
 class MemoryJournal:
     """The same rules without a file: it ends with the process, and does not keep for ever what is settled."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = now) -> None:
+        self._clock = clock
         self._known = Known()
         self._settled = Named()
         self._steps: dict[str, list[Row]] = {}
@@ -34,7 +37,7 @@ class MemoryJournal:
             steps = self._steps.get(intent.intent_id, [])
             related = [] if steps else [*self._known.related(intent), *self._of_key(intent)]
             check(intent, steps[-1].intent if steps else None, [row.intent for row in related])
-            row = Row(self._known.number + 1, Step(intent, len(steps), moment()))
+            row = Row(self._known.number + 1, Step(intent, len(steps), moment(self._clock())))
             self._steps.setdefault(intent.intent_id, []).append(row)
             if intent.idempotency_key is not None and not steps:
                 self._keys[intent.idempotency_key] = intent.intent_id
@@ -47,7 +50,7 @@ class MemoryJournal:
 
     def _forget(self) -> None:
         """What was settled long ago, or before very many others."""
-        oldest = moment(REMEMBERED)
+        oldest = moment(self._clock() - REMEMBERED)
         while self._settled.rows:
             intent_id, row = next(iter(self._settled.rows.items()))
             if row.step.at >= oldest and len(self._settled.rows) <= _SETTLED:
@@ -67,7 +70,7 @@ class MemoryJournal:
             return [row.intent for row in self._known.recent.get(terminal, ())]
 
     def find(self, search: Search) -> list[Step]:
-        oldest = moment(REMEMBERED)
+        oldest = moment(self._clock() - REMEMBERED)
         with self._lock:
             paid = [row for row in self._settled.of_sale(search) if is_paid_unheard(row, oldest)]
             return [row.step for row in last_of_each([*self._known.before(search), *paid, *self._of_key(search)])]

@@ -13,7 +13,7 @@ from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, Search, S
 
 __all__ = [
     "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "check", "decided", "elsewhere", "moment",
-    "one_of",
+    "now", "one_of",
 ]  # fmt: skip
 
 RECENT: Final = 16
@@ -92,9 +92,14 @@ def elsewhere(journal: Journal, search: Search, most: int) -> list[Step]:
     return [journal.steps(intent.intent_id)[-1] for intent in others[-most:]]
 
 
-def moment(before: timedelta = timedelta(0)) -> str:
-    """Now, or some time before, as a step has it; the text of an earlier moment is less."""
-    return (datetime.now(timezone.utc) - before).isoformat(timespec="milliseconds")
+def now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def moment(at: datetime) -> str:
+    """A time in UTC as a step has it; the text of an earlier one is less."""
+    return at.isoformat(timespec="milliseconds")
 
 
 # ---------------------------------------------------------------------------------------------------------------- steps
