@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any
 
 import orjson
@@ -85,14 +86,16 @@ def _without_controls(string: re.Match[str]) -> str:
     )
 
 
-def write(value: Any) -> bytes:
+def write(fields: Mapping[str, Any]) -> bytes:
     """JSON of what a command holds; subclasses of ``str`` and ``int`` as what they are beneath.
 
     Raises:
         InvalidValue: JSON cannot hold it.
     """
+    # orjson takes a reference to the value of an enum and keeps it, so it is given none.
+    plain = {name: _plain(value) if isinstance(value, IntEnum) else value for name, value in fields.items()}
     try:
-        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_plain)
+        return orjson.dumps(plain, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_plain)
     except orjson.JSONEncodeError as error:
         raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
 
