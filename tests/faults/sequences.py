@@ -231,8 +231,8 @@ class StreamSequence(Sequence):
         wire = Wire.SIMPLIFIED if rng.random() < 0.1 else Wire.SIGNED
         self.bare = rng.random() < 0.4
         """The firmware's vouchers have no ticket, and its refusals have nothing at all."""
-        self.repeats = not self.bare and wire is Wire.SIGNED
-        """Replies may come twice: each says whose it is. The refusals of the simplified wire never do."""
+        self.says_whose = not self.bare and wire is Wire.SIGNED
+        """Each reply says whose it is. The refusals of the simplified wire never do."""
         if wire is Wire.SIMPLIFIED:
             self.takes = (Sale, Void, Refund)
         omitted = [name for name in ("Ticket", "OperationId", "EmployeeId") if rng.random() < 0.4]
@@ -263,6 +263,12 @@ class StreamSequence(Sequence):
         if rng.random() < 0.1 and register.wire is Wire.SIGNED:
             self._alarm((0.0, 1.0, 8.0), register.session.cancel)
             self.counts["cancellations"] += 1
+
+    @property
+    def repeats(self) -> bool:
+        """Whether replies may come twice: those to a command without a ticket look like those to the next one."""
+        command = self.asked[-1].command
+        return self.says_whose and not (command.takes_card and _ticket_of(command) is None)
 
     def _line_fault(self) -> None:
         rng = self.rng

@@ -29,6 +29,7 @@ from ..errors import (
     UnexpectedReply,
 )
 from ..messages import (
+    OPEN_STATES,
     Command,
     GetTransaction,
     HowFound,
@@ -692,13 +693,38 @@ def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> F
     """
     before, records, in_progress = till.terminal_id, list[Reply](), list[Intent]()
     yield from _know(till)
+    yield from _settle_each(till, OPEN_STATES, in_progress)
     if again:
         records = yield from _learn_baseline(till)
+        # Now it is known what the terminal calls itself: it may have had another name.
         yield from _know(till)
-    for intent_id in [intent.intent_id for intent in till.own() if _is_pending(intent)]:
+        yield from _settle_each(till, OPEN_STATES, in_progress)
+        yield from _settle_each(till, frozenset({IntentState.UNKNOWN}), in_progress, records)
+    others: list[Intent] = []
+    adopted: list[Intent] = []
+    if elsewhere:
+        for step in (yield from _elsewhere(till)):
+            found = yield from _adopted(till, step.intent, records)
+            (others if found is None else adopted).append(found or step.intent)
+    unknown = [intent for intent in till.own() if _is_pending(intent) and intent not in in_progress]
+    return Recovery(
+        unknown,
+        settled=(*till.settled_now(), *adopted),
+        in_progress=tuple(in_progress),
+        elsewhere=tuple(others),
+        another_terminal=_another_terminal(till, before),
+    )
+
+
+def _settle_each(
+    till: Till, states: frozenset[IntentState], in_progress: list[Intent], records: Sequence[Reply] = ()
+) -> Flow[None]:
+    """Ask about each command of this terminal that is in one of ``states``, if nobody living is at it."""
+    skipped = {intent.intent_id for intent in in_progress}
+    for intent_id in [intent.intent_id for intent in till.own() if intent.state in states]:
         # What was settled meanwhile, by a late reply, is not asked about.
         intent = next(one for one in till.own() if one.intent_id == intent_id)
-        if not (intent.open or (again and intent.state is IntentState.UNKNOWN)):
+        if intent.state not in states or intent_id in skipped:
             continue
         lease: Lease | None = yield Claim(intent_id)
         if lease is None:
@@ -719,20 +745,6 @@ def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> F
         finally:
             lease.release()
         yield from _know(till)
-    others: list[Intent] = []
-    adopted: list[Intent] = []
-    if elsewhere:
-        for step in (yield from _elsewhere(till)):
-            found = yield from _adopted(till, step.intent, records)
-            (others if found is None else adopted).append(found or step.intent)
-    unknown = [intent for intent in till.own() if _is_pending(intent) and intent not in in_progress]
-    return Recovery(
-        unknown,
-        settled=(*till.settled_now(), *adopted),
-        in_progress=tuple(in_progress),
-        elsewhere=tuple(others),
-        another_terminal=_another_terminal(till, before),
-    )
 
 
 def _is_pending(intent: Intent) -> bool:
