@@ -133,6 +133,11 @@ class Profile:
     doubtful_codes: frozenset[int] = frozenset({1003, 1004, 1005, -1})
     """The response codes to a payment command that do not say whether the card was charged: printing errors (cover open,
     no paper, paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md)."""
+    durable_record: bool = False
+    """Whether the terminal is known to write its last voucher before its reply leaves, in order, and never to lose it.
+
+    Then a payment command of which it shows nothing once the command's time is over was not carried out. Of no terminal
+    is that documented: without it the outcome is unknown."""
     day_first: bool = False
     """Whether commands are dated ``dd-MM-yyyy HH:mm:ss`` in local time, as some terminals want it, instead of in ISO
     8601."""

@@ -166,7 +166,7 @@ class Path:
         self._poll()
         assert after in (IntentState.APPROVED, IntentState.UNKNOWN), f"the next sale ended as {after}"
         assert not [one for one in self.journal.finals() if one.open], "it was forgotten"
-        check_ledger(self.register)
+        check_ledger(self.register, self.register.terminal.ledger.entries)
         return str(sold[0]) if sold else "refused"
 
     def _sell(self, ticket: str, behaviour: Behaviour) -> IntentState | None:

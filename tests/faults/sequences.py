@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from getnet_pos.errors import GetnetError, OutcomeUnknown
+from getnet_pos.errors import AlreadyCharged, GetnetError, OutcomeUnknown
 from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.messages import (
     Command,
@@ -31,10 +31,22 @@ from getnet_pos.messages import (
     Wire,
 )
 from getnet_pos.profiles import Profile
-from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Reboot, Serialized, VirtualTerminal
+from getnet_pos.simulator import (
+    Behaviour,
+    Direction,
+    Entry,
+    Fault,
+    FaultKind,
+    Outcome,
+    Reboot,
+    Serialized,
+    VirtualTerminal,
+)
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
+from getnet_pos.simulator.replies import Identity
 
-from .world import HOOK, CloudRegister, Journal, Killed, Register, StreamRegister, check_ledger
+from .firmware import spelling
+from .world import HOOK, CloudRegister, GivenUp, Journal, Killed, Register, StreamRegister, check_ledger
 
 COMMANDS = 4
 """Money commands in one sequence of a seed."""
@@ -53,8 +65,9 @@ class Sequence:
 
     takes: tuple[type[Command[Any]], ...]
     """The commands that this way takes."""
-    before = 0
-    """How many entries the ledger had when it began."""
+    truthful = False
+    """The terminal keeps its record and tells it, in one spelling or another, the link heals in time, and the profile
+    says so: then hardly an outcome stays unknown."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -63,7 +76,12 @@ class Sequence:
         self.asked: list[_Asked] = []
         self.counts: Counter[str] = Counter()
         self.reuses_tickets = self.rng.random() < 0.2
+        self.truthful = self.rng.random() < 0.4
+        self.strange: list[Entry] = []
+        """What the terminals have done for others: cashiers, other registers."""
         self.register = self._opened()
+        self.disk = self.rng.choice((0.0, 0.0, 0.0, 0.03, 1.0, 4.0))
+        self.register.sync = lambda: self.disk
 
     def _opened(self) -> Register:
         """The first register."""
@@ -105,8 +123,17 @@ class Sequence:
             asked.reply = self.register.pay(asked.command)
         except OutcomeUnknown as error:
             self.counts["told unknown"] += error.intent_id is not None
+        except AlreadyCharged:
+            self.counts["told that it was charged"] += 1
         except GetnetError:
             self.counts["told an error"] += 1
+        except GivenUp:
+            self.counts["given up"] += 1
+            if self.rng.random() < 0.7:
+                # The caller tries again, under the same ticket where it has one.
+                self.register.pass_time(self.rng.choice((0.1, 5.0)))
+                self._ready()
+                self._run(asked)
         except Killed:
             self.counts["kills"] += 1
             self._repair()
@@ -116,7 +143,7 @@ class Sequence:
     def _repair(self) -> None:
         """What is left of this command's faults must not fall on the next one's poll for ever."""
         self.register.alarms.clear()
-        self.register.dies_at = math.inf
+        self.register.dies_at = self.register.gives_up_at = math.inf
         self.journal.refuses = lambda intent: False
 
     def _calm(self) -> None:
@@ -170,14 +197,26 @@ class Sequence:
             terminal.script.append(self._behaviour())
         if rng.random() < 0.15:
             register.dies_at = register.effects + rng.randrange(1, 60)
+        elif rng.random() < 0.1:
+            register.gives_up_at = register.effects + rng.randrange(1, 60)
+        if rng.random() < 0.15 and not self.truthful:
+            # A cashier sells on the terminal itself, before, during or after.
+            self._alarm((0.0, 1.0, 6.0, 30.0), self._key_in)
         if rng.random() < 0.05:
-            keep, seconds = rng.random() < 0.5, rng.choice((0.0, 3.0, 15.0))
+            keep, seconds = self.truthful or rng.random() < 0.5, rng.choice((0.0, 3.0, 15.0))
             self._alarm((0.0, 0.5, 5.0), lambda: terminal.reboot(keep, register.now, seconds=seconds))
             self.counts["reboots"] += 1
         if rng.random() < 0.05:
             left = iter(range(rng.randrange(6)))
             self.journal.refuses = lambda intent: next(left, None) is None
             self.counts["journal refusals"] += 1
+
+    def _key_in(self) -> None:
+        """The terminal is free only where no register's command is in progress."""
+        terminal = self.register.terminal
+        if not terminal.busy and terminal.connected(self.register.now):
+            self.strange.append(terminal.key_in(self.rng.choice((1000, 2000)), self.register.now))
+            self.counts["keyed in"] += 1
 
     def _alarm(self, after: tuple[float, ...], action: Any) -> float:
         at = self.register.now + self.rng.choice(after)
@@ -189,17 +228,26 @@ class Sequence:
         """How the terminal treats one command, whatever carries it."""
         rng = self.rng
         changes: dict[str, Any] = {"outcome": rng.choices(list(Outcome), (70, 12, 5, 5, 4))[0]}
+        if self.truthful and changes["outcome"] is Outcome.SILENT:
+            changes["outcome"] = Outcome.DECLINE
         if rng.random() < 0.3:
-            changes["decide_after"] = rng.choice((0.5, 8.0, 50.0, 90.0, math.inf))
+            changes["decide_after"] = rng.choice((0.5, 8.0) if self.truthful else (0.5, 8.0, 50.0, 90.0, math.inf))
         if rng.random() < 0.2:
-            changes["reply_after"] = rng.choice((1.0, 15.0, 70.0, 140.0, math.inf))
-        if rng.random() < 0.15:
+            changes["reply_after"] = rng.choice(
+                (1.0, 15.0, math.inf) if self.truthful else (1.0, 15.0, 70.0, 140.0, math.inf)
+            )
+        if rng.random() < 0.15 and not self.truthful:
             changes["record_after"] = rng.choice((1.0, 12.0, 60.0, 500.0))
         if rng.random() < 0.1:
             changes["reboot"] = Reboot(
-                approved=rng.random() < 0.7, keep_record=rng.random() < 0.6, seconds=rng.choice((0.0, 4.0))
+                approved=rng.random() < 0.7,
+                keep_record=self.truthful or rng.random() < 0.6,
+                seconds=rng.choice((0.0, 4.0)),
             )
-        if rng.random() < 0.06:
+        if rng.random() < 0.1:
+            # Printing failed, after the charge or without one; or the acquirer was out of reach.
+            changes["change"] = {"ResponseCode": rng.choice((1003, 1004, 1005, -1))}
+        elif rng.random() < 0.06:
             changes["change"] = rng.choice(({"FunctionCode": 0}, {"Amount": 1}, {"Amount": 7000}))
         return Behaviour(**changes)
 
@@ -208,9 +256,16 @@ class Sequence:
     def _compare(self) -> None:
         finals = self.journal.finals()
         assert not [one for one in finals if one.open], "it was forgotten"
-        check_ledger(self.register, self.before)
+        check_ledger(self.register, [entry for entry in self._entries() if entry not in self.strange])
         self.counts.update(str(one.state) for one in finals)
+        if self.truthful:
+            self.counts.update(f"truthful {one.state}" for one in finals)
+            self.counts["truthful"] += len(finals)
         self.counts["refused"] += len(self.asked) - len(finals)
+
+    def _entries(self) -> list[Entry]:
+        """Of all terminals that this register may have used."""
+        return list(self.register.terminal.ledger.entries)
 
 
 def _ticket_of(command: Command[Any]) -> str | None:
@@ -239,11 +294,30 @@ class StreamSequence(Sequence):
         change = {"FunctionCode": 101} if rng.random() < 0.4 else {}
         if self.bare:
             omitted.append("Ticket")
-        manner = Behaviour(omit=tuple(omitted), change=change)
-        return StreamRegister(VirtualTerminal(answers={101: manner}, seed=self.seed), self.journal, wire=wire)
+        if rng.random() < 0.1 and "OperationId" not in omitted and not self.truthful:
+            omitted.append("RealDate")
+        self.manner = Behaviour(omit=tuple(omitted), change=change)
+        terminal = VirtualTerminal(answers={101: self.manner}, seed=self.seed)
+        self.other = VirtualTerminal(
+            answers={101: self.manner}, identity=Identity(terminal_id="80005999"), seed=self.seed + 1
+        )
+        """Another lane's, which may come to stand here."""
+        self.strange += [self.other.key_in(amount, 1.0) for amount in (1000, 2000, 1000)]
+        profile = replace(Profile.INTEGRATED_POS, durable_record=self.truthful)
+        closes = rng.random() < 0.1 and wire is Wire.SIGNED
+        register = StreamRegister(terminal, self.journal, wire=wire, profile=profile, closes=closes)
+        if rng.random() < 0.4 and wire is Wire.SIGNED:
+            register.to_register = spelling(rng)
+        return register
+
+    def _entries(self) -> list[Entry]:
+        return [*self.register.own.ledger.entries, *self.other.ledger.entries]
 
     def _repair(self) -> None:
         super()._repair()
+        if self.register.terminal is not self.register.own:
+            self.register.swap(self.register.own)
+        self.register.own.answers[101] = self.manner
         self.register.writes.clear()
         self.register.link.cancel_wanted = False
         self.register.terminal.connect(self.register.now)
@@ -256,6 +330,13 @@ class StreamSequence(Sequence):
         if rng.random() < 0.08:
             register.writes = [None] * rng.randrange(4) + [rng.choice((0, 0, 1, 40))]
             self.counts["broken writes"] += 1
+        if rng.random() < 0.08 and not self.truthful and not register.closes:
+            self._alarm((0.0, 0.5, 5.0, 20.0), lambda: register.swap(self.other))
+            self.counts["swapped"] += 1
+        if rng.random() < 0.1:
+            terminal.answers[101] = replace(self.manner, change={**_BUSY, **self.manner.change})
+            self._alarm((3.0, 10.0), lambda: terminal.answers.update({101: self.manner}))
+            self.counts["101 refused"] += 1
         if rng.random() < 0.1:
             out = self._alarm((0.0, 0.5, 5.0, 20.0), lambda: terminal.disconnect(register.now))
             self._alarm((out - register.now + 0.5, out - register.now + 10.0), lambda: terminal.connect(register.now))
@@ -315,10 +396,20 @@ class StreamSequence(Sequence):
 
 # ---------------------------------------------------------------------------------------------------------- the cloud
 
+_BUSY = {
+    "ResponseCode": 2003,
+    "ResponseMessage": "Ocupado",
+    "Amount": 0,
+    "OperationId": 0,
+    "RealDate": "",
+    "Ticket": "",
+}
+
 K = CloudFaultKind
 _EVERYWHERE = (
     K.LATENCY, K.UNAUTHORIZED, K.EXPIRED, K.FORBIDDEN, K.SERVER_ERROR, K.RATE_LIMIT, K.UNAVAILABLE, K.DROP_BEFORE,
-    K.DROP_AFTER, K.TIMEOUT_AFTER, K.SERVER_ERROR_AFTER, K.RATE_LIMIT_AFTER, K.HTML, K.CUT, K.CUT_JSON, K.NEVER,
+    K.DROP_AFTER, K.TIMEOUT_AFTER, K.SERVER_ERROR_AFTER, K.RATE_LIMIT_AFTER, K.UNAUTHORIZED_AFTER, K.FORBIDDEN_AFTER,
+    K.NOT_FOUND_AFTER, K.HTML, K.CUT, K.CUT_JSON, K.NEVER,
 )  # fmt: skip
 _OF_MONEY = (
     *_EVERYWHERE, K.PREVIOUS, K.IN_PROCESS, K.OVERTAKEN, K.WEBHOOK_EARLY, K.WEBHOOK_TWICE, K.WEBHOOK_LATE,
@@ -333,15 +424,17 @@ class CloudSequence(Sequence):
 
     def _opened(self) -> CloudRegister:
         rng = self.rng
-        profile = rng.choice((Profile.CHILE, Profile.ARGENTINA))
-        self.takes = (Sale, Void, Refund, SalePromotion) if profile is Profile.CHILE else (Sale, Refund)
-        cloud = VirtualCloud(profile=profile, echoes_ids=rng.random() < 0.7, seed=self.seed)
+        country = rng.choice((Profile.CHILE, Profile.ARGENTINA))
+        self.takes = (Sale, Void, Refund, SalePromotion) if country is Profile.CHILE else (Sale, Refund)
+        cloud = VirtualCloud(
+            profile=replace(country, durable_record=self.truthful), echoes_ids=rng.random() < 0.7, seed=self.seed
+        )
         if rng.random() < 0.5:
             # It has been in use before, for the same amounts too, by a register of which this one knows nothing.
             other = CloudRegister(cloud, Journal())
             other.poll()
             other.sell(1000, "T0")
-            self.before = len(cloud.terminal.ledger.entries)
+            self.strange += cloud.terminal.ledger.entries
         return CloudRegister(cloud, self.journal, now=60.0, webhook=HOOK if rng.random() < 0.4 else None)
 
     def _repair(self) -> None:
@@ -353,9 +446,18 @@ class CloudSequence(Sequence):
         rng, register = self.rng, self.register
         for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
             self._fault()
+        if rng.random() < 0.1:
+            self._alarm((0.5, 5.0, 40.0), self._recover_beside)
         if rng.random() < 0.08:
             register.unreachable = lambda request: rng.random() < 0.4
             self.counts["out of reach"] += 1
+
+    def _recover_beside(self) -> None:
+        """Another process, with the same journal, looks at what was left open; the sale in progress is not its."""
+        beside = self.register.restarted()
+        with contextlib.suppress(GetnetError):
+            beside.poll()
+        self.counts["recovered beside"] += 1
 
     def _fault(self) -> None:
         rng, cloud = self.rng, self.register.cloud

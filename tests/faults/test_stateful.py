@@ -94,7 +94,7 @@ class Shop(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_final_that_is_not_true(self) -> None:
-        check_ledger(self.register)
+        check_ledger(self.register, self.register.terminal.ledger.entries)
 
     @invariant()
     def one_command_is_open_at_most(self) -> None:
@@ -109,7 +109,7 @@ class Shop(RuleBasedStateMachine):
             if self.terminal.busy:
                 self.terminal.reboot(True, self.register.now)
             self.poll()
-        check_ledger(self.register)
+        check_ledger(self.register, self.register.terminal.ledger.entries)
         for final in self.register.journal.finals():
             assert not final.open, "it was forgotten"
             _done[str(final.state)] += 1

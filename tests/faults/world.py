@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -95,6 +95,10 @@ TIMEOUTS = Timeouts(
 """Shaped as the defaults are; the recovery is shorter, so that a sequence has fewer queries."""
 
 
+class GivenUp(BaseException):
+    """The caller does not wait any longer, as by Ctrl-C: the process lives on, and its flow is told."""
+
+
 class Killed(BaseException):
     """The register's process is gone, as by ``kill -9``: no line of the flow runs any more."""
 
@@ -170,6 +174,10 @@ class Register:
         self.random: Callable[[], float] = lambda: 0.5
         self.effects = 0
         self.dead = False
+        self.gives_up_at = math.inf
+        """The effect at which the caller gives up."""
+        self.sync: Callable[[], float] = lambda: 0.0
+        """How long the disk takes for a step, in seconds."""
         self.dies_at = math.inf
         """The effect, counted from the beginning of the process, that it does not live to see."""
         self._paying = ""
@@ -230,6 +238,9 @@ class Register:
         except Killed:
             self.dead = True
             raise
+        if self.effects >= self.gives_up_at and not isinstance(effect, (Record, Close)):
+            self.gives_up_at = math.inf
+            raise GivenUp
         self.journal.now = self.now
         match effect:
             case Now():
@@ -266,6 +277,7 @@ class Register:
         raise AssertionError(f"no effect of a flow over this carrier: {effect!r}")
 
     def _record(self, intent: Intent) -> None:
+        self.pass_time(self.sync())
         self.journal.record(intent)
 
     def _pass(self, until: float) -> bool:
@@ -326,9 +338,16 @@ class StreamRegister(Register):
         now: float = 0.0,
         timeouts: Timeouts = TIMEOUTS,
         wire: Wire = Wire.SIGNED,
+        place: str = TERMINAL,
+        profile: Profile = Profile.INTEGRATED_POS,
+        closes: bool = False,
     ) -> None:
-        session = Session.over_stream(TERMINAL, wire=wire, profile=Profile.INTEGRATED_POS, timeouts=timeouts)
+        session = Session.over_stream(place, wire=wire, profile=profile, timeouts=timeouts, is_pluggable=not closes)
         super().__init__(session, terminal, journal, now)
+        self.closes = closes
+        """The terminal closes the link after each reply."""
+        self.own = terminal
+        """The terminal that belongs at this place."""
         self.wire = wire
         # What was left open, the last voucher, the command itself, its own recovery.
         asking = max(timeouts.recovery, timeouts.sale_total)
@@ -345,10 +364,30 @@ class StreamRegister(Register):
         self.arrived = b""
         """What of a read has come, while the fate of the rest is not decided."""
         self.plugged = False
+        self.closing = False
 
-    def restarted(self, after: float = 0.0) -> StreamRegister:
-        timeouts = self.session.timeouts
-        return StreamRegister(self.terminal, self.journal, now=self.now + after, timeouts=timeouts, wire=self.wire)
+    def restarted(self, after: float = 0.0, place: str | None = None) -> StreamRegister:
+        register = StreamRegister(
+            self.own,
+            self.journal,
+            now=self.now + after,
+            timeouts=self.session.timeouts,
+            wire=self.wire,
+            place=place or self.session.terminal,
+            profile=self.session.profile,
+            closes=self.closes,
+        )
+        register.to_register = self.to_register
+        register.sync = self.sync
+        return register
+
+    def swap(self, terminal: VirtualTerminal) -> None:
+        """Have another terminal at this place from now on."""
+        self.terminal.take(self.now)
+        self.on_its_way.clear()
+        self.plugged = False
+        self.terminal = terminal
+        terminal.take(self.now)
 
     def _carry(self, effect: Effect) -> object:
         match effect:
@@ -359,7 +398,7 @@ class StreamRegister(Register):
             case Open():
                 if not self.terminal.connected(self.now):
                     raise ConnectError("the port is not there")
-                self.plugged = True
+                self.plugged, self.closing = True, False
             case Close():
                 self.plugged = False
             case _:
@@ -396,7 +435,12 @@ class StreamRegister(Register):
                 raise Disconnected("the cable is out")
             data = self._taken()
             if data:
+                if self.closes and b"ResponseCode" in data:
+                    self.closing = True
                 return data
+            if self.closing:
+                self.plugged = self.closing = False
+                raise Disconnected("the terminal has closed the connection")
             if self.between():
                 return b""
             event = self.terminal.next_event()
@@ -417,7 +461,7 @@ class StreamRegister(Register):
 
     def _watch_confirmed(self, message: Reply | Progress) -> None:
         ticket = getattr(message, "ticket", None)
-        for intent in self.journal.unsettled(TERMINAL):
+        for intent in self.journal.unsettled(self.session.terminal):
             waiting = intent.open and intent.state is not IntentState.RECOVERING
             waiting = waiting and intent.intent_id not in self.journal.behind
             if waiting and ticket and ticket == intent.ticket and self._is_result(intent, message):
@@ -498,7 +542,11 @@ class CloudRegister(Register):
 
     def restarted(self, after: float = 0.0) -> CloudRegister:
         timeouts = self.session.timeouts
-        return CloudRegister(self.cloud, self.journal, now=self.now + after, timeouts=timeouts, webhook=self.webhook)
+        register = CloudRegister(
+            self.cloud, self.journal, now=self.now + after, timeouts=timeouts, webhook=self.webhook
+        )
+        register.sync = self.sync
+        return register
 
     def calls(self) -> list[str]:
         """The last part of the path of every call that came to the cloud."""
@@ -594,16 +642,16 @@ def key_of_entry(entry: Entry, *, names_ticket: bool = True) -> Key:
     return (entry.function_code, named, entry.amount if names_amount else None)
 
 
-def check_ledger(register: Register, before: int = 0) -> None:
-    """The terminal's ledger is the truth: charged as often as approved among the commands that only it can tell apart,
-    but for those of unknown outcome. The first ``before`` entries were made for somebody else.
+def check_ledger(register: Register, entries: Sequence[Entry]) -> None:
+    """``entries``, what the terminals have done for this register, are the truth: charged as often as approved among the
+    commands that only they can tell apart, but for those of unknown outcome.
     """
     named = register.names_ticket
     finals: dict[Key, list[Intent]] = {}
     made: dict[Key, list[Entry]] = {}
     for intent in register.journal.finals():
         finals.setdefault(key_of(intent, names_ticket=named), []).append(intent)
-    for entry in register.terminal.ledger.entries[before:]:
+    for entry in entries:
         made.setdefault(key_of_entry(entry, names_ticket=named), []).append(entry)
     assert set(made) <= set(finals), "a charge without a trace in the journal"
     for key, alike in finals.items():

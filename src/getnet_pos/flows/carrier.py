@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
 from ..errors import ApiError, GetnetError, ProtocolError, TransportError
-from ..messages import Command, Intent, Reply, Waits
+from ..messages import Command, Intent, Reply, VoucherMark, Waits
 from ..messages.declaring import Facts
 from ..profiles import Profile, Timeouts
 from .effects import Flow
@@ -156,6 +156,8 @@ class Found:
     """What one query brought."""
 
     candidates: Sequence[Candidate] = ()
+    last: VoucherMark | None = None
+    """The last voucher of the terminal, as it was told just now; an empty one where it has none."""
     in_process: bool = False
     """The terminal is still at the command."""
 

@@ -46,7 +46,7 @@ from .cloud_calls import Cloud, call, checked, is_token_refusal, status, underst
 from .effects import Flow, Now, Request, Response, Sleep, Take
 from .http_calls import Secret, refusal, with_token
 from .intents import generated_ticket
-from .matching import recorded
+from .matching import newest, recorded
 
 __all__ = ["CloudAttempt", "CloudCarrier"]
 
@@ -193,7 +193,8 @@ class CloudCarrier:
         yield from attempt.reserve()
         event = yield from attempt.submit()
         assert isinstance(event, Heard)
-        return Found([Candidate(reply, Source.RECORD) for reply in recorded(event.reply)])
+        candidates = [Candidate(reply, Source.RECORD) for reply in recorded(event.reply)]
+        return Found(candidates, newest(event.reply, self.profile))
 
     def listen(self, until: float) -> Flow[Found]:
         yield Sleep(max(until - (yield Now()), 0.0))

@@ -26,7 +26,7 @@ from .carrier import Candidate, Source
 from .dates import compare_dates, read_date
 from .intents import generated_ticket
 
-__all__ = ["Circumstances", "Judgement", "Verdict", "belongs", "has_own_ticket", "is_foreign", "judge", "mark", "newest",
+__all__ = ["Circumstances", "Judgement", "Verdict", "belongs", "has_own_ticket", "is_foreign", "is_nothing_new", "judge", "mark", "newest",
            "recognise", "recorded", "said_ticket", "same_ticket", "settling", "shows_operation", "typed_reply",
            "without_unknown"]  # fmt: skip
 
@@ -402,6 +402,15 @@ def newest(reply: Reply, profile: Profile) -> VoucherMark | None:
     if reply.response_code in profile.empty_codes and not shows_operation(reply):
         return VoucherMark(fresh=True)
     return None
+
+
+def is_nothing_new(last: VoucherMark | None, baseline: VoucherMark | None) -> bool:
+    """Whether the terminal's last voucher is surely the one that was its last before the command."""
+    if last is None or baseline is None:
+        return False
+    if VoucherMark() in (last, baseline):
+        return last == baseline
+    return _is_same(last, baseline) is True
 
 
 def shows_operation(reply: Reply) -> bool:

@@ -55,6 +55,7 @@ from .matching import (
     Circumstances,
     Verdict,
     has_own_ticket,
+    is_nothing_new,
     judge,
     mark,
     newest,
@@ -819,12 +820,27 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
         if not named and intent.transaction_id is not None:
             query = till.carrier.queries(intent)[0]
             found = yield from query(now + till.carrier.timeouts.short)
-        settled_by, _ = yield from _settled_by(till, None, intent, found, None)
+        settled_by = yield from _settled_by(till, _Inquiry(None, intent, now), found)
     except (TransportError, ProtocolError, ApiError) as error:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
         return
     if settled_by is not None:
         log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id)
+
+
+@dataclass(slots=True)
+class _Inquiry:
+    """What was asked about a command in doubt so far."""
+
+    command: Command[Any] | None
+    """``None`` where its caller is gone."""
+    intent: Intent
+    due: float
+    """Until when the command may go on."""
+    why: str = ""
+    """Why nothing that was found is its result."""
+    last: VoucherMark | None = None
+    """The terminal's last voucher, as it was told once the command was over."""
 
 
 def _recover(
@@ -835,33 +851,42 @@ def _recover(
     reason = str(doubt) if doubt is not None else "the register stopped before it had the reply"
     log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, reason)
     intent = yield from _advance(intent, IntentState.RECOVERING, _short(reason))
-    sent_after = till.sent_after if command is not None else None
     # What the terminal recorded last is no longer known.
     till.baseline = None
     if isinstance(doubt, TransportError) and not isinstance(doubt, DeadlineExceeded):
         yield from carrier.close()
     now: float = yield Now()
-    end, failures, found_why = max(now + timeouts.recovery, due), 0, ""
+    inquiry = _Inquiry(command, intent, due)
+    # One more query after the command's own end: only then it is certain that nothing more comes.
+    end, failures = max(now + timeouts.recovery, due + timeouts.recovery_interval), 0
     while now < end:
-        reply = None
         try:
-            reply, why = yield from _round(till, command, intent, end, sent_after)
-            failures, found_why = 0, why or found_why
+            reply = yield from _round(till, inquiry, end)
+            failures = 0
         except TransportError as error:
             log.warning("nobody can be asked about intent %s: %s", intent.intent_id, error)
-            found_why = found_why or str(error)
+            inquiry.why = inquiry.why or str(error)
             yield from carrier.close()
             yield from _pause(failures, end)
-            failures += 1
+            failures, reply = failures + 1, None
         if reply is not None:
             return reply
-        if till.terminal_id and intent.terminal_id and till.terminal_id != intent.terminal_id:
+        if _is_elsewhere(till, intent):
             # Its own terminal may come back: then it is asked about again.
             break
         now = yield Now()
-    reason = _short("; ".join(dict.fromkeys(part for part in (reason, found_why) if part)))
+    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent.baseline):
+        note = "the terminal recorded nothing after it was sent"
+        yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
+        raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
+    reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
     raise OutcomeUnknown(f"{outcome_advice(intent)} ({reason})", intent_id=intent.intent_id, reason=reason) from doubt
+
+
+def _is_elsewhere(till: Till, intent: Intent) -> bool:
+    """Whether another terminal than that of ``intent`` answers here now."""
+    return bool(till.terminal_id and intent.terminal_id and till.terminal_id != intent.terminal_id)
 
 
 def _short(reason: str) -> str:
@@ -878,51 +903,47 @@ def _pause(failures: int, end: float) -> Flow[None]:
     yield Sleep(min(longest * (0.75 + 0.5 * drawn), left if left <= 2.0 else max(left - 2.0, 1.0)))
 
 
-def _round(
-    till: Till, command: Command[Any] | None, intent: Intent, end: float, sent_after: str | None
-) -> Flow[tuple[Reply | None, str]]:
-    """Ask everybody once, and listen until it is time to ask again: the result, or why there is none."""
+def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
+    """Ask everybody once, and listen until it is time to ask again: the result, recorded, if somebody has it."""
     carrier = till.carrier
     now: float = yield Now()
     ask_again_at = min(end, now + carrier.timeouts.recovery_interval)
-    why = ""
     try:
-        for query in carrier.queries(intent):
+        for query in carrier.queries(inquiry.intent):
+            found = yield from query(end)
+            reply = yield from _settled_by(till, inquiry, found)
+            if reply is not None:
+                return reply
+            if found.in_process:
+                inquiry.why = "the cloud says that it is still in process"
+                break
             if (yield Now()) >= end:
                 break
-            found = yield from query(end)
-            reply, told = yield from _settled_by(till, command, intent, found, sent_after)
-            if reply is not None:
-                return reply, ""
-            why = told or why
-            if found.in_process:
-                why = "the cloud says that it is still in process"
-                break
     except (ProtocolError, ApiError) as error:
-        log.info("intent %s could not be asked about: %s", intent.intent_id, error)
-        why = str(error)
+        log.info("intent %s could not be asked about: %s", inquiry.intent.intent_id, error)
+        inquiry.why = str(error)
     while (yield Now()) < ask_again_at:
         found = yield from carrier.listen(ask_again_at)
-        reply, told = yield from _settled_by(till, command, intent, found, sent_after)
+        reply = yield from _settled_by(till, inquiry, found)
         if reply is not None:
-            return reply, ""
-        why = told or why
-    return None, why
+            return reply
+    return None
 
 
-def _settled_by(
-    till: Till, command: Command[Any] | None, intent: Intent, found: Found, sent_after: str | None
-) -> Flow[tuple[Reply | None, str]]:
-    """The result of ``intent``, recorded, if it is among what was found, or why none of it is; the rest is set aside."""
+def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | None]:
+    """The result of the command, recorded, if it is among what was found; else the rest is set aside."""
+    intent = inquiry.intent
     for candidate in found.candidates:
         till.learn(candidate.reply)
-    known = till.circumstances(intent, sent_after=sent_after)
+    known = till.circumstances(intent, sent_after=till.sent_after if inquiry.command is not None else None)
     chosen, why = settling(till.comparable(intent), found.candidates, known)
     if chosen is not None:
-        how: HowFound = "recovery"
-        reply = yield from _finish(till, command, intent, chosen.reply, found=how, newest=chosen.newest)
-        return reply, ""
+        return (yield from _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest))
+    inquiry.why = why or inquiry.why
+    now: float = yield Now()
+    if now >= inquiry.due:
+        inquiry.last = found.last or inquiry.last
     for candidate in found.candidates:
         if candidate.newest:
             yield from _set_aside(till, candidate.reply)
-    return None, why
+    return None

@@ -40,6 +40,7 @@ from ..profiles import Profile, Timeouts
 from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Sent, Source
 from .effects import Flow, Now, Report, Sleep, WallClock
 from .link import Link, describe
+from .matching import newest
 
 __all__ = ["StreamAttempt", "StreamCarrier"]
 
@@ -166,7 +167,8 @@ class StreamCarrier:
             if isinstance(message, Reply):
                 link.awaits_voucher, self._answered = False, True
                 source = Source.REPLY if link.wire is Wire.SIMPLIFIED else Source.RECORD
-                return Found((Candidate(message, source, newest=True),))
+                last = None if source is Source.REPLY else newest(message, self.profile)
+                return Found((Candidate(message, source, newest=True),), last)
             if isinstance(message, Progress):
                 yield from link.acknowledge()
                 yield Report(message)

@@ -88,6 +88,12 @@ class CloudFaultKind(Enum):
     """All is done, and the answer is 500."""
     RATE_LIMIT_AFTER = "rate-limit-after"
     """All is done, and the answer is 429."""
+    UNAUTHORIZED_AFTER = "unauthorized-after"
+    """All is done, and the answer is 401, in a gateway's words."""
+    FORBIDDEN_AFTER = "forbidden-after"
+    """All is done, and the answer is 403."""
+    NOT_FOUND_AFTER = "not-found-after"
+    """All is done, and the answer is 404."""
     HTML = "html"
     """All is done, and the answer is 200 with an HTML page."""
     CUT = "cut"
@@ -240,6 +246,9 @@ _SPOILING = (
     CloudFaultKind.TIMEOUT_AFTER,
     CloudFaultKind.SERVER_ERROR_AFTER,
     CloudFaultKind.RATE_LIMIT_AFTER,
+    CloudFaultKind.UNAUTHORIZED_AFTER,
+    CloudFaultKind.FORBIDDEN_AFTER,
+    CloudFaultKind.NOT_FOUND_AFTER,
     CloudFaultKind.HTML,
     CloudFaultKind.CUT,
     CloudFaultKind.CUT_JSON,
@@ -404,8 +413,12 @@ class VirtualCloud:
         busy = {"retry-after": str(fault.retry_after)}
         if kind is CloudFaultKind.UNAUTHORIZED:
             return _failure(401, "UNAUTHORIZED")
-        if kind is CloudFaultKind.FORBIDDEN:
+        if kind is CloudFaultKind.UNAUTHORIZED_AFTER:
+            return CloudAnswer(401, {"content-type": "application/json"}, b'{"message":"unauthorized"}')
+        if kind in (CloudFaultKind.FORBIDDEN, CloudFaultKind.FORBIDDEN_AFTER):
             return CloudAnswer(403, {"content-type": "text/html"}, _HTML)
+        if kind is CloudFaultKind.NOT_FOUND_AFTER:
+            return CloudAnswer(404, {"content-type": "text/html"}, _HTML)
         if kind in (CloudFaultKind.SERVER_ERROR, CloudFaultKind.SERVER_ERROR_AFTER):
             return _failure(500, "INTERNAL SERVER ERROR")
         if kind in (CloudFaultKind.RATE_LIMIT, CloudFaultKind.RATE_LIMIT_AFTER):

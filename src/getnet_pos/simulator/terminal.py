@@ -192,6 +192,11 @@ class VirtualTerminal:
         self._advance(now)
         self._restart(keep_record, seconds)
 
+    def key_in(self, amount: int, now: float) -> Entry:
+        """Have a cashier sell on the terminal itself, without a register: the voucher has no ticket."""
+        self._advance(now)
+        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self._date()), self.default)
+
     def inject(self, fault: Fault) -> None:
         """Have a fault happen on the link; its counting begins now."""
         self._lines[fault.direction].inject(fault)
