@@ -65,6 +65,8 @@ class Sequence:
 
     takes: tuple[type[Command[Any]], ...]
     """The commands that this way takes."""
+    names_ticket = True
+    """The terminal's records name the ticket of a sale."""
     truthful = False
     """The terminal keeps its record and tells it, in one spelling or another, the link heals in time, and the profile
     says so: then hardly an outcome stays unknown."""
@@ -200,8 +202,11 @@ class Sequence:
         elif rng.random() < 0.1:
             register.gives_up_at = register.effects + rng.randrange(1, 60)
         if rng.random() < 0.15 and not self.truthful:
-            # A cashier sells on the terminal itself, before, during or after.
-            self._alarm((0.0, 1.0, 6.0, 30.0), self._key_in)
+            # A cashier sells on the terminal itself: at any moment where vouchers say whose they are, else before.
+            if self.names_ticket and _ticket_of(self.asked[-1].command):
+                self._alarm((0.0, 1.0, 6.0, 30.0), self._key_in)
+            else:
+                self._key_in()
         if rng.random() < 0.05:
             keep, seconds = self.truthful or rng.random() < 0.5, rng.choice((0.0, 3.0, 15.0))
             self._alarm((0.0, 0.5, 5.0), lambda: terminal.reboot(keep, register.now, seconds=seconds))
@@ -294,6 +299,7 @@ class StreamSequence(Sequence):
         change = {"FunctionCode": 101} if rng.random() < 0.4 else {}
         if self.bare:
             omitted.append("Ticket")
+        self.names_ticket = "Ticket" not in omitted and wire is Wire.SIGNED
         if rng.random() < 0.1 and "OperationId" not in omitted and not self.truthful:
             omitted.append("RealDate")
         self.manner = Behaviour(omit=tuple(omitted), change=change)
@@ -426,6 +432,7 @@ class CloudSequence(Sequence):
         rng = self.rng
         country = rng.choice((Profile.CHILE, Profile.ARGENTINA))
         self.takes = (Sale, Void, Refund, SalePromotion) if country is Profile.CHILE else (Sale, Refund)
+        self.names_ticket = country is Profile.CHILE
         cloud = VirtualCloud(
             profile=replace(country, durable_record=self.truthful), echoes_ids=rng.random() < 0.7, seed=self.seed
         )

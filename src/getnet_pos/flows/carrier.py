@@ -182,6 +182,11 @@ class Carrier(Protocol):
         ...
 
     @property
+    def line(self) -> int | None:
+        """Which opening of the link this is; ``None`` where the carrier itself names the terminal."""
+        ...
+
+    @property
     def device(self) -> str | None:
         """What stays of the terminal's place when its name changes; ``None`` where there is nothing."""
         ...

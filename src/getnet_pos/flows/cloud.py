@@ -69,6 +69,7 @@ class CloudCarrier:
     is_silent = False
     is_pluggable = False
     device = None
+    line = None
     greeting = Poll()
 
     def __init__(self, cloud: Cloud, key_pos: KeyPos, timeouts: Timeouts, webhook: str | None = None) -> None:

@@ -38,6 +38,8 @@ class Link:
         """Whether a last voucher was asked for that may still come."""
         self.heard = True
         """Whether a byte has come since the last command left."""
+        self.openings = 0
+        """How often the transport was opened."""
         self.device: str | None = None
         """What stays of the device behind the transport when its name changes."""
         self._inbox: deque[Message] = deque()
@@ -48,6 +50,7 @@ class Link:
     def open(self) -> Flow[None]:
         """Open the transport, from a clean beginning."""
         self.device = yield Open()
+        self.openings += 1
         self._forget()
         self.is_open = True
 

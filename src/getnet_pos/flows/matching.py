@@ -65,10 +65,13 @@ class Circumstances:
     """It came after the sign of receipt that this terminal always gives first."""
     asked: bool = False
     """A last voucher was asked for, and may still come."""
-    names_ticket: bool = False
-    """This terminal has named a ticket: what has an empty one was not asked for by a register."""
+    names_ticket: bool | None = None
+    """Whether this terminal's replies name the ticket of their command: then what has an empty one was not asked for by
+    a register. ``None``: none was seen yet."""
     records_name_ticket: bool | None = None
     """Whether its records name tickets; ``None``: none was seen."""
+    same_line: bool = True
+    """The link has held since the command left, or names the terminal: nobody else can be there."""
     sent_after: str | None = None
     """The terminal's clock when the command left, or a little before."""
 
@@ -194,14 +197,16 @@ def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: b
     if own_ticket and (direct or intent.ticket == generated_ticket(intent.intent_id)):
         return ""
     if intent.ticket and named is None and _was_keyed_in(voucher, known):
-        return "the last voucher has no ticket, and this terminal names them: it was keyed in by hand"
+        return "the last voucher has no ticket where this terminal may name one: it may have been keyed in by hand"
+    if not own and intent.terminal_id is None and not known.same_line:
+        return "the terminal had told nothing of itself before, and the link was lost: another one may be there"
     return _not_newer(voucher, intent.baseline, own=own, known=known)
 
 
 def _was_keyed_in(voucher: VoucherReply, known: Circumstances) -> bool:
     if said_ticket(voucher.ticket) is not None:
         return False
-    return known.records_name_ticket is True or (voucher.ticket is not None and known.names_ticket)
+    return known.records_name_ticket is True or (voucher.ticket is not None and known.names_ticket is not False)
 
 
 def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) -> str:

@@ -74,8 +74,6 @@ log = logging.getLogger("getnet_pos.payment")
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-_FRESH_FOR = 5.0
-"""Seconds for which a last voucher that was asked for is taken to be the last."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
@@ -95,12 +93,12 @@ class Till:
     """With ``terminal_id``, what the terminal at this place last said of itself."""
     baseline: VoucherMark | None = None
     """The terminal's last voucher; ``None`` where it is not known, and is asked for before money moves."""
-    asked_at: float | None = None
-    """When it was asked for."""
+    is_fresh: bool = False
+    """It was asked for since the payment in progress has begun."""
     asked_in_vain: bool = False
     """The terminal does not tell its last voucher: it is not asked again before the next poll."""
-    names_ticket: bool = False
-    """A reply of this terminal has named the ticket of its command."""
+    names_ticket: bool | None = None
+    """Whether the replies of this terminal name the ticket of their command; ``None``: none was seen."""
     records_name_ticket: bool | None = None
     """Whether its last voucher has named a ticket; ``None``: none was seen."""
     clock: tuple[datetime, float] | None = None
@@ -113,6 +111,8 @@ class Till:
     """The intent that is being settled: its replies are its own flow's."""
     pending: set[str] = field(default_factory=set)
     """The intents that were unsettled when the journal was last asked, and whose end was not handed over yet."""
+    sent_on: int | None = None
+    """The opening of the link on which the last command left."""
     sent_after: str | None = None
     """What the terminal's clock showed when the last command left, or a little less."""
 
@@ -156,14 +156,17 @@ class Till:
         """``intent`` as vouchers can be compared with it."""
         return intent if self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
 
-    def circumstances(self, intent: Intent, *, sent_after: str | None = None) -> Circumstances:
+    def circumstances(self, intent: Intent, *, is_awaited: bool = False) -> Circumstances:
+        """``is_awaited``: its caller still waits for ``intent``, the last command that left."""
+        line = self.carrier.line
         return Circumstances(
             profile=self.carrier.profile,
             others=self.others(intent),
             previous=self.previous,
             names_ticket=self.names_ticket,
             records_name_ticket=self.records_name_ticket,
-            sent_after=sent_after,
+            same_line=line is None or (is_awaited and line == self.sent_on),
+            sent_after=self.sent_after if is_awaited else None,
         )
 
     def clock_at(self, now: float) -> str | None:
@@ -181,12 +184,12 @@ class Till:
         if told and told != self.terminal_id:
             # What was known was of the terminal that was here before.
             self.terminal_id, self.commerce_code = told, None
-            self.names_ticket, self.records_name_ticket, self.clock = False, None, None
+            self.names_ticket, self.records_name_ticket, self.clock = None, None, None
         self.commerce_code = self.commerce_code or reply.commerce_code or None
         if is_record:
             self.records_name_ticket = self.records_name_ticket or said_ticket(reply.ticket) is not None
-        elif ticket is not None and said_ticket(reply.ticket) == said_ticket(ticket):
-            self.names_ticket = True
+        elif ticket is not None:
+            self.names_ticket = self.names_ticket or said_ticket(reply.ticket) is not None
 
 
 # -------------------------------------------------------------------------------------------------------------- queries
@@ -333,7 +336,7 @@ def _learn_baseline(till: Till) -> Flow[list[Reply]]:
         return told
     if baseline is not None or till.baseline is None:
         till.baseline = baseline
-    till.asked_at = yield Now()
+    till.is_fresh = True
     return told
 
 
@@ -369,6 +372,7 @@ def pay(
     carrier = till.carrier
     command = carrier.check(command, intent_id)
     carrier.rearm()
+    till.is_fresh = False
     if not carrier.is_open or ((yield from _clear(till)) and carrier.is_pluggable):
         # After the link was lost another terminal may be there, or one that is not ready.
         polled = yield from polling(till)
@@ -463,23 +467,24 @@ def _already_charged(till: Till, step: Step) -> AlreadyCharged:
 def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
     """Ask for the last voucher where a later doubt could not be settled without.
 
-    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked.
+    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was told
+    since the payment has begun will do.
     """
     if till.asked_in_vain:
         return
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
-    now: float = yield Now()
-    fresh = till.baseline is not None and till.baseline.fresh and now - (till.asked_at or 0.0) <= _FRESH_FOR
-    if till.baseline is None or not (fresh or by_ticket or till.carrier.tells_by_number):
+    if till.baseline is None or not (till.is_fresh or by_ticket or till.carrier.tells_by_number):
         yield from _learn_baseline(till)
+    if till.baseline is not None:
+        till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
 
 
 def _recorded_and_sent(
     till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits
 ) -> Flow[Reply]:
     now: float = yield Now()
-    till.sent_after = till.clock_at(now)
+    till.sent_after, till.sent_on = till.clock_at(now), till.carrier.line
     left = False
     try:
         yield Record(intent)
@@ -935,7 +940,7 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
     intent = inquiry.intent
     for candidate in found.candidates:
         till.learn(candidate.reply)
-    known = till.circumstances(intent, sent_after=till.sent_after if inquiry.command is not None else None)
+    known = till.circumstances(intent, is_awaited=inquiry.command is not None)
     chosen, why = settling(till.comparable(intent), found.candidates, known)
     if chosen is not None:
         return (yield from _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest))

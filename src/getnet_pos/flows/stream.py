@@ -79,6 +79,10 @@ class StreamCarrier:
         return self.link.device
 
     @property
+    def line(self) -> int:
+        return self.link.openings
+
+    @property
     def is_silent(self) -> bool:
         return not self.link.heard
 
