@@ -32,7 +32,7 @@ def spelling(rng: random.Random) -> Callable[[bytes], bytes]:
             inner = json.loads(outer["JsonSerialized"])
         except (ValueError, KeyError, TypeError):
             return data
-        if not isinstance(inner, dict) or "ResponseCode" not in inner:
+        if not isinstance(inner, dict) or "ResponseCode" not in inner or inner.get("Ticket") is True:
             return data
         for way in ways:
             way(inner)
@@ -65,7 +65,7 @@ def _small_ticket(inner: dict[str, Any]) -> None:
 
 def _short_ticket(inner: dict[str, Any]) -> None:
     """A number loses its leading zeros."""
-    if inner.get("Ticket", "").isdigit():
+    if str(inner.get("Ticket")).isdigit():
         inner["Ticket"] = int(inner["Ticket"])
 
 

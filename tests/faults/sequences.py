@@ -187,7 +187,8 @@ class Sequence:
         if self.reuses_tickets and last and last.reply and not last.reply.approved and _ticket_of(last.command):
             # A declined card is tried again under the same ticket, as cashiers do.
             return _ticket_of(last.command)
-        return self.rng.choice((f"T{number}", generated_ticket(self.journal.next_id), None))
+        tickets = (f"T{number}", f"00{number}17", generated_ticket(self.journal.next_id), None)
+        return self.rng.choice(tickets[:3] if self.truthful else tickets)
 
     # ----------------------------------------------------------------------------------------------------------- faults
 
@@ -288,14 +289,15 @@ class StreamSequence(Sequence):
 
     def _opened(self) -> StreamRegister:
         rng = self.rng
-        wire = Wire.SIMPLIFIED if rng.random() < 0.1 else Wire.SIGNED
-        self.bare = rng.random() < 0.4
+        wire = Wire.SIMPLIFIED if rng.random() < 0.1 and not self.truthful else Wire.SIGNED
+        self.bare = rng.random() < 0.4 and not self.truthful
         """The firmware's vouchers have no ticket, and its refusals have nothing at all."""
         self.says_whose = not self.bare and wire is Wire.SIGNED
         """Each reply says whose it is. The refusals of the simplified wire never do."""
         if wire is Wire.SIMPLIFIED:
             self.takes = (Sale, Void, Refund)
-        omitted = [name for name in ("Ticket", "OperationId", "EmployeeId") if rng.random() < 0.4]
+        kept = {"Ticket"} if self.truthful else set()
+        omitted = [name for name in ("Ticket", "OperationId", "EmployeeId") if rng.random() < 0.4 and name not in kept]
         change = {"FunctionCode": 101} if rng.random() < 0.4 else {}
         if self.bare:
             omitted.append("Ticket")

@@ -207,6 +207,11 @@ class Carrier(Protocol):
         ...
 
     @property
+    def introduction(self) -> Command[Any] | None:
+        """The query by which a terminal tells who it is; ``None`` where the carrier knows, or has none."""
+        ...
+
+    @property
     def vouchers_name_ticket(self) -> bool:
         """Whether a ticket that a command bears can come back in its voucher."""
         ...

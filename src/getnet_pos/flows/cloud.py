@@ -70,6 +70,7 @@ class CloudCarrier:
     is_pluggable = False
     device = None
     line = None
+    introduction = None
     greeting = Poll()
 
     def __init__(self, cloud: Cloud, key_pos: KeyPos, timeouts: Timeouts, webhook: str | None = None) -> None:

@@ -74,6 +74,8 @@ class Circumstances:
     """The link has held since the command left, or names the terminal: nobody else can be there."""
     sent_after: str | None = None
     """The terminal's clock when the command left, or a little before."""
+    awaited: bool = True
+    """Its caller has waited for the command ever since it left."""
 
 
 # ----------------------------------------------------------------------------------------------------- what is the same
@@ -198,6 +200,8 @@ def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: b
         return ""
     if intent.ticket and named is None and _was_keyed_in(voucher, known):
         return "the last voucher has no ticket where this terminal may name one: it may have been keyed in by hand"
+    if not own and not known.awaited:
+        return "the last voucher names no ticket, and may have been made since the command's caller is gone"
     if not own and intent.terminal_id is None and not known.same_line:
         return "the terminal had told nothing of itself before, and the link was lost: another one may be there"
     return _not_newer(voucher, intent.baseline, own=own, known=known)
@@ -371,13 +375,21 @@ def _is_same(one: VoucherMark, two: VoucherMark) -> bool | None:
         (one.function_code, two.function_code),
         (one.amount, two.amount),
         (one.operation_id, two.operation_id),
-        (one.authorization_code, two.authorization_code),
     ]
-    dates = compare_dates(one.real_date, two.real_date)
+    dates, codes = compare_dates(one.real_date, two.real_date), _is_same_code(one, two)
     both = [None not in pair for pair in pairs]
-    if dates or any(said and pair[0] != pair[1] for said, pair in zip(both, pairs, strict=True)):
+    if dates or codes is False or any(said and pair[0] != pair[1] for said, pair in zip(both, pairs, strict=True)):
         return False
-    return True if any(both[2:]) or dates == 0 else None
+    return True if both[2] or codes or dates == 0 else None
+
+
+def _is_same_code(one: VoucherMark, two: VoucherMark) -> bool | None:
+    """Whether the authorization codes are the same; ``None`` where one is missing, or is that of an earlier operation."""
+    if one.authorization_code is None or two.authorization_code is None:
+        return None
+    same = one.authorization_code == two.authorization_code
+    refers = any(code is None or CATALOGUE.facts(code).refers_to for code in (one.function_code, two.function_code))
+    return None if same and refers else same
 
 
 # -------------------------------------------------------------------------------------------------- what was recorded
@@ -409,13 +421,20 @@ def newest(reply: Reply, profile: Profile) -> VoucherMark | None:
     return None
 
 
-def is_nothing_new(last: VoucherMark | None, baseline: VoucherMark | None) -> bool:
-    """Whether the terminal's last voucher is surely the one that was its last before the command."""
-    if last is None or baseline is None:
+def is_nothing_new(last: VoucherMark | None, intent: Intent, others: Sequence[Intent]) -> bool:
+    """Whether the terminal's last voucher is surely of an operation before the command, or there is none at all."""
+    if last is None:
         return False
-    if VoucherMark() in (last, baseline):
-        return last == baseline
-    return _is_same(last, baseline) is True
+    if last == VoucherMark():
+        return True
+    before = [_result(other) for other in others if other.state is IntentState.APPROVED]
+    return any(_is_surely(one, last) for one in (*before, intent.baseline) if one is not None)
+
+
+def _is_surely(one: VoucherMark, other: VoucherMark) -> bool:
+    """Whether two marks are of one operation. A date alone does not do: two operations may be of one minute."""
+    numbered = one.operation_id is not None and one.operation_id == other.operation_id
+    return _is_same(one, other) is True and (numbered or _is_same_code(one, other) is True)
 
 
 def shows_operation(reply: Reply) -> bool:

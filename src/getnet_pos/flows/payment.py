@@ -93,6 +93,10 @@ class Till:
     """With ``terminal_id``, what the terminal at this place last said of itself."""
     baseline: VoucherMark | None = None
     """The terminal's last voucher; ``None`` where it is not known, and is asked for before money moves."""
+    known_on: int | None = None
+    """The opening of the link on which the terminal told what is known of it."""
+    introduced_on: int | None = None
+    """The opening of the link on which the terminal was asked who it is."""
     is_fresh: bool = False
     """It was asked for since the payment in progress has begun."""
     asked_in_vain: bool = False
@@ -167,6 +171,7 @@ class Till:
             records_name_ticket=self.records_name_ticket,
             same_line=line is None or (is_awaited and line == self.sent_on),
             sent_after=self.sent_after if is_awaited else None,
+            awaited=is_awaited,
         )
 
     def clock_at(self, now: float) -> str | None:
@@ -176,10 +181,19 @@ class Till:
         then, at = self.clock
         return (then + timedelta(seconds=now - at)).isoformat(sep=" ", timespec="seconds")
 
+    def recognise_line(self) -> None:
+        """Forget what was known of the terminal if the cable may have gone to another one since."""
+        line = self.carrier.line
+        if self.carrier.is_pluggable and line != self.known_on:
+            self.terminal_id = self.commerce_code = self.names_ticket = self.records_name_ticket = self.clock = None
+            self.baseline = None
+        self.known_on = line
+
     def learn(self, reply: Reply, *, is_record: bool = False, ticket: str | None = None) -> None:
         """Take note of what ``reply`` tells of the terminal itself."""
         if not isinstance(reply, VoucherReply) or not reply.approved:
             return
+        self.recognise_line()
         told = (reply.terminal_id or "").strip() or None
         if told and told != self.terminal_id:
             # What was known was of the terminal that was here before.
@@ -334,10 +348,26 @@ def _learn_baseline(till: Till) -> Flow[list[Reply]]:
         # A damaged answer may come whole the next time.
         till.asked_in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
         return told
+    if till.terminal_id is None:
+        yield from _introduce(till)
     if baseline is not None or till.baseline is None:
         till.baseline = baseline
     till.is_fresh = True
     return told
+
+
+def _introduce(till: Till) -> Flow[None]:
+    """Ask a terminal that has no voucher yet who it is, once on each link, so that another one can be told from it."""
+    question, line = till.carrier.introduction, till.carrier.line
+    if question is None or till.introduced_on == line:
+        return
+    till.introduced_on = line
+    try:
+        reply = yield from ask(till, question)
+    except (DeadlineExceeded, ProtocolError) as error:
+        log.info("the terminal does not tell who it is: %s", error)
+        return
+    till.terminal_id = (getattr(reply, "terminal_id", None) or "").strip() or None
 
 
 def _recorded_in(reply: Reply) -> list[Reply]:
@@ -681,6 +711,7 @@ def _is_unsettled(intent: Intent, reply: Reply) -> bool:
 
 def _know(till: Till, intent: Intent | None = None) -> Flow[None]:
     """Look up the commands of this terminal and, with ``intent``, those that it may be a repetition of."""
+    till.recognise_line()
     search = till.search
     if intent is not None:
         search = replace(search, ticket=intent.ticket, amount=intent.amount, idempotency_key=intent.idempotency_key)
@@ -880,7 +911,7 @@ def _recover(
             # Its own terminal may come back: then it is asked about again.
             break
         now = yield Now()
-    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent.baseline):
+    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
         raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)

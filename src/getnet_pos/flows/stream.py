@@ -31,6 +31,7 @@ from ..messages import (
     Intent,
     IntentState,
     LastVoucher,
+    ParametersReport,
     Poll,
     Progress,
     Reply,
@@ -94,6 +95,10 @@ class StreamCarrier:
     def greeting(self) -> Command[Any]:
         """The simplified wire has no poll: any answer to a details report, which changes nothing, is taken for one."""
         return DetailsReport() if self.link.wire is Wire.SIMPLIFIED else Poll()
+
+    @property
+    def introduction(self) -> Command[Any] | None:
+        return None if self.link.wire is Wire.SIMPLIFIED else ParametersReport()
 
     @property
     def records(self) -> Sequence[Command[Any]]:
