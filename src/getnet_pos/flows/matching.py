@@ -427,6 +427,9 @@ def is_nothing_new(last: VoucherMark | None, intent: Intent, others: Sequence[In
         return False
     if last == VoucherMark():
         return True
+    if last.function_code is None and intent.reference in (str(last.operation_id), last.authorization_code):
+        # Firmware names in the record of a void the operation that was annulled.
+        return False
     before = [_result(other) for other in others if other.state is IntentState.APPROVED]
     return any(_is_surely(one, last) for one in (*before, intent.baseline) if one is not None)
 

@@ -350,9 +350,8 @@ def _learn_baseline(till: Till) -> Flow[list[Reply]]:
         return told
     if till.terminal_id is None:
         yield from _introduce(till)
-    if baseline is not None or till.baseline is None:
-        till.baseline = baseline
-    till.is_fresh = True
+    if baseline is not None:
+        till.baseline, till.is_fresh = baseline, True
     return told
 
 
@@ -911,7 +910,9 @@ def _recover(
             # Its own terminal may come back: then it is asked about again.
             break
         now = yield Now()
-    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent, till.others(intent)):
+    # What a cloud was given may reach the terminal at any time.
+    is_over = carrier.profile.durable_record and not carrier.tells_by_number
+    if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
         raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
