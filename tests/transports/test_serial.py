@@ -650,6 +650,29 @@ def test_every_interface_of_a_device_is_a_port(monkeypatch: pytest.MonkeyPatch) 
     assert candidate_ports() == [*names, "/dev/ttyS0"]
 
 
+async def test_a_port_that_is_unplugged_while_the_ports_are_listed(
+    kind: str, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyserial stumbles then. They are listed again, and in the worst case no device is known."""
+    failures = 1
+
+    def comports() -> list[ListPortInfo]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise TypeError("int() can't convert non-string with explicit base")
+        return [port(line.name, vid=0x2FB8, serial_number="0820")]
+
+    monkeypatch.setattr(list_ports, "comports", comports)
+    assert candidate_ports() == [line.name]
+    failures = 100
+    assert candidate_ports() == []
+    transport = KINDS[kind](line.name)
+    await transport.open()
+    assert transport.device is None
+    await transport.close()
+
+
 def test_the_ports_of_this_machine_can_be_listed() -> None:
     assert all(isinstance(name, str) for name in candidate_ports())
 
