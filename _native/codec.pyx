@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, embedsignature=False
 # cython: freethreading_compatible=True
-"""Bytes <-> messages, compiled: the same answers as codec/_pure.py, which is the definition, and sooner.
+"""Bytes <-> messages, compiled: the same answers as codec/pure.py, which is the definition, and sooner.
 
 Whatever is unusual is declined, and the pure codec decides on the same bytes; nothing here judges the peer. The framing
 alone is written twice, since it has to go on in the middle of a frame.
@@ -21,7 +21,10 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 from dataclasses import fields as dataclass_fields
 
-from getnet_pos.codec import _pure
+from getnet_pos.codec import messages as _messages
+from getnet_pos.codec import signed as _signed_wire
+from getnet_pos.codec import simplified as _simplified_wire
+from getnet_pos.codec import stream as _stream
 from getnet_pos.codec._native_terminals import read_terminals
 from getnet_pos.errors import InvalidValue
 from getnet_pos.messages import (
@@ -387,9 +390,9 @@ cdef int _place(_Layout layout, str name, getnet_place *place) except -1:
     quoted = f'"{name}":'.encode()
     place.key = getnet_find_key(layout.c, <const uint8_t *>PyBytes_AS_STRING(quoted), len(quoted))
     place.kind = KIND_TEXT
-    if name in _pure._INTEGERS:
+    if name in _simplified_wire.INTEGERS:
         place.kind = KIND_INTEGER
-    elif name in _pure._FLAGS:
+    elif name in _simplified_wire.FLAGS:
         place.kind = KIND_BOOLEAN
     return place.key != GETNET_NO_KEY
 
@@ -422,8 +425,8 @@ cdef class _Table:
             if layout is not None:
                 self.kept.append(layout)
                 self.by_code[code] = <PyObject *>layout
-                if FIRST_SIMPLIFIED <= code <= LAST_SIMPLIFIED and code in _pure._POSITIONS:
-                    self.find_places(code - FIRST_SIMPLIFIED, layout, ("ResponseMessage", *_pure._POSITIONS[code]))
+                if FIRST_SIMPLIFIED <= code <= LAST_SIMPLIFIED and code in _simplified_wire.POSITIONS:
+                    self.find_places(code - FIRST_SIMPLIFIED, layout, ("ResponseMessage", *_simplified_wire.POSITIONS[code]))
 
     cdef int find_places(self, int row, _Layout layout, tuple names) except -1:
         cdef int number
@@ -475,8 +478,8 @@ cdef enum:
     JSON = 1
     SIMPLIFIED = 2
 
-cdef size_t _MAX_FRAME = _pure.MAX_FRAME
-cdef uint64_t _RESCAN = _pure._RESCAN
+cdef size_t _MAX_FRAME = _stream.MAX_FRAME
+cdef uint64_t _RESCAN = _stream.RESCAN
 cdef object _SaleType = SaleType
 cdef object _Progress = Progress
 cdef object _CommandMessage = CommandMessage
@@ -484,12 +487,12 @@ cdef object _BadFrame = BadFrame
 cdef object _MALFORMED = FrameFault.MALFORMED
 cdef object _TOO_LARGE = FrameFault.TOO_LARGE
 cdef object _CHECKSUM = FrameFault.CHECKSUM
-cdef object _read_signed = _pure.read_signed
-cdef object _read_simplified = _pure.read_simplified
-cdef dict _PROGRESS = _pure._PROGRESS
-cdef dict _REQUESTS = _pure._REQUESTS
-cdef object _INTEGERS = _pure._INTEGERS
-cdef object _FLAGS = _pure._FLAGS
+cdef object _read_signed = _signed_wire.read_signed
+cdef object _read_simplified = _simplified_wire.read_simplified
+cdef dict _PROGRESS = _messages.PROGRESS_CODES
+cdef dict _REQUESTS = _simplified_wire.REQUESTS
+cdef object _INTEGERS = _simplified_wire.INTEGERS
+cdef object _FLAGS = _simplified_wire.FLAGS
 cdef int _request_parts[10]
 cdef int _row
 for _row in range(10):
@@ -587,11 +590,8 @@ cdef class Decoder:
     def feed(self, data):
         return self.fed(data, None)
 
-    def _feed_placed(self, data, list places not None):
-        """As ``feed``; adds the place in the stream of each message to ``places``."""
-        return self.fed(data, places)
-
     cdef list fed(self, data, list places):
+        """As ``feed``; adds the place in the stream of each message to ``places``."""
         cdef Py_buffer view
         cdef list messages
         if type(data) is not bytes:
@@ -927,7 +927,7 @@ def decode_many(source, *, max_frame=_MAX_FRAME, reply_types=None):
     # The interpreter lock is not released: making the messages takes most of the time, and needs it.
     cdef Decoder decoder = Decoder(max_frame, reply_types=reply_types)
     cdef list messages, places
-    for chunk in _pure.chunks(source):
+    for chunk in _stream.chunks(source):
         places = []
         messages = decoder.fed(chunk, places)
         yield from zip(places, messages)
@@ -940,7 +940,7 @@ def lrc(data):
     try:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     except (TypeError, BufferError):
-        return _pure.lrc(data)
+        return _simplified_wire.lrc(data)
     result = getnet_lrc(<const uint8_t *>view.buf, view.len)
     PyBuffer_Release(&view)
     return result
@@ -968,14 +968,14 @@ def envelope(str text):
     try:
         inner = <const uint8_t *>PyUnicode_AsUTF8AndSize(text, &size)
     except UnicodeEncodeError:
-        return _pure.envelope(text)
+        return _signed_wire.envelope(text)
     escaped = to = <uint8_t *>PyMem_Malloc(2 * size + 1)
     if escaped == NULL:
         raise MemoryError()
     try:
         for i in range(size):
             if inner[i] < 0x20:
-                return _pure.envelope(text)
+                return _signed_wire.envelope(text)
             if inner[i] == 0x22 or inner[i] == 0x5C:
                 to[0] = 0x5C
                 to += 1
@@ -991,7 +991,6 @@ cdef enum:
     PREFIX = 48
     LONGEST = 64
     ROOM = 4096
-    HEAD = 16
 
 cdef struct sent_field:
     Py_ssize_t offset
@@ -1009,16 +1008,15 @@ cdef class _Sealer:
 
     cdef sent_field field[SENT]
     cdef int fields
-    cdef uint8_t head[HEAD]
-    cdef size_t head_size
-    """``{"Command":`` and the code, which is the same for all commands of the type."""
+    cdef sent_field code
+    """What each begins with: its code, which is the same for all commands of the type."""
 
     cdef bytes seal(self, command):
         """The signed frame, or None where a value is not a plain one."""
         cdef uint8_t inner[ROOM]
         cdef uint8_t escaped[ROOM]
-        cdef uint8_t *to = getnet_put(inner, self.head, self.head_size)
-        cdef uint8_t *also = getnet_put(getnet_put(escaped, b'{\\"Command\\":', 13), self.head + 11, self.head_size - 11)
+        cdef uint8_t *to = inner + self.code.size
+        cdef uint8_t *also = escaped + self.code.escaped_size
         cdef uint8_t *value
         cdef const uint8_t *text
         cdef size_t size
@@ -1026,6 +1024,8 @@ cdef class _Sealer:
         cdef sent_field *field
         cdef PyObject *held
         cdef int i
+        memcpy(inner, self.code.prefix, PREFIX)
+        memcpy(escaped, self.code.escaped, PREFIX)
         for i in range(self.fields):
             field = &self.field[i]
             held = getnet_slot(command, field.offset)[0]
@@ -1072,6 +1072,13 @@ cdef class _Sealer:
         return _signed(inner, to - inner, escaped, also - escaped)
 
 
+cdef void put_prefix(sent_field *field, str text):
+    plain, escaped = text.encode(), text.replace('"', '\\"').encode()
+    field.size, field.escaped_size = len(plain), len(escaped)
+    memcpy(field.prefix, PyBytes_AS_STRING(plain), len(plain))
+    memcpy(field.escaped, PyBytes_AS_STRING(escaped), len(escaped))
+
+
 cdef _Sealer _make_sealer(command):
     """How a type is written, or None where the pure codec has to do it."""
     cdef _Sealer sealer = _Sealer.__new__(_Sealer)
@@ -1080,20 +1087,15 @@ cdef _Sealer _make_sealer(command):
         return None
     described = [(item.name, item.wire, item.nullable) for item in sent_fields(command)]
     described.append(("date_time", "DateTime", False))
-    head = f'{{"Command":{command.code},'.encode()
-    if len(described) > SENT or len(head) > HEAD:
+    if len(described) > SENT:
         return None
-    sealer.head_size = len(head)
-    memcpy(sealer.head, PyBytes_AS_STRING(head), len(head))
+    put_prefix(&sealer.code, f'{{"Command":{command.code},')
     for name, wire, nullable in described:
         field = &sealer.field[sealer.fields]
         field.offset = getnet_member_offset(getattr(command, name, None), command)
         if field.offset < 0 or len(wire) > 40 or not wire.isalnum() or not wire.isascii():
             return None
-        field.size = len(wire) + 3
-        field.escaped_size = len(wire) + 5
-        memcpy(field.prefix, PyBytes_AS_STRING(f'"{wire}":'.encode()), field.size)
-        memcpy(field.escaped, PyBytes_AS_STRING(f'\\"{wire}\\":'.encode()), field.escaped_size)
+        put_prefix(field, f'"{wire}":')
         field.nullable = nullable
         sealer.fields += 1
     return sealer
@@ -1108,7 +1110,7 @@ def seal(command):
         sealed = (<_Sealer>sealer).seal(command)
         if sealed is not None:
             return sealed
-    return _pure.seal(command)
+    return _signed_wire.seal(command)
 
 
 def frame_simplified(str text):
@@ -1197,4 +1199,4 @@ def encode_simplified(command):
         frame = (<_Parter>parter).write(command)
         if frame is not None:
             return frame
-    return _pure.encode_simplified(command)
+    return _simplified_wire.encode_simplified(command)

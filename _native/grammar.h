@@ -1,4 +1,4 @@
-/* Where a frame ends, read byte by byte: the two machines of codec/_grammar.py, state for state. */
+/* Where a frame ends, read byte by byte: the two machines of codec/grammar.py, state for state. */
 #ifndef GETNET_GRAMMAR_H
 #define GETNET_GRAMMAR_H
 

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, embedsignature=False
 # cython: freethreading_compatible=True
-"""A listing of terminals, compiled: the same answer as codec/_terminals.py, which is the definition, and sooner.
+"""A listing of terminals, compiled: the same answer as codec/terminals.py, which is the definition, and sooner.
 
 Whatever is unusual is declined, and the pure reader decides on the same body; nothing here judges it.
 
@@ -17,7 +17,7 @@ from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from getnet_pos.codec import _terminals
+from getnet_pos.codec import terminals as _terminals
 from getnet_pos.messages.terminals import PaymentTerminal, TerminalList
 
 cdef extern from "terminals.h":

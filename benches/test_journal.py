@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from getnet_pos.flows.money import Till, pay
+from getnet_pos.flows.polling import polling
 
 from getnet_pos.drivers.loop import run
 from getnet_pos.flows.effects import Now, Open, Recall, Receive, Record, Send
 from getnet_pos.flows.link import Link
-from getnet_pos.flows.money import Till, pay
-from getnet_pos.flows.polling import polling
 from getnet_pos.journal import Journal, MemoryJournal, SqliteJournal, recall
 from getnet_pos.messages import Sale, Wire
 from getnet_pos.profiles import Timeouts
@@ -34,7 +34,7 @@ class _Counter:
         self.terminal = VirtualTerminal()
         self.journal = journal
         self.now = 0.0
-        self.till = Till(Link(Wire.SIGNED, Timeouts(), acknowledges=True, reply_types={}), "usb:bench")
+        self.till = Till(Link(Wire.SIGNED, Timeouts(), acknowledges=True), "usb:bench")
         self.number = 0
         run(polling(self.till), self._perform)
 

@@ -17,11 +17,12 @@ NAMES = ("decoder", "envelope", "simplified", "terminals", "cloud", "journal")
 
 def words() -> set[str]:
     """What the readers know by name, to be put into inputs whole."""
-    from getnet_pos.codec._terminals import TEXTS
-    from getnet_pos.messages import REPLY_TYPES, IntentState
+    from getnet_pos.codec.terminals import TEXTS
+    from getnet_pos.messages import CATALOGUE, IntentState
     from getnet_pos.messages.fields import wire_fields
 
-    known = {spelling for kind in REPLY_TYPES.values() for item in wire_fields(kind) for spelling in item.spellings}
+    replies = CATALOGUE.reply_types.values()
+    known = {spelling for kind in replies for item in wire_fields(kind) for spelling in item.spellings}
     known |= {name[0].lower() + name[1:] for name in known}
     known |= {*TEXTS, "merchant_id", "equipments", "item", "activation_datetime", "commercial_mode", "ALUGUEL"}
     known |= {"warranty_available", "idPosTxs", "customId", "response", "data", "JsonSerialized", "Sign", "Received"}

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from getnet_pos import codec
-from getnet_pos.codec._cloud import read_cloud
-from getnet_pos.codec._terminals import read_terminals
+from getnet_pos.codec.cloud import read_cloud
+from getnet_pos.codec.terminals import read_terminals
 from getnet_pos.errors import JournalError, MalformedResponse
 from getnet_pos.journal import SqliteJournal
 from getnet_pos.journal.schema import digest

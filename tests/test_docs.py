@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from getnet_pos import AsyncConnector, Connector, IntentState, Profile, SqliteJournal, Timeouts, codec
-from getnet_pos.messages import COMMAND_TYPES, REPLY_TYPES, CommandMessage, GenericReply
+from getnet_pos.messages import CATALOGUE, CommandMessage
+from getnet_pos.messages.declaring import sent_fields
 from getnet_pos.messages.fields import WireField, wire_fields
-from getnet_pos.messages.commands import sent_fields
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 from tests.sample_api import api
 
@@ -147,7 +147,7 @@ def test_codes_and_replies_of_the_readme_are_those_of_the_messages() -> None:
         for cells in single
         if names(cells[0])[0].partition("(")[0] not in ("recover", "cancel_sale", "last_voucher")
     }
-    assert wanted == {code: REPLY_TYPES.get(code, GenericReply).__name__ for code in wanted}
+    assert wanted == {code: CATALOGUE.reply_types[code].__name__ for code in wanted}
     assert {"100", "102", "108", "130", "131", "132"} <= {cells[1].split()[0] for cells in single}
 
 
@@ -212,8 +212,8 @@ def test_commands_of_the_page_are_those_of_the_messages() -> None:
         for cells in rows(section(page("protocol.md"), "Commands"))
     }
     assert table == {
-        code: (kind.__name__, [wire for _, wire, _ in sent_fields(kind)[1:-1]], kind.moves_money)
-        for code, kind in COMMAND_TYPES.items()
+        code: (kind.__name__, [item.wire for item in sent_fields(kind)], kind.moves_money)
+        for code, kind in CATALOGUE.kinds.items()
     }
 
 
@@ -226,7 +226,7 @@ def test_replies_of_the_page_have_every_field() -> None:
         assert item.row is None or all(is_told(part) for part in wire_fields(item.row))
         return bool(told.intersection(item.spellings))
 
-    for kind in REPLY_TYPES.values():
+    for kind in CATALOGUE.reply_types.values():
         assert [item.name for item in wire_fields(kind) if not is_told(item)] == [], kind.__name__
 
 

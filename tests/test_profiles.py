@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from getnet_pos import InvalidType, InvalidValue, PreAuthorizationCodes, PreAuthorizationReply, Profile, Timeouts
+from getnet_pos import (
+    CATALOGUE,
+    InvalidType,
+    InvalidValue,
+    PreAuthorizationCodes,
+    PreAuthorizationReply,
+    Profile,
+    Timeouts,
+)
 
 
 def test_the_profiles() -> None:
@@ -35,8 +43,10 @@ def test_the_time_limits_are_those_of_the_documentation() -> None:
 def test_a_changed_profile_is_another_one() -> None:
     own = dataclasses.replace(Profile.CHILE, pre_authorization=PreAuthorizationCodes(140, 141, 142))
     assert Profile.CHILE.pre_authorization is None
-    assert own.reply_types[140] is PreAuthorizationReply
-    assert Profile.CHILE.reply_types == {}
+    assert own.catalogue.reply_types[140] is PreAuthorizationReply
+    assert own.catalogue.kind(130) is None
+    assert own.catalogue is dataclasses.replace(own, name="x").catalogue
+    assert Profile.CHILE.catalogue is CATALOGUE
     assert own.pre_authorization is not None
     assert not own.pre_authorization.provisional
 

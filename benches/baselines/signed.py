@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from getnet_pos.messages import REPLY_TYPES, GenericReply
+from getnet_pos.messages import CATALOGUE, GenericReply
 from getnet_pos.messages.fields import Kind, wire_fields
 
 __all__ = ["character_loop", "json_hashlib", "msgspec_hashlib", "orjson_hashlib", "orjson_seal", "read_characters"]
@@ -101,7 +101,7 @@ def _struct(message: Any) -> Any:
 _envelope = msgspec.json.Decoder(_Envelope).decode
 _head = msgspec.json.Decoder(_Head).decode
 _progress = msgspec.json.Decoder(_Progress).decode
-_typed = {code: msgspec.json.Decoder(_struct(kind)).decode for code, kind in REPLY_TYPES.items()}
+_typed = {code: msgspec.json.Decoder(_struct(kind)).decode for code, kind in CATALOGUE.reply_types.items()}
 _generic = msgspec.json.Decoder(_struct(GenericReply)).decode
 
 

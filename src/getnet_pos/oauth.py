@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from .codec._json import parse
+from .codec.strict_json import parse
 from .errors import AuthenticationError, InvalidType, InvalidValue, MalformedFrame, MalformedResponse
 from .flows.effects import Flow, Request, Response
 from .flows.http_calls import (

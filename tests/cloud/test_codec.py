@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from getnet_pos import (
+    BiometricCheck,
     CancelSale,
     CloseBatch,
     CloudRefund,
@@ -23,6 +24,7 @@ from getnet_pos import (
     Duplicate,
     GenericCommand,
     GenericReply,
+    GetTransaction,
     InvalidType,
     InvalidValue,
     KeyPos,
@@ -32,6 +34,7 @@ from getnet_pos import (
     Poll,
     PreAuthorizationCodes,
     PreAuthorizationReply,
+    PrintDocument,
     Profile,
     Refund,
     Reply,
@@ -40,11 +43,13 @@ from getnet_pos import (
     SaleReply,
     SaleType,
     SetNormalMode,
+    SetUnattended,
+    Shift,
+    ShiftReport,
     TotalsReport,
     Void,
 )
-from getnet_pos.codec._cloud import encode_cloud, read_cloud
-from getnet_pos.messages.cloud import print_items
+from getnet_pos.codec.cloud import encode_cloud, read_cloud
 
 CHILEAN = KeyPos("80005000", 12983, "SNPRUEBA1234")
 ARGENTINE = KeyPos("AR00TEST", 12983, "NACPRUEBA123")
@@ -104,9 +109,11 @@ CHILEAN_BODIES: list[tuple[Command, dict[str, Any]]] = [
     (DetailsReport(), {"command": 105, "printOnPos": False}),
     (Refund("123456", 500), {"command": 108, "authorizationCode": "123456", "amount": 500, "printOnPos": False}),
     (Duplicate(3), {"command": 109, "operationId": 3, "printOnPos": False}),
-    (GenericCommand({"rutToValidate": "1-9", "authType": 1}, code=121), {"command": 121, "rutToValidate": "1-9",
-                                                                         "authType": 1}),
-    (GenericCommand({"idPosTxs": 7}, code=99), {"command": 99, "idPosTxs": 7}),
+    (BiometricCheck("1-9", 1), {"command": 121, "rutToValidate": "1-9", "authType": 1}),
+    (GenericCommand({"rutToValidate": "1-9"}, code=121), {"command": 121, "rutToValidate": "1-9"}),
+    (GetTransaction(7), {"command": 99, "idPosTxs": 7}),
+    (PrintDocument(["x"]), {"command": 117, "details": [
+        {"printSeq": 1, "type": "text", "encode": "", "data": "x", "align": "left"}]}),
 ]  # fmt: skip
 ARGENTINE_BODIES: list[tuple[Command, dict[str, Any]]] = [
     (Poll(), {"command": 106}),
@@ -118,9 +125,10 @@ ARGENTINE_BODIES: list[tuple[Command, dict[str, Any]]] = [
     (TotalsReport(), {"command": 104, "printOnPos": False}),
     (Refund("123456", 5), {"command": 108, "authorizationCode": "123456", "skipConfirmation": False,
                            "skipReceipt": False, "printOnPos": False, "amount": 5}),
+    (ShiftReport(True), {"command": 136, "printOnPos": True}),
     (GenericCommand({"PrintOnPos": True}, code=136), {"command": 136, "printOnPos": True}),
-    (GenericCommand({"shiftOperation": 0, "numberOfShift": 1, "skiptConfirmation": False}, code=135),
-     {"command": 135, "shiftOperation": 0, "numberOfShift": 1, "skiptConfirmation": False}),
+    (Shift(0, 1, skip_confirmation=False), {"command": 135, "shiftOperation": 0, "numberOfShift": 1,
+                                            "printOnPos": False, "skiptConfirmation": False}),
 ]  # fmt: skip
 
 
@@ -140,7 +148,7 @@ def test_endpoints_without_a_custom_id() -> None:
         **CHILEAN_HEAD, "command": 126, "amount": 900, "ticketNumber": "T", "printOnPos": False, "saleType": 0,
         "employeeId": 1, "idPromo": "promo",
     }  # fmt: skip
-    mode = GenericCommand({"c2cMode": True}, code=129)
+    mode = SetUnattended(True)
     assert orjson.loads(body(mode, Profile.CHILE)) == {**CHILEAN_HEAD, "command": 129, "c2cMode": True}
 
 
@@ -185,7 +193,7 @@ def test_a_payment_category_is_sent_only_if_given() -> None:
         (lambda: CloudSale(5, interest=True), InvalidType),
         (lambda: CloudSale(5, plan_id=""), InvalidValue),
         (lambda: CloudSale(5, skip_receipt=1), InvalidType),
-        (lambda: SalePromotion(5, "T"), InvalidType),
+        (lambda: SalePromotion(5, "T", id_promo=None), InvalidType),
         (lambda: SalePromotion(5, "T", id_promo="x" * 251), InvalidValue),
         (lambda: CloudRefund("1234", 5, original_date="2025-02-30"), InvalidValue),
         (lambda: CloudRefund("1234", 5, original_date="20250228"), InvalidValue),
@@ -237,7 +245,7 @@ def test_what_is_no_triplet(parts: tuple[Any, ...], error: type[Exception]) -> N
 
 
 def test_the_documented_document() -> None:
-    made = print_items(
+    made = PrintDocument(
         [
             "Este texto debe ser de maximo -48- caracteres...",
             {"printSeq": 4, "type": "array", "data": ["99 Producto en venta 0 12345678901 $ 999.999.999",
@@ -247,7 +255,7 @@ def test_the_documented_document() -> None:
             {"printSeq": 8, "type": "printcode", "encode": "pdf417", "data": "Este es un código PDF417 del SII",
              "align": "center"},
         ]
-    )  # fmt: skip
+    ).lines  # fmt: skip
     assert made == json.loads(
         """[{"printSeq":1,"type":"text","encode":"","data":"Este texto debe ser de maximo -48- caracteres...",
         "align":"left"},{"printSeq":4,"type":"array","encode":"","data":
@@ -286,7 +294,7 @@ def test_the_documented_document() -> None:
 )
 def test_what_cannot_be_printed(lines: Any, error: type[Exception], word: str) -> None:
     with pytest.raises(error, match=word):
-        print_items(lines)
+        PrintDocument(lines)
 
 
 # -------------------------------------------------------------------------------------------------------------- answers

@@ -26,6 +26,7 @@ from getnet_pos import (
     GenericCommand,
     GenericReply,
     GetnetError,
+    GetTransaction,
     IntentState,
     JournalError,
     LastVoucher,
@@ -149,6 +150,37 @@ def test_a_sale_with_a_promotion() -> None:
     assert type(sale) is SaleReply
     assert (sale.approved, sale.function_code, sale.ticket) == (True, 126, rig.journal.steps[0].intent_id[:10].upper())
     assert rig.journal.states() == [IntentState.APPROVED]
+
+
+def test_a_sale_with_a_promotion_is_recovered() -> None:
+    """The terminal records it as a sale, function code 100."""
+    rig = rig_of(CHILE)
+    session = polled(rig)
+    rig.cloud.inject(CloudFault(K.TIMEOUT_AFTER))
+    sale = rig.run(session.request(SalePromotion(1000, "T1", id_promo="two for one")))
+    assert type(sale) is SaleReply
+    assert (sale.approved, sale.function_code, sale.ticket) == (True, 126, "T1")
+    assert rig.journal.states() == [IntentState.APPROVED]
+    assert paths(rig).count("salepromo") == 1
+
+
+def test_a_promotion_recorded_as_a_sale_is_not_taken_for_the_next_sale() -> None:
+    rig = rig_of(CHILE)
+    session = polled(rig)
+    assert rig.run(session.request(SalePromotion(1000, "T1", id_promo="two for one"))).approved
+    rig.cloud.inject(CloudFault(K.DROP_BEFORE))
+    with pytest.raises(OutcomeUnknown):
+        rig.run(session.request(Sale(1000, "T2")))
+    assert rig.cloud.terminal.ledger.charged() == 1000
+
+
+def test_what_became_of_a_transaction_is_shown_under_its_own_code() -> None:
+    rig = rig_of(CHILE)
+    session = polled(rig)
+    sell(rig, session)
+    shown = rig.run(session.request(GetTransaction(max(rig.cloud._transactions))))
+    assert isinstance(shown, SaleReply)
+    assert shown.ticket == "T1"
 
 
 @pytest.mark.parametrize(

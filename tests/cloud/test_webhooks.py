@@ -25,6 +25,7 @@ from getnet_pos import (
     InvalidType,
     InvalidValue,
     Profile,
+    Sale,
     SqliteJournal,
 )
 from getnet_pos.cloud import AsyncCloudAccount, Notice, WebhookReceiver
@@ -259,7 +260,7 @@ async def charged(account: AsyncCloudAccount, cloud: VirtualCloud, journal: Any 
     async with AsyncConnector.create_cloud(account, key_pos=cloud.key_pos, journal=journal, **settings) as pos:
         await pos.polling()
         await pos.sale(1000, ticket="T1")
-    return max(number for number, one in cloud._transactions.items() if one.command == 100)
+    return max(number for number, one in cloud._transactions.items() if one.kind is Sale)
 
 
 @pytest.mark.usefixtures("quickly")

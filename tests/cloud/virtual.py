@@ -26,8 +26,8 @@ from getnet_pos import (
     Reply,
     Timeouts,
 )
-from getnet_pos.cloud.account import CloudSettings
 from getnet_pos.cloud._common import way_to_the_cloud
+from getnet_pos.cloud.account import CloudSettings
 from getnet_pos.drivers.loop import run
 from getnet_pos.flows.effects import NewId, Now, Random, Recall, Record, Request, Response, Sleep, Take, WallClock
 from getnet_pos.journal import recall

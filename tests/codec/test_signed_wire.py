@@ -258,8 +258,9 @@ def test_an_acknowledgement_is_true_or_false(backend: Any, value: str) -> None:
 
 def test_the_text_of_a_signed_object_must_be_found(backend: Any) -> None:
     """Its key is written with an escape: the object is there, and what was signed cannot be told."""
-    frame = f'{{"\\u004asonSerialized":{POLL},"Sign":"{samples.sign(POLL)}"}}'.encode()
-    assert one(backend, frame).fault is FrameFault.SIGNATURE
+    for text in (POLL, ""):
+        frame = f'{{"\\u004asonSerialized":{POLL},"Sign":"{samples.sign(text)}"}}'.encode()
+        assert one(backend, frame).fault is FrameFault.SIGNATURE
 
 
 def test_a_simplified_frame_that_is_not_utf_8(backend: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
+from dataclasses import MISSING
 from functools import reduce
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from getnet_pos.errors import GetnetError, InvalidValue, UnsupportedOperation
 from getnet_pos.messages import (
-    COMMAND_TYPES,
+    CATALOGUE,
     CloseBatch,
     Command,
     CommandMessage,
@@ -36,11 +38,17 @@ from tests import samples
 THEN = "2024-01-01T00:00:00.000Z"
 RUT = "11111111-1"
 ORIGINAL = OriginalData("0210", "31", "224022", "0611")
+
+
+def can_be_made_bare(kind: Any) -> bool:
+    return all(item.default is not MISSING for item in dataclasses.fields(kind))
+
+
 COMMANDS = [
     Sale(1000, "A1", date_time=THEN),
     Sale(1, None, employee_id=None),
     Sale(999_999_999, "ñ 😀", True, SaleType.INVOICE_EXEMPTED, True, 9999),
-    Sale(5, 'quote " and \\ and /', sale_type=42, code=126),
+    Sale(5, 'quote " and \\ and /', sale_type=42),
     Sale(5, "a" * 24),
     Sale(5, "|"),
     Void(31),
@@ -56,8 +64,7 @@ COMMANDS = [
     PreAuthorizationRelease("123456"),
     GenericCommand(code=135, fields={"ShiftOperation": 0, "List": [1, {"a": None}]}),
     GenericCommand(code=135, fields={"DateTime": "mine"}),
-    *(kind(date_time=THEN) for code, kind in COMMAND_TYPES.items() if code in (101, 103, 104, 105, 106, 107, 110, 111)),
-    *(kind(date_time=THEN) for code, kind in COMMAND_TYPES.items() if code in (114, 115, 116, 124)),
+    *(kind(date_time=THEN) for kind in CATALOGUE.kinds.values() if not kind.moves_money and can_be_made_bare(kind)),
 ]
 
 

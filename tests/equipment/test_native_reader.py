@@ -17,8 +17,8 @@ import orjson
 import pytest
 
 from getnet_pos import codec
-from getnet_pos.codec import _terminals
-from getnet_pos.codec._terminals import TEXTS
+from getnet_pos.codec import terminals
+from getnet_pos.codec.terminals import TEXTS
 from getnet_pos.errors import MalformedResponse
 from getnet_pos.messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from getnet_pos.simulator.equipment import listing, terminal
@@ -40,11 +40,11 @@ def alone(read: Read, monkeypatch: pytest.MonkeyPatch) -> Read:
     def refuse(body: object, *, strict: bool = False) -> TerminalList:
         pytest.fail("the native reader declined")
 
-    monkeypatch.setattr(_terminals, "read_terminals", refuse)
+    monkeypatch.setattr(terminals, "read_terminals", refuse)
     return read
 
 
-pure: Read = _terminals.read_terminals
+pure: Read = terminals.read_terminals
 
 
 def exact(value: Any) -> Any:
@@ -318,7 +318,7 @@ def test_every_body_means_the_same_to_both(read: Read, monkeypatch: pytest.Monke
         declined += 1
         return pure(body, strict=strict)
 
-    monkeypatch.setattr(_terminals, "read_terminals", counted)
+    monkeypatch.setattr(terminals, "read_terminals", counted)
     total = count(short=1_000, evidence=4_000, long=1_000_000)
     for seed in range(total):
         body = _body(Random(seed))
@@ -345,7 +345,7 @@ def _bodies() -> Iterator[bytes]:
 
 def test_nothing_is_leaked(read: Read) -> None:
     bodies = list(_bodies())
-    watched = [*CommercialMode, PaymentTerminal, _terminals.datetime]
+    watched = [*CommercialMode, PaymentTerminal, terminals.datetime]
 
     def traced() -> int:
         for body in bodies:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from getnet_pos.codec._terminals import MAX_DEVIATIONS, TEXTS, read_terminals
+from getnet_pos.codec.terminals import MAX_DEVIATIONS, TEXTS, read_terminals
 from getnet_pos.errors import ApiError, MalformedResponse
 from getnet_pos.messages.terminals import CommercialMode, PaymentTerminal
 from getnet_pos.simulator.equipment import listing, terminal

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from getnet_pos.flows.http_effects import Exclusive, HttpFlow, Now, Request, Response, Sleep
 
 from getnet_pos.drivers.http import AsyncHttpDriver, HttpDriver, QueueTurn
 from getnet_pos.equipment import AsyncEquipmentClient, EquipmentClient
@@ -25,7 +26,6 @@ from getnet_pos.errors import (
     ServerError,
 )
 from getnet_pos.flows.http_calls import RetryPolicy, Secret
-from getnet_pos.flows.http_effects import Exclusive, HttpFlow, Now, Request, Response, Sleep
 from getnet_pos.messages.terminals import TerminalList
 from getnet_pos.oauth import STAGING_TOKEN_URL, ClientCredentials
 from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator

@@ -15,12 +15,13 @@ from enum import Enum
 from types import GeneratorType
 from typing import Any
 
-from getnet_pos.errors import GetnetError, OutcomeUnknown, TransportError
-from getnet_pos.flows.effects import Open, Receive, Record, Send, Sleep
 from getnet_pos.flows.exchange import Waiting
-from getnet_pos.flows.link import Link
 from getnet_pos.flows.money import Till, pay
 from getnet_pos.flows.polling import polling
+
+from getnet_pos.errors import GetnetError, OutcomeUnknown, TransportError
+from getnet_pos.flows.effects import Open, Receive, Record, Send, Sleep
+from getnet_pos.flows.link import Link
 from getnet_pos.messages import Ack, BadFrame, Command, Intent, IntentState, Progress, Reply, Sale, VoucherMark
 from getnet_pos.profiles import Timeouts
 from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal

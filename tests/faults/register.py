@@ -33,7 +33,7 @@ from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.flows.payment import Till
 from getnet_pos.flows.stream import StreamCarrier
 from getnet_pos.journal import MemoryJournal, recall
-from getnet_pos.messages import FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
+from getnet_pos.messages import CATALOGUE, FINAL_STATES, Intent, IntentState, Progress, Reply, Wire
 from getnet_pos.profiles import Profile, Timeouts
 from getnet_pos.simulator import Entry, VirtualTerminal
 
@@ -47,7 +47,10 @@ TIMEOUTS = Timeouts(
 )
 """Shaped as the defaults are; the recovery is shorter, so that a sequence has fewer questions."""
 
-_MONEY = re.compile(rb'[^0-9]*\\"Command\\":(100|102|108|120|122|123|130|131|132),')
+_MONEY = re.compile(
+    rb'[^0-9]*\\"Command\\":(%b),'
+    % b"|".join(b"%d" % code for code, kind in CATALOGUE.kinds.items() if kind.moves_money)
+)
 
 
 class Killed(BaseException):

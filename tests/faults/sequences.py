@@ -18,10 +18,12 @@ from datetime import datetime, timezone, tzinfo
 from typing import Any
 from unittest.mock import patch
 
-from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown, TransportError
-from getnet_pos.flows.matching import generated_ticket
 from getnet_pos.flows.money import pay
 from getnet_pos.flows.polling import polling
+
+from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown, TransportError
+from getnet_pos.flows import link
+from getnet_pos.flows.matching import generated_ticket
 from getnet_pos.messages import (
     Command,
     Intent,
@@ -34,7 +36,6 @@ from getnet_pos.messages import (
     Sale,
     Void,
     Wire,
-    commands,
 )
 from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Reboot, Serialized, VirtualTerminal
 
@@ -127,13 +128,13 @@ class Sequence:
 
     def _run(self, asked: _Asked) -> None:
         register, command = self.register, asked.command
-        takes_a_card = command.code in (100, 130)
-        patience, total = (TIMEOUTS.sale, TIMEOUTS.sale_total) if takes_a_card else (TIMEOUTS.report, TIMEOUTS.report)
+        takes_card = command.takes_card
+        patience, total = (TIMEOUTS.sale, TIMEOUTS.sale_total) if takes_card else (TIMEOUTS.report, TIMEOUTS.report)
         start = register.now
         self.ready = False
         try:
             asked.told = register.run(
-                pay(register.till, command, asked.intent_id, patience=patience, total=total, cancellable=takes_a_card)
+                pay(register.till, command, asked.intent_id, patience=patience, total=total, cancellable=takes_card)
             )
             self.ready = register.till.link.is_open
         except OutcomeUnknown as error:
@@ -354,7 +355,7 @@ class Sequence:
 
 def play(seed: int) -> Counter[str]:
     """Play the sequence of a seed; ``AssertionError`` where a promise was broken."""
-    with patch.object(commands, "datetime", _StoppedClock):
+    with patch.object(link, "datetime", _StoppedClock):
         return Sequence(seed).play()
 
 

@@ -96,7 +96,7 @@ def test_nothing_of_a_card_is_kept_or_shown(behaviour: Behaviour, folder: Path, 
         pos.polling()
         for ask in (
             lambda: pos.sale(1_000, ticket="A1", on_progress=shown.append),
-            lambda: pos.request(GenericCommand(code=126, fields={"Token": TOKEN, "Card": CARD}), timeout=0.3),
+            lambda: pos.request(GenericCommand(code=200, fields={"Token": TOKEN, "Card": CARD}), timeout=0.3),
             pos.last_voucher,
             lambda: pos.get_reports(ReportKind.DETAILS),
             pos.recover,
@@ -184,8 +184,8 @@ def test_the_trace_names_what_was_said_and_never_what_it_was(caplog: pytest.LogC
     finally:
         tracing.stop()
     traced = "\n".join(_traced(caplog))
-    assert "bytes: Poll 106 with code date_time" in traced
-    assert "bytes: Sale 100 with code date_time amount ticket print_on_pos" in traced
+    assert "bytes: Poll 106 with date_time" in traced
+    assert "bytes: Sale 100 with date_time amount ticket print_on_pos" in traced
     assert "Ack True" in traced
     assert "Progress 78" in traced
     assert "SaleReply 100, response 0, with function_code response_code" in traced

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from getnet_pos.flows.money import pay
+from getnet_pos.flows.polling import polling
 from hypothesis import HealthCheck, settings, strategies
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,11 +20,8 @@ from hypothesis.stateful import (
 )
 
 from getnet_pos.errors import GetnetError, JournalError, OutcomeUnknown
-from getnet_pos.flows.money import pay
-from getnet_pos.flows.polling import polling
 from getnet_pos.messages import Command, Intent, IntentState, Refund, Reply, Sale, Void
 from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, VirtualTerminal
-
 from tests.evidence import Count
 
 from .register import TERMINAL, Books, Killed, Register, key_of, ledger_of

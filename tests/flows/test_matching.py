@@ -118,12 +118,23 @@ def test_an_outstanding_last_voucher_is_no_reply() -> None:
 
 
 def test_a_command_of_which_nothing_is_known() -> None:
-    unheard = replace(SALE, command=126, ticket=None, amount=None)
-    reply = GenericReply(function_code=126, response_code=0)
+    unheard = replace(SALE, command=200, ticket=None, amount=None)
+    reply = GenericReply(function_code=200, response_code=0)
     assert verdict(reply, unheard) is Verdict.MINE
     assert verdict(reply, unheard, in_turn=False) is Verdict.OTHER
     assert verdict(reply, unheard) is Verdict.MINE
     assert not found(reply, unheard)
+
+
+def test_a_command_that_is_recorded_under_another_code() -> None:
+    """126, a sale with a promotion, is recorded as 100."""
+    promotion = replace(SALE, command=126)
+    assert verdict(sale(function_code=126), promotion) is Verdict.MINE
+    assert found(sale(), promotion)
+    assert found(last_voucher(), promotion)
+    assert not found(sale(function_code=102), promotion)
+    told = mark(sale(function_code=126))
+    assert told == mark(sale())
 
 
 def test_a_void_and_a_refund() -> None:

@@ -18,7 +18,7 @@ import unittest
 
 import getnet_pos
 from getnet_pos import Connector, Intent, IntentState, Profile, SaleReply, SqliteJournal, codec
-from getnet_pos.codec._terminals import read_terminals
+from getnet_pos.codec.terminals import read_terminals
 from getnet_pos.messages import Sale
 from getnet_pos.simulator import Behaviour, Outcome, SerialServer, TcpServer, VirtualTerminal
 

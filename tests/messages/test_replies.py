@@ -36,7 +36,7 @@ from getnet_pos import (
     VoidReply,
     Voucher,
 )
-from getnet_pos.messages import FINAL_STATES, OPEN_STATES, REPLY_TYPES
+from getnet_pos.messages import CATALOGUE, FINAL_STATES, OPEN_STATES
 from getnet_pos.messages.fields import wire_fields
 
 SALE = SaleReply(
@@ -52,7 +52,7 @@ def made(kind: Any, code: int, **fields: Any) -> Any:
 
 VALUES: list[Any] = [
     SALE,
-    *[made(kind, code) for code, kind in REPLY_TYPES.items()],
+    *[made(kind, code) for code, kind in CATALOGUE.reply_types.items()],
     GenericReply(function_code=0, response_code=5, response_message="Mensaje mal formado", extra={"a": [1]}),
     DetailsReply(function_code=105, response_code=0, sale_details=(Voucher(amount=1), Voucher(amount=2))),
     SalesBySellerReply(function_code=110, response_code=0, sale_details=(SellerSale(employee_id=7),)),
@@ -76,7 +76,7 @@ def test_frozen_slotted_picklable_comparable_hashable(value: Any) -> None:
         setattr(value, dataclasses.fields(value)[0].name, 1)
 
 
-@pytest.mark.parametrize(("code", "kind"), [*REPLY_TYPES.items(), (999, GenericReply)])
+@pytest.mark.parametrize(("code", "kind"), [*CATALOGUE.reply_types.items(), (999, GenericReply)])
 def test_a_reply_read_by_either_codec_is_the_same_value(backend: Any, code: int, kind: type[Reply]) -> None:
     """What a decoder builds without the constructor is what the constructor builds."""
     text = f'{{"FunctionCode":{code},"ResponseCode":0,"ResponseMessage":"Aprobado","X":1}}'

@@ -32,7 +32,7 @@ INSTALLED = {".py", ".pyi", ".typed"}
 LIBRARY = re.compile(r"getnet_pos/codec/(_native\w*)(\.[\w-]+)?\.(so|pyd)")
 LIBRARIES = ["_native", "_native_terminals"]
 STUBS = [f"getnet_pos/codec/{name}.pyi" for name in LIBRARIES]
-NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/_pure.py", *STUBS)
+NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/pure.py", *STUBS)
 
 
 def version() -> str:

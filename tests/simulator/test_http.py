@@ -95,7 +95,7 @@ def test_who_has_left_is_spoken_to_no_more(terminal, server, client):
 
 def test_a_late_reply_is_said_in_the_response_to_another_command_and_does_not_end_it(terminal, server, client):
     terminal.script.append(Behaviour(reply_after=0.6))
-    terminal.answers[m.Poll().code] = Behaviour(reply_after=1.2)
+    terminal.answers[m.Poll.code] = Behaviour(reply_after=1.2)
     with pytest.raises(httpx.ReadTimeout):
         client.post(server.url, content=seal(m.Sale(700)), timeout=0.2)
     assert said(post(client, server, m.Poll())) == [True, (100, 0), (106, 0)]

@@ -21,7 +21,7 @@ from ..codec import BACKEND
 from ..connector import AsyncConnector, Connector
 from ..errors import AuthenticationError, ConfigurationError, GetnetError
 from ..journal import SqliteJournal
-from ..messages import Progress, ReportKind
+from ..messages import Progress, ReportKind, Void
 from ..profiles import Profile
 from .ends import ExitCode, clean
 from .register import JsonOption
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from ..simulator import VirtualTerminal
 
 __all__ = ["demo"]
-
-_VOID = 102
-"""The command, which not every cloud has."""
 
 
 def demo(as_json: JsonOption = False) -> int:
@@ -252,7 +249,7 @@ def _tcp(walk: Walk, folder: Path) -> None:
 
     terminal, path = VirtualTerminal(), folder / "tcp.sqlite3"
     with TcpServer(terminal) as server:
-        _lifecycle(walk, terminal, path, lambda: Connector.create_tcp(*server.address, journal=path), {_VOID})
+        _lifecycle(walk, terminal, path, lambda: Connector.create_tcp(*server.address, journal=path), {Void.code})
 
 
 def _http(walk: Walk, folder: Path) -> None:
@@ -261,7 +258,7 @@ def _http(walk: Walk, folder: Path) -> None:
 
     terminal, path = VirtualTerminal(), folder / "http.sqlite3"
     with HttpServer(terminal) as server:
-        _lifecycle(walk, terminal, path, lambda: Connector.create_http(server.url, journal=path), {_VOID})
+        _lifecycle(walk, terminal, path, lambda: Connector.create_http(server.url, journal=path), {Void.code})
 
 
 def _cloud(profile: Profile) -> Callable[[Walk, Path], None]:
@@ -301,14 +298,14 @@ def _lifecycle(
         with walk.step("second sale, 10000") as step:
             second = pos.sale(10_000, ticket="A1235")
             step.gave(_approval(second), good=second.approved)
-        if _VOID in codes:
+        if Void.code in codes:
             with walk.step("void of the first") as step:
                 void = pos.void(sale.operation_id or 0)
                 step.gave(_approval(void), good=void.approved)
         with walk.step("close") as step:
             pos.close()
             step.gave("closed", good=True)
-    _compare(walk, terminal, journal, balance=10_000 if _VOID in codes else 35_000)
+    _compare(walk, terminal, journal, balance=10_000 if Void.code in codes else 35_000)
 
 
 def _equipment(walk: Walk, folder: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from ..codec._json import parse
+from ..codec.strict_json import parse
 from ..errors import (
     AuthenticationError,
     ConfigurationError,

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..codec._cloud import read_cloud
+from ..codec.cloud import read_cloud
 from ..drivers.aio import to_the_end
 from ..errors import ApiError, ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
 from ..journal import JournalSource, SqliteJournal, open_journal

@@ -11,9 +11,10 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from ..errors import ConfigurationError
-from . import _pure
-from ._pure import MAX_FRAME, acknowledgement
-from ._surface import Backend, Message, StreamDecoder
+from . import pure
+from .signed import acknowledgement
+from .stream import MAX_FRAME
+from .surface import Backend, Message, StreamDecoder
 
 __all__ = [
     "BACKEND",
@@ -42,7 +43,7 @@ def backend(name: str) -> Backend:
         ConfigurationError: there is no such implementation, or the native one was not built.
     """
     if name == "pure":
-        return cast("Backend", _pure)
+        return cast("Backend", pure)
     if name != "native":
         raise ConfigurationError(f"there is no codec backend {name!r}: use 'native' or 'pure'")
     try:
@@ -65,7 +66,7 @@ def _chosen() -> Backend:
 
 
 if TYPE_CHECKING:
-    from ._pure import (
+    from .pure import (
         Decoder,
         decode_many,
         encode_simplified,

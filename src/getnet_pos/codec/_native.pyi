@@ -1,11 +1,11 @@
-"""The compiled codec: the surface of ``_pure``, and a few private doors for tests and benches."""
+"""The compiled codec: the surface of ``pure``, and a few private doors for tests and benches."""
 
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, final
 
 from ..messages import Command, Reply
 from ..messages.terminals import TerminalList
-from ._surface import Message
+from .surface import Message
 
 __all__ = [
     "BACKEND",
@@ -33,7 +33,6 @@ class Decoder:
     def skipped(self) -> int: ...
     @property
     def _declined(self) -> int: ...
-    def _feed_placed(self, data: bytes | bytearray | memoryview, places: list[int]) -> list[Message]: ...
 
 def decode_many(
     source: bytes | bytearray | memoryview | BinaryIO,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from ..codec._cloud import encode_cloud, sent_names
+from ..codec.cloud import encode_cloud, sent_names
 from ..errors import (
     ApiError,
     DeadlineExceeded,
@@ -83,7 +83,9 @@ class CloudCarrier:
     @property
     def records(self) -> Sequence[Command[Any]]:
         """A refusal to show the last voucher may have other reasons than that there is none: details must agree."""
-        return [command for command in (LastVoucher(), DetailsReport()) if command.code in self.cloud.settings.endpoints]
+        return [
+            command for command in (LastVoucher(), DetailsReport()) if command.code in self.cloud.settings.endpoints
+        ]
 
     def limits(self, command: Command[Any], timeout: float | None) -> Limits:
         """``patience`` bounds the call itself, ``total`` how long a command that was accepted is followed."""
@@ -353,4 +355,3 @@ class CloudAttempt:
             raise UnexpectedReply(f"the cloud's answer to {self._what} has a result and says that it has none yet")
         self._answered_once = True
         return Heard(result.reply, named=named)
-

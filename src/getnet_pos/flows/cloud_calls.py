@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..codec._cloud import read_cloud
+from ..codec.cloud import read_cloud
 from ..errors import ApiError, MalformedResponse, TerminalNotFound, TransactionNotFound, TransportError
 from ..messages import CloudResult
 from ..profiles import CloudProfile, Profile

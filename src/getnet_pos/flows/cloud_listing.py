@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from ..codec._json import parse
+from ..codec.strict_json import parse
 from ..errors import ApiError, InvalidValue, MalformedFrame, MalformedResponse
 from ..messages import KeyPos
 from ..messages.checks import check_integer

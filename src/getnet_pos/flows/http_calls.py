@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-from ..codec._json import parse
+from ..codec.strict_json import parse
 from ..errors import (
     ApiError,
     AuthenticationError,

@@ -24,9 +24,7 @@ def read_date(text: str | None) -> str | None:
     return text if text is not None and _DATE.fullmatch(text) else None
 
 
-def new_intent(
-    command: Command[Any], intent_id: str, terminal: str, baseline: VoucherMark | None
-) -> Intent:
+def new_intent(command: Command[Any], intent_id: str, terminal: str, baseline: VoucherMark | None) -> Intent:
     """The record of a command that is about to leave."""
     reference = None if command.refers_to is None else getattr(command, command.refers_to.value)
     return Intent(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum, auto
@@ -78,7 +77,9 @@ def judge(
         return Verdict.OTHER
     if not _amount_fits(intent, reply, catalogue):
         return Verdict.DOUBT
-    if not own and (asked or any(other.state is IntentState.UNKNOWN and _fits(other, reply, catalogue) for other in others)):
+    if not own and (
+        asked or any(other.state is IntentState.UNKNOWN and _fits(other, reply, catalogue) for other in others)
+    ):
         return Verdict.DOUBT
     return Verdict.MINE
 
@@ -138,9 +139,7 @@ def _settles(
 ) -> bool:
     if candidate.source is not Source.NUMBER:
         direct = candidate.source is Source.REPLY
-        return recognise(
-            intent, candidate.reply, others=others, previous=previous, direct=direct, catalogue=catalogue
-        )
+        return recognise(intent, candidate.reply, others=others, previous=previous, direct=direct, catalogue=catalogue)
     verdict = judge(
         intent,
         candidate.reply,
@@ -158,7 +157,7 @@ def without_unknown(others: Sequence[Intent]) -> list[Intent]:
 
 def _is_of(reply: Reply, intent: Intent, catalogue: Catalogue) -> bool:
     """Whether the reply bears the function code of the command, or that under which the terminal records it."""
-    return reply.function_code in (intent.command, catalogue.recorded_as(intent.command))
+    return reply.function_code in (intent.command, catalogue.facts(intent.command).recorded_as)
 
 
 def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
@@ -167,14 +166,11 @@ def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]
     return own and all(other.ticket != intent.ticket for other in others)
 
 
-def _names_own_reference(
-    intent: Intent, reply: VoucherReply, others: Sequence[Intent], catalogue: Catalogue
-) -> bool:
+def _names_own_reference(intent: Intent, reply: VoucherReply, others: Sequence[Intent], catalogue: Catalogue) -> bool:
     """Whether the reply names what the command refers to, and no other command refers to it."""
     if intent.reference is None:
         return False
-    kind = catalogue.kind(intent.command)
-    by_id = kind is not None and kind.refers_to is Reference.OPERATION_ID
+    by_id = catalogue.facts(intent.command).refers_to is Reference.OPERATION_ID
     named = str(reply.operation_id) if by_id else reply.authorization_code
     return named == intent.reference and all(other.reference != intent.reference for other in others)
 
@@ -182,8 +178,7 @@ def _names_own_reference(
 def _amount_fits(intent: Intent, reply: VoucherReply, catalogue: Catalogue) -> bool:
     if intent.amount is None:
         return True
-    kind = catalogue.kind(intent.command)
-    if reply.approved and kind is not None and kind.states_amount:
+    if reply.approved and catalogue.facts(intent.command).states_amount:
         return reply.amount == intent.amount
     return reply.amount in (None, intent.amount) or (reply.amount == 0 and not reply.approved)
 
@@ -225,7 +220,7 @@ def _identity(voucher: VoucherReply) -> VoucherMark:
         amount=voucher.amount,
         function_code=None
         if voucher.function_code == _LAST_VOUCHER
-        else CATALOGUE.recorded_as(voucher.function_code),
+        else CATALOGUE.facts(voucher.function_code).recorded_as,
     )
 
 
@@ -235,7 +230,7 @@ def _result(intent: Intent) -> VoucherMark:
         real_date=intent.real_date,
         authorization_code=intent.authorization_code or None,
         amount=intent.amount,
-        function_code=CATALOGUE.recorded_as(intent.command),
+        function_code=CATALOGUE.facts(intent.command).recorded_as,
     )
 
 

@@ -431,9 +431,7 @@ def _ask_again(till: Till, intent: Intent) -> Flow[None]:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
 
 
-def _recover(
-    till: Till, command: Command[Any] | None, intent: Intent, doubt: GetnetError | None
-) -> Flow[Reply]:
+def _recover(till: Till, command: Command[Any] | None, intent: Intent, doubt: GetnetError | None) -> Flow[Reply]:
     """Ask what became of ``intent`` until somebody says, or until the time for it is over."""
     carrier, timeouts = till.carrier, till.carrier.timeouts
     log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, doubt or "it was left open")
@@ -470,9 +468,7 @@ def _pause(failures: int, end: float) -> Flow[None]:
     yield Sleep(min(pause, max(end - (yield Now()), 0.0)))
 
 
-def _round(
-    till: Till, command: Command[Any] | None, intent: Intent, end: float
-) -> Flow[tuple[Reply | None, bool]]:
+def _round(till: Till, command: Command[Any] | None, intent: Intent, end: float) -> Flow[tuple[Reply | None, bool]]:
     """Ask everybody once, and listen until it is time to ask again: the result, and whether it is being worked on."""
     carrier = till.carrier
     now: float = yield Now()

@@ -39,10 +39,10 @@ class Catalogue:
         """The type of the commands of this code; ``None`` where it is not known."""
         return self.kinds.get(code)
 
-    def recorded_as(self, code: int) -> int:
-        """The function code under which a terminal records the commands of this code."""
+    def facts(self, code: int) -> Facts:
+        """What is known of the commands of this code; of an unknown code nothing is."""
         kind = self.kind(code)
-        return code if kind is None else kind.recorded_as
+        return Facts(code=code, reply_type=GenericReply, recorded_as=code) if kind is None else kind.facts
 
     def with_codes(self, codes: Mapping[type[Command[Any]], int]) -> Catalogue:
         """The same commands, some of them under other codes."""
@@ -57,8 +57,7 @@ CATALOGUE: Final = Catalogue(
 )
 
 
-_UNKNOWN = Facts(code=0, reply_type=GenericReply, recorded_as=0)
-_fields_are_named = one_of(Mapping)
+_check_fields = one_of(Mapping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,10 @@ class GenericCommand(Command[Reply]):
     def __post_init__(self) -> None:
         check_code(self.code)
         check_flag(self.moves_money, "moves_money")
-        _fields_are_named(self.fields, "fields")
+        _check_fields(self.fields, "fields")
         Command.__post_init__(self)
 
     @property
     def facts(self) -> Facts:  # type: ignore[override]  # a constant of every other command
-        kind = CATALOGUE.kind(self.code)
-        known = replace(_UNKNOWN, recorded_as=self.code) if kind is None else kind.facts
-        return replace(known, code=self.code, moves_money=self.moves_money, refers_to=None, simplified=None)
+        known = CATALOGUE.facts(self.code)
+        return replace(known, moves_money=self.moves_money, refers_to=None, simplified=None)

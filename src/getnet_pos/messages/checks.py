@@ -76,7 +76,7 @@ def check_rut(value: object, field: str = "RUT") -> str:
     return given
 
 
-# ------------------------------------------------------------------------------------------------ checks of whole fields
+# ------------------------------------------------------------------------------------------------- checks of fields
 
 Check = Callable[[Any, str], Any]
 """Takes the value of a field and the field's name; returns the value to keep, or raises."""

@@ -178,9 +178,7 @@ class Refund(Command[RefundReply]):
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
-@command(
-    109, reply=DuplicateReply, simplified=Simplified(request=("OperationId", "PrintOnPos"), reply=_VOUCHER)
-)
+@command(109, reply=DuplicateReply, simplified=Simplified(request=("OperationId", "PrintOnPos"), reply=_VOUCHER))
 class Duplicate(Command[DuplicateReply]):
     """109: a copy of a voucher by its operation id."""
 
@@ -230,9 +228,7 @@ class CancelSale(Command[CancelReply]):
     """116: ask the terminal to give up the sale in progress."""
 
 
-@command(
-    120, reply=MultiCommerceSaleReply, moves_money=True, waits=Waits.CARD, leaves_voucher=True, states_amount=True
-)
+@command(120, reply=MultiCommerceSaleReply, moves_money=True, waits=Waits.CARD, leaves_voucher=True, states_amount=True)
 class MultiCommerceSale(Command[MultiCommerceSaleReply]):
     """120: charge for a child merchant. ``allowed_cards`` and ``restricted_cards`` are lists of 8-digit BINs."""
 

@@ -1,4 +1,4 @@
-"""How a command is declared: its facts, its fields, its places on the simplified wire. Describes and checks; never sends.
+"""How a command is declared: its facts, its fields, its simplified form. Describes and checks; never sends.
 
 ::
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .fields import Shown, boolean, integer, last_digits, rows, sale_type, text
 from .enums import SaleType
+from .fields import Shown, boolean, integer, last_digits, rows, sale_type, text
 
 __all__ = [
     "REPLY_TYPES",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from ..codec._grammar import JsonGrammar, SimplifiedGrammar
+from ..codec.grammar import JsonGrammar, SimplifiedGrammar
 from ..errors import InvalidValue
 from .behaviour import Behaviour
 

@@ -13,6 +13,7 @@ import orjson
 
 from ..codec import envelope, frame_simplified
 from ..messages import CATALOGUE, DetailsReport
+from ..messages.declaring import Simplified
 from .behaviour import Behaviour, Serialized
 from .ledger import Entry, EntryKind
 
@@ -313,9 +314,8 @@ def simplified(command: int, fields: Mapping[str, Any], *, wrong_checksum: bool 
     """One simplified frame that answers ``command``; a refusal has no more than its code and message."""
     parts = [fields.get(name) for name in ("FunctionCode", "ResponseCode", "ResponseMessage")]
     if fields.get("ResponseCode") == 0:
-        kind = CATALOGUE.kind(command)
-        places = kind.simplified.reply if kind is not None and kind.simplified is not None else ()
-        parts += [fields.get(name) for name in places if name != "DetailsText"]
+        places = CATALOGUE.facts(command).simplified or Simplified()
+        parts += [fields.get(name) for name in places.reply if name != "DetailsText"]
     text = "|".join("" if part is None else str(part) for part in parts) + "|"
     if command == DetailsReport.code and fields.get("ResponseCode") == 0:
         text += details_text(fields.get("SaleDetails", ()))

@@ -16,39 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
-from ..messages import (
-    CATALOGUE,
-    Ack,
-    BadFrame,
-    CancelSale,
-    CloseBatch,
-    Command,
-    CommandMessage,
-    DetailsReport,
-    Duplicate,
-    FrameFault,
-    LastVoucher,
-    MainPosData,
-    MultiCommerceRefund,
-    MultiCommerceSale,
-    MultiCommerceVoid,
-    ParametersReport,
-    Poll,
-    PreAuthorization,
-    PreAuthorizationCompletion,
-    PreAuthorizationRelease,
-    Refund,
-    Sale,
-    SalesBySellerReport,
-    SetDefaultSaleType,
-    SetNormalMode,
-    SimReport,
-    TipsReport,
-    TotalsReport,
-    Void,
-    Wire,
-)
-from ..messages.fields import wire_fields
+from ..messages import CATALOGUE, Ack, BadFrame, CancelSale, Command, CommandMessage, FrameFault, Wire, commands
 from ..money import MAX_AMOUNT
 from . import replies
 from .behaviour import Behaviour, Outcome
@@ -141,30 +109,32 @@ class VirtualTerminal:
         """The money command that is being decided."""
         self._last_reply = b""
         self._writes: deque[tuple[float, bytes]] = deque()
-        self._handlers: dict[type[Command[Any]], Callable[[Fields, Behaviour, int], Fields]] = {
-            Sale: self._sale,
-            LastVoucher: self._last_voucher,
-            Void: self._void,
-            CloseBatch: self._close_batch,
-            TotalsReport: lambda *_: replies.totals(self._open_batch()),
-            DetailsReport: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
-            Poll: lambda *_: {"Connected": True},
-            SetNormalMode: self._normal_mode,
-            Refund: self._refund,
-            Duplicate: self._duplicate,
-            SalesBySellerReport: lambda fields, *_: {"SaleDetails": replies.sales_by_seller(self._charges_of(fields))},
-            TipsReport: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
-            SetDefaultSaleType: self._set_default_sale_type,
-            ParametersReport: lambda *_: replies.parameters(self.identity),
-            SimReport: lambda *_: replies.sim(),
-            CancelSale: self._cancel_sale,
-            MultiCommerceSale: self._multi_commerce_sale,
-            MultiCommerceVoid: self._multi_commerce_void,
-            MultiCommerceRefund: self._multi_commerce_refund,
-            MainPosData: lambda *_: replies.main_pos_data(self.identity),
-            PreAuthorization: self._pre_authorize,
-            PreAuthorizationCompletion: self._complete,
-            PreAuthorizationRelease: self._release,
+        self._handlers: dict[type[Command[Any]] | None, Callable[[Fields, Behaviour, int], Fields]] = {
+            commands.Sale: self._sale,
+            commands.LastVoucher: self._last_voucher,
+            commands.Void: self._void,
+            commands.CloseBatch: self._close_batch,
+            commands.TotalsReport: lambda *_: replies.totals(self._open_batch()),
+            commands.DetailsReport: lambda *_: {"SaleDetails": replies.details(self._open_batch(), self.identity)},
+            commands.Poll: lambda *_: {"Connected": True},
+            commands.SetNormalMode: self._normal_mode,
+            commands.Refund: self._refund,
+            commands.Duplicate: self._duplicate,
+            commands.SalesBySellerReport: lambda fields, *_: {
+                "SaleDetails": replies.sales_by_seller(self._charges_of(fields))
+            },
+            commands.TipsReport: lambda fields, *_: {"TipReport": replies.tips(self._charges_of(fields))},
+            commands.SetDefaultSaleType: self._set_default_sale_type,
+            commands.ParametersReport: lambda *_: replies.parameters(self.identity),
+            commands.SimReport: lambda *_: replies.sim(),
+            commands.CancelSale: self._cancel_sale,
+            commands.MultiCommerceSale: self._multi_commerce_sale,
+            commands.MultiCommerceVoid: self._multi_commerce_void,
+            commands.MultiCommerceRefund: self._multi_commerce_refund,
+            commands.MainPosData: lambda *_: replies.main_pos_data(self.identity),
+            commands.PreAuthorization: self._pre_authorize,
+            commands.PreAuthorizationCompletion: self._complete,
+            commands.PreAuthorizationRelease: self._release,
         }
 
     # ---------------------------------------------------------------------------------------------------------- driving
@@ -348,14 +318,15 @@ class VirtualTerminal:
         answer = _Answer(command, wire, behaviour, accepted=behaviour.acknowledge is not False, busy=busy)
         if behaviour.echo:
             self._lines[Direction.TO_REGISTER].put(Frame(heard, behaviour), self._now)
-        if _moves_money(command.code) and answer.accepted and not busy and behaviour.outcome is not Outcome.SILENT:
+        silent = behaviour.outcome is Outcome.SILENT
+        if CATALOGUE.facts(command.code).moves_money and answer.accepted and not busy and not silent:
             self._current = answer
         self._reply(answer)
 
     def _behaviour(self, code: int, busy: bool) -> Behaviour:
         if busy:
             return self.default.manner()
-        if not _moves_money(code):
+        if not CATALOGUE.facts(code).moves_money:
             return self.answers.get(code) or self.default.manner()
         return self.script.popleft() if self.script else self.answers.get(code, self.default)
 
@@ -377,7 +348,7 @@ class VirtualTerminal:
             yield acknowledgement(answer.accepted)
         if not answer.accepted or behaviour.outcome is Outcome.SILENT:
             return
-        if _takes_card(answer.command.code) and not answer.busy:
+        if CATALOGUE.facts(answer.command.code).takes_card and not answer.busy:
             yield from self._progress(answer)
         yield behaviour.decide_after
         if self._reboots(answer, approved=False):
@@ -417,7 +388,7 @@ class VirtualTerminal:
             frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
         else:
             frame = replies.simplified(answer.command.code, fields, wrong_checksum=behaviour.wrong_signature)
-        if _moves_money(answer.command.code) and not answer.busy:
+        if CATALOGUE.facts(answer.command.code).moves_money and not answer.busy:
             self._last_reply = frame
         yield behaviour.reply_after
         answer.holding = False
@@ -434,8 +405,7 @@ class VirtualTerminal:
     def _decide(self, answer: _Answer) -> Fields:
         """Do what was asked, or do not, and say which."""
         command, behaviour = answer.command, answer.behaviour
-        kind = _kind(command.code)
-        handler = None if kind is None else self._handlers.get(kind)
+        handler = self._handlers.get(CATALOGUE.kind(command.code))
         if handler is None:
             return _header(0, Refusal.MALFORMED.code, Refusal.MALFORMED.message)
         try:
@@ -455,9 +425,9 @@ class VirtualTerminal:
         """A refusal's fields: a sale's still say what was asked for."""
         code = answer.command.code
         reply = _header(code, declined.code, declined.message)
-        if _says_success(code):
+        if hasattr(CATALOGUE.facts(code).reply_type, "success"):
             reply["Success"] = False
-        if _takes_card(code):
+        if CATALOGUE.facts(code).takes_card:
             fields = _spelled(answer.command.fields)
             reply.update(
                 CommerceCode=self.identity.commerce_code,
@@ -535,7 +505,7 @@ class VirtualTerminal:
         return replies.settled(self._recorded(entry, behaviour), self.identity)
 
     def _cancel_sale(self, *_: Any) -> Fields:
-        if self._current is None or not _takes_card(self._current.command.code):
+        if self._current is None or not CATALOGUE.facts(self._current.command.code).takes_card:
             raise Declined.because(Refusal.NO_SALE_IN_PROGRESS)
         sale, self._current = self._current, None
         self._answering = [entry for entry in self._answering if entry[2] is not sale]
@@ -586,32 +556,6 @@ class VirtualTerminal:
     def _set_default_sale_type(self, fields: Fields, *_: Any) -> Fields:
         self.default_sale_type = _integer(fields, "SaleType")
         return {"SaleType": self.default_sale_type}
-
-
-# ------------------------------------------------------------------------------------------------------------- commands
-
-
-def _kind(code: int) -> type[Command[Any]] | None:
-    """The type of a command that a terminal knows."""
-    kind = CATALOGUE.kind(code)
-    return None if kind is None or kind.cloud_only else kind
-
-
-def _moves_money(code: int) -> bool:
-    """Whether it takes a behaviour from the script."""
-    kind = _kind(code)
-    return kind is not None and kind.moves_money
-
-
-def _takes_card(code: int) -> bool:
-    """Whether it has progress messages, and can be cancelled."""
-    kind = _kind(code)
-    return kind is not None and kind.takes_card
-
-
-def _says_success(code: int) -> bool:
-    kind: Any = _kind(code)
-    return kind is not None and any(item.name == "success" for item in wire_fields(kind.reply_type))
 
 
 # --------------------------------------------------------------------------------------------------------------- fields

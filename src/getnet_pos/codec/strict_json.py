@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from ..errors import MalformedFrame
-from ._grammar import MAX_DEPTH
+from .grammar import MAX_DEPTH
 
 __all__ = ["integer", "parse"]
 
@@ -35,12 +35,13 @@ def integer(digits: str) -> int:
 _strict = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=integer).decode
 
 
-def _too_deep(value: Any) -> bool:
+def _too_deep(text: str, value: Any) -> bool:
+    # Most objects hold no other; and few hold as many as could stand in one another.
+    if (text.rfind("{") <= 0 and "[" not in text) or text.count("{") + text.count("[") <= MAX_DEPTH:
+        return False
     level = [value]
     for _ in range(MAX_DEPTH):
         nested = [item for item in level if type(item) in (dict, list)]
-        if not nested:
-            return False
         level = [part for item in nested for part in (item.values() if type(item) is dict else item)]
     return any(type(item) in (dict, list) for item in level)
 
@@ -60,6 +61,6 @@ def parse(text: str) -> Any:
         value = orjson.loads(text)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         raise MalformedFrame("the text is not JSON") from None
-    if text.count("{") + text.count("[") > MAX_DEPTH and _too_deep(value):
+    if _too_deep(text, value):
         raise MalformedFrame("the text is nested too deeply")
     return value if _hides_nothing(text, value) else _strict(text)

@@ -14,8 +14,8 @@ from typing import Any, Final, NoReturn
 
 from ..errors import MalformedFrame, MalformedResponse
 from ..messages.terminals import CommercialMode, Deviation, PaymentTerminal, TerminalList
-from ._grammar import MAX_DEPTH
-from ._json import parse
+from .grammar import MAX_DEPTH
+from .strict_json import parse
 
 __all__ = ["MAX_DEVIATIONS", "read_terminals"]
 
@@ -171,31 +171,28 @@ class _Reader:
 
     def _terminal(self, depth: int) -> PaymentTerminal:
         found = self._object(depth)
-        terminal = _new(PaymentTerminal)
-        shared = self._shared
-        for name, put, limit in _TEXT_SLOTS:
+        values: dict[str, Any] = {}
+        for name, limit in TEXTS.items():
             value = found.pop(name, None)
             if type(value) is not str:
                 value = self._unusual_text(name, value)
             if value is not None:
                 if len(value) > limit:
                     self._deviate(name, f"has {len(value)} characters, where {limit} are documented")
-                if name is not SERIAL_NUMBER:
-                    value = shared.setdefault(value, value)
-            put(terminal, value)
-        _put_datetime(terminal, self._datetime(found.pop("activation_datetime", None)))
-        _put_mode(terminal, self._mode(found.pop("commercial_mode", None)))
-        warranty = found.pop("warranty_available", None)
+                if name != SERIAL_NUMBER:
+                    value = self._shared.setdefault(value, value)
+            values[name] = value
+        values["activation_datetime"] = self._datetime(found.pop("activation_datetime", None))
+        values["commercial_mode"] = self._mode(found.pop("commercial_mode", None))
+        warranty = values["warranty_available"] = found.pop("warranty_available", None)
         if warranty is not None and type(warranty) is not bool:
             self._refuse("warranty_available", f"is {_named(warranty)}, not true or false")
-        _put_warranty(terminal, warranty)
         # A copy: the parsed object would keep the room of the fields taken from it.
-        _put_extra(terminal, dict(found) if found else {})
-        return terminal
+        return PaymentTerminal(**values, extra=dict(found))
 
     def _unusual_text(self, name: str, value: Any) -> str | None:
         if value is None:
-            if name is SERIAL_NUMBER:
+            if name == SERIAL_NUMBER:
                 self._deviate(name, "is missing")
             return None
         if type(value) is int:
@@ -371,12 +368,3 @@ def _named(value: Any) -> str:
     if type(value) is str:
         return ascii(value) if len(value) <= 40 else f"{value[:40]!a}..."
     return {int: "a number", float: "a number", list: "a list", dict: "an object"}[type(value)]
-
-
-_new = PaymentTerminal.__new__
-_put = {name: getattr(PaymentTerminal, name).__set__ for name in PaymentTerminal.__slots__}
-_TEXT_SLOTS = [(name, _put[name], limit) for name, limit in TEXTS.items()]
-_put_datetime = _put["activation_datetime"]
-_put_mode = _put["commercial_mode"]
-_put_warranty = _put["warranty_available"]
-_put_extra = _put["extra"]

@@ -15,8 +15,8 @@ import orjson
 from ..errors import InvalidValue, MalformedFrame, MalformedResponse
 from ..messages import CATALOGUE, Catalogue, CloudResult, Command, GenericCommand, GenericReply, KeyPos, Reply
 from ..messages.declaring import sent_fields
-from ._json import parse
-from ._pure import _layout
+from .messages import read_object
+from .strict_json import parse
 
 __all__ = ["encode_cloud", "read_cloud", "sent_names"]
 
@@ -131,11 +131,10 @@ def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
     if type(function_code) is not int or type(response_code) is not int:
         return None
     try:
-        reply: Reply = _layout(types.get(function_code, GenericReply)).build(fields)
+        return read_object(types.get(function_code, GenericReply), fields)
     except MalformedFrame:
         # A field in two spellings: the transaction's number must not be lost with it.
         return None
-    return reply
 
 
 def _text(value: Any) -> str | None:

@@ -1,0 +1,23 @@
+"""The codec in plain Python: the definition of what is accepted and what it means. Imports only messages."""
+
+from typing import Final
+
+from .signed import envelope, seal, signature
+from .simplified import encode_simplified, frame_simplified, lrc
+from .stream import Decoder, decode_many
+from .terminals import read_terminals
+
+__all__ = [
+    "BACKEND",
+    "Decoder",
+    "decode_many",
+    "encode_simplified",
+    "envelope",
+    "frame_simplified",
+    "lrc",
+    "read_terminals",
+    "seal",
+    "signature",
+]
+
+BACKEND: Final = "pure"

@@ -1,0 +1,157 @@
+"""The signed wire: JSON objects that carry a JSON text and its signature (docs/protocol.md, "Envelope")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from ..errors import InvalidValue, MalformedFrame
+from ..messages import CATALOGUE, Ack, BadFrame, Command, FrameFault, GenericCommand, OriginalData, Reply
+from ..messages.declaring import sent_fields
+from .messages import either, read_message, read_progress
+from .strict_json import parse
+from .surface import Message
+
+__all__ = ["acknowledgement", "envelope", "read_plain", "read_signed", "seal", "signature"]
+
+_HELD = slice(len('{"JsonSerialized":'), -len(',"Sign":""}') - 64)
+"""Where the text stands in an envelope."""
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def signature(text: str) -> str:
+    """SHA-256 of the UTF-8 bytes of ``text``, in upper-case hex (docs/protocol.md, "Envelope")."""
+    return sha256(text.encode()).hexdigest().upper()
+
+
+def acknowledgement(received: bool) -> bytes:
+    """``{"Received":true}`` or ``{"Received":false}``, unsigned."""
+    return b'{"Received":true}' if received else b'{"Received":false}'
+
+
+def envelope(text: str) -> bytes:
+    """``text`` with its signature, as one signed frame."""
+    return b'{"JsonSerialized":%b,"Sign":"%b"}' % (orjson.dumps(text), signature(text).encode())
+
+
+def seal(command: Command[Any]) -> bytes:
+    """``command`` as one signed frame."""
+    inner: dict[str, Any] = {"Command": command.code}
+    for item in sent_fields(type(command)):
+        value = getattr(command, item.name)
+        if value is not None or item.nullable:
+            inner[item.wire] = _sent_value(value)
+    if isinstance(command, GenericCommand):
+        inner.update(command.fields)
+    if command.date_time is not None:
+        inner.setdefault("DateTime", command.date_time)
+    try:
+        return envelope(orjson.dumps(inner, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_sent_value).decode())
+    except orjson.JSONEncodeError as error:
+        raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
+
+
+def _sent_value(value: Any) -> Any:
+    if isinstance(value, OriginalData):
+        return {"Mti": value.mti, "DE11": value.de11, "DE12": value.de12, "DE13": value.de13}
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_signed(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATALOGUE.reply_types) -> Message:
+    """The message in one whole JSON object of the signed wire."""
+    try:
+        text = frame.decode()
+        outer = parse(text)
+        if "JsonSerialized" not in outer and "jsonSerialized" not in outer:
+            return _unsigned_message(outer, len(frame))
+        signed, sign = either(outer, "JsonSerialized"), either(outer, "Sign")
+    except UnicodeDecodeError:
+        return BadFrame(FrameFault.MALFORMED, "the frame is not UTF-8", len(frame))
+    except MalformedFrame as error:
+        return BadFrame(FrameFault.MALFORMED, str(error), len(frame))
+    if type(signed) not in (str, dict):
+        return BadFrame(FrameFault.MALFORMED, "JsonSerialized is neither text nor an object", len(frame))
+    for candidate in [signed] if type(signed) is str else _object_texts(text):
+        if type(sign) is str and _fits(candidate, sign):
+            return _read_text(candidate, len(frame), reply_types)
+    reason = "the message has no signature" if sign is None else "the signature does not fit the message"
+    return BadFrame(FrameFault.SIGNATURE, reason, len(frame))
+
+
+def read_plain(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message | None:
+    """As ``read_signed``, and sooner, of a frame that ``envelope`` could have written; ``None`` for any other."""
+    try:
+        text = orjson.loads(frame[_HELD])
+    except orjson.JSONDecodeError:
+        return None
+    return _read_text(text, len(frame), reply_types) if type(text) is str and frame == envelope(text) else None
+
+
+def _fits(text: str, sign: str) -> bool:
+    return sha256(text.encode()).hexdigest() == sign.lower()
+
+
+def _read_text(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
+    """The message in a text whose signature fits, out of a frame of ``size`` bytes."""
+    try:
+        inner = parse(text)
+        # Some firmware encodes twice.
+        return read_message(parse(inner) if type(inner) is str else inner, reply_types)
+    except MalformedFrame as error:
+        return BadFrame(FrameFault.MALFORMED, str(error), size, sealed=True)
+
+
+def _unsigned_message(outer: dict[str, Any], size: int) -> Message:
+    """The message in an object that is no envelope: an acknowledgement, or a progress message without a signature."""
+    received = either(outer, "Received")
+    if type(received) is bool:
+        return Ack(received)
+    if received is not None:
+        raise MalformedFrame("Received is neither true nor false")
+    function_code = either(outer, "FunctionCode")
+    progress = read_progress(outer) if either(outer, "ResponseCode") is None else None
+    if progress is not None:
+        return progress
+    if type(function_code) is int:
+        return BadFrame(FrameFault.SIGNATURE, "the reply is not signed", size)
+    raise MalformedFrame("the object is not a message")
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[ \t\r\n]+|[^"{}\[\] \t\r\n]+')
+
+
+def _object_texts(frame: str) -> list[str]:
+    """What may have been signed of the object under ``JsonSerialized``: its text as it stands, or without white space.
+
+    Nothing where the key is not written plainly.
+    """
+    depth = start = 0
+    last = ["", ""]
+    for token in _TOKEN.finditer(frame):
+        part = token.group()
+        if part in "{[":
+            depth += 1
+            if depth == 2 and last in (['"JsonSerialized"', ":"], ['"jsonSerialized"', ":"]):
+                start = token.start()
+        elif part in "}]":
+            depth -= 1
+            if depth == 1 and start:
+                text = frame[start : token.end()]
+                return [text, "".join(part for part in _TOKEN.findall(text) if not part.isspace())]
+        elif depth == 1 and not part.isspace():
+            last = [last[1], part]
+    return []
