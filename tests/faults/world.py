@@ -122,11 +122,12 @@ class Journal(MemoryJournal):
         return f"{self.begun + 1:08x}" * 4
 
     def last(self, intent_id: str) -> Intent | None:
-        return self._last.get(intent_id)
+        steps = MemoryJournal.steps(self, intent_id)
+        return steps[-1].intent if steps else None
 
     def finals(self) -> list[Intent]:
         """Each intent as it stands, in the order of their beginning."""
-        return list(self._last.values())
+        return self.intents(settled=True)
 
     def states(self) -> list[IntentState]:
         return [intent.state for intent in self.finals()]
