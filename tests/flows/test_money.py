@@ -182,11 +182,12 @@ def test_one_byte_left() -> None:
         Behaviour(reply_after=float("inf")),
         Behaviour(wrong_signature=True),
         Behaviour(change={"FunctionCode": 0, "ResponseMessage": "Error durante el procesamiento"}),
+        Behaviour(change={"FunctionCode": 101}),
         Behaviour(change={"Amount": 7}),
         Behaviour(reboot=Reboot(seconds=4.0)),
         Behaviour(echo=True),
     ],
-    ids=["no reply", "bad signature", "function code 0", "another amount", "restarted", "echo"],
+    ids=["no reply", "bad signature", "function code 0", "as a last voucher", "another amount", "restarted", "echo"],
 )
 def test_the_call_that_waits_returns_the_real_result(behaviour: Behaviour) -> None:
     shop = Shop(behaviour)
@@ -253,6 +254,18 @@ def test_the_previous_sale_is_not_mistaken_for_this_one() -> None:
     shop.sell()
     with pytest.raises(OutcomeUnknown):
         shop.sell(ticket="A2", number=2)
+
+
+def test_after_a_doubt_the_last_voucher_is_asked_for_again() -> None:
+    """What the terminal did meanwhile is no proof of the next sale, also where it fits that one better."""
+    shop = Shop(Behaviour(reply_after=float("inf")))
+    shop.terminal.answers[101] = Behaviour(change={"Amount": 1500}, omit=("Ticket",))  # with the tip
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(amount=1000)
+    shop.register.to_terminal = lambda data: None if b"TicketNumber" in data else data
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(amount=1500, ticket="A2", number=2)
+    assert shop.journal.steps[-1].baseline.operation_id == 1  # type: ignore[union-attr]
 
 
 def test_the_simplified_wire_cannot_ask() -> None:
