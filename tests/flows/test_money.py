@@ -340,6 +340,22 @@ def test_a_late_reply_during_the_next_sale() -> None:
     assert (shop.states(1)[-1], shop.states(2)[-1]) == ("APPROVED", "APPROVED")
 
 
+def test_a_late_reply_that_names_no_ticket_could_be_of_either_sale() -> None:
+    """A person has to look: it is not taken for the sale in progress, which has the same amount."""
+    shop = Shop(
+        Behaviour(reply_after=130.0, record_after=1000.0, omit=("Ticket",)),
+        Behaviour(decide_after=50.0, omit=("Ticket",)),
+        answers={101: Behaviour(omit=("Ticket",))},
+    )
+    with pytest.raises(OutcomeUnknown):
+        shop.sell()
+    shop.register.now += 20.0
+    shop.poll()
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket="A2", number=2)
+    assert (shop.states(1)[-1], shop.states(2)[-1]) == ("UNKNOWN", "UNKNOWN")
+
+
 def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:
     shop = Shop(Behaviour(reply_after=200.0, record_after=1000.0))
     with pytest.raises(OutcomeUnknown):
