@@ -368,6 +368,22 @@ def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:
     assert shop.states()[-1] == "UNKNOWN"
 
 
+def test_after_a_late_reply_that_cannot_be_recorded_the_last_voucher_is_asked_for_again() -> None:
+    """What the terminal showed before is older than the sale that is now known to be paid."""
+    shop = Shop(Behaviour(reply_after=200.0, record_after=150.0))
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket=generated_ticket("1" * 32))
+    shop.poll()
+    shop.register.now += 300.0
+    shop.journal.refuses = lambda intent: intent.state is IntentState.APPROVED
+    shop.register.run(ask(shop.till, Poll()))
+    shop.journal.refuses = lambda intent: False
+    shop.terminal.answers[101] = Behaviour(change={"Amount": 1500}, omit=("Ticket",))  # with the tip
+    shop.register.to_terminal = lambda data: None if b"TicketNumber" in data else data
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(amount=1500, ticket="A2", number=2)
+
+
 def _raise(error: Exception) -> Any:
     raise error
 
