@@ -200,7 +200,8 @@ class Sequence:
                 approved=rng.random() < 0.7, keep_record=rng.random() < 0.6, seconds=rng.choice((0.0, 4.0))
             )
         if rng.random() < 0.06:
-            changes["change"] = rng.choice(({"FunctionCode": 0}, {"FunctionCode": 101}, {"Amount": 1}, {"Amount": 7000}))
+            wrong = ({"FunctionCode": 0}, {"FunctionCode": 101}, {"Amount": 1}, {"Amount": 7000})
+            changes["change"] = rng.choice(wrong)
         return Behaviour(**changes)
 
     # ------------------------------------------------------------------------------------------------------------ truth

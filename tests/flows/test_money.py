@@ -197,6 +197,13 @@ def test_the_call_that_waits_returns_the_real_result(behaviour: Behaviour) -> No
     assert shop.states()[-2:] == ["RECOVERING", "APPROVED"]
 
 
+def test_a_reply_that_does_not_fit_is_a_doubt_at_once() -> None:
+    shop = Shop(Behaviour(change={"Amount": 7}))
+    start = shop.register.now
+    assert shop.sell().approved
+    assert shop.register.now - start < 10.0
+
+
 def test_it_is_found_as_the_reply_of_its_command() -> None:
     """Also where the firmware answers as a last voucher, without the fields that only a void's reply has."""
     shop = Shop(Behaviour(), Behaviour(reply_after=float("inf")))
