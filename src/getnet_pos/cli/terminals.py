@@ -20,7 +20,7 @@ from ..flows.http_calls import check_url
 from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from .credentials import client_credentials
-from .ends import ExitCode, clean, exit_code, told
+from .ends import ExitCode, clean, exit_code, printable, told
 from .register import JsonOption, ProfileName, ProfileOption, profile_of
 from .screen import Screen
 from .shown import table
@@ -114,8 +114,8 @@ def terminals(
     if as_csv:
         _write_csv(listings)
     else:
-        screen.result(
-            _document(listings, errors, only_summary), lambda console: _show(console, listings, only_summary, screen)
+        screen.listing(
+            _document(listings, errors, only_summary), lambda console: _show(console, listings, only_summary)
         )
     for listing in listings:
         if listing.whole.deviation_count:
@@ -142,7 +142,7 @@ def _cloud_terminals(base_url: str, branch: int | None, profile: ProfileName, sc
         console.print(made)
 
     names = ("id_terminal", "id_sucursal", "serial_number")
-    screen.result({"terminals": [{name: getattr(one, name) for name in names} for one in found]}, show)
+    screen.listing({"terminals": [{name: getattr(one, name) for name in names} for one in found]}, show)
     return ExitCode.DONE
 
 
@@ -317,14 +317,14 @@ def _line(merchant: str, terminal: PaymentTerminal) -> list[str]:
         _words(", ", terminal.capture_method_des, terminal.communication_method_des),
         terminal.commercial_mode and terminal.commercial_mode.value, at and at.date().isoformat(),
     )  # fmt: skip
-    return [clean(cell or "") for cell in cells]
+    return [printable(cell or "") for cell in cells]
 
 
 def _words(between: str, *words: str | None) -> str:
     return between.join(filter(None, words))
 
 
-def _show(console: Console, listings: list[Listing], only_summary: bool, screen: Screen) -> None:
+def _show(console: Console, listings: list[Listing], only_summary: bool) -> None:
     summary = _summary(listings)
     first = 0 if len(listings) > 1 else 1
     if summary["shown"] > _LONGEST_TABLE and not only_summary:
@@ -342,6 +342,6 @@ def _show(console: Console, listings: list[Listing], only_summary: bool, screen:
         style="bold",
     )
     for name in ("brand", "model", "capture", "communication", "commercial_mode"):
-        counted = ", ".join(f"{clean(value)} {count}" for value, count in summary[name].items())
+        counted = ", ".join(f"{printable(value)} {count}" for value, count in summary[name].items())
         if counted:
             console.print(f"{name.replace('_', ' ')}: {counted}")

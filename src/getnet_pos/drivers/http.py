@@ -20,6 +20,7 @@ from ..errors import (
     MalformedResponse,
 )
 from ..flows.effects import Request, Response
+from ..flows.http_calls import clean
 
 __all__ = ["AsyncHttpClient", "HttpClient"]
 
@@ -183,7 +184,8 @@ def _translated(error: httpx.HTTPError, request: Request) -> GetnetError:
     if isinstance(error, httpx.LocalProtocolError):
         # Its text quotes the header, which may be a secret.
         return ConfigurationError(f"{what} was not sent: a header of it is not valid HTTP")
-    reason = str(error) or type(error).__name__
+    # It may quote what came, such as a line that is no HTTP.
+    reason = clean(str(error), ()) or type(error).__name__
     if isinstance(error, httpx.ConnectError):
         if _refused_certificate(error):
             reason += "; the certificate is verified: for a private authority give an http_client that trusts it"

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from ..masking import mask
 from ..messages import Command, Intent, IntentState, Reply, VoucherMark, VoucherReply
 
 __all__ = ["generated_ticket", "new_intent", "outcome_advice", "read_date", "settled"]
@@ -46,7 +47,7 @@ def settled(intent: Intent, reply: Reply) -> Intent:
         intent,
         state=IntentState.APPROVED if reply.approved else IntentState.DECLINED,
         response_code=reply.response_code,
-        authorization_code=voucher.authorization_code if voucher else None,
+        authorization_code=mask(voucher.authorization_code or "") or None if voucher else None,
         operation_id=voucher.operation_id if voucher else None,
         real_date=read_date(voucher.real_date) if voucher else None,
         # Never more than four digits, whatever a firmware writes there.
