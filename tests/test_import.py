@@ -47,6 +47,13 @@ def test_the_library_works_without_what_only_its_extras_need() -> None:
     assert (done.stdout, done.stderr) == ("works\n", "")
 
 
+def test_all_names_of_the_simulator_are_there_without_its_extra() -> None:
+    done = run("import sys; sys.modules['uvicorn'] = None\nfrom getnet_pos.simulator import *; print('works')")
+    assert (done.stdout, done.stderr) == ("works\n", "")
+    done = run("from getnet_pos.simulator import HttpServer; print(HttpServer.__name__)")
+    assert done.stdout == "HttpServer\n"
+
+
 @needs_native
 def test_the_native_codec_runs_where_it_is() -> None:
     assert run(SHOW_BACKEND).stdout == "native\n"

@@ -1,4 +1,4 @@
-"""The real command in processes of its own, against a virtual terminal in another one."""
+"""The command, in processes of its own or in the test's, against a virtual terminal in another process."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def getnet() -> Callable[..., Ended]:
 
 @pytest.fixture
 def called(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """The same in this process, which is faster: for what needs neither a terminal nor a signal."""
+    """The same in this process, which is faster: for what needs no signal, and no second process."""
 
     def run(*args: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ended:
         with monkeypatch.context() as patch:

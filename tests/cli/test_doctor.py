@@ -1,12 +1,10 @@
-"""``doctor`` and the cloud's own list, run as a user runs them, against what the simulators serve."""
+"""``doctor`` and the cloud's own list, against what the simulators serve."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,69 +13,58 @@ from getnet_pos.messages import Intent, IntentState
 from getnet_pos.profiles import Profile
 from getnet_pos.simulator import SerialServer, VirtualTerminal
 
-
-def run(*args: str, journal: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GETNET_POS_")}
-    kept = {"GETNET_POS_BACKEND": os.environ["GETNET_POS_BACKEND"]} if "GETNET_POS_BACKEND" in os.environ else {}
-    return subprocess.run(
-        [sys.executable, "-m", "getnet_pos.cli", *args, "--json"],
-        env={**clean, **kept, "GETNET_POS_JOURNAL": str(journal), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+Run = Callable[..., Any]
 
 
-def findings(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, object]]:
-    return {str(one["what"]).partition(",")[0]: one for one in json.loads(done.stdout)["findings"]}
+def findings(ended: Any) -> dict[str, dict[str, object]]:
+    return {str(one["what"]).partition(",")[0]: one for one in ended.document["findings"]}
 
 
-def test_all_is_well(tmp_path: Path) -> None:
+def test_all_is_well(getnet: Run) -> None:
     with SerialServer(VirtualTerminal()) as server:
-        done = run("doctor", "--port", server.device, journal=tmp_path / "journal.sqlite3")
-    assert done.returncode == 0, done.stderr
+        done = getnet("doctor", "--port", server.device, "--json")
+    assert done.code == 0, done.err
     found = findings(done)
     assert all(one["well"] for one in found.values())
     assert "ready" in str(found["terminal"]["found"])
 
 
-def test_a_terminal_that_is_not_there_and_an_outcome_that_nobody_knows(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite3"
-    journal = SqliteJournal(path)
+def test_a_terminal_that_is_not_there_and_an_outcome_that_nobody_knows(
+    called: Run, tmp_path: Path, journal_path: Path
+) -> None:
+    journal = SqliteJournal(journal_path)
     for state in (IntentState.INTENT, IntentState.SENT, IntentState.RECOVERING, IntentState.UNKNOWN):
         journal.record(Intent(intent_id="a" * 32, terminal="usb:x", command=100, amount=1, state=state))
     journal.close()
-    done = run("doctor", "--port", str(tmp_path / "none"), journal=path)
-    assert done.returncode == 3
+    done = called("doctor", "--port", str(tmp_path / "none"), "--json")
+    assert done.code == 3
     found = findings(done)
     assert "1 of unknown outcome" in str(found["journal"]["found"])
     assert "getnet-pos resolve" in str(found["journal"]["advice"])
     assert "does not exist" in str(found["terminal"]["advice"])
 
 
-def test_a_journal_that_cannot_be_used(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite3"
-    path.write_bytes(b"this is no database" * 100)
-    done = run("doctor", "--port", str(tmp_path / "none"), journal=path)
-    assert done.returncode == 6
+def test_a_journal_that_cannot_be_used(called: Run, tmp_path: Path, journal_path: Path) -> None:
+    journal_path.write_bytes(b"this is no database" * 100)
+    done = called("doctor", "--port", str(tmp_path / "none"), "--json")
+    assert done.code == 6
 
 
-def test_the_cloud_lists_what_the_credentials_may_drive(tmp_path: Path) -> None:
+def test_the_cloud_lists_what_the_credentials_may_drive(called: Run) -> None:
     pytest.importorskip("uvicorn")
     from getnet_pos.simulator.cloud import VirtualCloud
 
     with VirtualCloud(profile=Profile.CHILE) as cloud:
         secrets = {"GETNET_POS_CLIENT_ID": "id", "GETNET_POS_CLIENT_SECRET": "canary-secret"}
-        args = ("terminals", "--cloud", cloud.url, "--profile", "cl")
-        done = run(*args, journal=tmp_path / "journal.sqlite3", **secrets)
-        other = run(*args, "--branch", "999999", journal=tmp_path / "journal.sqlite3", **secrets)
-    assert done.returncode == 0, done.stderr
-    listed = json.loads(done.stdout)["terminals"]
+        args = ("terminals", "--cloud", cloud.url, "--profile", "cl", "--json")
+        done = called(*args, env=secrets)
+        other = called(*args, "--branch", "999999", env=secrets)
+    assert done.code == 0, done.err
+    listed = done.document["terminals"]
     assert listed
     assert set(listed[0]) == {"id_terminal", "id_sucursal", "serial_number"}
-    assert json.loads(other.stdout)["terminals"] == []
-    assert "canary-secret" not in done.stdout + done.stderr
+    assert other.document["terminals"] == []
+    assert "canary-secret" not in done.out + done.err
 
 
 @pytest.mark.parametrize(
@@ -88,5 +75,5 @@ def test_the_cloud_lists_what_the_credentials_may_drive(tmp_path: Path) -> None:
         ("10000", "--cloud", "https://cloud.example/api/postxs"),
     ],
 )
-def test_terminals_of_one_place_at_a_time(args: tuple[str, ...], tmp_path: Path) -> None:
-    assert run("terminals", *args, journal=tmp_path / "journal.sqlite3").returncode == 2
+def test_terminals_of_one_place_at_a_time(called: Run, args: tuple[str, ...]) -> None:
+    assert called("terminals", *args, "--json").code == 2

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from getnet_pos import AsyncConnector, Connector, Profile, Timeouts
+from getnet_pos import Profile, Timeouts
 from getnet_pos.simulator.cloud import VirtualCloud
+from tests.faces import FACES
 
 QUICK = Timeouts(
     short=1.0,
@@ -28,24 +28,6 @@ Open = Callable[..., VirtualCloud]
 Connect = Callable[..., AbstractAsyncContextManager[Any]]
 
 
-class Threaded:
-    """A ``Connector`` whose operations are awaited: each runs in a thread, as in a register with threads."""
-
-    def __init__(self, connector: Connector) -> None:
-        self.connector = connector
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self.connector, name)
-
-        async def run(*values: Any, **options: Any) -> Any:
-            return await asyncio.to_thread(operation, *values, **options)
-
-        return run
-
-    def __repr__(self) -> str:
-        return repr(self.connector)
-
-
 def settings_for(cloud: VirtualCloud, settings: dict[str, Any]) -> dict[str, Any]:
     defaults = {
         "key_pos": cloud.key_pos,
@@ -57,26 +39,17 @@ def settings_for(cloud: VirtualCloud, settings: dict[str, Any]) -> dict[str, Any
     return {**defaults, **settings}
 
 
-@asynccontextmanager
-async def connect_blocking(cloud: VirtualCloud, **settings: Any) -> AsyncIterator[Threaded]:
-    connector = await asyncio.to_thread(lambda: Connector.create_cloud(cloud.url, **settings_for(cloud, settings)))
-    try:
-        yield Threaded(connector)
-    finally:
-        await asyncio.to_thread(connector.close)
-
-
-@asynccontextmanager
-async def connect_asyncio(cloud: VirtualCloud, **settings: Any) -> AsyncIterator[AsyncConnector]:
-    async with AsyncConnector.create_cloud(cloud.url, **settings_for(cloud, settings)) as connector:
-        yield connector
-
-
-@pytest.fixture(params=[connect_blocking, connect_asyncio], ids=["Connector", "AsyncConnector"])
+@pytest.fixture(params=FACES.values(), ids=FACES)
 def connect(request: pytest.FixtureRequest) -> Connect:
     """``async with connect(cloud, ...) as pos`` makes either connector; its operations are awaited."""
-    made: Connect = request.param
-    return made
+
+    def connected(cloud: VirtualCloud, **settings: Any) -> AbstractAsyncContextManager[Any]:
+        made: AbstractAsyncContextManager[Any] = request.param(
+            "create_cloud", cloud.url, **settings_for(cloud, settings)
+        )
+        return made
+
+    return connected
 
 
 @pytest.fixture

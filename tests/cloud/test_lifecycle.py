@@ -26,7 +26,7 @@ from getnet_pos import (
 from getnet_pos.messages import DetailsReply
 from getnet_pos.simulator import Behaviour, HttpServer, Outcome, SerialServer, TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
-from tests.cloud.conftest import Threaded
+from tests.faces import Threaded
 
 LIMITS = Timeouts(short=2, report=2, sale=4, sale_total=6, cloud=5, recovery=1, recovery_interval=0.1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import httpx
@@ -10,7 +11,6 @@ import pytest
 
 from getnet_pos import ConfigurationError, Profile
 from getnet_pos.simulator import Behaviour, Outcome
-from getnet_pos.simulator import asgi as asgi_module
 from getnet_pos.simulator.cloud import CloudCall, CloudFault, CloudFaultKind, VirtualCloud, Where, serve
 from tests.cloud.conftest import Open
 
@@ -248,17 +248,17 @@ def test_over_http(opened: Open) -> None:
         assert client.get(f"{cloud.url}/7").status_code == 401
 
 
-def test_serving_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_in_this_thread_until_it_is_interrupted() -> None:
     addresses: list[str] = []
 
-    def stop(self: Any, sockets: Any = None) -> None:
-        self._told()
+    def interrupt(address: str) -> None:
+        addresses.append(address)
+        signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(asgi_module._Uvicorn, "run", stop)
-    serve(ready=addresses.append)
     cloud = VirtualCloud()
-    serve(cloud=cloud)
-    assert addresses[0].endswith("/api/postxs")
+    with pytest.raises(KeyboardInterrupt):
+        serve(ready=interrupt, cloud=cloud)
+    assert addresses == [cloud.url]
     assert cloud.url.endswith("/api/postxs")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
@@ -10,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from getnet_pos import AsyncConnector, Connector, Timeouts
+from getnet_pos import Timeouts
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from tests.faces import FACES
 
 collect_ignore_glob = [] if os.name == "posix" else ["test_*.py"]  # no pseudo-terminals there
 
@@ -34,9 +34,13 @@ Connect = Callable[..., AbstractAsyncContextManager[Any]]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """``serve(script=[...])`` puts a virtual terminal on a port of its own until the test ends."""
+    """``serve(script=[...])`` puts a virtual terminal, or the given one, on a port of its own until the test ends."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(SerialServer(VirtualTerminal(**settings)))
+
+        def served(terminal: VirtualTerminal | None = None, **settings: Any) -> SerialServer:
+            return stack.enter_context(SerialServer(terminal or VirtualTerminal(**settings)))
+
+        yield served
 
 
 class Once(dict[int, Behaviour]):
@@ -46,46 +50,15 @@ class Once(dict[int, Behaviour]):
         return self.pop(code, default)
 
 
-class Threaded:
-    """A ``Connector`` whose operations are awaited: each runs in a thread, as a register with threads has it."""
-
-    def __init__(self, connector: Connector) -> None:
-        self.connector = connector
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self.connector, name)
-
-        async def run(*values: Any, **options: Any) -> Any:
-            return await asyncio.to_thread(operation, *values, **options)
-
-        return run
-
-    def __repr__(self) -> str:
-        return repr(self.connector)
-
-
-@asynccontextmanager
-async def connect_blocking(port: str | None = None, **settings: Any) -> AsyncIterator[Threaded]:
-    settings.setdefault("timeouts", QUICK)
-    connector = await asyncio.to_thread(Connector.create_usb, port, **settings)
-    try:
-        yield Threaded(connector)
-    finally:
-        await asyncio.to_thread(connector.close)
-
-
-@asynccontextmanager
-async def connect_asyncio(port: str | None = None, **settings: Any) -> AsyncIterator[AsyncConnector]:
-    settings.setdefault("timeouts", QUICK)
-    async with AsyncConnector.create_usb(port, **settings) as connector:
-        yield connector
-
-
-@pytest.fixture(params=[connect_blocking, connect_asyncio], ids=["Connector", "AsyncConnector"])
+@pytest.fixture(params=FACES.values(), ids=FACES)
 def connect(request: pytest.FixtureRequest) -> Connect:
     """``async with connect(port, ...) as pos`` opens either connector; its operations are awaited."""
-    made: Connect = request.param
-    return made
+
+    def connected(port: str | None = None, **settings: Any) -> AbstractAsyncContextManager[Any]:
+        opened: AbstractAsyncContextManager[Any] = request.param("create_usb", port, **{"timeouts": QUICK, **settings})
+        return opened
+
+    return connected
 
 
 @pytest.fixture

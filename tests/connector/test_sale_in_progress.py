@@ -184,7 +184,7 @@ async def test_cancelling_from_the_listener(ready: Connect, serve: Serve) -> Non
         if isinstance(pos, AsyncConnector):
             sale = await pos.sale(1_000, on_progress=lambda _: pos.cancel_sale())
         else:
-            sale = await pos.sale(1_000, on_progress=lambda _: pos.connector.cancel_sale())
+            sale = await pos.sale(1_000, on_progress=lambda _: pos.blocking.cancel_sale())
     assert not sale.approved
 
 

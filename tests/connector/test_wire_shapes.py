@@ -32,7 +32,7 @@ from getnet_pos import (
     VoidReply,
     Wire,
 )
-from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Serialized
+from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Serialized, VirtualTerminal
 
 from .conftest import QUICK, Connect, Serve
 
@@ -250,13 +250,25 @@ async def test_endless_progress_ends(ready: Connect, serve: Serve) -> None:
         assert time.monotonic() - begun < 2.0
 
 
+class Noisy(VirtualTerminal):
+    """It writes what is in ``garbage`` before whatever else it writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.garbage: list[bytes] = []
+
+    def take(self, now: float) -> list[bytes]:
+        garbage, self.garbage = self.garbage, []
+        return [*garbage, *super().take(now)]
+
+
 async def test_a_port_that_never_falls_silent_does_not_hold_a_command_up(ready: Connect, serve: Serve) -> None:
     """Garbage of any kind between commands is passed over."""
-    server = serve()
+    server = serve(Noisy())
     patient = dataclasses.replace(QUICK, acknowledgement=5.0, short=5.0, sale=10.0, sale_total=10.0)
     async with ready(server.device, timeouts=patient) as pos:
         for garbage in (b"\x00\xff" * 2_500, b"{" * 100_000, b'{"JsonSerialized":"' + b"x" * 2_000, b"\x02" * 50):
-            server.terminal._writes.append((0.0, garbage))
+            server.terminal.garbage.append(garbage)
             assert (await pos.polling()).approved
             assert (await pos.sale(1_000)).approved
 

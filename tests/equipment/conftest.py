@@ -26,18 +26,11 @@ def quick() -> RetryPolicy:
     return QUICK
 
 
-@pytest.fixture(scope="package")
-def _server() -> Iterator[EquipmentServer]:
+@pytest.fixture
+def server() -> Iterator[EquipmentServer]:
+    """The simulator, served until the test ends."""
     with EquipmentServer() as server:
         yield server
-
-
-@pytest.fixture
-def server(_server: EquipmentServer) -> EquipmentServer:
-    """The simulator; what it was asked by the test before is forgotten."""
-    _server.simulator.requests.clear()
-    _server.simulator._failed.clear()
-    return _server
 
 
 def _blocking(base_url: str, merchant_id: str, **options: Any) -> TerminalList:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import httpx
 import pytest
 
 from getnet_pos import errors
@@ -39,7 +40,10 @@ def test_the_table_of_fields() -> None:
 def test_the_documented_answer_is_what_the_simulator_sends() -> None:
     found = re.search(r"```json\n(.*?)\n```", section("The answer"))
     assert found
-    assert found[1].encode() == simulator._body(simulator.listing("10000", 1))
+    with EquipmentServer() as server:
+        headers = {"Authorization": "Bearer token"}
+        answer = httpx.get(f"{server.base_url}/payment-terminals/count-1", headers=headers, trust_env=False)
+    assert found[1].replace("10000", "count-1").encode() == answer.content
 
 
 def test_the_errors_exist() -> None:

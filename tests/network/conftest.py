@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from getnet_pos.simulator import VirtualTerminal
-from tests.network.places import CONNECTS, LINKS, Certificates, Link, Place, make_certificates
+from tests.faces import FACES
+from tests.network.places import LINKS, Certificates, Link, Place, make_certificates
 
 Reach = Callable[..., Place]
 
@@ -18,9 +19,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(params=["blocking", "asyncio"])
+@pytest.fixture(params=FACES.values(), ids=FACES)
 def connect_by(request: pytest.FixtureRequest) -> Any:
-    return CONNECTS[request.param]
+    return request.param
 
 
 @pytest.fixture(params=LINKS, ids=lambda link: link.name)

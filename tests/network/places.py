@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import trustme
 
-from getnet_pos import AsyncConnector, Connector, PreAuthorizationCodes, Profile, Timeouts
+from getnet_pos import PreAuthorizationCodes, Profile, Timeouts
 from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
 
 QUICK = Timeouts(
@@ -77,39 +76,6 @@ LINKS = [
         lambda s, certificates: ((s.url,), {"pin_sha256": certificates.pin}),
     ),
 ]
-
-
-class Threaded:
-    """A ``Connector`` whose operations are awaited: each runs in a thread, as in a register with threads."""
-
-    def __init__(self, connector: Connector) -> None:
-        self.connector = connector
-
-    def __getattr__(self, name: str) -> Any:
-        operation = getattr(self.connector, name)
-
-        async def run(*values: Any, **options: Any) -> Any:
-            return await asyncio.to_thread(operation, *values, **options)
-
-        return run
-
-
-@asynccontextmanager
-async def connect_blocking(create: str, *where: Any, **settings: Any) -> AsyncIterator[Threaded]:
-    connector = await asyncio.to_thread(getattr(Connector, create), *where, **settings)
-    try:
-        yield Threaded(connector)
-    finally:
-        await asyncio.to_thread(connector.close)
-
-
-@asynccontextmanager
-async def connect_asyncio(create: str, *where: Any, **settings: Any) -> AsyncIterator[AsyncConnector]:
-    async with getattr(AsyncConnector, create)(*where, **settings) as connector:
-        yield connector
-
-
-CONNECTS = {"blocking": connect_blocking, "asyncio": connect_asyncio}
 
 
 @dataclass

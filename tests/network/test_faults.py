@@ -22,6 +22,7 @@ from getnet_pos import (
 )
 from getnet_pos.journal import open_journal
 from getnet_pos.simulator import Behaviour, NetworkFault, NetworkFaultKind, Outcome, Reboot
+from tests.faces import connect_blocking
 from tests.network.places import LINKS, QUICK
 
 QUICK_DOUBT = replace(QUICK, recovery=0.2)
@@ -204,7 +205,7 @@ async def test_other_commands_have_a_named_error(reach):
 
 @over("tcp", "http")
 async def test_giving_up_a_sale_leaves_it_to_be_asked_about(reach, connect_by, journal_path):
-    if connect_by.__name__ == "connect_blocking":
+    if connect_by is connect_blocking:
         pytest.skip("a thread cannot be given up")
     place = reach(script=[Behaviour(decide_after=0.1, reply_after=math.inf)])
     async with place.connect() as pos:

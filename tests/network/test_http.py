@@ -24,7 +24,7 @@ from getnet_pos import (
 from getnet_pos.simulator import HttpServer, VirtualTerminal
 from getnet_pos.transports import http
 from getnet_pos.transports.http import AsyncHttpTransport, HttpTransport
-from tests.network.awaited import Awaited
+from tests.faces import Threaded
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STREAM = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -108,7 +108,7 @@ def opened(request):
         if request.param == "asyncio":
             transport = AsyncHttpTransport(url, **options)
         else:
-            transport = Awaited(HttpTransport(url, **options))
+            transport = Threaded(HttpTransport(url, **options), at_once=("wake",))
         await transport.open()
         try:
             yield transport

@@ -18,7 +18,7 @@ import pytest
 from getnet_pos import ConnectError, Connector, Disconnected, InvalidValue, PartialWrite, WriteTimeout
 from getnet_pos.transports import tcp
 from getnet_pos.transports.tcp import AsyncTcpTransport, TcpTransport
-from tests.network.awaited import Awaited, line_of
+from tests.faces import Threaded
 
 LARGE = random.Random(1).randbytes(16 << 20)
 
@@ -77,7 +77,14 @@ def peer():
 def make(request):
     if request.param == "asyncio":
         return AsyncTcpTransport
-    return lambda *address, **options: Awaited(TcpTransport(*address, **options))
+    return lambda *address, **options: Threaded(TcpTransport(*address, **options), at_once=("wake",))
+
+
+def line_of(transport):
+    """The socket of an open transport."""
+    if isinstance(transport, AsyncTcpTransport):
+        return transport._stream.transport.get_extra_info("socket")
+    return transport.blocking._line
 
 
 @contextlib.asynccontextmanager

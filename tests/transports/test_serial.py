@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -29,14 +30,15 @@ from getnet_pos import (
     TransportError,
     WriteTimeout,
 )
-from getnet_pos.transports import serial as room
 from getnet_pos.transports.serial import (
     AsyncSerialTransport,
     PortableAsyncSerialTransport,
     PortableSerialTransport,
     SerialTransport,
     candidate_ports,
+    open_serial,
 )
+from tests.faces import Threaded
 
 
 class Line:
@@ -57,6 +59,13 @@ class Line:
         while len(data) < size:
             data += os.read(self.far, size - len(data))
         return data
+
+    def close_for_others(self) -> None:
+        """Take the open line away from whoever has it in this process."""
+        for descriptor in map(int, os.listdir("/dev/fd")):
+            with contextlib.suppress(OSError):
+                if descriptor != self._near and os.ttyname(descriptor) == self.name:
+                    os.close(descriptor)
 
     def unplug(self) -> None:
         if self.plugged:
@@ -79,31 +88,10 @@ def line() -> Iterator[Line]:
     line.unplug()
 
 
-class InThread:
-    """A blocking transport whose calls are awaited, each in a thread: one test text serves both kinds."""
-
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
-        self.wake = transport.wake
-
-    async def open(self) -> None:
-        await asyncio.to_thread(self.transport.open)
-
-    async def read(self, deadline: float) -> bytes:
-        data: bytes = await asyncio.to_thread(self.transport.read, deadline)
-        return data
-
-    async def write(self, data: bytes, deadline: float) -> None:
-        await asyncio.to_thread(self.transport.write, data, deadline)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self.transport.close)
-
-
 KINDS = {
-    "posix": lambda name: InThread(SerialTransport(name)),
+    "posix": lambda name: Threaded(SerialTransport(name), at_once=("wake",)),
     "posix-asyncio": AsyncSerialTransport,
-    "portable": lambda name: InThread(PortableSerialTransport(name)),
+    "portable": lambda name: Threaded(PortableSerialTransport(name), at_once=("wake",)),
     "portable-asyncio": PortableAsyncSerialTransport,
 }
 ASYNC_KINDS = [AsyncSerialTransport, PortableAsyncSerialTransport]
@@ -493,9 +481,19 @@ def test_the_ports_of_this_machine_can_be_listed() -> None:
     assert all(isinstance(name, str) for name in candidate_ports())
 
 
-def test_what_linux_says_is_understood() -> None:
-    refused = serial.SerialException(errno.EACCES, "could not open port /dev/ttyACM0: Permission denied")
-    assert type(room._open_error("/dev/ttyACM0", refused)) is PortPermissionDenied
+def refusing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Have the system refuse to open a port."""
+
+    def refused(port: serial.Serial) -> None:
+        raise error
+
+    monkeypatch.setattr(serial.Serial, "open", refused)
+
+
+def test_what_linux_says_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(monkeypatch, serial.SerialException(errno.EACCES, "could not open port /dev/ttyACM0: Permission denied"))
+    with pytest.raises(PortPermissionDenied):
+        open_serial("/dev/ttyACM0", 115200)
 
 
 @pytest.mark.parametrize(
@@ -513,17 +511,19 @@ def test_what_windows_says_is_understood(words: str, error: type[Exception], mon
     with monkeypatch.context() as windows:
         windows.setattr(list_ports, "comports", lambda: [port("COM4")])
         windows.setattr(os, "name", "nt")
-        understood = room._open_error("COM3", serial.SerialException(words))
-    assert type(understood) is error
+        refusing(windows, serial.SerialException(words))
+        with pytest.raises(ConnectError) as understood:
+            open_serial("COM3", 115200)
+    assert type(understood.value) is error
     if "FileNotFound" in words:
-        assert "ports present: COM4" in str(understood)
+        assert "ports present: COM4" in str(understood.value)
 
 
 def test_closing_never_fails(line: Line) -> None:
     for made in (SerialTransport, PortableSerialTransport):
         transport = made(line.name)
         transport.open()
-        os.close(transport._line.fileno())  # type: ignore[union-attr]
+        line.close_for_others()
         with pytest.raises(Disconnected):
             transport.read(0.0)
         transport.close()

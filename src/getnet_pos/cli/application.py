@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import cast
 
 import typer
 
@@ -45,9 +44,6 @@ for _command in (simulate.serial, simulate.tcp, simulate.http, simulate.cloud, s
     _simulators.command()(_command)
 app.add_typer(_simulators, name="simulate", rich_help_panel=_TOOLS)
 
-# Where typer has its errors from differs from version to version; the root of those meant for the user does not.
-_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[2])
-
 
 def run(args: list[str]) -> int:
     """Run the command line ``args`` and return the exit code; an error becomes one line on standard error."""
@@ -56,11 +52,13 @@ def run(args: list[str]) -> int:
         code = app(args=args or ["--help"], prog_name="getnet-pos", standalone_mode=False)
     except GetnetError as error:
         return _fail(str(error), exit_code(error), told(error), as_json)
-    except _UsageError as error:
-        message = _usage(error)
-        return _fail(message, ExitCode.WRONG_USE, {"type": "UsageError", "message": message}, as_json)
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
+    except Exception as error:
+        message = _usage(error)
+        if message is None:
+            raise
+        return _fail(message, ExitCode.WRONG_USE, {"type": "UsageError", "message": message}, as_json)
     return code if isinstance(code, int) else ExitCode.DONE
 
 
@@ -71,12 +69,15 @@ def _fail(message: str, code: ExitCode, document: dict[str, object], as_json: bo
     return code
 
 
-def _usage(error: Exception) -> str:
-    """What typer says of a wrong command line, in one sentence, and where help is."""
+def _usage(error: Exception) -> str | None:
+    """What typer says of a wrong command line, in one sentence, and where help is; ``None`` if it is no such error."""
+    # The classes of these errors differ from version to version of typer. All have this method, and no others do.
+    say = getattr(error, "format_message", None)
+    if say is None:
+        return None
     option = getattr(error, "option_name", "")
     if re.match(r"-[0-9.]", option):
         return f"{option}: a negative number cannot be meant here; give the amount or the number without a sign"
     context = getattr(error, "ctx", None)
-    message: str = error.format_message()  # type: ignore[attr-defined]  # all of them have it
     where = context.command_path if context is not None else "getnet-pos"
-    return f"{message.rstrip('.')}. See: {where} --help"
+    return f"{say().rstrip('.')}. See: {where} --help"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from functools import reduce
 from operator import xor
-from typing import Any
+from typing import Any, cast
 
 from ..errors import InvalidValue, MalformedFrame, UnsupportedOperation
 from ..messages import CATALOGUE, BadFrame, Command, CommandMessage, FrameFault, GenericReply, Reply
@@ -38,7 +38,7 @@ REQUESTS = {kind.code: places.request for kind, places in _KINDS.items()}
 
 def _named(kinds: Collection[Kind]) -> set[str]:
     """The names of all fields of these kinds, in commands and in replies."""
-    replied = (item for kind in _KINDS for item in wire_fields(kind.reply_type))
+    replied = (item for kind in _KINDS for item in wire_fields(cast("Any", kind.reply_type)))
     sent = (item for kind in _KINDS for item in sent_fields(kind))
     return {item.spellings[0] for item in replied if item.kind in kinds} | {
         item.wire for item in sent if item.kind in kinds

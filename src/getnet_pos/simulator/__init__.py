@@ -26,7 +26,7 @@ from .tcp import TcpServer
 from .terminal import VirtualTerminal
 
 if TYPE_CHECKING:
-    from .http import HttpServer
+    from .http import HttpServer as HttpServer
 
 __all__ = [
     "Batch",
@@ -37,7 +37,6 @@ __all__ = [
     "EntryKind",
     "Fault",
     "FaultKind",
-    "HttpServer",
     "Identity",
     "Ledger",
     "NetworkFault",
@@ -53,7 +52,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``HttpServer`` needs uvicorn, which only ``getnet-pos[simulator]`` installs: it is imported when it is used."""
+    """``HttpServer`` needs uvicorn, which only ``getnet-pos[simulator]`` installs: it is imported when it is named.
+
+    So it is not in ``__all__``: ``import *`` must not need uvicorn.
+    """
     if name == "HttpServer":
         from .http import HttpServer
 

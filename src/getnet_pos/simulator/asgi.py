@@ -1,4 +1,7 @@
-"""Serves an ASGI application on this machine, in the calling thread or in one of its own. It knows no API."""
+"""Serves an ASGI application on this machine, in the calling thread or in one of its own. It knows no API.
+
+``scope["connection"]`` is the connection of the request, an ``asyncio.Transport``, which an application may break.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,30 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["ThreadedServer", "abort", "serve_until_closed", "serve_until_told"]
+__all__ = ["ThreadedServer", "serve_until_closed", "serve_until_told"]
 
 _BACKLOG = 4096
+
+
+class _Protocol(H11Protocol):
+    """Lets the application see the connection of a request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn asks for it
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        app: Any = self.app
+
+        async def app_with_connection(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "connection": transport}, receive, send)
+
+        self.app = app_with_connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # Python 3.10 wants it said of a TLS connection that a register has reset.
+        self.transport.abort()
 
 
 def _config(app: Any, **settings: Any) -> uvicorn.Config:
@@ -21,7 +44,7 @@ def _config(app: Any, **settings: Any) -> uvicorn.Config:
         app,
         **{
             "interface": "asgi3",
-            "http": "h11",
+            "http": _Protocol,
             "ws": "none",
             "lifespan": "off",
             "log_config": None,
@@ -45,11 +68,6 @@ class _Uvicorn(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._told()
-
-
-def abort(send: Any) -> None:
-    """Reset the connection of the request that ``send`` answers."""
-    send.__self__.transport.abort()
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -697,8 +697,6 @@ class _App:
         cloud.on_webhook = self._post
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        from .asgi import abort
-
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop, self._started = loop, loop.time() - self._cloud.now
@@ -718,7 +716,7 @@ class _App:
         answer = call.answer
         assert answer is not None
         if not answer.whole and not answer.body:
-            abort(send)
+            scope["connection"].abort()
             return
         length = len(answer.body) + (0 if answer.whole else 1000)
         given = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
@@ -727,7 +725,7 @@ class _App:
         await send({"type": "http.response.body", "body": answer.body, "more_body": not answer.whole})
         if not answer.whole:
             await asyncio.sleep(0.02)
-            abort(send)
+            scope["connection"].abort()
 
     def _now(self) -> float:
         assert self._loop is not None

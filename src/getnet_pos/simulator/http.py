@@ -15,8 +15,6 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
 from ..codec import Decoder
 from ..errors import InvalidValue
 from ..messages import Ack, CommandMessage, LastVoucher, Reply
@@ -98,25 +96,6 @@ class _Exchange:
         return isinstance(message, Ack) and not message.received
 
 
-class _Protocol(H11Protocol):
-    """Lets the application see the connection of a request."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn asks for it
-        super().connection_made(transport)
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        app: Any = self.app
-
-        async def app_with_connection(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "connection": transport}, receive, send)
-
-        self.app = app_with_connection
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        # Python 3.10 wants it said of a TLS connection that a register has reset.
-        self.transport.abort()
-
-
 class _HttpPort:
     """An HTTP server in a thread of its own; what is not guarded by a queue belongs to that thread."""
 
@@ -168,7 +147,6 @@ class _HttpPort:
             self._listener,
             self._closing,
             tls=self._tls,
-            http=_Protocol,
             timeout_keep_alive=self._keep_alive,
         )
         others = asyncio.all_tasks() - {asyncio.current_task()}
