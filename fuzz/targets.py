@@ -25,7 +25,7 @@ from getnet_pos import codec
 from getnet_pos.codec.cloud import read_cloud
 from getnet_pos.codec.terminals import read_terminals
 from getnet_pos.errors import JournalError, MalformedResponse
-from getnet_pos.journal import SqliteJournal
+from getnet_pos.journal import Search, SqliteJournal
 from getnet_pos.journal.schema import digest
 from getnet_pos.messages import Intent, IntentState, VoucherMark
 from getnet_pos.profiles import Profile
@@ -193,7 +193,7 @@ def _read_journal(path: Path) -> None:
     except JournalError:
         return
     try:
-        for step in read.steps():
+        for step in read.steps() + read.find(Search(terminal="serial", ticket="T", idempotency_key="k")):
             _check(step.intent)
         for intent in read.intents() + read.unsettled("serial") + read.recent("serial"):
             _check(intent)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from getnet_pos import codec
+from getnet_pos.journal import MemoryJournal
 from tests.evidence import count
 
 __all__ = ["count"]
@@ -43,9 +44,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def journal_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The journal of every connector that names none: a file of this test, never the one of the user."""
+    """The journal of every connector that names none: a file of this test, never the one of the user.
+
+    And what is kept of those that have none is the test's own, as in a process of its own.
+    """
     path = tmp_path / "journal.sqlite3"
     monkeypatch.setenv("GETNET_POS_JOURNAL", str(path))
+    monkeypatch.setattr("getnet_pos.journal.opening._memory", MemoryJournal())
     return path
 
 

@@ -21,7 +21,9 @@ def drawn() -> str:
     for before in OPEN_STATES:
         lines += [f"    {before} --> {after}" for after in _in_order(NEXT_STATES[before] - OPEN_STATES - leaving)]
     lines += [f"    open --> {after}" for after in _in_order(leaving)]
-    lines += [f"    UNKNOWN --> {after}" for after in _in_order(NEXT_STATES[IntentState.UNKNOWN])]
+    for before in IntentState:
+        if before not in OPEN_STATES:
+            lines += [f"    {before} --> {after}" for after in _in_order(NEXT_STATES.get(before, ()))]
     return "\n".join(lines)
 
 
@@ -36,8 +38,12 @@ def test_the_picture_is_the_code() -> None:
 
 
 def test_nothing_is_left_out_of_the_picture() -> None:
-    """Every state is open, unknown or final, and a final one has no way out."""
-    assert OPEN_STATES | {IntentState.UNKNOWN} | FINAL_STATES == set(IntentState)
-    assert set(NEXT_STATES) == OPEN_STATES | {IntentState.UNKNOWN}
+    """Every state is open, settled, or waits for a person; only a person's decision can be contradicted."""
+    waiting = {IntentState.UNKNOWN, IntentState.CONTRADICTED}
+    decisions = {IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID}
+    assert OPEN_STATES | waiting | FINAL_STATES == set(IntentState)
+    assert set(NEXT_STATES) == OPEN_STATES | waiting | decisions
+    assert NEXT_STATES[IntentState.CONTRADICTED] == decisions
+    assert all(NEXT_STATES[state] == {IntentState.CONTRADICTED} for state in decisions)
     assert not NEXT_STATES[IntentState.UNKNOWN] & OPEN_STATES
     assert all(NEXT_STATES[state] <= NEXT_STATES[IntentState.INTENT] for state in OPEN_STATES)

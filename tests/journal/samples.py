@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from getnet_pos.journal import Journal
-from getnet_pos.journal.schema import DESCRIPTION
-from getnet_pos.messages import Intent, IntentState, VoucherMark
+from getnet_pos.journal import Journal, Step
+from getnet_pos.journal.known import Row
+from getnet_pos.journal.schema import DESCRIPTION, INSERT, WHOLE, written_row
+from getnet_pos.messages import Found, Intent, IntentState, VoucherMark
 
 TERMINAL = "usb:/dev/ttyACM0"
+LONG_AGO = "2020-01-01T12:00:00.000+00:00"
 MARK = VoucherMark(7, "2026-01-01 12:00:00", "123456", 1000, 100)
 
 
@@ -41,6 +43,24 @@ PAID = (*OPEN, IntentState.APPROVED)
 UNKNOWN = (*OPEN, IntentState.RECOVERING, IntentState.UNKNOWN)
 
 
+def history(path: Path, payments: int, *, unsettled: tuple[int, ...] = (), how: Found = "call") -> None:
+    """Add payments of long ago to the file, all at once; ``unsettled`` are the last rows of what is not settled."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("PRAGMA synchronous=OFF")
+        file.execute("BEGIN")
+        [number] = file.execute("SELECT coalesce(max(id), 0) FROM step").fetchone()
+        for payment in range(payments):
+            one = intent(1_000_000 + payment, terminal="usb:old")
+            for sequence, state in enumerate(PAID):
+                number += 1
+                settled = state is IntentState.APPROVED
+                step = Step(replace(one, state=state, found=how if settled else None), sequence, LONG_AGO)
+                open_ones = unsettled if settled else (*unsettled, number)
+                row = Row(number, step, open_ones if number % WHOLE == 1 else None)
+                file.execute(INSERT, written_row(row))
+        file.execute("COMMIT")
+
+
 @contextlib.contextmanager
 def tampering(path: Path) -> Iterator[sqlite3.Connection]:
     """The file in the hands of one who may change and delete rows, and leaves no other trace."""
@@ -48,6 +68,7 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
         other.execute("DROP TRIGGER never_changed")
         other.execute("DROP TRIGGER never_deleted")
         yield other
-        for statement in DESCRIPTION[1:]:
-            other.execute(statement)
+        for statement in DESCRIPTION:
+            if statement.startswith("CREATE TRIGGER"):
+                other.execute(statement)
         other.commit()

@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 
 from getnet_pos import Connector
-from getnet_pos.errors import ConfigurationError, InvalidValue, JournalError
+from getnet_pos.errors import ConfigurationError, JournalError
 from getnet_pos.journal import (
     DEFAULT_JOURNAL,
     MemoryJournal,
+    Search,
     SqliteJournal,
     default_path,
     file,
@@ -33,7 +34,7 @@ from getnet_pos.journal import (
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, VoucherMark
 from getnet_pos.simulator import SerialServer, VirtualTerminal
 from tests.evidence import Count
-from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, intent, record, tampering
+from tests.journal.samples import MARK, OPEN, PAID, TERMINAL, UNKNOWN, history, intent, record, tampering
 
 posix = pytest.mark.skipif(os.name != "posix", reason="as POSIX does it")
 
@@ -50,20 +51,6 @@ def journal(path: Path) -> Iterator[SqliteJournal]:
 
 
 # -------------------------------------------------------------------------------------------------------- what it holds
-
-
-def test_every_step_of_a_payment_is_a_row(journal: SqliteJournal) -> None:
-    record(journal, intent(1), *PAID)
-    record(journal, intent(2), *OPEN)
-    assert [(step.intent.ticket, step.sequence, str(step.intent.state)) for step in journal.steps()] == [
-        ("T1", 0, "INTENT"), ("T1", 1, "SENT"), ("T1", 2, "ACCEPTED"), ("T1", 3, "APPROVED"),
-        ("T2", 0, "INTENT"), ("T2", 1, "SENT"), ("T2", 2, "ACCEPTED"),
-    ]  # fmt: skip
-    assert [step.intent.state for step in journal.steps(intent(2).intent_id)] == list(OPEN)
-    assert [one.ticket for one in journal.intents()] == ["T2"]
-    assert [one.ticket for one in journal.intents(settled=True)] == ["T1", "T2"]
-    assert journal.steps()[0].intent.baseline == MARK
-    assert journal.steps()[0].at.endswith("+00:00")
 
 
 def test_rows_are_never_changed_or_deleted(journal: SqliteJournal, path: Path) -> None:
@@ -96,45 +83,6 @@ def test_the_disk_is_told_to_sync(journal: SqliteJournal) -> None:
 _SETTINGS = {"journal_mode": "truncate", "synchronous": 3, "fullfsync": 1}
 
 
-# ------------------------------------------------------------------------------------------------------------ resolving
-
-
-def test_a_person_settles_what_nobody_knows(journal: SqliteJournal) -> None:
-    record(journal, intent(), *UNKNOWN)
-    decided = journal.resolve(intent().intent_id, paid=True, by=" Ana ", note="voucher 0042 in the drawer")
-    assert (decided.state, decided.decided_by) == (IntentState.RESOLVED_PAID, "Ana")
-    assert journal.intents() == []
-    assert journal.intents(settled=True) == [decided]
-
-
-def test_an_identifier_may_be_cut_short(journal: SqliteJournal) -> None:
-    record(journal, intent(0xA << 124), *UNKNOWN)
-    record(journal, intent(0xB << 124), *UNKNOWN)
-    record(journal, intent(0xC << 124), *PAID)
-    assert journal.resolve("a", paid=False, by="Ana", note="no voucher").state is IntentState.RESOLVED_NOT_PAID
-    for cut, why in (
-        ("a", "is settled already"),
-        ("c0", "is settled already"),
-        ("f", "is not in the"),
-        ("", "not in the"),
-    ):
-        with pytest.raises(InvalidValue, match=why):
-            journal.resolve(cut, paid=True, by="Ana", note="x")
-    record(journal, intent(0xBB << 120), *UNKNOWN)
-    with pytest.raises(InvalidValue, match="ambiguous"):
-        journal.resolve("b", paid=True, by="Ana", note="x")
-    with pytest.raises(InvalidValue, match="who decides"):
-        journal.resolve("bb", paid=True, by=" ", note="x")
-
-
-def test_who_decided_first_decided(journal: SqliteJournal) -> None:
-    """A reply that comes after a person's decision changes nothing."""
-    last = record(journal, intent(), *UNKNOWN)
-    journal.resolve(last.intent_id, paid=False, by="Ana", note="no voucher")
-    with pytest.raises(JournalError, match=r"settled \(RESOLVED_NOT_PAID\)"):
-        journal.record(replace(last, state=IntentState.APPROVED))
-
-
 # -------------------------------------------------------------------------------------------------------------- sharing
 
 
@@ -148,6 +96,35 @@ def test_two_registers_share_a_file(journal: SqliteJournal, path: Path) -> None:
         record(other, replace(intent(1), state=IntentState.APPROVED), IntentState.APPROVED)
         record(journal, intent(2), *PAID)
         assert [one.ticket for one in other.intents(settled=True)] == ["T1", "T3", "T2"]
+
+
+def test_a_fresh_file_with_two_users_is_whole(path: Path, count: Count) -> None:
+    """One looks while the other writes: what is counted and what is read are of one moment."""
+    script = f"""
+        import sys, time
+        sys.path[:0] = {sys.path!r}
+        from getnet_pos.journal import SqliteJournal
+        from tests.journal.samples import *
+        path, me, start = sys.argv[1:]
+        journal = SqliteJournal(path)
+        time.sleep(max(0, float(start) - time.time()))
+        for number in range(20):
+            if me == "writer":
+                record(journal, intent(number, terminal=f"usb:{{number}}"), *PAID)
+            for place in range(20):
+                journal.recent(f"usb:{{number}}/{{place}}")
+    """
+    for number in range(count(short=1, evidence=3, long=25)):
+        fresh = str(path.with_name(f"{number}.sqlite3"))
+        SqliteJournal(fresh).close()
+        command = [sys.executable, "-c", textwrap.dedent(script), fresh]
+        start = str(time.time() + 0.6)
+        both = [
+            subprocess.Popen([*command, me, start], stderr=subprocess.PIPE, text=True) for me in ("writer", "reader")
+        ]
+        for process in both:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
 
 
 def test_many_threads_write_at_once(journal: SqliteJournal) -> None:
@@ -241,6 +218,11 @@ def _folder(path: Path) -> None:
     path.mkdir(parents=True)
 
 
+def _pipe(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+
+
 def _under_a_file(path: Path) -> None:
     path.parent.touch()
 
@@ -250,7 +232,8 @@ _BROKEN = [
     (_foreign, "not a journal of this library: name another file"),
     (_text, "file is not a database.*Keep a copy for examination"),
     (_empty, "the file is empty.*Keep a copy for examination"),
-    (_folder, "Make the file and its folder writable|unable to open|cannot be used"),
+    (_folder, "is not a file: name another one"),
+    (_pipe, "is not a file: name another one"),
     (_under_a_file, "cannot be used"),
 ]
 
@@ -421,8 +404,8 @@ def test_a_row_that_is_gone_among_the_last(path: Path) -> None:
             record(journal, intent(place), *PAID)
     with tampering(path) as other:
         other.execute("DELETE FROM step WHERE id = 40")
-    with contextlib.closing(SqliteJournal(path)) as journal, pytest.raises(JournalError, match="a row is missing"):
-        journal.recent(TERMINAL)
+    with pytest.raises(JournalError, match="a row is missing"):
+        SqliteJournal(path)
 
 
 def test_a_table_that_has_lost_all_rows(path: Path) -> None:
@@ -545,7 +528,7 @@ def test_a_writer_that_is_interrupted_knows_what_is_in_the_file(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"getnet_pos.journal.file.{'written_row' if after == 'the row' else '_Known.add'}", interrupted)
+        patch.setattr(f"getnet_pos.journal.file.{'written_row' if after == 'the row' else 'Known.add'}", interrupted)
         with pytest.raises(KeyboardInterrupt):
             journal.record(replace(intent(1), state=IntentState.UNKNOWN))
     wanted = IntentState.ACCEPTED if after == "the row" else IntentState.UNKNOWN
@@ -585,23 +568,29 @@ def test_every_attribute_of_an_intent_has_its_column() -> None:
     assert [item.name for item in fields(VoucherMark)] == list(schema._MARK)
 
 
-def test_a_crowd_costs_nothing(path: Path, evidence: Callable[[str], None]) -> None:
-    """A step takes as long while two thousand terminals are in the middle of a sale as while ten are."""
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another writer"])
+def test_a_crowd_costs_nothing(path: Path, alone: bool, count: Count, evidence: Callable[[str], None]) -> None:
+    """A payment takes as long while very many terminals are in the middle of a sale as while ten are."""
     times = []
-    for crowd in (10, 2_000):
-        with contextlib.closing(SqliteJournal(path.with_name(f"{crowd}.sqlite3"))) as journal:
+    many = count(short=500, evidence=2_000, long=2_000)
+    for crowd in (10, many):
+        file = path.with_name(f"{crowd}.sqlite3")
+        with contextlib.closing(SqliteJournal(file)) as journal, contextlib.closing(SqliteJournal(file)) as other:
             for state in OPEN:
                 for place in range(crowd):
                     journal.record(replace(intent(place, terminal=f"cloud:{place}"), state=state))
             taken = []
             for place in range(crowd, crowd + 130):
+                if not alone:
+                    record(other, intent(place + 10_000, terminal=f"cloud:{place + 10_000}"), *PAID)
                 begun = time.perf_counter()
                 record(journal, intent(place, terminal=f"cloud:{place}"), *PAID)
                 taken.append(time.perf_counter() - begun)
             times.append(sorted(taken)[len(taken) // 2])
+    beside = "" if alone else "beside another writer, "
     evidence(
-        f"journal: the steps of a payment in {times[0] * 1000:.1f} ms among 10 others, in {times[1] * 1000:.1f} ms "
-        "among 2,000"
+        f"journal: the steps of a payment, {beside}in {times[0] * 1000:.1f} ms among 10 others, in "
+        f"{times[1] * 1000:.1f} ms among {many:,}"
     )
     assert times[1] < 4 * times[0] + 0.002
 
@@ -671,44 +660,30 @@ def test_where_the_journal_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert default_path().parts[-2:] == ("getnet-pos", "journal.sqlite3")
 
 
-def test_switching_it_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    assert isinstance(open_journal(None), MemoryJournal)
-    assert "will not be remembered" in caplog.text
-
-
 def test_an_object_of_ones_own_will_do() -> None:
     own = MemoryJournal()
     assert open_journal(own) is own
-    with pytest.raises(ConfigurationError, match=r"record\(\), unsettled\(\) and recent\(\)"):
+    with pytest.raises(ConfigurationError, match=r"record\(\), unsettled\(\), .*42 has no record\(\)"):
         open_journal(42)  # type: ignore[arg-type]
 
 
-def test_a_long_history_costs_nothing(path: Path, evidence: Callable[[str], None]) -> None:
-    """Opening, asking and writing look at the end of the file, however long it is."""
-    payments = 20_000
+@pytest.mark.timeout(600)
+def test_a_long_history_costs_nothing(path: Path, count: Count, evidence: Callable[[str], None]) -> None:
+    """Opening, asking and writing look at the end of the file and at its indexes, however long it is."""
+    payments = count(short=2_000, evidence=5_000, long=250_000)
     with contextlib.closing(SqliteJournal(path)) as journal:
         record(journal, intent(1), *UNKNOWN)
-        record(journal, intent(2), *PAID)
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
-            _multiply(file, payments)
-    start = time.perf_counter()
+        record(journal, replace(intent(2), found="recovery", idempotency_key="order 7"), *PAID)
+    history(path, payments, unsettled=(len(UNKNOWN),))
+    search = Search(terminal="usb:another", ticket="T2", amount=1000, idempotency_key="order 7")
+    begun = time.perf_counter()
     with contextlib.closing(SqliteJournal(path)) as journal:
         assert [one.ticket for one in journal.unsettled(TERMINAL)] == ["T1"]
-        taken = time.perf_counter() - start
-    assert taken < 0.2
-    evidence(f"journal: opened after {payments:,} payments in {taken * 1000:.1f} ms")
-
-
-def _multiply(file: sqlite3.Connection, payments: int) -> None:
-    """Old rows, before those that are there; nobody reads them."""
-    names = [row[1] for row in file.execute("PRAGMA table_info(step)")][2:]
-    file.execute("PRAGMA synchronous=OFF")
-    file.execute("BEGIN")
-    others = ", ".join(name for name in names if name not in ("intent_id", "sequence"))
-    file.execute(
-        f"""WITH RECURSIVE old(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM old WHERE n < {payments})
-        INSERT INTO step (id, intent_id, sequence, {others})
-        SELECT step.sequence - 4 * n + 1, 'old' || n, step.sequence, {others} FROM old, step
-        WHERE intent_id = '{intent(2).intent_id}'"""
+        opened = time.perf_counter()
+        assert [step.intent.ticket for step in journal.find(search)] == ["T2"]
+        found = time.perf_counter()
+    evidence(
+        f"journal of {4 * payments:,} steps: opened in {(opened - begun) * 1000:.1f} ms, "
+        f"what a payment must know found in {(found - opened) * 1000:.1f} ms"
     )
-    file.execute("COMMIT")
+    assert found - begun < 0.2

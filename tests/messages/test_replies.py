@@ -157,7 +157,7 @@ def test_a_bad_frame_names_its_error(fault: FrameFault, error: type[Exception]) 
 
 
 def test_the_states_of_an_intent() -> None:
-    assert {*OPEN_STATES, *FINAL_STATES, IntentState.UNKNOWN} == set(IntentState)
+    assert {*OPEN_STATES, *FINAL_STATES, IntentState.UNKNOWN, IntentState.CONTRADICTED} == set(IntentState)
     assert not OPEN_STATES & FINAL_STATES
     assert str(IntentState.RESOLVED_NOT_PAID) == IntentState.RESOLVED_NOT_PAID == "RESOLVED_NOT_PAID"
     assert Intent(intent_id="a", terminal="t", command=100, state=IntentState.SENT).open

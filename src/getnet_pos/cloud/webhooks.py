@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ..codec.cloud import read_cloud
 from ..drivers.aio import to_the_end
 from ..errors import ApiError, ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
-from ..journal import JournalSource, SqliteJournal, open_journal
+from ..journal import JournalSource, open_journal
 from ..messages import CloudResult, Intent, KeyPos
 from ..messages.checks import check_integer, check_text
 from ..profiles import Profile
@@ -260,7 +260,7 @@ class WebhookReceiver:
 
     async def _intent(self, result: CloudResult, key_pos: KeyPos | None) -> Intent | None:
         """The unsettled intent that a result is of."""
-        if not isinstance(self._journal, SqliteJournal):
+        if self._journal is None:
             return None
         try:
             intents = await to_the_end(self._journal.intents)

@@ -6,13 +6,15 @@ A row is a step of an intent; what is known of an intent is its last row.
 from .file import SqliteJournal
 from .memory import MemoryJournal
 from .opening import DEFAULT_JOURNAL, JournalSource, default_path, open_journal
-from .rules import Journal, Step, recall
+from .rules import Journal, Lease, Search, Step, recall
 
 __all__ = [
     "DEFAULT_JOURNAL",
     "Journal",
     "JournalSource",
+    "Lease",
     "MemoryJournal",
+    "Search",
     "SqliteJournal",
     "Step",
     "default_path",

@@ -1,7 +1,7 @@
 """The journal in a file: each step is synced to the disk before ``record`` returns.
 
-Several processes may share a file: each write is one synced transaction, and what is remembered between two calls is
-forgotten as soon as another one has written.
+Several processes may share a file: each write is one synced transaction, which first reads what the others have written
+since; each question is one transaction too, so that what is counted and what is read belong together.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from ..errors import InvalidValue, JournalError
+from ..errors import JournalError
 from ..messages import FINAL_STATES, Intent, IntentState
-from .rules import RECENT, Step, check
-from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, Row, migrate, read_row, written_row
+from .known import TAIL, Known, Row, is_paid_unheard, last_of_each
+from .leases import claim_file
+from .rules import RECENT, REMEMBERED, Lease, Search, Step, check, decided, moment, one_of
+from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, migrate, read_row, written_row
 
 __all__ = ["SqliteJournal"]
 
@@ -32,44 +33,22 @@ log = logging.getLogger("getnet_pos.journal")
 _WAIT = 10.0
 """How long another process that writes is waited for, in seconds."""
 
+_MANY: Final = 4 * TAIL
+"""After so many rows of others it is quicker to read the end of the file anew."""
+
 _DESCRIPTION = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
-_TAIL = f"{SELECT} WHERE id >= (SELECT max(id) - (max(id) - 1) % {WHOLE} FROM step) ORDER BY id"
+_TAIL = f"{SELECT} WHERE id > (SELECT max(id) - {TAIL} FROM step) ORDER BY id"
+_SINCE = f"{SELECT} WHERE id >= ? ORDER BY id LIMIT {_MANY}"
 _IN_THE_INDEX = "SELECT 1 FROM step INDEXED BY sqlite_autoindex_step_1 LIMIT 1"
 _LAST_OF = f"{SELECT} WHERE terminal = ? AND intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
-_AT_THE_END = f"{SELECT} NOT INDEXED WHERE id > (SELECT max(id) - 64 FROM step) AND terminal = ? ORDER BY id"
-_LAST_ROWS = "SELECT count(*) FROM step WHERE id > (SELECT max(id) - 64 FROM step)"
-_LATELY = f"{SELECT} WHERE id IN (SELECT id FROM step WHERE terminal = ? ORDER BY id DESC LIMIT 64) ORDER BY id"
+_LATELY = f"{SELECT} WHERE id IN (SELECT id FROM step WHERE terminal = ? ORDER BY id DESC LIMIT {TAIL}) ORDER BY id"
 _NUMBERED = f"{SELECT} WHERE id = ?"
+_OF_KEY = f"{SELECT} INDEXED BY of_key WHERE idempotency_key = ? AND sequence = 0 ORDER BY id DESC LIMIT 1"
+_PAID = f"""{SELECT} INDEXED BY paid WHERE ticket = ? AND amount IS ? AND at >= ?
+    AND state IN ('APPROVED', 'RESOLVED_PAID') AND found IS NOT 'call' ORDER BY id DESC LIMIT {RECENT}"""
 
 T = TypeVar("T")
-
-
-class _Known:
-    """What the file holds up to a row: the intents that are open or unknown, and those that were settled lately."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        """Of the last row."""
-        self.unsettled: dict[str, Row] = {}
-        """The last rows of the intents that are open or unknown, the oldest intent first."""
-        self.of_terminal: dict[str, dict[str, Row]] = {}
-        """The same by terminal."""
-        self.recent: dict[str, deque[Intent]] = {}
-        """Of the terminals that were asked about."""
-
-    def add(self, row: Row) -> None:
-        """What the next row changes."""
-        intent = row.step.intent
-        here = self.of_terminal.setdefault(intent.terminal, {})
-        if intent.state not in FINAL_STATES:
-            self.unsettled[intent.intent_id] = here[intent.intent_id] = row
-        else:
-            self.unsettled.pop(intent.intent_id, None)
-            here.pop(intent.intent_id, None)
-            if intent.terminal in self.recent:
-                self.recent[intent.terminal].append(intent)
-        self.number = row.number
 
 
 class SqliteJournal:
@@ -77,7 +56,7 @@ class SqliteJournal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._known: _Known | None = None
+        self._known: Known | None = None
         self._version = 0
         """Of the file, when it was last read: another one shows that another connection has written."""
         self._lock = threading.Lock()
@@ -89,58 +68,52 @@ class SqliteJournal:
         self._guard(lambda: self._add(lambda _: intent))
 
     def unsettled(self, terminal: str) -> list[Intent]:
-        return self._guard(lambda: self._unsettled(self._now().of_terminal.get(terminal, {})))
+        return self._ask(lambda known: [row.intent for row in known.unsettled.of_place(terminal)])
 
     def recent(self, terminal: str) -> list[Intent]:
-        def read() -> list[Intent]:
-            known = self._now()
-            if terminal not in known.recent:
-                known.recent[terminal] = self._settled_lately(terminal)
-            return list(known.recent[terminal])
+        return self._ask(lambda known: [row.intent for row in self._lately(known, terminal)])
 
-        return self._guard(read)
+    def find(self, search: Search) -> list[Step]:
+        def read(known: Known) -> list[Step]:
+            rows = [*self._lately(known, search.terminal), *known.before(search)]
+            rows += [*self._paid(known, search), *self._of_key(known, search.idempotency_key)]
+            return [row.step for row in last_of_each(rows)]
+
+        return self._ask(read)
+
+    def claim(self, intent_id: str) -> Lease | None:
+        try:
+            return claim_file(self.path.with_name(f"{self.path.name}.leases"), intent_id)
+        except OSError as error:
+            raise JournalError(f"intent {intent_id} cannot be held: {error}. {_advice(error)}") from error
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
-        """Record what a person found out about an intent that is not settled, with who and why.
+        with contextlib.ExitStack() as held:
 
-        ``intent_id`` may be cut short where that is not ambiguous.
+            def decide(known: Known) -> Intent:
+                unsettled = [row.intent for row in known.unsettled.rows.values()]
+                intent = one_of(unsettled, intent_id, self._beginning_with(intent_id))
+                lease = self.claim(intent.intent_id)
+                if lease is not None:
+                    held.callback(lease.release)
+                return decided(intent, lease, paid=paid, by=by, note=note)
 
-        Raises:
-            InvalidValue: there is no such intent, it is settled, or a name or a reason is missing.
-        """
-        if not by.strip() or not note.strip():
-            raise InvalidValue("say who decides (by) and on what ground (note): both are kept")
+            return self._guard(lambda: self._add(decide))
 
-        def decided(known: _Known) -> Intent:
-            unsettled = self._unsettled(known.unsettled)
-            found = [one for one in unsettled if intent_id and one.intent_id.startswith(intent_id)]
-            if len(found) > 1:
-                raise InvalidValue(f"intent {intent_id} is ambiguous: give more of its id")
-            if not found:
-                settled = bool(intent_id and self._rows(_BEGINNING_WITH, intent_id, intent_id))
-                raise InvalidValue(f"intent {intent_id} is {'settled already' if settled else 'not in the journal'}")
-            state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
-            return replace(found[0], state=state, decided_by=by.strip(), note=note.strip())
-
-        return self._guard(lambda: self._add(decided))
+    def intents(self, *, settled: bool = False) -> list[Intent]:
+        if settled:
+            return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
+        return self._ask(lambda known: [row.intent for row in known.unsettled.rows.values()])
 
     def steps(self, intent_id: str | None = None) -> list[Step]:
-        """All rows, or those of one intent, in the order of writing."""
-
-        def read() -> list[Step]:
+        def read(_: Known) -> list[Step]:
             if intent_id is None:
                 rows = self._rows(f"{SELECT} ORDER BY id")
             else:
                 rows = self._rows(f"{SELECT} WHERE intent_id = ? ORDER BY sequence", intent_id)
             return [row.step for row in rows]
 
-        return self._guard(read)
-
-    def intents(self, *, settled: bool = False) -> list[Intent]:
-        """The intents that are open or unknown, or with ``settled`` all of them, the oldest first."""
-        if settled:
-            return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
-        return self._guard(lambda: self._unsettled(self._now().unsettled))
+        return self._ask(read)
 
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""
@@ -156,75 +129,115 @@ class SqliteJournal:
                 self._disconnect()
                 raise JournalError(f"the journal {self.path} cannot be used: {error}. {_advice(error)}") from error
 
+    def _ask(self, question: Callable[[Known], T]) -> T:
+        """The answer that one state of the file gives."""
+
+        def read() -> T:
+            with _transaction(self._connected(), "DEFERRED"):
+                return question(self._now())
+
+        return self._guard(read)
+
     # ---------------------------------------------------------------------------------------------------------- reading
 
-    def _rows(self, query: str, *arguments: str | int) -> list[Row]:
+    def _rows(self, query: str, *arguments: str | int | None) -> list[Row]:
         return [read_row(row) for row in self._connected().execute(query, arguments)]
 
-    def _now(self) -> _Known:
-        """What the file holds; read anew where another connection has written."""
+    def _now(self) -> Known:
+        """What the file holds, with what others have written meanwhile."""
         [version] = self._connected().execute("PRAGMA data_version").fetchone()
-        if self._known is None or version != self._version:
-            self._known = self._load()
-            self._version = version
-        return self._known
+        known, self._known = self._known, None  # whatever interrupts what follows: then it is read again
+        if known is None or (version != self._version and not self._catch_up(known)):
+            known = self._load()
+        self._known, self._version = known, version
+        return known
 
-    def _load(self) -> _Known:
-        known = _Known()
+    def _catch_up(self, known: Known) -> bool:
+        """Add what others have written; false where that is too much."""
+        last = [*known.tail][-1:]
+        rows = self._rows(_SINCE, known.number)
+        if len(rows) == _MANY:
+            return False
+        if rows[: len(last)] != last:
+            raise sqlite3.DatabaseError("a row is missing")
+        for row in rows[len(last) :]:
+            _follow(known, row)
+        return True
+
+    def _load(self) -> Known:
+        """What the end of the file tells, however long the file is."""
+        known = Known()
         tail = self._rows(_TAIL)
         if not tail:
             if self._connected().execute(_IN_THE_INDEX).fetchone():
                 raise sqlite3.DatabaseError("every row is missing")
             return known
-        first = tail[0]
-        if first.unsettled is None or [row.number for row in tail] != [*range(first.number, first.number + len(tail))]:
+        last = tail[-1].number
+        if [row.number for row in tail] != [*range(max(1, last - TAIL + 1), last + 1)]:
             raise sqlite3.DatabaseError("a row is missing")
-        for number in first.unsettled:
-            rows = [first] if number == first.number else self._rows(_NUMBERED, number)
-            if not rows or rows[0].step.intent.state in FINAL_STATES:
+        whole = next(place for place, row in enumerate(tail) if row.unsettled is not None)
+        for number in tail[whole].unsettled or ():
+            rows = self._rows(_NUMBERED, number)
+            if not rows or rows[0].settled:
                 raise sqlite3.DatabaseError(f"row {number} is missing")
-            known.add(rows[0])
-        for row in tail[1:]:
-            if row.step.sequence and row.step.intent.intent_id not in known.unsettled:
-                raise sqlite3.DatabaseError("a row is missing")
-            known.add(row)
-        known.number = tail[-1].number
+            known.unsettled.put(rows[0])
+        known.tail.extend(tail[: whole + 1])
+        known.number = tail[whole].number
+        for row in tail[whole + 1 :]:
+            _follow(known, row)
         return known
 
-    def _settled_lately(self, terminal: str) -> deque[Intent]:
-        [count] = self._connected().execute(_LAST_ROWS).fetchone()
-        if count < min(64, self._now().number):
-            raise sqlite3.DatabaseError("a row is missing")
-        found = self._rows(_AT_THE_END, terminal)
-        if sum(row.step.intent.state in FINAL_STATES for row in found) < RECENT // 2:
-            # Many others write here as well: the index has what is further away.
-            late, found = {row.number for row in found}, self._rows(_LATELY, terminal)
-            if not late <= {row.number for row in found}:
-                raise sqlite3.DatabaseError("a row is missing")
-        intents = (row.step.intent for row in found)
-        return deque((one for one in intents if one.state in FINAL_STATES), maxlen=RECENT)
+    def _lately(self, known: Known, terminal: str) -> Iterable[Row]:
+        """The intents of a place that were settled last."""
+        if terminal not in known.recent:
+            here = [row for row in known.tail if row.intent.terminal == terminal]
+            if sum(row.settled for row in here) < RECENT // 2:
+                # Many others write here as well: the index has what is further away.
+                here = _complete(self._rows(_LATELY, terminal), here)
+            known.recent[terminal] = deque((row for row in last_of_each(here) if row.settled), maxlen=RECENT)
+        return known.recent[terminal]
+
+    def _paid(self, known: Known, search: Search) -> list[Row]:
+        """The intents of the same ticket and amount that were found paid otherwise than by the call that waited."""
+        if search.ticket is None:
+            return []
+        oldest = moment(REMEMBERED)
+        here = [
+            row
+            for row in known.tail
+            if (row.intent.ticket, row.intent.amount) == (search.ticket, search.amount) and is_paid_unheard(row, oldest)
+        ]
+        found = _complete(self._rows(_PAID, search.ticket, search.amount, oldest), here[-1:])
+        return [row for row in found if self._last_of(row.intent) == row]
+
+    def _of_key(self, known: Known, key: str | None) -> list[Row]:
+        """The intent that was recorded last with an idempotency key."""
+        if key is None:
+            return []
+        here = [row for row in known.tail if row.intent.idempotency_key == key and row.step.sequence == 0]
+        found = _complete(self._rows(_OF_KEY, key), here[-1:])
+        return [last for row in found if (last := self._last_of(row.intent)) is not None]
 
     def _last_of(self, intent: Intent) -> Row | None:
         return next(iter(self._rows(_LAST_OF, intent.terminal, intent.intent_id)), None)
 
-    @staticmethod
-    def _unsettled(rows: dict[str, Row]) -> list[Intent]:
-        return [row.step.intent for row in rows.values()]
+    def _beginning_with(self, intent_id: str) -> Iterator[Row]:
+        if intent_id:
+            yield from self._rows(_BEGINNING_WITH, intent_id, intent_id)
 
     # ---------------------------------------------------------------------------------------------------------- writing
 
-    def _add(self, decide: Callable[[_Known], Intent]) -> Intent:
+    def _add(self, decide: Callable[[Known], Intent]) -> Intent:
         connection = self._connected()
-        with _transaction(connection):
+        with _transaction(connection, "IMMEDIATE"):
             known = self._now()
             intent = decide(known)
-            before = known.unsettled.get(intent.intent_id) or self._last_of(intent)
-            others = self._unsettled(known.of_terminal.get(intent.terminal, {}))
-            check(intent, before.step.intent if before else None, others)
+            before = known.unsettled.rows.get(intent.intent_id) or self._last_of(intent)
+            related = [] if before else [*known.related(intent), *self._of_key(known, intent.idempotency_key)]
+            check(intent, before.intent if before else None, [row.intent for row in related])
             number = known.number + 1
-            unsettled = None if (number - 1) % WHOLE else self._numbers(known, intent, number)
-            at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-            row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, at), unsettled)
+            unsettled = None if (number - 1) % WHOLE else _numbers(known, intent, number)
+            row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, moment()), unsettled)
             values = written_row(row)
             # Whatever interrupts what follows: then it is read again.
             self._known = None
@@ -232,15 +245,6 @@ class SqliteJournal:
         known.add(row)
         self._known = known
         return intent
-
-    @staticmethod
-    def _numbers(known: _Known, intent: Intent, number: int) -> tuple[int, ...]:
-        """Of the last rows of the intents that are open or unknown once ``intent`` is recorded."""
-        numbers = {intent_id: row.number for intent_id, row in known.unsettled.items()}
-        numbers[intent.intent_id] = number
-        if intent.state in FINAL_STATES:
-            del numbers[intent.intent_id]
-        return tuple(numbers.values())
 
     # ------------------------------------------------------------------------------------------------------- connection
 
@@ -254,11 +258,7 @@ class SqliteJournal:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.path.exists():
             _create(self.path)
-        found = self.path.stat()
-        if found.st_size == 0:
-            raise sqlite3.DatabaseError("the file is empty")
-        if os.name == "posix" and found.st_mode & 0o077:
-            os.chmod(self.path, 0o600)
+        _look_at(self.path)
         self._connection = _connect(self.path)
         try:
             self._prepare(self._connection)
@@ -267,22 +267,22 @@ class SqliteJournal:
             raise
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        _identify(connection, self.path)
+        if os.name == "posix" and self.path.stat().st_mode & 0o077:
+            os.chmod(self.path, 0o600)
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute("PRAGMA synchronous=EXTRA")
         connection.execute("PRAGMA fullfsync=ON")
-        with _transaction(connection):
-            # Within a transaction, so that a file that cannot be written is found out here.
-            [application] = connection.execute("PRAGMA application_id").fetchone()
-            if application != APPLICATION:
-                raise JournalError(f"{self.path} is not a journal of this library: name another file")
+        # To write, so that a file that cannot be written is found out here.
+        with _transaction(connection, "IMMEDIATE"):
             [schema] = connection.execute("PRAGMA user_version").fetchone()
             if schema > SCHEMA:
                 raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
             if schema != SCHEMA:
                 migrate(connection, schema)
-        if tuple(text for [text] in connection.execute(_DESCRIPTION)) != DESCRIPTION:
-            raise sqlite3.DatabaseError("the description of its table is not as it was written")
-        self._now()
+            if tuple(text for [text] in connection.execute(_DESCRIPTION)) != DESCRIPTION:
+                raise sqlite3.DatabaseError("the description of its table is not as it was written")
+            self._now()
 
     def __del__(self) -> None:
         self._disconnect()
@@ -299,8 +299,62 @@ class SqliteJournal:
         self._connection, self._known, self._lock = None, None, threading.Lock()
 
 
+def _follow(known: Known, row: Row) -> None:
+    """Add the next row of the file, if it is the next one."""
+    intent = row.intent
+    began = row.step.sequence == 0 or intent.intent_id in known.unsettled.rows
+    if row.number != known.number + 1 or not (began or intent.state is IntentState.CONTRADICTED):
+        raise sqlite3.DatabaseError("a row is missing")
+    known.add(row)
+
+
+def _complete(found: list[Row], known: Iterable[Row]) -> list[Row]:
+    """What an index has ``found``, if it has all that is ``known`` to be in the table."""
+    if not {row.number for row in known} <= {row.number for row in found}:
+        raise sqlite3.DatabaseError("a row is missing")
+    return found
+
+
+def _numbers(known: Known, intent: Intent, number: int) -> tuple[int, ...]:
+    """Of the last rows of the intents that are not settled once ``intent`` is recorded."""
+    numbers = {intent_id: row.number for intent_id, row in known.unsettled.rows.items()}
+    numbers[intent.intent_id] = number
+    if intent.state in FINAL_STATES:
+        del numbers[intent.intent_id]
+    return tuple(numbers.values())
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+
+
+def _identify(connection: sqlite3.Connection, path: Path) -> None:
+    [application] = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION:
+        raise JournalError(f"{path} is not a journal of this library: name another file")
+
+
+def _look_at(path: Path) -> None:
+    """Refuse a file that is no journal before anything of it is touched: mode, settings, what lies beside it."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise JournalError(f"{path} is not a file: name another one")
+    if found.st_size == 0:
+        raise sqlite3.DatabaseError("the file is empty")
+    undo = path.with_name(f"{path.name}-journal")
+    try:
+        _peek_at(path)
+    except sqlite3.DatabaseError:
+        # In the middle of a write, or after one that was cut short, it may look like that: the undo file tells.
+        if not undo.exists() or undo.stat().st_size == 0:
+            _peek_at(path)
+
+
+def _peek_at(path: Path) -> None:
+    # By the database itself: to open and close the file here would end the locks that this process holds on it.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        _identify(connection, path)
 
 
 def _create(path: Path) -> None:
@@ -312,7 +366,7 @@ def _create(path: Path) -> None:
         with contextlib.closing(_connect(draft)) as connection:
             connection.execute("PRAGMA journal_mode=MEMORY")
             connection.execute("PRAGMA synchronous=EXTRA")
-            with _transaction(connection):
+            with _transaction(connection, "IMMEDIATE"):
                 for statement in CREATE:
                     connection.execute(statement)
         try:
@@ -334,12 +388,12 @@ def _create(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Everything or nothing, and nobody else writes meanwhile."""
+def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """Everything or nothing; ``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
     if connection.in_transaction:
         # What interrupted an earlier call may have come between its first and its last line.
         connection.execute("ROLLBACK")
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")

@@ -4,37 +4,107 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
+from typing import Final
 
-from ..messages import FINAL_STATES, Intent
-from .rules import RECENT, check
+from ..messages import Intent
+from .known import Known, Named, Row, is_paid_unheard, last_of_each
+from .rules import RECENT, REMEMBERED, Lease, Search, Step, check, decided, moment, one_of
 
 __all__ = ["MemoryJournal"]
 
+_SETTLED: Final = 4096
+"""How many settled intents are kept, beside the last ones of each terminal."""
+
 
 class MemoryJournal:
-    """The same rules without a file: it ends with the process."""
+    """The same rules without a file: it ends with the process, and does not keep for ever what is settled."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Intent] = {}
-        self._unsettled: dict[str, dict[str, Intent]] = {}
-        self._recent: dict[str, deque[Intent]] = {}
-        self._lock = threading.Lock()
+        self._known = Known()
+        self._settled = Named()
+        self._steps: dict[str, list[Row]] = {}
+        self._keys: dict[str, str] = {}
+        """The intents that were recorded last with each idempotency key."""
+        self._claimed: dict[str, object] = {}
+        self._lock = threading.RLock()
 
     def record(self, intent: Intent) -> None:
         with self._lock:
-            unsettled = self._unsettled.setdefault(intent.terminal, {})
-            check(intent, self._last.get(intent.intent_id), unsettled.values())
-            self._last[intent.intent_id] = intent
-            if intent.state in FINAL_STATES:
-                unsettled.pop(intent.intent_id, None)
-                self._recent.setdefault(intent.terminal, deque(maxlen=RECENT)).append(intent)
-            else:
-                unsettled[intent.intent_id] = intent
+            steps = self._steps.get(intent.intent_id, [])
+            related = [] if steps else [*self._known.related(intent), *self._of_key(intent)]
+            check(intent, steps[-1].intent if steps else None, [row.intent for row in related])
+            row = Row(self._known.number + 1, Step(intent, len(steps), moment()))
+            self._steps.setdefault(intent.intent_id, []).append(row)
+            if intent.idempotency_key is not None and not steps:
+                self._keys[intent.idempotency_key] = intent.intent_id
+            self._known.recent.setdefault(intent.terminal, deque(maxlen=RECENT))
+            self._known.add(row)
+            self._settled.drop(intent.intent_id)
+            if row.settled:
+                self._settled.put(row)
+                self._forget()
+
+    def _forget(self) -> None:
+        """What was settled long ago, or before very many others."""
+        oldest = moment(REMEMBERED)
+        while self._settled.rows:
+            intent_id, row = next(iter(self._settled.rows.items()))
+            if row.step.at >= oldest and len(self._settled.rows) <= _SETTLED:
+                break
+            self._settled.drop(intent_id)
+            del self._steps[intent_id]
+            key = row.intent.idempotency_key
+            if key is not None and self._keys.get(key) == intent_id:
+                del self._keys[key]
 
     def unsettled(self, terminal: str) -> list[Intent]:
         with self._lock:
-            return list(self._unsettled.get(terminal, {}).values())
+            return [row.intent for row in self._known.unsettled.of_place(terminal)]
 
     def recent(self, terminal: str) -> list[Intent]:
         with self._lock:
-            return list(self._recent.get(terminal, ()))
+            return [row.intent for row in self._known.recent.get(terminal, ())]
+
+    def find(self, search: Search) -> list[Step]:
+        oldest = moment(REMEMBERED)
+        with self._lock:
+            paid = [row for row in self._settled.of_sale(search) if is_paid_unheard(row, oldest)]
+            return [row.step for row in last_of_each([*self._known.before(search), *paid, *self._of_key(search)])]
+
+    def _of_key(self, search: Intent | Search) -> list[Row]:
+        intent_id = None if search.idempotency_key is None else self._keys.get(search.idempotency_key)
+        return [] if intent_id is None else [self._steps[intent_id][-1]]
+
+    def claim(self, intent_id: str) -> Lease | None:
+        # Without the lock: a lease may be forgotten, and with that released, at any moment.
+        own = object()
+        if self._claimed.setdefault(intent_id, own) is not own:
+            return None
+        return Lease(partial(self._claimed.__delitem__, intent_id))
+
+    def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
+        with self._lock:
+            settled = (intent_id and known.startswith(intent_id) for known in self._settled.rows)
+            intent = one_of(self.intents(), intent_id, settled)
+            lease = self.claim(intent.intent_id)
+            try:
+                intent = decided(intent, lease, paid=paid, by=by, note=note)
+                self.record(intent)
+            finally:
+                if lease is not None:
+                    lease.release()
+            return intent
+
+    def intents(self, *, settled: bool = False) -> list[Intent]:
+        with self._lock:
+            if settled:
+                return [rows[-1].intent for rows in self._steps.values()]
+            return [row.intent for row in self._known.unsettled.rows.values()]
+
+    def steps(self, intent_id: str | None = None) -> list[Step]:
+        with self._lock:
+            if intent_id is not None:
+                return [row.step for row in self._steps.get(intent_id, ())]
+            rows = [row for rows in self._steps.values() for row in rows]
+            return [row.step for row in sorted(rows, key=lambda row: row.number)]

@@ -32,8 +32,11 @@ DEFAULT_JOURNAL: Final = _Default()
 JournalSource = _Default | str | os.PathLike[str] | Journal | None
 """Where a connector takes its journal from: a path, a journal object, or ``None`` to switch the durable record off."""
 
+_CALLS = ("record", "unsettled", "recent", "find", "claim", "resolve", "intents", "steps")
 _opened: weakref.WeakValueDictionary[str, SqliteJournal] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
+_memory = MemoryJournal()
+"""What is kept where the journal is switched off: one memory, so that it lasts as long as the process."""
 
 
 def default_path() -> Path:
@@ -48,7 +51,7 @@ def open_journal(source: JournalSource) -> Journal:
     """The journal that ``source`` stands for. One file has one journal object in a process."""
     if source is None:
         log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
-        return MemoryJournal()
+        return _memory
     if isinstance(source, (_Default, str, os.PathLike)):
         path = default_path() if isinstance(source, _Default) else Path(source)
         key = os.path.realpath(path)
@@ -57,9 +60,11 @@ def open_journal(source: JournalSource) -> Journal:
             if journal is None:
                 journal = _opened[key] = SqliteJournal(path)
         return journal
-    if not all(hasattr(source, name) for name in ("record", "unsettled", "recent")):
+    missing = [name for name in _CALLS if not hasattr(source, name)]
+    if missing:
         raise ConfigurationError(
-            f"a journal is a path, an object with record(), unsettled() and recent(), or None, not {source!r}"
+            f"a journal is a path, an object with {', '.join(f'{name}()' for name in _CALLS)}, or None: {source!r} has "
+            f"no {missing[0]}()"
         )
     return source
 

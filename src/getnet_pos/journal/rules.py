@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol
 
-from ..errors import JournalError
+from ..errors import InvalidValue, JournalError
 from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
 
-__all__ = ["ASKED", "FILLED_ONCE", "RECENT", "Journal", "Step", "check", "recall"]
+__all__ = [
+    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "Search", "Step", "check", "decided", "moment",
+    "one_of", "recall", "same_terminal",
+]  # fmt: skip
 
 RECENT: Final = 16
 """How many settled intents of a terminal are remembered: a late copy of a reply is of one of the last few."""
 
-
-class Journal(Protocol):
-    """What the connectors need of a journal. All calls may come from any thread."""
-
-    def record(self, intent: Intent) -> None:
-        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised."""
-
-    def unsettled(self, terminal: str) -> list[Intent]:
-        """The intents of a terminal that are open or unknown, the oldest first."""
-        ...
-
-    def recent(self, terminal: str) -> list[Intent]:
-        """The intents of a terminal that were settled last, eight of them at least, the oldest first."""
-        ...
-
-
-def recall(journal: Journal, terminal: str) -> list[Intent]:
-    """What a flow asks of a journal with ``Recall``."""
-    return [*journal.recent(terminal), *journal.unsettled(terminal)]
+REMEMBERED: Final = timedelta(days=30)
+"""How long a result that its caller may never have heard of is told to who asks for the same ticket and amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +33,173 @@ class Step:
     """UTC, ISO 8601."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is known of a payment that is about to be made. Nothing is looked for by what is ``None``."""
+
+    terminal: str
+    terminal_id: str | None = None
+    commerce_code: int | None = None
+    device: str | None = None
+    ticket: str | None = None
+    amount: int | None = None
+    idempotency_key: str | None = None
+
+
+class Lease:
+    """The right to work on one intent. One that is forgotten without being released is released."""
+
+    def __init__(self, let_go: Callable[[], None]) -> None:
+        self._let_go = weakref.finalize(self, let_go)
+
+    def release(self) -> None:
+        """Let somebody else work on the intent. It never waits and never fails, and may be called again."""
+        self._let_go()
+
+
+class Journal(Protocol):
+    """What the connectors need of a journal. All calls may come from any thread, and raise ``JournalError`` where the
+    journal cannot be used."""
+
+    def record(self, intent: Intent) -> None:
+        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised."""
+
+    def unsettled(self, terminal: str) -> list[Intent]:
+        """The intents of the place ``terminal`` that are open, unknown or contradicted, the oldest first."""
+        ...
+
+    def recent(self, terminal: str) -> list[Intent]:
+        """The intents of the place ``terminal`` that were settled last, eight of them at least, the oldest first."""
+        ...
+
+    def find(self, search: Search) -> list[Step]:
+        """The last steps of all intents that must be known before this payment, in the order of writing.
+
+        * of this terminal, by its place, its device, or its terminal id where the commerce codes do not differ: what is
+          not settled, and what was settled last;
+        * of the same ticket and amount, of whatever terminal: what is not settled, and what was found paid in the last
+          30 days otherwise than by the call that waited for it;
+        * the last one of the same idempotency key.
+        """
+        ...
+
+    def claim(self, intent_id: str) -> Lease | None:
+        """Hold an intent while its command is in progress; ``None`` where somebody living holds it.
+
+        The lease ends when it is released or forgotten, or with its process.
+        """
+        ...
+
+    def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
+        """Record what a person found out about an intent that is not settled, with who and why.
+
+        ``intent_id`` may be cut short where that is not ambiguous.
+
+        Raises:
+            InvalidValue: there is no such intent, it is settled or still in progress, or a name or a reason is missing.
+        """
+        ...
+
+    def intents(self, *, settled: bool = False) -> list[Intent]:
+        """The intents that are open, unknown or contradicted, or with ``settled`` all of them, the oldest first."""
+        ...
+
+    def steps(self, intent_id: str | None = None) -> list[Step]:
+        """All steps, or those of one intent, in the order of writing."""
+        ...
+
+
+def recall(journal: Journal, terminal: str) -> list[Intent]:
+    """What a flow asks of a journal with ``Recall``."""
+    return [*journal.recent(terminal), *journal.unsettled(terminal)]
+
+
+def moment(before: timedelta = timedelta(0)) -> str:
+    """Now, or some time before, as a step has it; the text of an earlier moment is less."""
+    return (datetime.now(timezone.utc) - before).isoformat(timespec="milliseconds")
+
+
+def same_terminal(one: Intent | Search, other: Intent | Search) -> bool:
+    """Whether both are of one terminal by any of its names."""
+    if one.terminal == other.terminal or (one.device is not None and one.device == other.device):
+        return True
+    codes = {one.commerce_code, other.commerce_code} - {None}
+    return one.terminal_id is not None and one.terminal_id == other.terminal_id and len(codes) < 2
+
+
+# ---------------------------------------------------------------------------------------------------------------- steps
+
 ASKED = (
-    "terminal", "device", "command", "amount", "ticket", "reference", "baseline", "frame_hash", "idempotency_key",
+    "terminal", "device", "command", "amount", "ticket", "reference", "idempotency_key", "baseline", "frame_hash",
 )  # fmt: skip
 """What an intent is from its first step on."""
 
 FILLED_ONCE = ("terminal_id", "commerce_code")
 """What the terminal says of itself: it may become known later, and then it stays."""
 
+_NOTHING_MOVED = {IntentState.NOT_SENT, IntentState.DECLINED, IntentState.RESOLVED_NOT_PAID}
 
-def check(intent: Intent, known: Intent | None, unsettled: Iterable[Intent]) -> None:
+
+def check(intent: Intent, known: Intent | None, related: Iterable[Intent]) -> None:
     """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants").
 
-    ``unsettled`` are the intents of the same terminal that are open or unknown.
+    Args:
+        known: the intent before this step.
+        related: of a new intent, those of the same terminal that are not settled, and those of the same key.
     """
     if known is None:
-        if intent.state is not IntentState.INTENT:
-            raise JournalError(f"intent {intent.intent_id} is not in the journal")
-        for other in unsettled:
-            if other.open:
-                raise JournalError(f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first")
-    elif known.state in FINAL_STATES:
-        raise JournalError(f"intent {intent.intent_id} is settled ({known.state}): nothing may change it")
-    elif intent.state not in NEXT_STATES[known.state]:
+        _check_new(intent, related)
+    elif intent.state not in NEXT_STATES.get(known.state, ()):
+        if known.state in FINAL_STATES:
+            raise JournalError(f"intent {intent.intent_id} is settled ({known.state}): nothing may change it")
         raise JournalError(f"intent {intent.intent_id} cannot go from {known.state} to {intent.state}")
     elif _is_another(intent, known):
         raise JournalError(f"intent {intent.intent_id} is in the journal as another command")
+
+
+def _check_new(intent: Intent, related: Iterable[Intent]) -> None:
+    if intent.state is not IntentState.INTENT:
+        raise JournalError(f"intent {intent.intent_id} is not in the journal")
+    for other in related:
+        if other.open and same_terminal(intent, other):
+            raise JournalError(f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first")
+        key = intent.idempotency_key
+        if key is not None and other.idempotency_key == key and other.state not in _NOTHING_MOVED:
+            raise JournalError(f"intent {other.intent_id} has the same idempotency key and is {other.state}")
 
 
 def _is_another(intent: Intent, known: Intent) -> bool:
     return any(getattr(intent, name) != getattr(known, name) for name in ASKED) or any(
         getattr(known, name) not in (None, getattr(intent, name)) for name in FILLED_ONCE
     )
+
+
+# ------------------------------------------------------------------------------------------------------------ decisions
+
+
+def one_of(unsettled: Iterable[Intent], intent_id: str, settled: Iterable[object]) -> Intent:
+    """The intent whose id begins with ``intent_id``; ``settled`` holds something if one of those that are settled does.
+
+    Raises:
+        InvalidValue: there is none, or more than one.
+    """
+    found = [one for one in unsettled if intent_id and one.intent_id.startswith(intent_id)]
+    if len(found) > 1:
+        raise InvalidValue(f"intent {intent_id} is ambiguous: give more of its id")
+    if not found:
+        raise InvalidValue(f"intent {intent_id} is {'settled already' if any(settled) else 'not in the journal'}")
+    return found[0]
+
+
+def decided(intent: Intent, lease: Lease | None, *, paid: bool, by: str, note: str) -> Intent:
+    """The intent as a person has resolved it, whom only the holder of its lease may be.
+
+    Raises:
+        InvalidValue: somebody living holds it, or a name or a reason is missing.
+    """
+    if not by.strip() or not note.strip():
+        raise InvalidValue("say who decides (by) and on what ground (note): both are kept")
+    if lease is None:
+        raise InvalidValue(f"intent {intent.intent_id} is in progress: end it, or wait until it has ended")
+    state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
+    return replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip())

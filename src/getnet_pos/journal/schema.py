@@ -6,15 +6,17 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from ..errors import JournalError
 from ..messages import Found, Intent, IntentState, VoucherMark
+from .known import Row
 from .rules import Step
 
-__all__ = ["APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "WHOLE", "Row", "digest",
-           "migrate", "read_row", "written_row"]  # fmt: skip
+__all__ = [
+    "APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "WHOLE", "digest", "migrate",
+    "read_row", "written_row",
+]  # fmt: skip
 
 APPLICATION: Final = 0x47504F53
 """The application id in the header of the file: it is a journal of this library."""
@@ -63,7 +65,13 @@ _NEVER_CHANGED = """CREATE TRIGGER never_changed BEFORE UPDATE ON step
 _NEVER_DELETED = """CREATE TRIGGER never_deleted BEFORE DELETE ON step
     BEGIN SELECT RAISE(ABORT, 'the journal is insert-only'); END"""
 
-DESCRIPTION = (_TABLE, _NEVER_CHANGED, _NEVER_DELETED)
+_INDEX_OF_KEYS = """CREATE INDEX of_key ON step (idempotency_key)
+    WHERE idempotency_key IS NOT NULL AND sequence = 0"""
+_INDEX_OF_PAID = """CREATE INDEX paid ON step (ticket, amount)
+    WHERE state IN ('APPROVED', 'RESOLVED_PAID') AND found IS NOT 'call'"""
+"""A payment whose result its own call brought home has no place in it, and costs it nothing."""
+
+DESCRIPTION = (_TABLE, _INDEX_OF_KEYS, _INDEX_OF_PAID, _NEVER_CHANGED, _NEVER_DELETED)
 """What ``sqlite_schema`` holds, in the order of writing."""
 
 CREATE = (*DESCRIPTION, f"PRAGMA application_id={APPLICATION}", f"PRAGMA user_version={SCHEMA}")
@@ -84,14 +92,6 @@ _ALWAYS = {"id", "sequence", "at", "intent_id", "terminal", "command", "state"}
 _MARK = ("operation_id", "real_date", "authorization_code", "amount", "function_code")
 
 Value = int | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    number: int
-    step: Step
-    unsettled: tuple[int, ...] | None
-    """Of every ``WHOLE``th row: the last rows of the intents that are open or unknown after it."""
 
 
 def digest(values: Sequence[Any]) -> str:
@@ -266,6 +266,6 @@ def migrate(connection: sqlite3.Connection, schema: int) -> None:
         row = _row({name: known.get(name) for name in COLUMNS})
         connection.execute(INSERT, written_row(row))
     connection.execute("DROP TABLE older")
-    connection.execute(_NEVER_CHANGED)
-    connection.execute(_NEVER_DELETED)
+    for statement in DESCRIPTION[1:]:
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version={SCHEMA}")

@@ -1,14 +1,28 @@
-"""The record of one money command, from the decision to its final state. Describes only."""
+"""The record of one payment command, from the decision to its final state. Describes only."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Final, Literal, TypeVar
 
-__all__ = ["FINAL_STATES", "NEXT_STATES", "OPEN_STATES", "Found", "Intent", "IntentState", "VoucherMark"]
+from .enums import SaleType
+from .replies import Reply
+
+__all__ = [
+    "FINAL_STATES",
+    "NEXT_STATES",
+    "OPEN_STATES",
+    "Found",
+    "Intent",
+    "IntentState",
+    "VoucherMark",
+    "kept_reply",
+    "read_kept_reply",
+]
 
 
 class IntentState(str, Enum):
@@ -30,6 +44,8 @@ class IntentState(str, Enum):
     """The terminal could not say; a person must."""
     RESOLVED_PAID = "RESOLVED_PAID"
     RESOLVED_NOT_PAID = "RESOLVED_NOT_PAID"
+    CONTRADICTED = "CONTRADICTED"
+    """A reply says the opposite of what a person decided; a person must look again."""
 
     def __str__(self) -> str:
         return self.value
@@ -42,12 +58,13 @@ reply that came when nobody waited, or by a person."""
 OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
 """The states that only a question to the terminal can end."""
 
-FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN}
-"""The states that nothing may change."""
+FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN, IntentState.CONTRADICTED}
+"""The states of a settled command: nothing changes it but a reply that contradicts what a person decided."""
 
 _RESULTS = frozenset({IntentState.APPROVED, IntentState.DECLINED})
 _DECISIONS = frozenset({IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID})
 _AFTER_DOUBT = frozenset({IntentState.RECOVERING, IntentState.UNKNOWN}) | _RESULTS | _DECISIONS
+_CONTRADICTION = frozenset({IntentState.CONTRADICTED})
 
 NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
     {
@@ -56,10 +73,13 @@ NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
         IntentState.ACCEPTED: _AFTER_DOUBT,
         IntentState.RECOVERING: _AFTER_DOUBT,
         IntentState.UNKNOWN: _RESULTS | _DECISIONS,
+        IntentState.RESOLVED_PAID: _CONTRADICTION,
+        IntentState.RESOLVED_NOT_PAID: _CONTRADICTION,
+        IntentState.CONTRADICTED: _DECISIONS,
     }
 )
-"""What may follow each state that is not final. Time goes one way: a step that the disk refused is left out, never made
-up for. An unknown outcome ends by a reply that comes after all, or by a person."""
+"""What may follow each state; nothing follows the others. Time goes one way: a step that the disk refused is left out,
+never made up for. An unknown outcome ends by a reply that comes after all, or by a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +134,7 @@ class Intent:
     real_date: str | None = None
     last4_digits: str | None = None
     reply: str | None = None
-    """The result as the caller was given it, as JSON of the fields that may be kept."""
+    """The result as the caller was given it: ``kept_reply`` writes it, ``read_kept_reply`` reads it."""
     decided_by: str | None = None
     """Who resolved an unknown outcome, and ``note`` says on what ground."""
     note: str | None = None
@@ -122,3 +142,35 @@ class Intent:
     @property
     def open(self) -> bool:
         return self.state in OPEN_STATES
+
+
+KEPT_FIELDS: Final = frozenset({
+    "function_code", "response_code", "commerce_code", "terminal_id", "ticket", "authorization_code", "amount",
+    "shares_number", "shares_amount", "last4_digits", "operation_id", "card_type", "accounting_date", "card_brand",
+    "real_date", "employee_id", "tip", "sale_type", "pos_mode", "cashback", "entry_mode", "aid", "commerce_rut",
+    "commerce_name", "branch_name", "branch_address", "branch_district", "success", "date_time", "host_rrn", "mti",
+    "de11", "de12", "de13",
+})  # fmt: skip
+"""What is kept of a reply. Not among them: all that says more of a card than its last four digits, the terminal's own
+words, which may quote its number, and fields that the library does not know."""
+
+R = TypeVar("R", bound=Reply)
+
+
+def kept_reply(reply: Reply) -> str:
+    """A result as the journal keeps it, as JSON: without its text, and without what could identify a card."""
+    kept: dict[str, Any] = {name: getattr(reply, name, None) for name in sorted(KEPT_FIELDS)}
+    if len(kept["last4_digits"] or "") > 4:  # whatever a firmware writes there
+        kept["last4_digits"] = None
+    return json.dumps({name: value for name, value in kept.items() if value is not None})
+
+
+def read_kept_reply(kind: type[R], text: str) -> R:
+    """The kept result as a reply of its type. Raises ``ValueError`` where the text is no kept result of that type."""
+    kept = json.loads(text)
+    named = {item.name for item in fields(kind) if item.name in KEPT_FIELDS}  # type: ignore[arg-type]  # all are dataclasses
+    if not isinstance(kept, dict) or not kept.keys() <= named:
+        raise ValueError(f"it is not what is kept of a {kind.__name__}")
+    if kept.get("sale_type") in list(SaleType):
+        kept["sale_type"] = SaleType(kept["sale_type"])
+    return kind(**kept)
