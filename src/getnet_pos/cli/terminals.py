@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import re
 import sys
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +24,7 @@ from .ends import ExitCode, clean, exit_code, printable, told
 from .register import JsonOption, ProfileName, ProfileOption, profile_of
 from .screen import Screen
 from .shown import table
+from .spreadsheets import write_csv
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ def terminals(
     ] = None,
     activated_before: Annotated[str | None, _date("--activated-before", "Activated before.")] = None,
     only_summary: Annotated[bool, typer.Option("--summary", help="Show the counts alone.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values instead of tables.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, safe for spreadsheets.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """List the active terminals of merchants (Active Payment Terminal API).
@@ -296,13 +297,8 @@ def _document(listings: list[Listing], errors: dict[str, GetnetError], only_summ
 
 
 def _write_csv(listings: list[Listing]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["merchant_id", *_COLUMNS, "warranty_applies"])
-    for merchant, terminal in _rows(listings):
-        values = _fields(terminal).values()
-        writer.writerow(
-            [merchant, *("" if v is None else str(v).lower() if isinstance(v, bool) else v for v in values)]
-        )
+    rows = ([merchant, *_fields(terminal).values()] for merchant, terminal in _rows(listings))
+    write_csv(sys.stdout, chain([["merchant_id", *_COLUMNS, "warranty_applies"]], rows))
     sys.stdout.flush()
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..messages import Intent
 from .known import Known, Named, Row, is_paid_unheard, last_of_each
-from .rules import RECENT, REMEMBERED, Lease, Search, Step, check, decided, moment, one_of
+from .rules import RECENT, REMEMBERED, Lease, Search, Step, check, decided, kept, moment, one_of
 
 __all__ = ["MemoryJournal"]
 
@@ -30,6 +30,7 @@ class MemoryJournal:
         self._lock = threading.RLock()
 
     def record(self, intent: Intent) -> None:
+        intent = kept(intent)
         with self._lock:
             steps = self._steps.get(intent.intent_id, [])
             related = [] if steps else [*self._known.related(intent), *self._of_key(intent)]

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol
 
 from ..errors import InvalidValue, JournalError
+from ..masking import mask
 from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
 
 __all__ = [
-    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "Search", "Step", "check", "decided", "moment",
-    "one_of", "recall", "same_terminal",
+    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "Search", "Step", "check", "decided", "kept",
+    "moment", "one_of", "recall", "same_terminal",
 ]  # fmt: skip
 
 RECENT: Final = 16
@@ -174,6 +175,12 @@ def _is_another(intent: Intent, known: Intent) -> bool:
     )
 
 
+def kept(intent: Intent) -> Intent:
+    """The intent as it may be recorded: without card numbers in what others say of it."""
+    texts = {name: getattr(intent, name) for name in ("reason", "authorization_code", "decided_by", "note")}
+    return replace(intent, **{name: mask(text) for name, text in texts.items() if text})
+
+
 # ------------------------------------------------------------------------------------------------------------ decisions
 
 
@@ -202,4 +209,4 @@ def decided(intent: Intent, lease: Lease | None, *, paid: bool, by: str, note: s
     if lease is None:
         raise InvalidValue(f"intent {intent.intent_id} is in progress: end it, or wait until it has ended")
     state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
-    return replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip())
+    return kept(replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip()))
