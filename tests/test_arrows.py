@@ -28,7 +28,7 @@ DOORS: dict[str, set[str]] = {
     "drivers": {"errors", "flows", "journal", "messages", "transports"},
     "session": {"errors", "flows", "messages", "money", "profiles"},
     "oauth": {"codec", "drivers", "errors", "flows"},
-    "cloud": {"codec", "drivers", "errors", "flows", "journal", "messages", "oauth", "profiles"},
+    "cloud": {"codec", "drivers", "errors", "flows", "journal", "masking", "messages", "oauth", "profiles"},
     "equipment": {"drivers", "errors", "flows", "messages", "oauth"},
     "connector": {
         "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "profiles", "session", "transports",
