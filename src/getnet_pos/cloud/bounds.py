@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -14,17 +15,29 @@ __all__ = ["Allowance", "BoundedLog", "Handed"]
 
 
 class Allowance:
-    """So many in a minute, evenly spread, for those who come in turn."""
+    """So many turns a minute. Who came last goes first, so that a burst holds up nobody who comes after it."""
 
     def __init__(self, per_minute: int) -> None:
         self._interval = 60 / per_minute
-        self._next = 0.0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._giving = False
 
-    def pause(self, now: float) -> float:
-        """How many seconds to wait from ``now`` on: the place in turn is taken."""
-        at = max(now, self._next)
-        self._next = at + self._interval
-        return at - now
+    async def turn(self) -> None:
+        """Wait for a turn."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        if not self._giving:
+            self._give(loop)
+        await turn
+
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting and self._waiting[-1].done():  # given up
+            self._waiting.pop()
+        self._giving = bool(self._waiting)
+        if self._waiting:
+            self._waiting.pop().set_result(None)
+            loop.call_later(self._interval, self._give, loop)
 
 
 class BoundedLog:

@@ -56,6 +56,8 @@ _CONFIRMED_WITHIN = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each query for a status: the webhook may come before the cloud's own records are up to date."""
 _MOST_ROUNDS = 2
 """How often all these queries are made in vain for a transaction that nobody here knows."""
+_MOST_IN_TURN = 10_000
+"""How many posts that nobody expects wait for their turn; beyond it, 503."""
 _REMEMBERED_IN_VAIN = 10_000
 """Of how many transactions that is remembered."""
 _MOST_PARTS = 4096
@@ -102,8 +104,7 @@ class WebhookReceiver:
         journal: where the intents are, to match by ``idPosTxs`` and ``customId``.
         profile: whose reply types are read; that of ``confirm`` unless given.
         max_body: the longest body taken, in bytes.
-        max_pending: how many notices may be on their way to the handler, and how many more of transactions that nobody
-            here knows; beyond it, 503.
+        max_pending: how many notices that are trusted or expected may be on their way to the handler; beyond it, 503.
         max_queries: how many queries a minute the cloud is asked about transactions that nobody here knows.
         remembered: how many results that were handed on are known again when they come twice.
 
@@ -257,7 +258,7 @@ class WebhookReceiver:
         if key in self._handed or key in self._pending or key in pending:
             work.close()
             return 200
-        if len(pending) >= self._max_pending:
+        if len(pending) >= (_MOST_IN_TURN if pending is self._in_turn else self._max_pending):
             work.close()
             return 503
         task = pending[key] = asyncio.get_running_loop().create_task(work)
@@ -331,7 +332,7 @@ class WebhookReceiver:
         for pause in _CONFIRMED_WITHIN:
             await asyncio.sleep(pause)
             if in_turn:
-                await asyncio.sleep(self._allowance.pause(asyncio.get_running_loop().time()))
+                await self._allowance.turn()
             try:
                 result = await account.transaction_status(number)
             except GetnetError as error:
