@@ -58,7 +58,7 @@ class _Counter:
                 self.terminal.receive(data, self.now)
             case Record(intent):
                 self.journal.record(intent)
-            case Recall(terminal, recent):
+            case Recall(terminal):
                 return recall(self.journal, terminal)
             case Open():
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +25,12 @@ DOORS: dict[str, set[str]] = {
     "tracing": {"codec", "messages"},
     "transports": {"_version", "errors", "masking"},
     "journal": {"errors", "masking", "messages"},
-    "flows": {"codec", "errors", "masking", "messages", "money", "profiles", "tracing"},
-    "drivers": {"errors", "flows", "journal", "messages", "transports"},
-    "session": {"errors", "flows", "messages", "money", "profiles"},
-    "oauth": {"codec", "drivers", "errors", "flows"},
-    "cloud": {"codec", "drivers", "errors", "flows", "journal", "masking", "messages", "oauth", "profiles"},
+    "turns": {"errors"},
+    "flows": {"codec", "errors", "masking", "messages", "money", "profiles", "tracing", "turns"},
+    "drivers": {"errors", "flows", "journal", "messages", "transports", "turns"},
+    "session": {"errors", "flows", "messages", "money", "profiles", "turns"},
+    "oauth": {"codec", "errors", "flows"},
+    "cloud": {"codec", "drivers", "errors", "flows", "journal", "masking", "messages", "profiles", "turns"},
     "equipment": {"drivers", "errors", "flows", "messages", "oauth"},
     "connector": {
         "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "profiles", "session", "transports",
@@ -64,6 +66,7 @@ def imports(path: Path) -> Iterator[str]:
                 yield from (f"{base}.{alias.name}" for alias in node.names)
             else:
                 yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name.startswith("_"))
 
 
 def rooms_imported(path: Path) -> set[str]:
@@ -85,6 +88,12 @@ def test_doors(path: Path) -> None:
         assert "cli" not in imported
     elif room(path) not in ("cli", "__init__"):
         assert imported <= DOORS[room(path)]
+
+
+@of_every_module
+def test_no_room_opens_a_private_module_of_another(path: Path) -> None:
+    private = [name for name in imports(path) if re.search(r"\._(?!_|version\b)", name.removeprefix("getnet_pos"))]
+    assert not [name for name in private if name.split(".")[1] != room(path)]
 
 
 def test_the_package_itself_brings_in_neither_command_line_nor_simulator() -> None:

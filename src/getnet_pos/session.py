@@ -186,6 +186,7 @@ class Session:
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
+            self.ready = False
             yield from self.till.carrier.open()
 
     def closing(self) -> Flow[None]:

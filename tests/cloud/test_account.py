@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import httpx
@@ -22,14 +24,18 @@ from getnet_pos import (
     KeyPos,
     LifecycleError,
     MalformedResponse,
+    MemoryJournal,
     NotFound,
     Profile,
+    TerminalBusy,
     Timeouts,
     TransactionNotFound,
 )
 from getnet_pos.cloud import AsyncCloudAccount, CloudAccount
+from getnet_pos.cloud.settings import CloudOptions, CloudSettings
+from getnet_pos.simulator import Behaviour
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
-from tests.cloud.conftest import Open
+from tests.cloud.conftest import QUICK, Open
 
 ACCOUNT: dict[str, Any] = {"client_id": "id", "client_secret": "a-secret", "profile": Profile.CHILE}
 URL = "https://cloud.example/api/postxs"
@@ -250,31 +256,52 @@ def test_settings_of_a_connector_of_an_account(
         kinds[1].create_cloud(account, **{"key_pos": ONE, **settings})
 
 
-def test_connectors_of_an_account_share_what_is_the_accounts() -> None:
-    account = CloudAccount(URL, **ACCOUNT, timeouts=Timeouts(sale=7))
-    one = Connector.create_cloud(account, key_pos=ONE)
-    same = Connector.create_cloud(account, key_pos=ONE, timeouts=Timeouts(sale=9))
-    other = Connector.create_cloud(account, key_pos=TWO)
-    tills: list[Any] = [pos._session.till for pos in (one, same, other)]  # type: ignore[attr-defined]
-    assert tills[0].turn is tills[1].turn is not tills[2].turn
-    assert tills[0].cloud is tills[2].cloud
-    assert [till.timeouts.sale for till in tills] == [7, 9, 7]
-    one.close()
-    with pytest.raises(LifecycleError):
-        one.polling()
-    assert not account.http._closed
-    assert len(account.api._turns) == 2
-    del one, same, other, tills
+async def test_connectors_of_an_account_share_what_is_the_accounts(opened: Open) -> None:
+    cloud = opened(terminals=2, default=Behaviour(decide_after=0.3))
+    first, second = cloud.terminals
+    async with AsyncCloudAccount(cloud.url, **{**ACCOUNT, "timeouts": QUICK}) as account:
+        one, same, other = (
+            AsyncConnector.create_cloud(account, key_pos=key_pos, timeouts=timeouts, journal=MemoryJournal())
+            for key_pos, timeouts in ((first, None), (first, replace(QUICK, busy=0.02)), (second, None))
+        )
+        await asyncio.gather(*(pos.polling() for pos in (one, other)))
+        await same.polling()
+        sale = asyncio.create_task(one.sale(1000))
+        while not cloud.terminals[first].busy:
+            await asyncio.sleep(0.01)
+        with pytest.raises(TerminalBusy, match=f"cloud:{first} is busy with another operation"):
+            await same.sale(1000)
+        assert all(reply.approved for reply in await asyncio.gather(sale, other.sale(1000)))
+        await one.close()
+        with pytest.raises(LifecycleError):
+            await one.polling()
+        assert (await same.sale(500)).approved
+    assert cloud.count("auth") == 1
+
+
+def test_the_queue_of_a_terminal_is_there_as_long_as_anybody_drives_it() -> None:
+    account = CloudAccount(URL, **ACCOUNT)
+    queue = account.queues.of(ONE)
+    assert account.queues.of(ONE) is queue is not account.queues.of(TWO)
+    gone = weakref.ref(queue)
+    del queue
     gc.collect()
-    assert len(account.api._turns) == 0
+    assert gone() is None
+
+
+def test_an_account_takes_what_its_settings_have() -> None:
+    names = {field.name for field in fields(CloudSettings)}
+    assert names == {"base_url", "timeouts", "plain", *CloudOptions.__annotations__}
+    settings = CloudAccount(URL, **ACCOUNT, environment="prod").settings
+    assert (settings.environment, settings.max_connections, settings.limits) == ("prod", 500, Timeouts())
+    with pytest.raises(FrozenInstanceError):
+        settings.environment = "uat"  # type: ignore[misc]
 
 
 def test_nothing_shows_a_secret() -> None:
     account = CloudAccount(URL, **{**ACCOUNT, "api_key": {"X-Key": "the-key-itself"}})
-    shown = " ".join(
-        repr(one)
-        for one in (account, account.api.token, account.api.cloud, vars(account.api.token), account.api.cloud.headers)
-    )
+    login = account.cloud.bearer
+    shown = repr([account, account.settings, account.cloud, account.cloud.headers, login, vars(login)])
     assert "a-secret" not in shown
     assert "the-key-itself" not in shown
     assert repr(AsyncCloudAccount(URL, **ACCOUNT)) == f"<AsyncCloudAccount of {URL}>"

@@ -131,7 +131,7 @@ async def test_what_is_stopped_is_not_lost(opened: Open) -> None:
         for sale in sales:
             sale.cancel()
         await asyncio.gather(*sales, return_exceptions=True)
-        left = [intent for pos in registers for intent in journal.unsettled(f"cloud:{pos._session.till.key_pos}")]  # type: ignore[attr-defined]
+        left = [intent for key_pos in cloud.terminals for intent in journal.unsettled(f"cloud:{key_pos}")]
         # Those that waited for a place were neither recorded nor sent.
         assert (len(left), cloud.count("/sale")) == (4, 4)
         while any(terminal.busy for terminal in cloud.terminals.values()):

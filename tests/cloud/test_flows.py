@@ -642,8 +642,8 @@ def test_the_pace_grows_without_a_word_from_the_cloud_and_is_bounded() -> None:
     rig.random = lambda: 0.0
     pace = Pace(RetryPolicy())
     waited = []
-    for status in (429, 429, 503, 429, 200, 429):
-        rig.run(pace.heard(Response(status)))
+    for answered in (429, 429, 503, 429, 200, 429):
+        rig.run(pace.heard(Response(answered)))
         begun = rig.now
         rig.run(pace.wait())
         waited.append(rig.now - begun)

@@ -14,6 +14,7 @@ import pytest
 
 from getnet_pos import errors
 from getnet_pos.codec.terminals import TEXTS
+from getnet_pos.drivers import loop
 from getnet_pos.equipment import Environment
 from getnet_pos.flows.http_calls import RetryPolicy
 from getnet_pos.messages.terminals import PaymentTerminal
@@ -54,8 +55,9 @@ def test_the_errors_exist() -> None:
 def test_the_addresses_and_pauses() -> None:
     for environment in Environment:
         assert f"`{environment}`" in section("The request")
-    policy = RetryPolicy(random=lambda: 1.0)
-    assert (policy.attempts, policy.pause(1), policy.pause(2), policy.longest_retry_after) == (3, 0.5, 1.0, 30.0)
+    policy = RetryPolicy()
+    pauses = [loop.run(policy.pause(attempt), lambda effect: 1.0) for attempt in (1, 2)]
+    assert (policy.attempts, pauses, policy.longest_retry_after) == (3, [0.5, 1.0], 30.0)
 
 
 def test_the_simulators_table_is_complete() -> None:

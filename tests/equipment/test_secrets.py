@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-from getnet_pos.flows.http_effects import HttpFlow, Request
 
-from getnet_pos.drivers.http import HttpDriver
+from getnet_pos.drivers.http import HttpClient
 from getnet_pos.equipment import AsyncEquipmentClient, EquipmentClient
 from getnet_pos.errors import ApiError, ConfigurationError, GetnetError, TransportError
+from getnet_pos.flows.effects import Request
 from getnet_pos.flows.http_calls import RetryPolicy, Secret
 from getnet_pos.messages.terminals import TerminalList
 from getnet_pos.oauth import ClientCredentials
@@ -96,14 +96,10 @@ def test_no_secret_in_errors_of_a_link(call: Call) -> None:
 
 
 def test_no_secret_in_errors_of_a_header_that_is_not_http(server: EquipmentServer) -> None:
-    driver = HttpDriver()
-
-    def flow() -> HttpFlow[None]:
-        yield Request("GET", server.address, {"x-key": Secret(f"{SECRET}\x00")})
-
+    client = HttpClient()
     with pytest.raises(ConfigurationError, match="a header of it is not valid HTTP") as caught:
-        driver.run(flow())
-    driver.close()
+        client.send(Request("GET", server.address, {"x-key": Secret(f"{SECRET}\x00")}))
+    client.close()
     for text in seen_of(caught.value):
         assert CANARY not in text
 
@@ -128,8 +124,8 @@ def test_a_server_that_echoes_the_token_is_not_quoted(call: Any, status: int, ki
 
 def test_reprs() -> None:
     client = EquipmentClient("https://api.test", token=TOKEN)
-    for one in (client, *vars(client).values(), AsyncEquipmentClient("https://api.test", token=TOKEN)):
-        assert CANARY not in repr(one)
+    for one in (client, AsyncEquipmentClient("https://api.test", token=TOKEN)):
+        assert CANARY not in repr(one) + repr(vars(one))
     client.close()
     assert repr(Secret(TOKEN)) == "'***'"
     assert CANARY not in repr(vars(ClientCredentials("https://api.test/token", "id", SECRET)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,9 +10,8 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from getnet_pos.flows.http_effects import Exclusive, HttpFlow, Now, Request, Response, Sleep
 
-from getnet_pos.drivers.http import AsyncHttpDriver, HttpDriver, QueueTurn
+from getnet_pos.drivers.loop import run
 from getnet_pos.equipment import AsyncEquipmentClient, EquipmentClient
 from getnet_pos.errors import (
     AuthenticationError,
@@ -25,7 +23,8 @@ from getnet_pos.errors import (
     MalformedResponse,
     ServerError,
 )
-from getnet_pos.flows.http_calls import RetryPolicy, Secret
+from getnet_pos.flows.effects import Effect, Flow, Now, Random, Request, Response, Sleep, Take
+from getnet_pos.flows.http_calls import RetryPolicy, Secret, repeated
 from getnet_pos.messages.terminals import TerminalList
 from getnet_pos.oauth import STAGING_TOKEN_URL, ClientCredentials
 from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator
@@ -244,89 +243,42 @@ async def test_a_waiter_that_is_cancelled_does_not_keep_the_turn() -> None:
             assert len(await client.list_active_terminals("10000")) == 1
 
 
-def test_the_turn_excludes_and_is_never_lost() -> None:
-    turn = QueueTurn()
-    inside: list[int] = []
-    entered = 0
-
-    def thread() -> None:
-        nonlocal entered
-        for _ in range(200):
-            turn.take()
-            inside.append(1)
-            assert len(inside) == 1
-            entered += 1
-            inside.pop()
-            turn.give()
-
-    async def task(patience: float) -> None:
-        nonlocal entered
-        for _ in range(100):
-            try:
-                await asyncio.wait_for(turn.take_async(), patience)
-            except asyncio.TimeoutError:
-                continue
-            inside.append(1)
-            assert len(inside) == 1
-            entered += 1
-            await asyncio.sleep(0)
-            inside.pop()
-            turn.give()
-
-    async def tasks() -> None:
-        await asyncio.gather(*(task(0.0001 * n) for n in range(20)), task(30))
-
-    threads = [threading.Thread(target=thread) for _ in range(4)]
-    for one in threads:
-        one.start()
-    asyncio.run(tasks())
-    for one in threads:
-        one.join(30)
-        assert not one.is_alive()
-    assert entered >= 4 * 200 + 100
-    turn.take()
-    turn.give()
-
-
 # ------------------------------------------------------------------------------------------------ flows, virtual clock
 
 
 class Clock:
     """A driver that answers requests from a script and passes time at once."""
 
-    def __init__(self, *answers: Response | GetnetError) -> None:
+    def __init__(self, *answers: Response | GetnetError, random: float = 0.5) -> None:
         self.now = 1000.0
+        self.random = random
         self.answers = list(answers)
         self.requests: list[Request] = []
         self.slept: list[float] = []
 
-    def run(self, flow: HttpFlow[Any]) -> Any:
-        result: Any = None
-        error: GetnetError | None = None
-        try:
-            while True:
-                effect = flow.throw(error) if error is not None else flow.send(result)
-                result = error = None
-                match effect:
-                    case Now():
-                        result = self.now
-                    case Sleep(seconds):
-                        self.now += seconds
-                        self.slept.append(seconds)
-                    case Exclusive(_, inner):
-                        try:
-                            result = self.run(inner)
-                        except GetnetError as raised:
-                            error = raised
-                    case Request():
-                        self.requests.append(effect)
-                        answer = self.answers.pop(0)
-                        if isinstance(answer, Response):
-                            result = answer
-                        else:
-                            error = answer
-        except StopIteration as stop:
-            return stop.value
+    def run(self, flow: Flow[Any]) -> Any:
+        return run(flow, self._perform)
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Now():
+                return self.now
+            case Random():
+                return self.random
+            case Sleep(seconds):
+                self.now += seconds
+                self.slept.append(seconds)
+            case Take(place):
+                place.wait(0.0)
+            case Request():
+                self.requests.append(effect)
+                answer = self.answers.pop(0)
+                if isinstance(answer, GetnetError):
+                    raise answer
+                return answer
+            case _:
+                raise AssertionError(effect)
+        return None
 
 
 def grant(token: str, life: object = 1000, **more: Any) -> Response:
@@ -455,54 +407,18 @@ def test_documented_errors_of_the_token_endpoint() -> None:
 
 def test_pauses_grow_with_jitter() -> None:
     for part, expected in ((0.0, [0.25, 0.5, 1.0, 2.0, 4.0, 4.0]), (1.0, [0.5, 1.0, 2.0, 4.0, 8.0, 8.0])):
-        policy = RetryPolicy(random=lambda part=part: part)  # type: ignore[misc]
-        assert [policy.pause(attempt) for attempt in range(1, 7)] == expected
+        clock = Clock(random=part)
+        assert [clock.run(RetryPolicy().pause(attempt)) for attempt in range(1, 7)] == expected
 
 
 def test_retry_after_as_a_date_counts_from_the_servers_own_clock() -> None:
-    from getnet_pos.flows.http_calls import exchange
-
     headers = {"retry-after": "Wed, 21 Oct 2015 07:28:07 GMT", "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
     clock = Clock(Response(429, headers), Response(200))
-    assert clock.run(exchange(Request("GET", "https://x.test"), RetryPolicy())).status == 200
+    assert clock.run(repeated(Request("GET", "https://x.test"), RetryPolicy())).status == 200
     assert clock.slept == [7.0]
     for asked in ("", "soon", "-5", "1e9", "Wed, 99 Oct 2015"):
         clock = Clock(Response(429, {"retry-after": asked}), Response(200))
-        clock.run(exchange(Request("GET", "https://x.test"), RetryPolicy()))
+        clock.run(repeated(Request("GET", "https://x.test"), RetryPolicy()))
         assert 0.25 <= clock.slept[0] <= 0.5
     clock = Clock(Response(503, {"retry-after": "99999999999999999999"}))
-    assert clock.run(exchange(Request("GET", "https://x.test"), RetryPolicy())).status == 503
-
-
-@pytest.mark.asyncio
-async def test_both_drivers_perform_the_same_effects() -> None:
-    def flow() -> HttpFlow[list[Any]]:
-        from getnet_pos.flows.http_effects import Call as CallEffect
-        from getnet_pos.flows.http_effects import Compute
-
-        before = yield Now()
-        yield Sleep(0.01)
-        after = yield Now()
-        called = yield CallEffect(lambda: "call", lambda value: f"{value}ed")
-        computed = yield Compute(lambda: "computed")
-        inner = yield Exclusive(QueueTurn(), simple())
-        try:
-            yield Exclusive(QueueTurn(), failing())
-        except ServerError as error:
-            caught = str(error)
-        return [after - before >= 0.01, called, computed, inner, caught]
-
-    def simple() -> HttpFlow[str]:
-        yield Now()
-        return "inner"
-
-    def failing() -> HttpFlow[str]:
-        yield Now()
-        raise ServerError("failed")
-
-    driver, aio = HttpDriver(), AsyncHttpDriver()
-    expected = [True, "called", "computed", "inner", "failed"]
-    assert driver.run(flow()) == expected
-    assert await aio.run(flow()) == expected
-    driver.close()
-    await aio.close()
+    assert clock.run(repeated(Request("GET", "https://x.test"), RetryPolicy())).status == 503

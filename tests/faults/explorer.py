@@ -1,42 +1,48 @@
-"""Every way a sale can go: the real flows, restarted at each choice until no choice is left.
+"""Every way a sale can go, over either carrier: the real flows, restarted at each choice until no choice is left.
 
 A path is a list of choices. Where the world could go on in several ways, the path takes the first one that was not
 taken before; a state of the world that was reached before, with the same adversities left, is not gone on from twice.
-The state is all that can matter: where each flow stands and what it holds, the link, the journal, the terminal, the
-clock's distances.
+The state is all that can matter: where each flow stands and what it holds, the link or the calls, the journal, the
+terminal, the clock's distances.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from types import GeneratorType
+from functools import partial
+from types import FunctionType, GeneratorType, MethodType
 from typing import Any
 
-from getnet_pos.flows.exchange import Waiting
-from getnet_pos.flows.money import Till, pay
-from getnet_pos.flows.polling import polling
-
-from getnet_pos.errors import GetnetError, OutcomeUnknown, TransportError
-from getnet_pos.flows.effects import Open, Receive, Record, Send, Sleep
+from getnet_pos.errors import GetnetError, OutcomeUnknown
+from getnet_pos.flows.cloud import CloudAttempt, CloudCarrier
+from getnet_pos.flows.cloud_calls import Cloud
+from getnet_pos.flows.effects import Effect, Flow, Open, Receive, Record, Request, Send, Sleep
+from getnet_pos.flows.http_calls import RetryPolicy, Secret
 from getnet_pos.flows.link import Link
-from getnet_pos.messages import Ack, BadFrame, Command, Intent, IntentState, Progress, Reply, Sale, VoucherMark
-from getnet_pos.profiles import Timeouts
+from getnet_pos.flows.payment import Till
+from getnet_pos.flows.stream import StreamAttempt, StreamCarrier
+from getnet_pos.flows.tokens import TokenProvider
+from getnet_pos.messages import Catalogue, Command, Intent, IntentState, Reply
+from getnet_pos.profiles import Profile, Timeouts
+from getnet_pos.session import Session
 from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal
+from getnet_pos.simulator.cloud import CloudAnswer, CloudCall, VirtualCloud
+from getnet_pos.turns import Place, QueueTurn
 
-from .register import Books, Killed, Register, key_of, ledger_of
+from .world import CloudRegister, Journal, Killed, Register, StreamRegister, check_ledger
 
 TIMEOUTS = Timeouts(
-    acknowledgement=3, short=5, report=10, sale=12, sale_total=20, cancel=4, recovery=10, recovery_interval=5
+    acknowledgement=3, short=5, report=10, sale=12, sale_total=20, cancel=4, cloud=30, recovery=10, recovery_interval=5
 )
 
 _START = 1_000_000.0
 """The clock's beginning: what is larger is a time, what is smaller is a duration."""
 
 _AMOUNT = 1000
-_MOMENT = "2026-01-01T12:00:00.000Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Budget:
     """What may still go wrong on a path."""
 
     losses: int = 0
-    """Messages lost or damaged, either way."""
+    """Messages lost or damaged, either way; calls that break before or after they were carried out."""
     kills: int = 0
     reboots: int = 0
     cancellations: int = 0
@@ -58,6 +64,10 @@ class Setting:
     """What is the same on every path of an exploration."""
 
     budget: Budget
+    profile: Profile | None = None
+    """Of the cloud; ``None``: a byte stream."""
+    webhook: str | None = None
+    """The cloud answers at once and is asked for the status; ``None``: a call is answered with the result."""
     outcome: Outcome = Outcome.APPROVE
     bare: bool = False
     """Vouchers have no ticket and no operation id."""
@@ -90,11 +100,12 @@ class Explorer:
 
     def run(self) -> None:
         stack: list[tuple[int, ...]] = [()]
+        kind = StreamPath if self.setting.profile is None else CloudPath
         while stack:
             if len(self.states) >= self.setting.stop_at:
                 self.complete = False
                 return
-            path = _Path(self, stack.pop())
+            path = kind(self, stack.pop())
             self.paths += 1
             try:
                 self.outcomes[path.play()] += 1
@@ -105,93 +116,100 @@ class Explorer:
             stack.extend(path.alternatives)
 
 
-class _Path:
+class Path:
+    """One path: a sale before, the sale that things go wrong with, and one after."""
+
+    seen: tuple[type[Effect], ...]
+    """The effects that can be seen from outside: before each the process may be killed."""
+
     def __init__(self, explorer: Explorer, given: tuple[int, ...]) -> None:
         self.explorer = explorer
+        self.setting = explorer.setting
         self.given = given
         self.choices: list[int] = []
         self.alternatives: list[tuple[int, ...]] = []
-        setting = explorer.setting
         self.budget = Budget()
-        manner = ("Ticket", "OperationId") if setting.bare else ()
-        self.terminal = _Terminal(answers={101: Behaviour(omit=manner)})
-        self.books = Books()
+        self.manner = ("Ticket", "OperationId") if self.setting.bare else ()
+        self.terminal = _Terminal(answers={101: Behaviour(omit=self.manner)})
+        self.journal = Journal()
         self.flow: Any = None
-        self.register = self._new_register(_START)
-        self.manner = manner
+        self.register = self._watched(self._opened())
+
+    def _opened(self) -> Register:
+        """The first register."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------------------------------------------------- playing
 
     def play(self) -> str:
         """Play to the end; the final state of the sale."""
-        setting = self.explorer.setting
-        before = self._sell("00", "A0", Behaviour(omit=self.manner))
-        assert isinstance(before, Reply)
-        assert before.approved
-        self.budget = setting.budget
-        told = self._sell(
-            "01",
-            setting.ticket,
-            Behaviour(
-                outcome=setting.outcome,
-                progress=(78,),
-                progress_every=1.0,
-                decide_after=2.0,
-                reply_after=1.0,
-                record_after=setting.record_after,
-                omit=self.manner,
-            ),
+        assert self._sell("A0", Behaviour(omit=self.manner)) is IntentState.APPROVED
+        self.budget = self.setting.budget
+        behaviour = Behaviour(
+            outcome=self.setting.outcome,
+            progress=(78,),
+            progress_every=1.0,
+            decide_after=2.0,
+            reply_after=1.0,
+            record_after=self.setting.record_after,
+            omit=self.manner,
         )
+        self._sell(self.setting.ticket, behaviour)
         self._poll()
         # From here on nothing goes wrong: the end of one path is the end of all that came to the same state.
         self.budget = Budget()
         self._choose(("the end",))
-        self.register.now += 100.0
+        sold = self.journal.states()[1:]
+        self.register.pass_time(100.0)
         self.terminal.script.clear()
-        after = self._sell("02", "A2", Behaviour(omit=self.manner))
+        after = self._sell("A2", Behaviour(omit=self.manner))
         self._poll()
-        return self._compare(told, after)
+        assert after in (IntentState.APPROVED, IntentState.UNKNOWN), f"the next sale ended as {after}"
+        assert not [one for one in self.journal.finals() if one.open], "it was forgotten"
+        check_ledger(self.register)
+        return str(sold[0]) if sold else "refused"
 
-    def _sell(self, number: str, ticket: str, behaviour: Behaviour) -> Reply | str | None:
+    def _sell(self, ticket: str, behaviour: Behaviour) -> IntentState | None:
+        """Sell, and die if it is to be; the state that the sale is recorded in, if it is."""
         self._poll()
         self.terminal.script.append(behaviour)
-        sale = Sale(_AMOUNT, ticket, date_time=_MOMENT, send_message=True)
-        for_money = pay(self.register.till, sale, number * 16, patience=12, total=20, cancellable=True)
-        start = self.register.now
+        intent_id = self.journal.next_id
         try:
-            return self._run(for_money)  # type: ignore[no-any-return]
-        except OutcomeUnknown:
-            return "unknown"
-        except TransportError:
-            return "not sent"
+            self.register.sell(_AMOUNT, ticket)
+        except OutcomeUnknown as error:
+            assert error.intent_id == intent_id
+        except GetnetError:
+            pass
         except Killed:
-            self.register = self._new_register(self.register.now + 1.0)
-            return None
-        finally:
-            self.register.till.link.cancel_wanted = False
-            assert self.register.now - start <= 20 + 2 * 10 + 2 * 5 + 5, "it was not over by its deadline"
+            self._restart()
+        final = self.journal.last(intent_id)
+        return None if final is None else final.state
 
     def _poll(self) -> None:
         for _ in range(12):
             try:
-                if self._run(polling(self.register.till)).approved:
+                if self.register.poll().approved:
                     return
             except GetnetError:
                 pass
             except Killed:
-                self.register = self._new_register(self.register.now + 1.0)
-            self.register.now += 5.0
+                self._restart()
+            self.register.pass_time(5.0)
         raise AssertionError("the terminal never came back")
 
-    def _run(self, flow: Any) -> Any:
-        self.flow = flow
-        return self.register.run(flow)
+    def _restart(self) -> None:
+        self.register = self._watched(self.register.restarted(after=1.0))
 
-    def _new_register(self, now: float) -> Register:
-        register = Register(self.terminal, self.books, now=now, timeouts=TIMEOUTS)
+    def _watched(self, register: Any) -> Any:
         register.before = self._before
         register.between = self._between
-        register.to_terminal = register.to_register = self._carry
+        run = register.run
+
+        def watched(flow: Flow[Any]) -> Any:
+            self.flow = flow
+            return run(flow)
+
+        register.run = watched
         return register
 
     # ---------------------------------------------------------------------------------------------------------- choices
@@ -217,131 +235,199 @@ class _Path:
         else:
             self.explorer.states.add(state)
 
-    def _carry(self, data: bytes) -> bytes | None:
-        if not self.budget.losses:
-            return data
-        fate = self._choose(("whole", "lost", "damaged"))
-        if fate == "whole":
-            return data
-        self.budget = self.budget.spend("losses")
-        if fate == "lost":
-            return None
-        middle = len(data) // 2
-        return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    def _loss(self, *ways: str) -> str:
+        """How a message or a call fares: "whole", or one of the ways in which it gets lost."""
+        fate = self._choose(("whole", *ways)) if self.budget.losses else "whole"
+        if fate != "whole":
+            self.budget = self.budget.spend("losses")
+        return fate
 
-    def _before(self, effect: Any) -> None:
-        seen = isinstance(effect, (Send, Record, Receive, Open, Sleep))
-        if seen and self.budget.kills and self._choose(("lives", "killed")) == "killed":
-            self.budget = self.budget.spend("kills")
-            raise Killed
-        if self.budget.reboots and isinstance(effect, (Send, Record)):
+    def _before(self, effect: Effect) -> None:
+        if isinstance(effect, self.seen):
+            self._maybe_die()
+        if isinstance(effect, (Send, Record, Request)):
             self._maybe_reboot()
 
     def _between(self) -> bool:
         """Whether the register is to look up from its wait."""
-        if self.budget.reboots:
-            self._maybe_reboot()
-        if self.budget.cancellations and self._choose(("goes on", "cancelled")) == "cancelled":
-            self.budget = self.budget.spend("cancellations")
-            self.register.till.link.cancel_wanted = True
-            return True
+        self._maybe_reboot()
         return False
 
+    def _maybe_die(self) -> None:
+        if self.budget.kills and self._choose(("lives", "killed")) == "killed":
+            self.budget = self.budget.spend("kills")
+            raise Killed
+
     def _maybe_reboot(self) -> None:
+        if not self.budget.reboots:
+            return
         fate = self._choose(("stays on", "reboots", "reboots and forgets"))
         if fate != "stays on":
             self.budget = self.budget.spend("reboots")
             self.terminal.reboot(fate == "reboots", self.register.now)
 
-    # ------------------------------------------------------------------------------------------------------------ truth
-
-    def _compare(self, told: Reply | str | None, after: Reply | str | None) -> str:
-        final = self.books.last("01" * 16)
-        if final is None:
-            assert not isinstance(told, Reply)
-            return "refused"
-        assert not final.open, "it was forgotten"
-        for number in ("00", "01", "02"):
-            self._check(number * 16)
-        assert isinstance(after, Reply) or after == "unknown", f"the next sale ended as {after}"
-        if isinstance(told, Reply):
-            assert final.state is (IntentState.APPROVED if told.approved else IntentState.DECLINED)
-        elif told == "not sent":
-            assert final.state is IntentState.NOT_SENT
-        return str(final.state)
-
-    def _check(self, intent_id: str) -> None:
-        final = self.books.last(intent_id)
-        if final is None:
-            return
-        entries = ledger_of(self.terminal, key_of(final))
-        assert len(entries) <= 1, f"{intent_id} was charged twice"
-        if final.state is IntentState.APPROVED:
-            codes = [entry.authorization_code for entry in entries]
-            assert codes == [final.authorization_code], f"{final} is another's"
-        elif final.state is not IntentState.UNKNOWN:
-            assert not entries, f"{final} was charged"
-
     # ------------------------------------------------------------------------------------------------------------ state
 
     def _state(self) -> tuple[Any, ...]:
-        now, till, terminal = self.register.now, self.register.till, self.terminal
-        link = till.link
-        short = _shortener(now)
+        till, terminal = self.register.till, self.terminal
+        short = _shortener(self.register.now)
         return (
             tuple(self._frames(short)),
             (till.baseline, till.asked_in_vain, short(till.previous), short(till.known), till.current),
-            (link.is_open, link.cancel_wanted, link.has_acknowledged, link.awaits_voucher, link._sent),
-            (tuple(map(short, link._inbox)), link.decoder.pending, self.register._open, *self.register.on_its_way),
-            tuple((step.intent_id, step.state) for step in self.books.steps),
+            (self.register.session.ready, self.register.session.selling),
+            tuple((step.intent_id, step.state, step.transaction_id) for step in self.journal.steps),
+            self._carrier_state(short),
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
-            tuple((short(at), self._answer(answer, short)) for at, _, answer in terminal._answering),
+            tuple((short(at), _answering(answer)) for at, _, answer in terminal._answering),
             None if terminal._current is None else terminal._current.command.code,
             tuple((short(at), data) for at, data in terminal._writes),
             (terminal._decoder.pending, len(terminal._heard), terminal._last_reply, len(terminal.script)),
         )
 
-    def _frames(self, short: Callable[[Any], Any]) -> Any:
+    def _carrier_state(self, short: Callable[[Any], Any]) -> tuple[Any, ...]:
+        """What this way to the terminal holds."""
+        raise NotImplementedError
+
+    def _frames(self, short: Callable[[Any], Any]) -> Iterable[Any]:
         flow = self.flow
         while isinstance(flow, GeneratorType) and flow.gi_frame is not None:
             frame = flow.gi_frame
-            yield frame.f_code.co_name, frame.f_lasti, tuple((n, short(v)) for n, v in frame.f_locals.items())
+            yield frame.f_code.co_name, frame.f_lasti, short(frame.f_locals)
             flow = flow.gi_yieldfrom
 
-    @staticmethod
-    def _answer(answer: Any, short: Callable[[Any], Any]) -> tuple[Any, ...]:
-        frames, steps = [], answer.steps
-        while isinstance(steps, GeneratorType) and steps.gi_frame is not None:
-            frames.append((steps.gi_frame.f_code.co_name, steps.gi_frame.f_lasti))
-            steps = steps.gi_yieldfrom
-        return answer.command.code, answer.busy, tuple(answer.held), tuple(frames)
+
+class StreamPath(Path):
+    seen = (Send, Record, Receive, Open, Sleep)
+    register: StreamRegister
+
+    def _opened(self) -> StreamRegister:
+        return StreamRegister(self.terminal, self.journal, now=_START, timeouts=TIMEOUTS)
+
+    def _watched(self, register: Any) -> Any:
+        register.to_terminal = register.to_register = self._carry
+        return super()._watched(register)
+
+    def _carry(self, data: bytes) -> bytes | None:
+        fate = self._loss("lost", "damaged")
+        if fate == "damaged":
+            middle = len(data) // 2
+            return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        return data if fate == "whole" else None
+
+    def _between(self) -> bool:
+        super()._between()
+        if not self.budget.cancellations or not self.register.session.selling:
+            return False
+        if self._choose(("goes on", "cancelled")) == "goes on":
+            return False
+        self.budget = self.budget.spend("cancellations")
+        return self.register.session.cancel()
+
+    def _carrier_state(self, short: Callable[[Any], Any]) -> tuple[Any, ...]:
+        carrier: Any = self.register.till.carrier
+        link = carrier.link
+        return (
+            (carrier._answered, link.is_open, link.cancel_wanted, link.has_acknowledged, link.awaits_voucher),
+            (short(link._inbox), link.decoder.pending, self.register.plugged),
+            (self.register.arrived, *self.register.on_its_way),
+        )
+
+
+class CloudPath(Path):
+    seen = (Request, Record, Sleep)
+    register: CloudRegister
+
+    def _opened(self) -> CloudRegister:
+        assert self.setting.profile is not None
+        triplet = VirtualCloud(profile=self.setting.profile).key_pos
+        cloud = VirtualCloud(profile=self.setting.profile, terminals={triplet: self.terminal})
+        self.answers: dict[str, CloudAnswer] = {}
+        """The last good answer under each path, which may come again."""
+        return CloudRegister(cloud, self.journal, now=_START, timeouts=TIMEOUTS, webhook=self.setting.webhook)
+
+    def _watched(self, register: Any) -> Any:
+        register.to_cloud, register.to_register = self._arrives, self._answered
+        return super()._watched(register)
+
+    def _between(self) -> bool:
+        self._maybe_die()
+        return super()._between()
+
+    def _arrives(self, call: CloudCall) -> bool:
+        return self._loss("lost") == "whole"
+
+    def _answered(self, call: CloudCall, answer: CloudAnswer) -> CloudAnswer:
+        earlier = self.answers.get(call.path)
+        fate = self._loss("lost", "cut", "500", *(["an earlier one"] if earlier else []))
+        if fate == "whole":
+            self.answers[call.path] = answer
+        elif fate == "an earlier one":
+            assert earlier is not None
+            return earlier
+        elif fate == "cut":
+            return replace(answer, body=answer.body[: len(answer.body) // 2])
+        elif fate == "500":
+            return CloudAnswer(500)
+        return answer if fate == "whole" else CloudAnswer(whole=False)
+
+    def _carrier_state(self, short: Callable[[Any], Any]) -> tuple[Any, ...]:
+        cloud, way = self.register.cloud, self.register.way
+        bearer: Any = way.bearer
+        return (
+            (bearer._token is None, bearer._attempts, short(bearer._failure)),
+            (short(way.pace._not_before), way.pace._refusals),
+            tuple(short(at) for at, _, _ in cloud._agenda),
+            tuple(short(one.waiting) for one in cloud._lines.values()),
+            tuple((number, short(one)) for number, one in cloud._transactions.items()),
+            tuple((path, one.body) for path, one in self.answers.items()) if self.budget.losses else (),
+        )
+
+
+def _answering(answer: Any) -> tuple[Any, ...]:
+    frames, steps = [], answer.steps
+    while isinstance(steps, GeneratorType) and steps.gi_frame is not None:
+        frames.append((steps.gi_frame.f_code.co_name, steps.gi_frame.f_lasti))
+        steps = steps.gi_yieldfrom
+    return answer.command.code, answer.busy, tuple(answer.held), tuple(frames)
+
+
+_ELSEWHERE = (
+    Catalogue, Cloud, CloudCarrier, FunctionType, GeneratorType, Link, MethodType, Place, Profile, QueueTurn, RetryPolicy,
+    Session, StreamCarrier, Till, Timeouts, TokenProvider,
+)  # fmt: skip
+"""What tells nothing apart, or is looked at by itself."""
 
 
 def _shortener(now: float) -> Callable[[Any], Any]:
-    """What of a value tells states apart: times by their distance from now, flows and frames not at all."""
+    """What of a value tells states apart: times by their distance from now, what is looked at elsewhere not at all."""
 
     def short(value: Any) -> Any:
         if isinstance(value, float):
-            return round(value - now, 6) if value > _START / 2 else value
-        if value is None or isinstance(value, (bool, int, str, Enum, VoucherMark)):
+            return round(value - now, 6) if _START / 2 < value < math.inf else value
+        if isinstance(value, (_ELSEWHERE, Secret)):
+            return None
+        if value is None or isinstance(value, (bool, int, str, Enum)):
             return value
         if isinstance(value, bytes):
             return len(value)
         if isinstance(value, Intent):
-            return value.intent_id, value.state
-        if isinstance(value, (Reply, Progress, Ack, BadFrame)):
+            return value.intent_id, value.state, value.transaction_id
+        if isinstance(value, Reply):
             return repr(value)
         if isinstance(value, Command):
             return value.code
-        if isinstance(value, Waiting):
-            return value.accepted, value.cancel_sent
         if isinstance(value, (list, tuple, deque)):
             return tuple(map(short, value))
-        if isinstance(value, BaseException):
-            return type(value)
-        known = isinstance(value, (Link, Till, Timeouts, frozenset)) or callable(value) or hasattr(value, "gen")
-        assert known, type(value)
-        return None
+        if isinstance(value, Mapping):
+            return tuple((key, short(one)) for key, one in value.items())
+        if isinstance(value, (BaseException, type)):
+            return str(value)
+        if isinstance(value, partial):
+            return value.func.__qualname__, short(value.args)
+        if is_dataclass(value):
+            return type(value).__name__, tuple(short(getattr(value, one.name)) for one in fields(value))
+        assert isinstance(value, (StreamAttempt, CloudAttempt)) or hasattr(value, "__next__"), type(value)
+        return type(value).__name__, short(getattr(value, "__dict__", None))
 
     return short
 

@@ -1,31 +1,20 @@
-"""All interleavings of one sale with what can go wrong, on the real flows: no path ends wrong."""
+"""All interleavings of one sale with what can go wrong, on the real flows over both carriers: no path ends wrong."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
+from getnet_pos import Profile
 from getnet_pos.simulator import Outcome
 from tests.evidence import Count
 from tests.faults.explorer import Budget, Explorer, Setting, explore
 from tests.faults.workers import shared, told
-
-_TOGETHER = [
-    Budget(losses=3),
-    Budget(losses=2, kills=1),
-    Budget(losses=1, reboots=1),
-    Budget(losses=2, cancellations=1),
-    Budget(kills=1, reboots=1),
-    Budget(kills=1, cancellations=1),
-    Budget(reboots=1, cancellations=1),
-]
-"""What goes wrong together, for each kind of terminal."""
-
-_FEWER = [Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(losses=1, cancellations=1)]
-"""The same in the short run."""
+from tests.faults.world import HOOK
 
 _TERMINALS = [
     Setting(Budget()),
@@ -35,43 +24,84 @@ _TERMINALS = [
 ]
 """One that approves, one that declines, one whose last voucher is stale, and one that names no ticket besides."""
 
+_WAYS = {
+    "stream": [(None, None)],
+    "cloud": list(product((Profile.CHILE, Profile.ARGENTINA), (None, HOOK))),
+}
+"""The clouds, and whether they answer with the result or are asked for it."""
+
+_FEW = {
+    "stream": [Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(losses=1, cancellations=1)],
+    "cloud": [Budget(losses=1, kills=1), Budget(reboots=1)],
+}
+"""What goes wrong together in the short run, on a third of what is there."""
+
+_TOGETHER = {
+    "stream": [
+        Budget(losses=3),
+        Budget(losses=2, kills=1),
+        Budget(losses=1, reboots=1),
+        Budget(losses=2, cancellations=1),
+        Budget(kills=1, reboots=1),
+        Budget(kills=1, cancellations=1),
+        Budget(reboots=1, cancellations=1),
+    ],
+    "cloud": [Budget(losses=3), Budget(losses=2, kills=1), Budget(losses=1, reboots=1), Budget(kills=1, reboots=1)],
+}
+"""The same as evidence, on all of it."""
 
 _DEEPER = Budget(losses=1, kills=1, reboots=1)
-"""The same for the first two of them."""
+"""The same on the first half."""
 
-_WHOLE = Budget(losses=3, kills=1, reboots=1, cancellations=1)
+_WHOLE = {
+    "stream": Budget(losses=3, kills=1, reboots=1, cancellations=1),
+    "cloud": Budget(losses=3, kills=1, reboots=1),
+}
 """All at once, in the long run."""
 
 
-def _settings(count: Count) -> list[Setting]:
-    def on_each(*budgets: Budget) -> list[Setting]:
-        return [replace(kind, budget=budget) for budget in budgets for kind in _TERMINALS]
-
+def _settings(carrier: str, count: Count) -> list[Setting]:
+    kinds = [
+        replace(kind, profile=profile, webhook=webhook) for kind in _TERMINALS for profile, webhook in _WAYS[carrier]
+    ]
+    few = [replace(kind, budget=budget) for budget in _FEW[carrier] for kind in kinds[::3]]
+    together = [replace(kind, budget=budget) for budget in _TOGETHER[carrier] for kind in kinds]
     # The longest first: they are shared out to processes.
-    normal = [*(replace(kind, budget=_DEEPER) for kind in _TERMINALS[:2]), *on_each(*_TOGETHER)]
-    whole = [replace(one, stop_at=1_000_000) for one in on_each(_WHOLE)]
-    return count(short=on_each(*_FEWER), evidence=normal, long=whole + normal)
+    together = [replace(kind, budget=_DEEPER) for kind in kinds[: len(kinds) // 2]] + together
+    whole = [replace(kind, budget=_WHOLE[carrier], stop_at=1_000_000) for kind in kinds]
+    return count(short=few, evidence=together, long=whole + together)
 
 
 @pytest.mark.timeout(36_000)
-def test_no_path_of_a_sale_ends_wrong(count: Count, evidence: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("carrier", _WAYS)
+def test_no_path_of_a_sale_ends_wrong(carrier: str, count: Count, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()
-    settings = _settings(count)
+    settings = _settings(carrier, count)
     counts = shared(explore, settings, patient=True)
     states, paths = counts.pop("states"), counts.pop("paths")
     cut = counts.pop("cut short")
     assert counts["ended APPROVED"]
+    assert counts["ended DECLINED"]
     assert counts["ended UNKNOWN"]
-    assert cut <= sum(setting.budget is _WHOLE for setting in settings)
+    assert cut <= sum(setting.budget == _WHOLE[carrier] for setting in settings)
     evidence(
-        f"exploration: {states:,} states on {paths:,} paths in {time.monotonic() - start:.0f} s, 0 violations; "
-        f"{told(+counts)}" + (f"; {cut} settings not to their end" if cut else "")
+        f"exploration, {carrier}: {states:,} states on {paths:,} paths in {time.monotonic() - start:.0f} s, 0 "
+        f"violations; {told(+counts)}" + (f"; {cut} settings not to their end" if cut else "")
     )
 
 
-@pytest.mark.parametrize("budget", [Budget(losses=2), Budget(losses=1, kills=1), Budget(losses=1, cancellations=1)])
-def test_merging_states_loses_none(budget: Budget) -> None:
-    merged, whole = (Explorer(Setting(budget), merging=merging) for merging in (True, False))
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(Budget(losses=2)),
+        Setting(Budget(losses=1, kills=1)),
+        Setting(Budget(losses=1, cancellations=1)),
+        Setting(Budget(losses=1, kills=1), profile=Profile.CHILE),
+        Setting(Budget(losses=2), profile=Profile.ARGENTINA, webhook=HOOK),
+    ],
+)
+def test_merging_states_loses_none(setting: Setting) -> None:
+    merged, whole = (Explorer(setting, merging=merging) for merging in (True, False))
     merged.run()
     whole.run()
     assert merged.states == whole.states
@@ -79,11 +109,12 @@ def test_merging_states_loses_none(budget: Budget) -> None:
     assert merged.paths < whole.paths
 
 
-def test_an_exploration_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A register that believes every reply of its amount is caught."""
-    monkeypatch.setattr("getnet_pos.flows.money.recognise", lambda intent, reply, **_: _has_amount(intent, reply))
-    with pytest.raises(AssertionError, match="is another's"):
-        explore(Setting(Budget(losses=2), bare=True))
+@pytest.mark.parametrize("profile", [None, Profile.ARGENTINA], ids=["stream", "cloud"])
+def test_an_exploration_finds_what_is_wrong(profile: Profile | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A register that believes every voucher of its amount is caught."""
+    monkeypatch.setattr("getnet_pos.flows.matching.recognise", lambda intent, reply, **_: _has_amount(intent, reply))
+    with pytest.raises(AssertionError, match="it has the result of another|the journal"):
+        explore(Setting(Budget(losses=2), profile=profile, bare=True))
 
 
 def _has_amount(intent: object, reply: object) -> bool:

@@ -17,6 +17,7 @@ from getnet_pos import (
     DetailsReply,
     DuplicateReply,
     Intent,
+    KeyPos,
     MainPosData,
     MainPosDataReply,
     MalformedResponse,
@@ -50,6 +51,7 @@ from getnet_pos import (
     VoucherReply,
     Wire,
 )
+from getnet_pos.cloud import CloudAccount, CloudSettings
 
 
 def create() -> None:
@@ -61,6 +63,15 @@ def create() -> None:
     assert_type(AsyncConnector.create_usb(), AsyncConnector)
     Connector.create_usb(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Connector.create_usb(profile="cl")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def through_a_cloud(account: CloudAccount, key_pos: KeyPos) -> None:
+    assert_type(Connector.create_cloud("https://api.test", key_pos=key_pos, client_id="a", api_key=None), Connector)
+    assert_type(Connector.create_cloud(account, key_pos=key_pos, webhook="https://shop.test"), Connector)
+    assert_type(account.list_terminals(), list[KeyPos])
+    assert_type(account.settings, CloudSettings)
+    CloudAccount("https://api.test", client_id=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    CloudAccount("https://api.test", client="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def blocking(connector: Connector, any_report: ReportKind, listener: list[Progress]) -> None:

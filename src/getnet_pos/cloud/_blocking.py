@@ -47,10 +47,9 @@ class CloudAccount:
     ) -> None:
         plain = http_client is not None
         self.settings = CloudSettings(base_url=base_url, timeouts=timeouts, plain=plain, **settings)
+        # What the connectors of this account share.
         self.cloud = way_to_the_cloud(self.settings)
-        """The way to the cloud that the connectors of this account share."""
         self.queues = TerminalQueues()
-        """Where those wait that drive the same terminal."""
         self.http = HttpClient(http_client, Connections)
         self._driver = BlockingDriver(http=self.http)
 

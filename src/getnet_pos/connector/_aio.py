@@ -71,10 +71,12 @@ R = TypeVar("R", bound=Reply)
 class AsyncConnector:
     """Drives one terminal, on asyncio. Make one with ``create_usb``, or with another of the ``create`` methods.
 
-    It is opened by ``async with``, by ``await`` on it, or by its first ``polling()``. ``polling()`` must succeed before
-    any other operation, and ``close()`` ends it; ``async with`` always closes. One operation runs at a time: a second
-    one waits for it, up to ``Timeouts.busy``, then raises ``TerminalBusy``. Cancelling the task of a money command
-    leaves its intent open: the terminal is asked about it before the next one.
+    It is opened by ``async with``, by ``await`` on it, or by its first ``polling()``. ``async with`` always closes it.
+
+    ``polling()`` must succeed before any other operation, and ``close()`` ends it. One operation runs at a time: a
+    second one waits for it, up to ``Timeouts.busy``, then raises ``TerminalBusy``.
+
+    Cancelling the task of a money command leaves its intent open: the terminal is asked about it before the next one.
 
     Every operation raises ``LifecycleError`` out of order, ``InvalidValue`` for a value that cannot be meant,
     ``TransportError`` when the link fails and ``ProtocolError`` when the terminal breaks the protocol. Those that move
@@ -85,8 +87,7 @@ class AsyncConnector:
     def __init__(self, driver: AsyncDriver, session: Session, account: AsyncCloudAccount | None = None) -> None:
         self._driver = driver
         self._session = session
-        self._account = account
-        """What ends with this connector."""
+        self._account = account  # it ends with this connector
         self._process = os.getpid()
 
     @classmethod
@@ -103,8 +104,10 @@ class AsyncConnector:
         """A terminal on a USB or serial port (docs/protocol.md, "Serial line").
 
         Without ``port`` every serial port is polled, the likeliest first, and the first one that answers as a
-        terminal is taken. Opening it raises ``PortBusy``, ``PortPermissionDenied`` or ``ConnectError`` where that
-        cannot be done, or where no terminal was found.
+        terminal is taken.
+
+        Opening it raises ``PortBusy``, ``PortPermissionDenied`` or ``ConnectError``: the port cannot be opened, or no
+        terminal was found.
         """
         limits = checked_limits(timeouts, profile)
         transport, find = None, None
@@ -129,8 +132,9 @@ class AsyncConnector:
     ) -> AsyncConnector:
         """A terminal on the local network over TCP (docs/protocol.md, "TCP").
 
-        ``acknowledge=False``: neither side sends ``Received`` messages. Opening it raises ``ConnectError`` where the
-        terminal cannot be reached.
+        ``acknowledge=False``: neither side sends ``Received`` messages.
+
+        Opening it raises ``ConnectError`` where the terminal cannot be reached.
         """
         limits = checked_limits(timeouts, profile)
         transport = AsyncTcpTransport(*checked_address(host, port), connect_timeout=limits.connect)
@@ -192,9 +196,9 @@ class AsyncConnector:
         """A terminal behind Getnet's cloud (docs/cloud.md).
 
         ``base_url`` is the address that ends in ``/api/postxs``, with the credentials and settings of an account beside
-        it, as ``CloudSettings`` has them; or an ``AsyncCloudAccount``, which has its own, and which many connectors may
-        share. With ``webhook`` the cloud answers a money command at once and pushes the result there; ``sale()`` asks
-        for the status meanwhile and returns the result all the same.
+        it, as ``CloudSettings`` has them; or an account (``AsyncCloudAccount``) that has its own, and that many
+        connectors may share. With ``webhook`` the cloud answers a money command at once and pushes the result there;
+        ``sale()`` asks for the status meanwhile and returns the result all the same.
 
         Raises:
             ConfigurationError: a setting cannot work, or no cloud is known for the profile.
@@ -230,7 +234,9 @@ class AsyncConnector:
         return self._opened().__await__()  # asyncio only
 
     async def __aenter__(self) -> Self:
-        return await self._opened()
+        # blocking only: self._session.check_not_closed()
+        # blocking only: return self
+        return await self._opened()  # asyncio only
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -283,8 +289,8 @@ class AsyncConnector:
         """Charge ``amount`` (100): ``int`` wire units, or ``Decimal`` in the currency of a profile that has a scale.
 
         ``ticket`` is the register's own number, 1 to 24 characters; without one a unique one is made.
-        ``on_progress`` is called with each progress message, and awaited if it is a coroutine function. ``timeout``
-        replaces the sale's time limits, in seconds. A declined card is a result: look at ``approved``.
+        ``timeout`` replaces the sale's time limits, in seconds. A declined card is a result: look at ``approved``.
+        ``on_progress`` is called with each progress message, and awaited if it is a coroutine function.
         """
         flow = self._session.sale(
             amount,

@@ -70,10 +70,12 @@ R = TypeVar("R", bound=Reply)
 class Connector:
     """Drives one terminal, blocking. Make one with ``create_usb``, or with another of the ``create`` methods.
 
-    It is opened when it is made. ``polling()`` must succeed before
-    any other operation, and ``close()`` ends it; ``with`` always closes. One operation runs at a time: a second
-    one waits for it, up to ``Timeouts.busy``, then raises ``TerminalBusy``. Interrupting a money command
-    leaves its intent open: the terminal is asked about it before the next one.
+    It is opened when it is made. ``with`` always closes it.
+
+    ``polling()`` must succeed before any other operation, and ``close()`` ends it. One operation runs at a time: a
+    second one waits for it, up to ``Timeouts.busy``, then raises ``TerminalBusy``.
+
+    Interrupting a money command leaves its intent open: the terminal is asked about it before the next one.
 
     Every operation raises ``LifecycleError`` out of order, ``InvalidValue`` for a value that cannot be meant,
     ``TransportError`` when the link fails and ``ProtocolError`` when the terminal breaks the protocol. Those that move
@@ -84,8 +86,7 @@ class Connector:
     def __init__(self, driver: BlockingDriver, session: Session, account: CloudAccount | None = None) -> None:
         self._driver = driver
         self._session = session
-        self._account = account
-        """What ends with this connector."""
+        self._account = account  # it ends with this connector
         self._process = os.getpid()
 
     @classmethod
@@ -102,8 +103,10 @@ class Connector:
         """A terminal on a USB or serial port (docs/protocol.md, "Serial line").
 
         Without ``port`` every serial port is polled, the likeliest first, and the first one that answers as a
-        terminal is taken. It raises ``PortBusy``, ``PortPermissionDenied`` or ``ConnectError`` where that
-        cannot be done, or where no terminal was found.
+        terminal is taken.
+
+        It raises ``PortBusy``, ``PortPermissionDenied`` or ``ConnectError``: the port cannot be opened, or no
+        terminal was found.
         """
         limits = checked_limits(timeouts, profile)
         transport, find = None, None
@@ -128,8 +131,9 @@ class Connector:
     ) -> Connector:
         """A terminal on the local network over TCP (docs/protocol.md, "TCP").
 
-        ``acknowledge=False``: neither side sends ``Received`` messages. It raises ``ConnectError`` where the
-        terminal cannot be reached.
+        ``acknowledge=False``: neither side sends ``Received`` messages.
+
+        It raises ``ConnectError`` where the terminal cannot be reached.
         """
         limits = checked_limits(timeouts, profile)
         transport = TcpTransport(*checked_address(host, port), connect_timeout=limits.connect)
@@ -191,9 +195,9 @@ class Connector:
         """A terminal behind Getnet's cloud (docs/cloud.md).
 
         ``base_url`` is the address that ends in ``/api/postxs``, with the credentials and settings of an account beside
-        it, as ``CloudSettings`` has them; or an ``CloudAccount``, which has its own, and which many connectors may
-        share. With ``webhook`` the cloud answers a money command at once and pushes the result there; ``sale()`` asks
-        for the status meanwhile and returns the result all the same.
+        it, as ``CloudSettings`` has them; or an account (``CloudAccount``) that has its own, and that many
+        connectors may share. With ``webhook`` the cloud answers a money command at once and pushes the result there;
+        ``sale()`` asks for the status meanwhile and returns the result all the same.
 
         Raises:
             ConfigurationError: a setting cannot work, or no cloud is known for the profile.
@@ -226,8 +230,8 @@ class Connector:
         return connector
 
     def __enter__(self) -> Self:
-        return self._opened()
-
+        self._session.check_not_closed()
+        return self
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -279,8 +283,8 @@ class Connector:
         """Charge ``amount`` (100): ``int`` wire units, or ``Decimal`` in the currency of a profile that has a scale.
 
         ``ticket`` is the register's own number, 1 to 24 characters; without one a unique one is made.
-        ``on_progress`` is called with each progress message. ``timeout``
-        replaces the sale's time limits, in seconds. A declined card is a result: look at ``approved``.
+        ``timeout`` replaces the sale's time limits, in seconds. A declined card is a result: look at ``approved``.
+        ``on_progress`` is called with each progress message.
         """
         flow = self._session.sale(
             amount,

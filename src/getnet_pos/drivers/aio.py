@@ -67,14 +67,15 @@ class AsyncDriver:
 
     async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
-        return await run_async(flow, lambda effect: self._perform(effect, on_progress))
+        return await run_async(flow, lambda effect: self.perform(effect, on_progress))
 
     def wake(self) -> None:
         """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
-    async def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+    async def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+        """The result of one effect, or what it raises."""
         match effect:
             case Receive(deadline):
                 return await self.transport.read(deadline)

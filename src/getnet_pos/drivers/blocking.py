@@ -62,14 +62,15 @@ class BlockingDriver:
 
     def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
-        return run(flow, lambda effect: self._perform(effect, on_progress))
+        return run(flow, lambda effect: self.perform(effect, on_progress))
 
     def wake(self) -> None:
         """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
-    def _perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+        """The result of one effect, or what it raises."""
         match effect:
             case Receive(deadline):
                 return self.transport.read(deadline)

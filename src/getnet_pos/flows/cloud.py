@@ -57,6 +57,8 @@ log = logging.getLogger("getnet_pos.cloud")
 
 _LONGER, _LONGEST = 1.25, 5
 """How much longer each pause between two queries for a status is, and how much the longest is to the first."""
+_LEAST = 0.1
+"""The shortest time-out of a query, in seconds: one that is not positive is an error of the HTTP client."""
 _NO_ID = "0"
 """The ``customId`` of a command that has none."""
 
@@ -166,9 +168,9 @@ class CloudCarrier:
 
     def _by_number(self, intent: Intent, until: float) -> Flow[Found]:
         assert intent.transaction_id is not None
-        left = until - (yield Now())
+        timeout = min(self.timeouts.short, (yield from _time_left(until)))
         try:
-            result = yield from status(self.cloud, intent.transaction_id, min(self.timeouts.short, left), once=True)
+            result = yield from status(self.cloud, intent.transaction_id, timeout, once=True)
         except TransactionNotFound:
             # Or not yet: the query can overtake the transaction.
             return Found()
@@ -179,8 +181,8 @@ class CloudCarrier:
         return Found((Candidate(result.reply, Source.NUMBER, named=named),))
 
     def _in_the_records(self, command: Command[Any], until: float) -> Flow[Found]:
-        left = until - (yield Now())
-        attempt = yield from self.attempt(command, Limits(*[min(self.timeouts.report, left)] * 2), urgent=True)
+        timeout = min(self.timeouts.report, (yield from _time_left(until)))
+        attempt = yield from self.attempt(command, Limits(timeout, timeout), urgent=True)
         yield from attempt.reserve()
         event = yield from attempt.submit()
         assert isinstance(event, Heard)
@@ -199,6 +201,12 @@ class CloudCarrier:
 
     def cancel(self) -> bool:
         return False
+
+
+def _time_left(until: float) -> Flow[float]:
+    """Seconds for a query that is to end by then; where no time is left, enough for one that is answered at once."""
+    now: float = yield Now()
+    return max(until - now, _LEAST)
 
 
 class CloudAttempt:

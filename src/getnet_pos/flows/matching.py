@@ -26,8 +26,8 @@ from ..messages import (
 from .carrier import Candidate, Source
 from .intents import generated_ticket, read_date
 
-__all__ = ["Verdict", "has_own_ticket", "judge", "mark", "newest", "recognise", "recorded", "settling", "shows_operation",
-           "typed_reply", "without_unknown"]  # fmt: skip
+__all__ = ["Verdict", "has_own_ticket", "judge", "mark", "newest", "recognise", "recorded", "settling",
+           "shows_operation", "typed_reply", "without_unknown"]  # fmt: skip
 
 _LAST_VOUCHER = LastVoucher.code
 

@@ -84,8 +84,10 @@ class StreamCarrier:
     def check(self, command: C, intent_id: str = "") -> C:
         if command.cloud_only:
             raise UnsupportedOperation(
-                f"command {command.code}, {type(command).__name__}, goes through a cloud that has it, not over this link"
+                f"there is no {type(command).__name__} (command {command.code}) over this link, only over a cloud"
             )
+        if isinstance(command, CancelSale) and self.link.wire is Wire.SIMPLIFIED:
+            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
         if isinstance(command, CloudRefund) and command.original_date is not None:
             raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
         return command
@@ -149,8 +151,7 @@ class StreamCarrier:
         self.link.cancel_wanted = False
 
     def cancel(self) -> bool:
-        if self.link.wire is Wire.SIMPLIFIED:
-            raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
+        self.check(CancelSale())
         self.link.cancel_wanted = True
         return True
 
