@@ -23,7 +23,7 @@ DOORS: dict[str, set[str]] = {
     "profiles": {"errors", "messages"},
     "codec": {"errors", "messages"},
     "tracing": {"codec", "messages"},
-    "transports": {"_version", "errors", "masking"},
+    "transports": {"_version", "errors"},
     "journal": {"errors", "masking", "messages"},
     "turns": {"errors"},
     "flows": {"codec", "errors", "masking", "messages", "money", "profiles", "tracing", "turns"},

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..codec.strict_json import parse
 from ..errors import ApiError, InvalidValue, MalformedFrame, MalformedResponse
-from ..masking import mask
 from ..messages import KeyPos
 from ..messages.checks import check_integer
 from .cloud_calls import Cloud, call
@@ -86,7 +85,7 @@ def _triplets(value: Any) -> Iterator[KeyPos]:
             try:
                 yield KeyPos(_as_text(parts["id_terminal"]), parts["id_sucursal"], _as_text(parts["serial_number"]))
             except InvalidValue as error:
-                log.warning("a listed terminal is passed over: %s", mask(str(error)))
+                log.warning("a listed terminal is passed over: %s", error)
 
 
 def _as_text(part: Any) -> Any:

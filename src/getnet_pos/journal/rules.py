@@ -177,8 +177,17 @@ def _is_another(intent: Intent, known: Intent) -> bool:
 
 def kept(intent: Intent) -> Intent:
     """The intent as it may be recorded: without card numbers in what others say of it."""
-    texts = {name: getattr(intent, name) for name in ("reason", "authorization_code", "decided_by", "note")}
-    return replace(intent, **{name: mask(text) for name, text in texts.items() if text})
+    return replace(
+        intent,
+        reason=_masked(intent.reason),
+        authorization_code=_masked(intent.authorization_code),
+        decided_by=_masked(intent.decided_by),
+        note=_masked(intent.note),
+    )
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else mask(text)
 
 
 # ------------------------------------------------------------------------------------------------------------ decisions

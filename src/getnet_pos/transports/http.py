@@ -22,7 +22,6 @@ import httpx
 
 from .._version import __version__
 from ..errors import ConfigurationError, Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
-from ..masking import mask
 from . import AsyncTransport, Transport
 from .tcp import AsyncTcpTransport, TcpTransport
 
@@ -188,7 +187,7 @@ class _Dialogue:
                     self.answering = False
                     self._idle_since = time.monotonic()
         except h11.RemoteProtocolError as error:
-            raise Disconnected(f"{self._url} does not speak HTTP ({mask(str(error))}): check its address") from None
+            raise Disconnected(f"{self._url} does not speak HTTP ({error}): check its address") from None
         return body
 
 
