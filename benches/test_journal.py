@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from getnet_pos.flows.money import Till, pay
-from getnet_pos.flows.polling import polling
 
 from getnet_pos.drivers.loop import run
-from getnet_pos.flows.effects import Now, Open, Recall, Receive, Record, Send
-from getnet_pos.flows.link import Link
+from getnet_pos.flows.effects import Effect, NewId, Now, Open, Recall, Receive, Record, Send, Take, WallClock
 from getnet_pos.journal import Journal, MemoryJournal, SqliteJournal, recall
 from getnet_pos.messages import Sale, Wire
-from getnet_pos.profiles import Timeouts
+from getnet_pos.profiles import Profile
+from getnet_pos.session import Session
 from getnet_pos.simulator import VirtualTerminal
 
 _PAYMENTS = 60
@@ -34,19 +33,17 @@ class _Counter:
         self.terminal = VirtualTerminal()
         self.journal = journal
         self.now = 0.0
-        self.till = Till(Link(Wire.SIGNED, Timeouts(), acknowledges=True), "usb:bench")
+        profile = Profile.INTEGRATED_POS
+        self.session = Session.over_stream("usb:bench", wire=Wire.SIGNED, profile=profile, timeouts=None)
         self.number = 0
-        run(polling(self.till), self._perform)
+        run(self.session.polling(), self._perform)
 
     def sell(self) -> None:
         self.number += 1
         self.now += 1.0
-        flow: Generator[Any, Any, Any] = pay(
-            self.till, Sale(1_000, f"T{self.number}"), f"{self.number:032x}", patience=60, total=120
-        )
-        assert run(flow, self._perform).approved
+        assert run(self.session.request(Sale(1_000, f"T{self.number}")), self._perform).approved
 
-    def _perform(self, effect: Any) -> Any:
+    def _perform(self, effect: Effect) -> Any:
         match effect:
             case Now():
                 return self.now
@@ -60,6 +57,12 @@ class _Counter:
                 self.journal.record(intent)
             case Recall(terminal):
                 return recall(self.journal, terminal)
+            case NewId():
+                return f"{self.number:032x}"
+            case WallClock():
+                return datetime.fromtimestamp(self.now, timezone.utc)
+            case Take(place):
+                place.wait(0.0)
             case Open():
                 pass
             case _:

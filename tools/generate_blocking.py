@@ -39,7 +39,8 @@ WORDS = [
     (r"\b([Tt])ask", r"\1hread"),
 ]
 
-LEFT_OUT = re.compile(r"^.*  # asyncio only\n\n?", re.MULTILINE)
+LEFT_OUT = re.compile(r"(?:(?<=\n\n)|(?<=:\n))(?:.*  # asyncio only\n)+\n|.*  # asyncio only\n")
+"""With the empty line that follows, where one stands before it as well or a block begins."""
 ONLY_HERE = re.compile(r"^( *)# blocking only: ", re.MULTILINE)
 
 

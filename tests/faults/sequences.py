@@ -20,8 +20,6 @@ from getnet_pos.errors import GetnetError, OutcomeUnknown
 from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.messages import (
     Command,
-    Intent,
-    IntentState,
     PreAuthorization,
     PreAuthorizationCompletion,
     PreAuthorizationRelease,

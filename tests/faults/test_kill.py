@@ -1,4 +1,4 @@
-"""``kill -9`` of a real process at every step of a sale, over a pty and over HTTP: nothing forgotten or charged twice."""
+"""``kill -9`` of a real process at every step of a sale, over a pty and HTTP: nothing forgotten, or charged twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Register and terminal as one machine, driven by hypothesis over both carriers: whatever is done, the records agree."""
+"""Register and terminal as one machine, driven by hypothesis, over both carriers: whatever is done, records agree."""
 
 from __future__ import annotations
 

@@ -232,6 +232,7 @@ class Connector:
     def __enter__(self) -> Self:
         self._session.check_not_closed()
         return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -1,0 +1,221 @@
+"""What each answer of the cloud means for a command that moves money."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from getnet_pos import (
+    ApiError,
+    AuthenticationError,
+    ConnectError,
+    DetailsReport,
+    Forbidden,
+    GetnetError,
+    IntentState,
+    LifecycleError,
+    MalformedResponse,
+    OutcomeUnknown,
+    Profile,
+    RateLimited,
+    SaleReply,
+    ServerError,
+)
+from getnet_pos.flows.effects import Request
+from getnet_pos.flows.tokens import GivenToken
+from getnet_pos.simulator import Behaviour, Outcome
+from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, Where
+from tests.cloud.registers import (
+    ARGENTINA,
+    CHILE,
+    K,
+    both,
+    hooked,
+    polled,
+)
+
+REFUSED: list[tuple[CloudFaultKind, type[ApiError]]] = [(K.UNAUTHORIZED, AuthenticationError), (K.FORBIDDEN, Forbidden)]
+NOT_DONE = [K.SERVER_ERROR, K.RATE_LIMIT, K.UNAVAILABLE, K.DROP_BEFORE]
+DONE = [K.DROP_AFTER, K.TIMEOUT_AFTER, K.SERVER_ERROR_AFTER, K.RATE_LIMIT_AFTER, K.HTML, K.CUT, K.CUT_JSON, K.NEVER]
+
+
+@both
+@hooked
+@pytest.mark.parametrize(("kind", "error"), REFUSED)
+def test_what_was_refused_for_certain_is_an_error(
+    profile: Profile, webhook: str | None, kind: CloudFaultKind, error: type[ApiError]
+) -> None:
+    register = polled(profile, webhook=webhook)
+    register.cloud.inject(CloudFault(kind, times=2 if kind is K.UNAUTHORIZED else 1))
+    with pytest.raises(error):
+        register.sell()
+    assert register.journal.history() == [IntentState.INTENT, IntentState.DECLINED]
+    assert register.journal.steps[-1].note == f"the cloud did not pass it on: {error.__name__}"
+    assert register.terminal.ledger.entries == ()
+    assert register.sell().approved
+
+
+@both
+@hooked
+@pytest.mark.parametrize("kind", NOT_DONE)
+def test_what_was_not_done_is_unknown(profile: Profile, webhook: str | None, kind: CloudFaultKind) -> None:
+    register = polled(profile, webhook=webhook)
+    register.cloud.inject(CloudFault(kind))
+    begun = register.now
+    with pytest.raises(OutcomeUnknown, match="do not repeat it") as caught:
+        register.sell()
+    assert isinstance(caught.value.__cause__, GetnetError)
+    assert 60 <= register.now - begun < 75
+    assert register.journal.states() == [IntentState.UNKNOWN]
+    assert register.calls().count("sale") == 1
+    assert register.terminal.ledger.entries == ()
+
+
+@both
+@hooked
+@pytest.mark.parametrize("kind", DONE)
+@pytest.mark.parametrize("ticket", ["T1", None])
+def test_what_was_done_is_found_out(
+    profile: Profile, webhook: str | None, kind: CloudFaultKind, ticket: str | None
+) -> None:
+    register = polled(profile, webhook=webhook)
+    register.cloud.inject(CloudFault(kind))
+    sale = register.sell(ticket=ticket)
+    assert type(sale) is SaleReply
+    entry = register.terminal.ledger.entries[0]
+    assert (sale.approved, sale.function_code, sale.authorization_code) == (True, 100, entry.authorization_code)
+    assert register.journal.states() == [IntentState.APPROVED]
+    assert register.calls().count("sale") == 1
+    assert len(register.terminal.ledger.entries) == 1
+
+
+@both
+@pytest.mark.parametrize("kind", [K.UNAUTHORIZED, K.EXPIRED])
+def test_a_401_in_the_middle_is_renewed_once(profile: Profile, kind: CloudFaultKind) -> None:
+    register = polled(profile)
+    register.cloud.inject(CloudFault(kind))
+    assert register.sell().approved
+    assert register.calls().count("auth") == 2
+    assert len(register.terminal.ledger.entries) == 1
+    assert register.journal.history() == [IntentState.INTENT, IntentState.APPROVED]
+
+
+@both
+def test_a_login_that_fails_records_nothing(profile: Profile) -> None:
+    register = polled(profile, token_life=10)
+    for kind, error in ((K.SERVER_ERROR, ServerError), (K.FORBIDDEN, Forbidden), (K.HTML, MalformedResponse)):
+        register.pass_time(20)
+        register.cloud.inject(CloudFault(kind, Where.LOGIN))
+        with pytest.raises(error):
+            register.sell()
+    assert register.journal.steps == []
+    assert register.sent == []
+
+
+def test_a_renewal_that_fails_leaves_a_refused_command() -> None:
+    register = polled()
+    register.cloud.inject(CloudFault(K.UNAUTHORIZED), CloudFault(K.SERVER_ERROR, Where.LOGIN))
+    with pytest.raises(ServerError):
+        register.sell()
+    assert register.journal.states() == [IntentState.DECLINED]
+
+
+def test_a_token_that_cannot_be_renewed_is_not_tried_twice() -> None:
+    register = polled()
+    register.way.bearer = GivenToken(register.run(register.way.bearer.token()))
+    register.cloud.inject(CloudFault(K.UNAUTHORIZED), CloudFault(K.UNAUTHORIZED, Where.QUESTION))
+    with pytest.raises(AuthenticationError):
+        register.sell()
+    with pytest.raises(AuthenticationError):
+        register.ask(DetailsReport())
+    assert len(register.sent) == 1
+    assert register.journal.states() == [IntentState.DECLINED]
+
+
+@both
+def test_a_cloud_that_is_not_reached_was_sent_nothing(profile: Profile) -> None:
+    register = polled(profile)
+    register.unreachable = lambda request: request.url.endswith("/sale")
+    with pytest.raises(ConnectError):
+        register.sell()
+    assert register.journal.states() == [IntentState.NOT_SENT]
+    register.unreachable = lambda request: False
+    assert register.sell().approved
+
+
+def test_a_cloud_that_is_not_reached_the_second_time_has_refused_the_first() -> None:
+    register = polled()
+    register.cloud.inject(CloudFault(K.UNAUTHORIZED))
+    register.unreachable = lambda request: request.url.endswith("/sale") and bool(register.sent)
+    with pytest.raises(ConnectError):
+        register.sell()
+    assert register.journal.states() == [IntentState.DECLINED]
+
+
+def test_a_second_try_that_breaks_is_a_doubt() -> None:
+    register = polled()
+    register.cloud.script.append([CloudFault(K.UNAUTHORIZED)])
+    register.cloud.script.append([CloudFault(K.DROP_AFTER)])
+    assert register.sell().approved
+    assert len(register.sent) == 2
+    assert len(register.terminal.ledger.entries) == 1
+
+
+def test_a_closed_client_sends_nothing() -> None:
+    register = polled()
+
+    def closed(request: Request) -> bool:
+        if request.url.endswith("/sale"):
+            raise LifecycleError("the client is closed")
+        return False
+
+    register.unreachable = closed
+    with pytest.raises(LifecycleError):
+        register.sell()
+    assert register.journal.states() == [IntentState.NOT_SENT]
+
+
+def test_an_unpaid_sale_is_declined() -> None:
+    for profile in (CHILE, ARGENTINA):
+        register = polled(profile, default=Behaviour(outcome=Outcome.TIME_OUT))
+        sale = register.sell()
+        assert (sale.approved, sale.response_code) == (False, 1006)
+        assert register.journal.states() == [IntentState.DECLINED]
+
+
+@both
+def test_a_result_of_the_command_before_is_not_taken(profile: Profile) -> None:
+    for echoes in (True, False):
+        register = polled(profile, echoes_ids=echoes)
+        first = register.sell(1000, "A")
+        register.pass_time(5)
+        register.cloud.inject(CloudFault(K.PREVIOUS))
+        second = register.sell(1000, "B")
+        assert second.authorization_code != first.authorization_code
+        assert second.authorization_code == register.terminal.ledger.entries[1].authorization_code
+
+
+@both
+def test_a_refusal_of_the_command_before_is_not_taken(profile: Profile) -> None:
+    """Nor where the shop gave the same ticket and amount again: the transaction's number is another command's."""
+    register = polled(profile)
+    register.terminal.script.append(Behaviour(outcome=Outcome.TIME_OUT))
+    assert register.sell(1000, "A").response_code == 1006
+    register.pass_time(5)
+    register.cloud.inject(CloudFault(K.PREVIOUS))
+    second = register.sell(1000, "A")
+    [entry] = register.terminal.ledger.entries
+    assert (second.approved, second.authorization_code) == (True, entry.authorization_code)
+    assert register.journal.states() == [IntentState.DECLINED, IntentState.APPROVED]
+
+
+def test_statuses_can_be_told_to_be_refusals() -> None:
+    assert CHILE.cloud is not None
+    own = replace(CHILE, cloud=replace(CHILE.cloud, refusing_statuses=frozenset({401, 429})))
+    register = polled(own)
+    register.cloud.inject(CloudFault(K.RATE_LIMIT, retry_after=7))
+    with pytest.raises(RateLimited) as caught:
+        register.sell()
+    assert caught.value.retry_after == 7
+    assert register.journal.states() == [IntentState.DECLINED]
