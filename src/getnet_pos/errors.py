@@ -46,6 +46,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .masking import mask
+
 __all__ = [
     "AlreadyCharged",
     "ApiError",
@@ -88,7 +90,10 @@ __all__ = [
 
 
 class GetnetError(Exception):
-    """The root of every error of this library."""
+    """The root of every error of this library. Its text shows no card number, whoever wrote one there."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(mask(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

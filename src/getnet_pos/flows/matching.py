@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum, auto
 from typing import Any, cast
 
+from ..masking import mask
 from ..messages import (
     CATALOGUE,
     Command,
@@ -353,7 +354,7 @@ def _identity(voucher: VoucherReply) -> VoucherMark:
     return VoucherMark(
         operation_id=voucher.operation_id or None,
         real_date=read_date(voucher.real_date),
-        authorization_code=voucher.authorization_code or None,
+        authorization_code=mask(voucher.authorization_code or "") or None,
         amount=voucher.amount,
         function_code=None if code == LastVoucher.code else CATALOGUE.facts(code).recorded_as,
     )

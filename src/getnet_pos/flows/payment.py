@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
     UnexpectedReply,
 )
+from ..masking import mask
 from ..messages import (
     OPEN_STATES,
     Command,
@@ -927,6 +928,8 @@ def _is_elsewhere(till: Till, intent: Intent) -> bool:
 
 
 def _short(reason: str) -> str:
+    # It may hold a terminal's words.
+    reason = mask(reason)
     return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
 
 
