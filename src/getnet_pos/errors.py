@@ -221,9 +221,9 @@ class OutcomeUnknown(GetnetError):
 class AlreadyCharged(GetnetError):
     """Nothing was sent: an earlier command of the same ticket and amount was paid, and its caller may not know of it.
 
-    ``intent_id`` names that command, ``reply`` is its result as the journal kept it (``None`` where a person has decided
-    that it was paid), ``found`` says how that was found ("recovery", "late reply" or "person") and ``at`` when (UTC,
-    ISO 8601).
+    ``intent_id`` names that command, ``reply`` is its result as the journal kept it (``None`` where a person has
+    decided that it was paid), ``found`` says how that was found ("recovery", "late reply" or "person") and ``at`` when
+    (UTC, ISO 8601).
     """
 
     def __init__(

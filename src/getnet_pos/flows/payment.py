@@ -447,7 +447,7 @@ def _stored(till: Till, intent: Intent) -> Reply | None:
             continue
         if not is_same_command(intent, other):
             raise InvalidValue(
-                f"the idempotency key is that of another command (intent {other.intent_id}): take a new key for each command"
+                f"the idempotency key is that of another command (intent {other.intent_id}): each command needs its own"
             )
         if other.state in (IntentState.APPROVED, IntentState.DECLINED):
             return restored(other, till.carrier.profile.catalogue)
@@ -497,8 +497,8 @@ def _already_charged(till: Till, step: Step) -> AlreadyCharged:
 def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
     """Ask for the last voucher where a later doubt could not be settled without.
 
-    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was told
-    since the payment has begun will do.
+    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was
+    told since the payment has begun will do.
     """
     if till.asked_in_vain:
         return

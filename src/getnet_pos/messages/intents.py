@@ -97,7 +97,7 @@ class VoucherMark:
     function_code: int | None = None
     """Of the operation it records; ``None`` where the terminal does not say."""
     fresh: bool = field(default=False, compare=False)
-    """Whether the terminal was asked for it right before the command, so that nobody can have made another one since."""
+    """Whether the terminal was asked for it right before the command: nobody can have made another one since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
