@@ -313,7 +313,13 @@ class Connector:
         )
         return self._run(flow, on_progress)
 
-    def void(self, operation_id: int, *, print_on_pos: bool = False, idempotency_key: str | None = None) -> VoidReply:
+    def void(
+        self,
+        operation_id: int,
+        *,
+        print_on_pos: bool = False,
+        idempotency_key: str | None = None,
+    ) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return self._run(self._session.void(operation_id, print_on_pos, idempotency_key=idempotency_key))
 
