@@ -504,7 +504,7 @@ def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
         return
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
-    if till.baseline is None or not (till.is_fresh or by_ticket or till.carrier.tells_by_number):
+    if till.baseline is None or not (till.is_fresh or by_ticket):
         yield from _learn_baseline(till)
     if till.baseline is not None:
         till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
