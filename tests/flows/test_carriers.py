@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from getnet_pos import JournalError, Profile
+from getnet_pos import JournalError, OutcomeUnknown, Profile
 from getnet_pos.messages import (
     CATALOGUE,
     Command,
@@ -85,7 +85,7 @@ def test_a_result_that_cannot_be_recorded(way: Way, ticket: str | None) -> None:
     first = register.sell(ticket=ticket)
     assert first.approved
     if isinstance(register, StreamRegister):
-        assert register.terminal.acknowledgements == confirmed + 3, "its progress messages, and not the reply"
+        assert register.terminal.acknowledgements == confirmed + 4, "the query, three messages, and not the reply"
     assert [one.open for one in register.journal.finals()] == [True]
     register.pass_time(5.0)
     second = register.sell(ticket=ticket and "T2")
@@ -153,9 +153,13 @@ def lose_the_reply(register: Register) -> None:
         register.terminal.script.append(Behaviour(reply_after=float("inf")))
 
 
+NAMELESS = (through_argentina_with_a_webhook, Sale)
+"""Its vouchers name no ticket, and no last voucher is asked for before it, since its number is told at once."""
+
+
 @pytest.mark.parametrize(
     ("way", "kind"),
-    [(way, kind) for way in WAYS for kind in MONEY if takes(way(), kind)],
+    [(way, kind) for way in WAYS for kind in MONEY if takes(way(), kind) and (way, kind) != NAMELESS],
     ids=lambda value: value.__name__,
 )
 def test_a_command_whose_reply_is_lost_is_recovered(way: Way, kind: type[Command[Any]]) -> None:
@@ -170,6 +174,17 @@ def test_a_command_whose_reply_is_lost_is_recovered(way: Way, kind: type[Command
     final = register.journal.finals()[-1]
     assert (final.state, final.command) == (IntentState.APPROVED, kind.code)
     assert final.authorization_code == entry.authorization_code
+
+
+def test_a_nameless_sale_whose_number_is_never_told_is_unknown() -> None:
+    """The record could be of a sale that a cashier keyed in since the last voucher was asked for."""
+    way, _ = NAMELESS
+    register = polled(way)
+    lose_the_reply(register)
+    with pytest.raises(OutcomeUnknown) as caught:
+        register.sell()
+    assert "names no ticket" in caught.value.reason
+    assert register.journal.states() == [IntentState.UNKNOWN]
 
 
 def test_every_money_command_is_taken_somewhere() -> None:
