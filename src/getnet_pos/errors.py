@@ -46,6 +46,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .masking import mask
+
 __all__ = [
     "AlreadyCharged",
     "ApiError",
@@ -88,7 +90,10 @@ __all__ = [
 
 
 class GetnetError(Exception):
-    """The root of every error of this library."""
+    """The root of every error of this library. Its text shows no card number, whoever wrote one there."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(mask(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -216,9 +221,9 @@ class OutcomeUnknown(GetnetError):
 class AlreadyCharged(GetnetError):
     """Nothing was sent: an earlier command of the same ticket and amount was paid, and its caller may not know of it.
 
-    ``intent_id`` names that command, ``reply`` is its result as the journal kept it (``None`` where a person has decided
-    that it was paid), ``found`` says how that was found ("recovery", "late reply" or "person") and ``at`` when (UTC,
-    ISO 8601).
+    ``intent_id`` names that command, ``reply`` is its result as the journal kept it (``None`` where a person has
+    decided that it was paid), ``found`` says how that was found ("recovery", "late reply" or "person") and ``at`` when
+    (UTC, ISO 8601).
     """
 
     def __init__(

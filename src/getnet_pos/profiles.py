@@ -131,8 +131,8 @@ class Profile:
     """``None``: no cloud is known for it."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     doubtful_codes: frozenset[int] = frozenset({1003, 1004, 1005, -1})
-    """The response codes to a payment command that do not say whether the card was charged: printing errors (cover open,
-    no paper, paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md)."""
+    """The response codes to a payment command that do not say whether the card was charged: printing errors (cover
+    open, no paper, paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md)."""
     durable_record: bool = False
     """Whether the terminal is known to write its last voucher before its reply leaves, in order, and never to lose it.
 

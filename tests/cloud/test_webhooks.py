@@ -7,7 +7,8 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,7 @@ from getnet_pos import (
     Sale,
     SqliteJournal,
 )
-from getnet_pos.cloud import AsyncCloudAccount, Notice, WebhookReceiver
+from getnet_pos.cloud import AsyncCloudAccount, Notice, WebhookReceiver, bounds
 from getnet_pos.cloud import webhooks as module
 from getnet_pos.simulator.asgi import ThreadedServer
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
@@ -316,6 +317,228 @@ async def test_a_webhook_that_overtakes_the_status(cloud: VirtualCloud, told: li
         await post(receiver, changed(idPosTxs=number, amount=3))
         await receiver.drain()
     assert len(told) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ strangers
+
+
+@contextlib.asynccontextmanager
+async def confirming(
+    cloud: VirtualCloud, told: list[Notice], **settings: Any
+) -> AsyncIterator[tuple[AsyncCloudAccount, WebhookReceiver]]:
+    """A receiver without a secret, which has the cloud confirm all that is posted."""
+    async with account_of(cloud) as account, WebhookReceiver(told.append, confirm=account, **settings) as receiver:
+        yield account, receiver
+
+
+def forged(number: int) -> dict[str, Any]:
+    return changed(idPosTxs=number, customId="forged")
+
+
+def queries(cloud: VirtualCloud) -> int:
+    """How often the cloud was asked for a status."""
+    return sum(request.method == "GET" for request in cloud.requests)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async def met() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(met(), 20)
+
+
+@pytest.mark.usefixtures("quickly")
+@pytest.mark.parametrize("who", ["the account's own connector", "the journal", "nobody"])
+async def test_a_real_notice_is_handed_on_while_a_thousand_forged_ones_wait(
+    cloud: VirtualCloud, told: list[Notice], journal: SqliteJournal, caplog: pytest.LogCaptureFixture, who: str
+) -> None:
+    async with confirming(cloud, told, journal=journal) as (account, receiver):
+        number = await charged(account, cloud)
+        if who != "the account's own connector":
+            account.cloud.own.clear()
+        if who == "the journal":
+            intent(journal, IntentState.ACCEPTED, number=str(number))
+        asked, began = queries(cloud), time.monotonic()
+        for place in range(1_000):
+            assert await post(receiver, forged(900_000 + place), "/hooks/") == 200
+        assert await post(receiver, changed(idPosTxs=number), "/hooks/") == 200
+        await eventually(lambda: bool(told))
+        assert [notice.result.id_pos_txs for notice in told] == [number]
+        # Two a second, and one for the real notice.
+        assert queries(cloud) - asked <= 2 * (time.monotonic() - began) + 3
+    assert len([record for record in caplog.records if record.name == "getnet_pos.webhooks"]) <= 31
+
+
+async def test_expected_notices_are_taken_when_no_more_others_are(
+    cloud: VirtualCloud, told: list[Notice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_IN_TURN", 3)
+    async with confirming(cloud, told) as (account, receiver):
+        number = await charged(account, cloud)
+        statuses = [await post(receiver, forged(900_000 + place), "/hooks/") for place in range(5)]
+        assert statuses == [200, 200, 200, 503, 503]
+        assert await post(receiver, changed(idPosTxs=number), "/hooks/") == 200
+        await eventually(lambda: bool(told))
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_a_forged_number_costs_a_bounded_number_of_queries(cloud: VirtualCloud, told: list[Notice]) -> None:
+    async with confirming(cloud, told, max_queries=100_000) as (_, receiver):
+        for amount in range(1, 8):
+            assert await post(receiver, changed(idPosTxs=5, amount=amount), "/hooks/") == 200
+            await receiver.drain()
+        assert cloud.count("/5") == 6
+    assert told == []
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_a_custom_id_of_our_own_opens_no_door_to_forged_numbers(cloud: VirtualCloud, told: list[Notice]) -> None:
+    """One number at a time is asked about out of turn, and not for ever."""
+    async with confirming(cloud, told) as (account, receiver):
+        number = await charged(account, cloud)
+        custom_id = account.cloud.own[0]
+        for place in range(200):
+            await post(receiver, changed(idPosTxs=900_000 + place, customId=custom_id), "/hooks/")
+            await asyncio.sleep(0.002)
+        assert queries(cloud) < 40
+        assert await post(receiver, changed(idPosTxs=number, customId=custom_id), "/hooks/") == 200
+        await eventually(lambda: bool(told))
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_a_transaction_is_asked_about_once_after_it_was_handed_on(
+    cloud: VirtualCloud, told: list[Notice]
+) -> None:
+    async with confirming(cloud, told) as (account, receiver):
+        number = await charged(account, cloud)
+        asked = queries(cloud)
+        for amount in range(1, 30):
+            assert await post(receiver, changed(idPosTxs=number, amount=amount), "/hooks/") == 200
+            await receiver.drain()
+        assert queries(cloud) - asked == 1
+    assert len(told) == 1
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_a_transaction_without_a_result_yet_is_not_asked_about_for_ever(
+    cloud: VirtualCloud, told: list[Notice]
+) -> None:
+    async with confirming(cloud, told) as (account, receiver):
+        number = await charged(account, cloud)
+        cloud._transactions[number].slow = 1_000
+        asked = queries(cloud)
+        for _ in range(5):
+            await post(receiver, changed(idPosTxs=number), "/hooks/")
+            await asyncio.sleep(0.1)
+        # Three queries a round, two rounds at once; after these it waits for its turn.
+        assert 6 <= queries(cloud) - asked <= 9
+        cloud._transactions[number].slow = 0
+        await receiver.drain()
+        assert [notice.result.id_pos_txs for notice in told] == [number]
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b'{"code":1,"data":{"idPosTxs":5,"x":[' + b",".join([b"1.0"] * 5_000) + b"]}}", "more than 4096 values"),
+        (
+            b'{"code":1,"data":{"idPosTxs":5,"x":{' + b",".join(b'"k%d":1.0' % i for i in range(5_000)) + b"}}}",
+            "more than",
+        ),
+        (b'{"code":1,"data":{"idPosTxs":5,"x":' + b"[" * 5_000, "more than 4096 values"),
+        (json.dumps(changed(customId="4539578763621486 " * 2_000)), "customId is longer than 64 characters"),
+    ],
+)
+async def test_what_would_cost_much_to_read(
+    trusting: WebhookReceiver, told: list[Notice], caplog: pytest.LogCaptureFixture, body: bytes | str, word: str
+) -> None:
+    assert await post(trusting, body) == 400
+    assert word in caplog.text
+    assert max(map(len, caplog.text.splitlines())) < 200
+    assert "4539578763621486" not in caplog.text
+    assert told == []
+
+
+async def test_the_log_of_strangers_is_bounded_and_shows_no_card_number(
+    cloud: VirtualCloud, told: list[Notice], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    async with confirming(cloud, told) as (_, receiver):
+        for place in range(100):
+            body = {"code": 1, "data": {"customId": f"4539 5787 6362 1486\x1b{place}"}}
+            assert await post(receiver, body, "/hooks/") == 200
+        assert len(caplog.records) == 30
+        assert caplog.records[0].getMessage() == (
+            r"a webhook for customId '****1486\x1b0' cannot be confirmed: it has no idPosTxs"
+        )
+        clock.now += 60
+        await post(receiver, body, "/hooks/")
+        assert caplog.records[30].getMessage() == "70 more messages about webhooks were left out"
+        assert len(caplog.records) == 32
+
+
+class Clock:
+    """The time by which log messages are counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 6_000.0
+        monkeypatch.setattr(bounds, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+# -------------------------------------------------------------------------------------------------------------- replays
+
+
+def dated(number: int, second: int) -> dict[str, Any]:
+    return changed(idPosTxs=number, realDate=f"2026-01-01 10:00:{second:02}")
+
+
+async def test_a_replay_is_not_handed_on_when_it_has_left_memory(told: list[Notice]) -> None:
+    receiver = WebhookReceiver(told.append, secret_path=SECRET, trust=True, remembered=1)
+    for number, second in ((1, 1), (2, 2), (1, 1), (2, 2), (3, 2), (1, 1), (2, 2)):
+        await post(receiver, dated(number, second))
+        await receiver.drain()
+    assert [notice.result.id_pos_txs for notice in told] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [changed(idPosTxs=1), dated(9, 1), dated(1, 9), changed(idPosTxs="A-1", realDate="2026-01-01 10:00:01")],
+    ids=["no date", "a higher number", "a later date", "no number that grows"],
+)
+async def test_what_may_be_new_is_handed_on(told: list[Notice], late: dict[str, Any]) -> None:
+    receiver = WebhookReceiver(told.append, secret_path=SECRET, trust=True, remembered=1)
+    for body in (dated(2, 3), dated(3, 4), late):
+        await post(receiver, body)
+        await receiver.drain()
+    assert len(told) == 3
+
+
+async def test_a_clock_that_is_ahead_makes_nothing_look_old(told: list[Notice]) -> None:
+    receiver = WebhookReceiver(told.append, secret_path=SECRET, trust=True, remembered=1)
+    for body in (changed(idPosTxs=7, realDate="2999-01-01 10:00:00"), dated(8, 3), dated(6, 4)):
+        await post(receiver, body)
+        await receiver.drain()
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("before", [-60.0, 60.0], ids=["a minute ago", "a minute to come"])
+async def test_what_the_journal_had_settled_before_memory_begins_is_not_handed_on_again(
+    journal: SqliteJournal, told: list[Notice], monkeypatch: pytest.MonkeyPatch, before: float
+) -> None:
+    monkeypatch.setattr(module, "_SETTLED_BEFORE", before)
+    intent(journal, IntentState.APPROVED, number="700001")
+    receiver = WebhookReceiver(told.append, secret_path=SECRET, trust=True, journal=journal)
+    here = {"idTerminal": "80005000", "idSucursal": 12983, "serialNumber": "SNPRUEBA1234"}
+    await post(receiver, {**RESULT, **here})
+    await receiver.drain()
+    assert len(told) == (before > 0)
 
 
 # ------------------------------------------------------------------------------------------------------------- matching

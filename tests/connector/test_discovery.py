@@ -14,7 +14,6 @@ import pytest
 
 from getnet_pos import ConnectError, Wire
 from getnet_pos.simulator import Behaviour
-from getnet_pos.transports import serial
 
 from .conftest import Connect, Serve
 

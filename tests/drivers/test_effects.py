@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from datetime import datetime, timezone
 from typing import Any, get_args
 
 import pytest
+from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
 from getnet_pos.drivers.aio import AsyncDriver
 from getnet_pos.drivers.blocking import BlockingDriver
@@ -156,6 +159,15 @@ def test_a_byte_stream(rig: Rig) -> None:
     with SerialServer(VirtualTerminal()) as server:
         assert rig.run(flow(None), port=server.device) == b""
         assert rig.run(flow(server.device)) == b""
+
+
+def test_opening_answers_which_device_it_is(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SerialServer(VirtualTerminal()) as server:
+        assert rig.run(asked(Open()), port=server.device) is None, "no device can be told"
+        listed = ListPortInfo(os.path.realpath(server.device), skip_link_detection=True)
+        listed.vid, listed.pid, listed.serial_number = 0x2FB8, 0x225E, "0820"
+        monkeypatch.setattr(list_ports, "comports", lambda: [listed])
+        assert rig.run(asked(Open()), port=server.device) == "usb:2FB8:225E:0820"
 
 
 def test_ports(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

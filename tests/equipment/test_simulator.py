@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -81,3 +82,12 @@ def test_serve_tells_its_address_and_ends_at_an_interrupt() -> None:
         assert httpx.get(address, trust_env=False).status_code == 404
         process.send_signal(signal.SIGINT)
         process.wait(15)
+
+
+def test_who_connects_as_the_server_ends_is_cut_off() -> None:
+    for _ in range(5):
+        with EquipmentServer() as server:
+            host, _, port = server.address.removeprefix("http://").rpartition(":")
+            line = socket.create_connection((host, int(port)), timeout=5)
+        with line, contextlib.suppress(ConnectionResetError):
+            assert line.recv(1) == b""

@@ -29,6 +29,9 @@ def spelling(rng: random.Random) -> Callable[[bytes], bytes]:
     def spelled(data: bytes) -> bytes:
         try:
             outer = json.loads(data)
+            if outer["Sign"] != json.loads(envelope(outer["JsonSerialized"]))["Sign"]:
+                # Damaged on its way: it stays as it is.
+                return data
             inner = json.loads(outer["JsonSerialized"])
         except (ValueError, KeyError, TypeError):
             return data

@@ -254,7 +254,8 @@ class Sequence:
             # Printing failed, after the charge or without one; or the acquirer was out of reach.
             changes["change"] = {"ResponseCode": rng.choice((1003, 1004, 1005, -1))}
         elif rng.random() < 0.06:
-            changes["change"] = rng.choice(({"FunctionCode": 0}, {"Amount": 1}, {"Amount": 7000}))
+            wrong = ({"FunctionCode": 0}, {"FunctionCode": 101}, {"Amount": 1}, {"Amount": 7000})
+            changes["change"] = rng.choice(wrong)
         return Behaviour(**changes)
 
     # ------------------------------------------------------------------------------------------------------------ truth

@@ -46,12 +46,15 @@ _TOGETHER = {
         Budget(kills=1, cancellations=1),
         Budget(reboots=1, cancellations=1),
     ],
-    "cloud": [Budget(losses=3), Budget(losses=2, kills=1), Budget(losses=1, reboots=1), Budget(kills=1, reboots=1)],
+    "cloud": [Budget(losses=2), Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(kills=1, reboots=1)],
 }
 """The same as evidence, on all of it."""
 
-_DEEPER = Budget(losses=1, kills=1, reboots=1)
-"""The same on the first half."""
+_DEEPER = {
+    "stream": (2, Budget(losses=1, kills=1, reboots=1)),
+    "cloud": (4, Budget(losses=2, kills=1)),
+}
+"""The same on the first so many."""
 
 _WHOLE = {
     "stream": Budget(losses=3, kills=1, reboots=1, cancellations=1),
@@ -67,7 +70,8 @@ def _settings(carrier: str, count: Count) -> list[Setting]:
     few = [replace(kind, budget=budget) for budget in _FEW[carrier] for kind in kinds[::3]]
     together = [replace(kind, budget=budget) for budget in _TOGETHER[carrier] for kind in kinds]
     # The longest first: they are shared out to processes.
-    together = [replace(kind, budget=_DEEPER) for kind in kinds[: len(kinds) // 2]] + together
+    first, budget = _DEEPER[carrier]
+    together = [replace(kind, budget=budget) for kind in kinds[:first]] + together
     whole = [replace(kind, budget=_WHOLE[carrier], stop_at=1_000_000) for kind in kinds]
     return count(short=few, evidence=together, long=whole + together)
 

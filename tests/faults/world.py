@@ -643,8 +643,8 @@ def key_of_entry(entry: Entry, *, names_ticket: bool = True) -> Key:
 
 
 def check_ledger(register: Register, entries: Sequence[Entry]) -> None:
-    """``entries``, what the terminals have done for this register, are the truth: charged as often as approved among the
-    commands that only they can tell apart, but for those of unknown outcome.
+    """``entries``, what the terminals have done for this register, are the truth: charged as often as approved among
+    the commands that only they can tell apart, but for those of unknown outcome.
     """
     named = register.names_ticket
     finals: dict[Key, list[Intent]] = {}

@@ -608,10 +608,14 @@ async def test_two_devices_that_look_the_same_are_not_taken_for_one(
 
 @pytest.mark.parametrize("name", ["COM12", "com12", r"\\.\COM12"])
 def test_the_names_of_a_port_on_windows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a port is opened by any of them, and listed by one."""
     with monkeypatch.context() as windows:
         windows.setattr(os, "name", "nt")
-        plain = room._plain(name)
-    assert plain == "COM12"
+        windows.setattr(list_ports, "comports", lambda: [port("COM12", vid=0x2FB8, serial_number="0820")])
+        windows.setattr(serial.Serial, "open", lambda port: None)
+        transport = PortableSerialTransport(name)
+        transport.open()
+    assert transport.device == "usb:2FB8:225E:0820"
 
 
 def test_the_likeliest_ports_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -632,6 +636,29 @@ def test_every_interface_of_a_device_is_a_port(monkeypatch: pytest.MonkeyPatch) 
     found = [port(name, vid=0x2FB8, location=f"1-2:1.{2 * count}") for count, name in enumerate(names)]
     monkeypatch.setattr(list_ports, "comports", lambda: [port("/dev/ttyS0"), *found])
     assert candidate_ports() == [*names, "/dev/ttyS0"]
+
+
+async def test_a_port_that_is_unplugged_while_the_ports_are_listed(
+    kind: str, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyserial stumbles then. They are listed again, and in the worst case no device is known."""
+    failures = 1
+
+    def comports() -> list[ListPortInfo]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise TypeError("int() can't convert non-string with explicit base")
+        return [port(line.name, vid=0x2FB8, serial_number="0820")]
+
+    monkeypatch.setattr(list_ports, "comports", comports)
+    assert candidate_ports() == [line.name]
+    failures = 100
+    assert candidate_ports() == []
+    transport = KINDS[kind](line.name)
+    await transport.open()
+    assert transport.device is None
+    await transport.close()
 
 
 def test_the_ports_of_this_machine_can_be_listed() -> None:

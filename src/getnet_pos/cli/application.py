@@ -8,6 +8,7 @@ import sys
 import typer
 
 from ..errors import GetnetError
+from ..masking import masked
 from . import about, decoding, demo, doctor, payments, ports, records, simulate, terminals
 from .ends import ExitCode, clean, exit_code, told
 from .screen import print_document
@@ -63,7 +64,7 @@ def run(args: list[str]) -> int:
 
 def _fail(message: str, code: ExitCode, document: dict[str, object], as_json: bool) -> int:
     if as_json:
-        print_document({"error": document})
+        print_document(masked({"error": document}))
     print(f"error: {clean(message)}", file=sys.stderr, flush=True)
     return code
 

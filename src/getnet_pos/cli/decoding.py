@@ -39,7 +39,7 @@ def decode(
 ) -> int:
     """Decode bytes of the wire, and tell whether each signature or LRC holds.
 
-    Card numbers and bytes that are no message are never shown.
+    Of card numbers only the last four digits are shown, and bytes that are no message never are.
     """
     data = _input(text, file)
     if as_hex:

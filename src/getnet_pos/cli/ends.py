@@ -6,8 +6,9 @@ from enum import IntEnum
 from typing import Any
 
 from ..errors import ApiError, GetnetError, JournalError, OutcomeUnknown, ProtocolError, TerminalBusy, TransportError
+from ..masking import mask
 
-__all__ = ["ExitCode", "NotReady", "clean", "exit_code", "told"]
+__all__ = ["ExitCode", "NotReady", "clean", "exit_code", "printable", "told"]
 
 
 class ExitCode(IntEnum):
@@ -55,5 +56,10 @@ def told(error: GetnetError) -> dict[str, Any]:
 
 
 def clean(text: str) -> str:
-    """``text`` on one line and without control characters: a terminal's words must not steer the screen."""
+    """``text`` on one line, without control characters, which would steer the screen, and without card numbers."""
+    return printable(mask(text))
+
+
+def printable(text: str) -> str:
+    """``text`` on one line and without control characters, and otherwise as it is: for what names a thing."""
     return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .ends import ExitCode, clean
+from .ends import ExitCode, printable
 from .register import JsonOption
 from .screen import Screen
 from .shown import table
@@ -20,7 +20,7 @@ def ports(as_json: JsonOption = False) -> int:
 
     present = {port.device: port for port in list_ports.comports()}
     found = [_document(present[name], is_likely(present[name])) for name in candidate_ports() if name in present]
-    Screen(as_json).result(found, lambda console: _show(console, found))
+    Screen(as_json).listing(found, lambda console: _show(console, found))
     return ExitCode.DONE
 
 
@@ -42,5 +42,5 @@ def _show(console: Any, found: list[dict[str, Any]]) -> None:
     made = table("port", "likely", "usb", "description")
     for row in found:
         names = [part for part in (row["manufacturer"], row["description"]) if part and part != "n/a"]
-        made.add_row(row["port"], "yes" if row["likely"] else "", row["usb"] or "", clean(", ".join(names)))
+        made.add_row(row["port"], "yes" if row["likely"] else "", row["usb"] or "", printable(", ".join(names)))
     console.print(made)

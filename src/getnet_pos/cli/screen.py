@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..masking import masked
 from ..messages import Progress, ProgressCode
 from .ends import clean
 
@@ -25,7 +26,7 @@ def print_document(document: object) -> None:
 
 
 class Screen:
-    """Where a command shows its result and what happens on the way.
+    """Where a command shows its result and what happens on the way, both without card numbers.
 
     The result goes to standard output, everything else to standard error: with ``as_json`` one object a line.
     """
@@ -36,6 +37,10 @@ class Screen:
 
     def result(self, document: object, show: Callable[[Console], None]) -> None:
         """Print the result: ``document`` for a machine, or what ``show`` prints for a person."""
+        self.listing(masked(document), show)
+
+    def listing(self, document: object, show: Callable[[Console], None]) -> None:
+        """The same of what things are called, as it is: a serial number may look like a card's."""
         if self.as_json:
             print_document(document)
         else:
@@ -63,7 +68,7 @@ class Screen:
         if self._status is not None:
             self._status.console.print(_plain(line))
         else:
-            print(json.dumps(document) if self.as_json else line, file=sys.stderr, flush=True)
+            print(json.dumps(masked(document)) if self.as_json else line, file=sys.stderr, flush=True)
 
     def update(self, text: str) -> None:
         """Have the live line say ``text`` from now on, where there is one."""

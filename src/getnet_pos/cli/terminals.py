@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import re
 import sys
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,10 +20,11 @@ from ..flows.http_calls import check_url
 from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from .credentials import client_credentials
-from .ends import ExitCode, clean, exit_code, told
+from .ends import ExitCode, clean, exit_code, printable, told
 from .register import JsonOption, ProfileName, ProfileOption, profile_of
 from .screen import Screen
 from .shown import table
+from .spreadsheets import write_csv
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ def terminals(
     ] = None,
     activated_before: Annotated[str | None, _date("--activated-before", "Activated before.")] = None,
     only_summary: Annotated[bool, typer.Option("--summary", help="Show the counts alone.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values instead of tables.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, safe for spreadsheets.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """List the active terminals of merchants (Active Payment Terminal API).
@@ -114,8 +115,8 @@ def terminals(
     if as_csv:
         _write_csv(listings)
     else:
-        screen.result(
-            _document(listings, errors, only_summary), lambda console: _show(console, listings, only_summary, screen)
+        screen.listing(
+            _document(listings, errors, only_summary), lambda console: _show(console, listings, only_summary)
         )
     for listing in listings:
         if listing.whole.deviation_count:
@@ -142,7 +143,7 @@ def _cloud_terminals(base_url: str, branch: int | None, profile: ProfileName, sc
         console.print(made)
 
     names = ("id_terminal", "id_sucursal", "serial_number")
-    screen.result({"terminals": [{name: getattr(one, name) for name in names} for one in found]}, show)
+    screen.listing({"terminals": [{name: getattr(one, name) for name in names} for one in found]}, show)
     return ExitCode.DONE
 
 
@@ -296,13 +297,8 @@ def _document(listings: list[Listing], errors: dict[str, GetnetError], only_summ
 
 
 def _write_csv(listings: list[Listing]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["merchant_id", *_COLUMNS, "warranty_applies"])
-    for merchant, terminal in _rows(listings):
-        values = _fields(terminal).values()
-        writer.writerow(
-            [merchant, *("" if v is None else str(v).lower() if isinstance(v, bool) else v for v in values)]
-        )
+    rows = ([merchant, *_fields(terminal).values()] for merchant, terminal in _rows(listings))
+    write_csv(sys.stdout, chain([["merchant_id", *_COLUMNS, "warranty_applies"]], rows))
     sys.stdout.flush()
 
 
@@ -317,14 +313,14 @@ def _line(merchant: str, terminal: PaymentTerminal) -> list[str]:
         _words(", ", terminal.capture_method_des, terminal.communication_method_des),
         terminal.commercial_mode and terminal.commercial_mode.value, at and at.date().isoformat(),
     )  # fmt: skip
-    return [clean(cell or "") for cell in cells]
+    return [printable(cell or "") for cell in cells]
 
 
 def _words(between: str, *words: str | None) -> str:
     return between.join(filter(None, words))
 
 
-def _show(console: Console, listings: list[Listing], only_summary: bool, screen: Screen) -> None:
+def _show(console: Console, listings: list[Listing], only_summary: bool) -> None:
     summary = _summary(listings)
     first = 0 if len(listings) > 1 else 1
     if summary["shown"] > _LONGEST_TABLE and not only_summary:
@@ -342,6 +338,6 @@ def _show(console: Console, listings: list[Listing], only_summary: bool, screen:
         style="bold",
     )
     for name in ("brand", "model", "capture", "communication", "commercial_mode"):
-        counted = ", ".join(f"{clean(value)} {count}" for value, count in summary[name].items())
+        counted = ", ".join(f"{printable(value)} {count}" for value, count in summary[name].items())
         if counted:
             console.print(f"{name.replace('_', ' ')}: {counted}")

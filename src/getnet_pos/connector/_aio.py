@@ -318,7 +318,11 @@ class AsyncConnector:
         return await self._run(flow, on_progress)
 
     async def void(
-        self, operation_id: int, *, print_on_pos: bool = False, idempotency_key: str | None = None
+        self,
+        operation_id: int,
+        *,
+        print_on_pos: bool = False,
+        idempotency_key: str | None = None,
     ) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return await self._run(self._session.void(operation_id, print_on_pos, idempotency_key=idempotency_key))
@@ -476,13 +480,13 @@ class AsyncConnector:
         return await self._run(self._session.recover())
 
     async def intents(self, *, settled: bool = False) -> list[Intent]:
-        """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all of them."""
+        """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all."""
         return await self._run(self._session.intents(settled=settled))
 
     async def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
         """Record what a person found out about a payment command of unknown outcome, with who and why.
 
         Raises:
-            InvalidValue: there is no such command, it is settled or still in progress, or a name or a reason is missing.
+            InvalidValue: there is no such command, it is settled or in progress, or a name or a reason is missing.
         """
         return await self._run(self._session.resolve(intent_id, paid=paid, by=by, note=note))

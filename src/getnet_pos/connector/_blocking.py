@@ -313,7 +313,13 @@ class Connector:
         )
         return self._run(flow, on_progress)
 
-    def void(self, operation_id: int, *, print_on_pos: bool = False, idempotency_key: str | None = None) -> VoidReply:
+    def void(
+        self,
+        operation_id: int,
+        *,
+        print_on_pos: bool = False,
+        idempotency_key: str | None = None,
+    ) -> VoidReply:
         """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return self._run(self._session.void(operation_id, print_on_pos, idempotency_key=idempotency_key))
 
@@ -470,13 +476,13 @@ class Connector:
         return self._run(self._session.recover())
 
     def intents(self, *, settled: bool = False) -> list[Intent]:
-        """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all of them."""
+        """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all."""
         return self._run(self._session.intents(settled=settled))
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
         """Record what a person found out about a payment command of unknown outcome, with who and why.
 
         Raises:
-            InvalidValue: there is no such command, it is settled or still in progress, or a name or a reason is missing.
+            InvalidValue: there is no such command, it is settled or in progress, or a name or a reason is missing.
         """
         return self._run(self._session.resolve(intent_id, paid=paid, by=by, note=note))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+import zlib
 from collections.abc import Callable
 
 import httpx
@@ -20,11 +21,14 @@ from ..errors import (
     MalformedResponse,
 )
 from ..flows.effects import Request, Response
+from ..flows.http_calls import clean
 
 __all__ = ["AsyncHttpClient", "HttpClient"]
 
 _LONGEST_CONNECT = 10.0
 """Seconds for opening a connection, within the time-out of the whole."""
+_GZIP = 16 + zlib.MAX_WBITS
+"""Tells zlib that gzip comes, and nothing else."""
 
 
 class HttpClient:
@@ -57,8 +61,8 @@ class HttpClient:
     def _read(self, request: Request, deadline: float) -> Response:
         answer = self._client.send(_built(self._client, request), stream=True, follow_redirects=False)
         try:
-            body = _Body(request)
-            for chunk in answer.iter_bytes():
+            body = _Body(request, answer)
+            for chunk in [answer.content] if answer.is_stream_consumed else answer.iter_raw():
                 body.add(chunk)
                 if time.monotonic() > deadline:
                     raise _too_late(request)
@@ -111,9 +115,12 @@ class AsyncHttpClient:
     async def _read(self, request: Request) -> Response:
         answer = await self._client.send(_built(self._client, request), stream=True, follow_redirects=False)
         try:
-            body = _Body(request)
-            async for chunk in answer.aiter_bytes():
-                body.add(chunk)
+            body = _Body(request, answer)
+            if answer.is_stream_consumed:
+                body.add(answer.content)
+            else:
+                async for chunk in answer.aiter_raw():
+                    body.add(chunk)
             return Response(answer.status_code, dict(answer.headers), body.whole())
         finally:
             await answer.aclose()
@@ -126,24 +133,54 @@ class AsyncHttpClient:
 
 
 class _Body:
-    """The body as it comes, within its bound."""
+    """The body as it comes, unpacked within its bound: no more than that is ever made of what came.
 
-    def __init__(self, request: Request) -> None:
+    An answer that its client has read already, in a hook or in a transport that makes it up, is unpacked already.
+    """
+
+    def __init__(self, request: Request, answer: httpx.Response) -> None:
         self._request = request
         self._chunks: list[bytes] = []
         self._size = 0
+        self._unpacker = None
+        packed = answer.headers.get("content-encoding", "identity").strip().lower()
+        if answer.is_stream_consumed or packed in ("", "identity"):
+            return
+        if packed not in ("gzip", "x-gzip"):
+            raise MalformedResponse(f"the answer to {_shown(request)} is packed in a way that was not asked for")
+        self._unpacker = zlib.decompressobj(_GZIP)
 
     def add(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self._request.max_body:
+        """Take what came.
+
+        Raises:
+            MalformedResponse: it is not packed as it is said to be, or makes the body too long.
+        """
+        room = self._request.max_body - self._size
+        if self._unpacker is not None and chunk:
+            if self._unpacker.eof:
+                raise self._broken()
+            try:
+                chunk = self._unpacker.decompress(chunk, room + 1)
+            except zlib.error:
+                raise self._broken() from None
+            if self._unpacker.unused_data:
+                raise self._broken()
+        if len(chunk) > room:
             raise MalformedResponse(
                 f"the answer to {_shown(self._request)} is longer than {self._request.max_body} bytes: raise max_body "
                 "if it is meant to be"
             )
+        self._size += len(chunk)
         self._chunks.append(chunk)
 
     def whole(self) -> bytes:
+        if self._unpacker is not None and self._chunks and not self._unpacker.eof:
+            raise self._broken()
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    def _broken(self) -> MalformedResponse:
+        return MalformedResponse(f"the answer to {_shown(self._request)} cannot be unpacked: it is not whole gzip")
 
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
@@ -151,7 +188,7 @@ def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.
     return client.build_request(
         request.method,
         request.url,
-        headers=request.headers,
+        headers={**request.headers, "Accept-Encoding": "gzip"},
         content=request.content or None,
         timeout=timeout,
         extensions={"fresh": True} if request.fresh else None,
@@ -183,7 +220,8 @@ def _translated(error: httpx.HTTPError, request: Request) -> GetnetError:
     if isinstance(error, httpx.LocalProtocolError):
         # Its text quotes the header, which may be a secret.
         return ConfigurationError(f"{what} was not sent: a header of it is not valid HTTP")
-    reason = str(error) or type(error).__name__
+    # It may quote what came, such as a line that is no HTTP.
+    reason = clean(str(error), ()) or type(error).__name__
     if isinstance(error, httpx.ConnectError):
         if _refused_certificate(error):
             reason += "; the certificate is verified: for a private authority give an http_client that trusts it"
@@ -196,8 +234,6 @@ def _translated(error: httpx.HTTPError, request: Request) -> GetnetError:
         return DeadlineExceeded(f"{what} was not sent: every connection of the client was busy")
     if isinstance(error, httpx.TimeoutException):
         return _too_late(request)
-    if isinstance(error, httpx.DecodingError):
-        return MalformedResponse(f"the answer to {what} cannot be unpacked: {reason}")
     return Disconnected(f"the link broke during {what}: {reason}", bytes_written=_perhaps_written(request))
 
 

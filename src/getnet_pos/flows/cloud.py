@@ -246,6 +246,8 @@ class CloudAttempt:
         self._request = request
         self._limits = limits
         self._custom_id = custom_id
+        if command.moves_money:
+            self._cloud.own.append(custom_id)
         self._what = f"command {command.code}"
         self._place = None if urgent else self._cloud.gate.place()
         self._token: Secret | None = None
@@ -375,6 +377,7 @@ class CloudAttempt:
     def _learn_number(self, result: CloudResult) -> None:
         if result.id_pos_txs is not None:
             self.transaction_id = str(result.id_pos_txs)
+            self._cloud.own.append(self.transaction_id)
 
     def _followed(self, result: CloudResult | None) -> Flow[CloudResult]:
         """The result once it is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,6 +80,8 @@ class Cloud:
     """Its places are held during the call of a command, so that no more run at a time than are meant to."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     pace: Pace = field(init=False)
+    own: deque[str] = field(default_factory=lambda: deque(maxlen=4096))
+    """The ids of what its connectors began lately, their own and the cloud's: a webhook that bears one is expected."""
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.retry)

@@ -205,7 +205,7 @@ class Lease(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Record what a person found out about an intent; the answer is the intent. ``InvalidValue`` where that cannot be."""
+    """Record what a person found out about an intent; the answer is the intent, or ``InvalidValue``."""
 
     intent_id: str
     paid: bool

@@ -27,6 +27,7 @@ from ..errors import (
     ServerError,
     TransportError,
 )
+from ..masking import mask
 from .effects import Flow, Random, Request, Response, Sleep
 
 __all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "changes_nothing", "check_seconds", "check_url", "clean",
@@ -292,11 +293,17 @@ def _excerpt(content: bytes, secrets: Sequence[str]) -> str:
     return f'a page titled "{clean(title[1], secrets)}"' if title else f'"{clean(text, secrets)}"'
 
 
+_CUT_NUMBER = re.compile(r"[\W\d_]+\Z")
+
+
 def clean(text: str, secrets: Sequence[str], longest: int = _SHOWN) -> str:
-    """The server's words as an error may show them: no secret, no control character, not long."""
+    """The server's words as an error may show them: no secret, no card number, no control character, not long."""
     for secret in secrets:
         text = text.replace(secret, "***") if secret else text
-    text = " ".join(text[: 4 * longest].split())
+    if len(text) > 4 * longest:
+        # A number that is cut in two could not be told for one.
+        text = _CUT_NUMBER.sub("...", text[: 4 * longest])
+    text = " ".join(mask(text).split())
     shown = text[:longest] + ("..." if len(text) > longest else "")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
 

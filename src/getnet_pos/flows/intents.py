@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from ..masking import mask
 from ..messages import (
     Catalogue,
     Command,
@@ -72,7 +73,7 @@ def settled(intent: Intent, reply: Reply, found: HowFound) -> Intent:
         terminal_id=intent.terminal_id or ((voucher.terminal_id or "").strip() or None if voucher else None),
         commerce_code=intent.commerce_code or (voucher.commerce_code or None if voucher else None),
         response_code=reply.response_code,
-        authorization_code=voucher.authorization_code if voucher else None,
+        authorization_code=mask(voucher.authorization_code or "") or None if voucher else None,
         operation_id=voucher.operation_id if voucher else None,
         real_date=read_date(voucher.real_date) if voucher else None,
         # Never more than four digits, whatever a firmware writes there.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum, auto
 from typing import Any, cast
 
+from ..masking import mask
 from ..messages import (
     CATALOGUE,
     Command,
@@ -26,9 +27,26 @@ from .carrier import Candidate, Source
 from .dates import compare_dates, read_date
 from .intents import generated_ticket
 
-__all__ = ["Circumstances", "Judgement", "Verdict", "belongs", "has_own_ticket", "is_foreign", "is_nothing_new", "judge", "mark", "newest",
-           "recognise", "recorded", "said_ticket", "same_ticket", "settling", "shows_operation", "typed_reply",
-           "without_unknown"]  # fmt: skip
+__all__ = [
+    "Circumstances",
+    "Judgement",
+    "Verdict",
+    "belongs",
+    "has_own_ticket",
+    "is_foreign",
+    "is_nothing_new",
+    "judge",
+    "mark",
+    "newest",
+    "recognise",
+    "recorded",
+    "said_ticket",
+    "same_ticket",
+    "settling",
+    "shows_operation",
+    "typed_reply",
+    "without_unknown",
+]
 
 _LEAST_CUT = 8
 """The fewest characters of a ticket that may be what is left of a longer one."""
@@ -116,7 +134,7 @@ def mark(voucher: VoucherReply, *, fresh: bool = False) -> VoucherMark | None:
     return replace(made, fresh=fresh) if made.real_date or (numbered and made.operation_id) else None
 
 
-# --------------------------------------------------------------------------------------------------- while it is awaited
+# -------------------------------------------------------------------------------------------------- while it is awaited
 
 
 def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
@@ -155,15 +173,15 @@ def _misfit(intent: Intent, reply: VoucherReply, known: Circumstances, *, own: b
         return f"the reply is of {reply.amount}, and {intent.amount} was asked for"
     if reply.response_code in known.profile.doubtful_codes:
         return (
-            f"the terminal answered {reply.response_code} ({reply.response_message or 'no message'}), which does not say "
-            "whether the card was charged"
+            f"the terminal answered {reply.response_code} ({reply.response_message or 'no message'}), which does not "
+            "say whether the card was charged"
         )
     if reply.response_code == 0 and not reply.approved and getattr(reply, "success", None) is None:
         return "the terminal answered with a Success that is neither true nor false"
     return ""
 
 
-# --------------------------------------------------------------------------------------------------------- after a doubt
+# -------------------------------------------------------------------------------------------------------- after a doubt
 
 
 def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: bool = False) -> str:
@@ -234,7 +252,7 @@ def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) 
 
 
 def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool, known: Circumstances) -> str:
-    """Why the voucher was not surely made after ``baseline``. What is named as the command's may be of the same second."""
+    """Why the voucher was not surely made after ``baseline``. What names the command may be of the same second."""
     if baseline is None:
         return "it is not known which voucher was the last one before"
     if not own and not baseline.fresh:
@@ -357,7 +375,7 @@ def _identity(voucher: VoucherReply) -> VoucherMark:
     return VoucherMark(
         operation_id=voucher.operation_id or None,
         real_date=read_date(voucher.real_date),
-        authorization_code=voucher.authorization_code or None,
+        authorization_code=mask(voucher.authorization_code or "") or None,
         amount=voucher.amount,
         function_code=None if code == LastVoucher.code else CATALOGUE.facts(code).recorded_as,
     )
@@ -388,7 +406,7 @@ def _is_same(one: VoucherMark, two: VoucherMark) -> bool | None:
 
 
 def _is_same_code(one: VoucherMark, two: VoucherMark) -> bool | None:
-    """Whether the authorization codes are the same; ``None`` where one is missing, or is that of an earlier operation."""
+    """Whether the authorization codes are the same; ``None`` where one is missing or of an earlier operation."""
     if one.authorization_code is None or two.authorization_code is None:
         return None
     same = one.authorization_code == two.authorization_code
@@ -431,6 +449,9 @@ def is_nothing_new(last: VoucherMark | None, intent: Intent, others: Sequence[In
         return False
     if last == VoucherMark():
         return True
+    if last.function_code is None and intent.reference in (str(last.operation_id), last.authorization_code):
+        # Firmware names in the record of a void the operation that was annulled.
+        return False
     before = [_result(other) for other in others if other.state is IntentState.APPROVED]
     return any(_is_surely(one, last) for one in (*before, intent.baseline) if one is not None)
 

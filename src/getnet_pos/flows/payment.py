@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
     UnexpectedReply,
 )
+from ..masking import mask
 from ..messages import (
     OPEN_STATES,
     Command,
@@ -352,9 +353,8 @@ def _learn_baseline(till: Till) -> Flow[list[Reply]]:
         return told
     if till.terminal_id is None:
         yield from _introduce(till)
-    if baseline is not None or till.baseline is None:
-        till.baseline = baseline
-    till.is_fresh = True
+    if baseline is not None:
+        till.baseline, till.is_fresh = baseline, True
     return told
 
 
@@ -449,7 +449,7 @@ def _stored(till: Till, intent: Intent) -> Reply | None:
             continue
         if not is_same_command(intent, other):
             raise InvalidValue(
-                f"the idempotency key is that of another command (intent {other.intent_id}): take a new key for each command"
+                f"the idempotency key is that of another command (intent {other.intent_id}): each command needs its own"
             )
         if other.state in (IntentState.APPROVED, IntentState.DECLINED):
             return restored(other, till.carrier.profile.catalogue)
@@ -499,8 +499,8 @@ def _already_charged(till: Till, step: Step) -> AlreadyCharged:
 def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
     """Ask for the last voucher where a later doubt could not be settled without.
 
-    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was told
-    since the payment has begun will do.
+    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was
+    told since the payment has begun will do.
     """
     if till.asked_in_vain:
         return
@@ -929,7 +929,9 @@ def _recover(
             # Its own terminal may come back: then it is asked about again.
             break
         now = yield Now()
-    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent, till.others(intent)):
+    # What a cloud was given may reach the terminal at any time.
+    is_over = carrier.profile.durable_record and not carrier.tells_by_number
+    if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
         raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
@@ -944,6 +946,8 @@ def _is_elsewhere(till: Till, intent: Intent) -> bool:
 
 
 def _short(reason: str) -> str:
+    # It may hold a terminal's words.
+    reason = mask(reason)
     return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
 
 

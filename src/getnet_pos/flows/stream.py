@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -18,6 +17,7 @@ from ..errors import (
     UnexpectedReply,
     UnsupportedOperation,
 )
+from ..masking import mask
 from ..messages import (
     Ack,
     BadFrame,
@@ -354,6 +354,6 @@ class StreamAttempt:
 
 
 def _said(reply: Reply) -> str:
-    """The terminal's words, fit for a log: short, on one line, and without anything that could be a card number."""
-    words = "".join(letter if letter.isprintable() else "?" for letter in (reply.response_message or "no message")[:80])
-    return re.sub(r"[0-9](?:[ -]?[0-9]){6,}", "...", words)
+    """The terminal's words, fit for a log: short, on one line, and without card numbers."""
+    words = mask(reply.response_message or "no message")[:80]
+    return "".join(letter if letter.isprintable() else "?" for letter in words)

@@ -23,7 +23,7 @@ from ..errors import JournalError
 from ..messages import FINAL_STATES, Intent, IntentState, Search, Step
 from .known import TAIL, Known, Row, is_paid_unheard, last_of_each
 from .leases import claim_file
-from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, now, one_of
+from .rules import RECENT, REMEMBERED, Lease, check, decided, kept, moment, now, one_of
 from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, migrate, read_row, written_row
 
 __all__ = ["SqliteJournal"]
@@ -231,7 +231,7 @@ class SqliteJournal:
         connection = self._connected()
         with _transaction(connection, "IMMEDIATE"):
             known = self._now()
-            intent = decide(known)
+            intent = kept(decide(known))
             before = known.unsettled.rows.get(intent.intent_id) or self._last_of(intent)
             related = [] if before else [*known.related(intent), *self._of_key(known, intent.idempotency_key)]
             check(intent, before.intent if before else None, [row.intent for row in related])

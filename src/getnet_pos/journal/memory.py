@@ -11,7 +11,7 @@ from typing import Final
 
 from ..messages import Intent, Search, Step
 from .known import Known, Named, Row, is_paid_unheard, last_of_each
-from .rules import RECENT, REMEMBERED, Lease, check, decided, moment, now, one_of
+from .rules import RECENT, REMEMBERED, Lease, check, decided, kept, moment, now, one_of
 
 __all__ = ["MemoryJournal"]
 
@@ -33,6 +33,7 @@ class MemoryJournal:
         self._lock = threading.RLock()
 
     def record(self, intent: Intent) -> None:
+        intent = kept(intent)
         with self._lock:
             steps = self._steps.get(intent.intent_id, [])
             related = [] if steps else [*self._known.related(intent), *self._of_key(intent)]

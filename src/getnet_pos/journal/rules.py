@@ -9,11 +9,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Final, Protocol
 
 from ..errors import InvalidValue, JournalError
+from ..masking import mask
 from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, Search, Step, same_terminal
 
 __all__ = [
-    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "check", "decided", "elsewhere", "moment",
-    "now", "one_of",
+    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "check", "decided", "elsewhere", "kept",
+    "moment", "now", "one_of",
 ]  # fmt: skip
 
 RECENT: Final = 16
@@ -149,6 +150,21 @@ def _is_another(intent: Intent, known: Intent) -> bool:
     )
 
 
+def kept(intent: Intent) -> Intent:
+    """The intent as it may be recorded: without card numbers in what others say of it."""
+    return replace(
+        intent,
+        reason=_masked(intent.reason),
+        authorization_code=_masked(intent.authorization_code),
+        decided_by=_masked(intent.decided_by),
+        note=_masked(intent.note),
+    )
+
+
+def _masked(text: str | None) -> str | None:
+    return None if text is None else mask(text)
+
+
 # ------------------------------------------------------------------------------------------------------------ decisions
 
 
@@ -177,4 +193,4 @@ def decided(intent: Intent, lease: Lease | None, *, paid: bool, by: str, note: s
     if lease is None:
         raise InvalidValue(f"intent {intent.intent_id} is in progress: end it, or wait until it has ended")
     state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
-    return replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip())
+    return kept(replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip()))

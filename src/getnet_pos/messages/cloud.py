@@ -12,6 +12,7 @@ from ..errors import InvalidType, InvalidValue
 from .checks import amount, check_flag, check_integer, check_rut, check_text, day, integer, optional, text
 from .commands import Refund, Sale
 from .declaring import Command, Waits, command, extended, wire
+from .fields import Shown
 from .replies import GenericReply, Reply, SaleReply
 
 __all__ = [
@@ -57,8 +58,8 @@ class KeyPos:
         return f"{self.id_terminal}/{self.id_sucursal}/{self.serial_number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloudResult:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CloudResult(Shown):
     """One answer of the cloud, or one webhook body.
 
     ``code`` speaks of the exchange alone: 1 finished or sent, 2 in process, 0 an error. Only ``reply``, where there is

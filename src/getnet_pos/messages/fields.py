@@ -7,6 +7,8 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any
 
+from ..masking import mask
+
 __all__ = [
     "Kind",
     "Shown",
@@ -106,11 +108,15 @@ def _cases(name: str) -> tuple[str, str]:
 
 
 class Shown:
-    """A ``repr`` that leaves out what was not sent and what could identify a card or its holder."""
+    """A ``repr`` without what was not sent and what could identify a card or its holder; card numbers are masked."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         pairs = ((item.name, getattr(self, item.name)) for item in fields(self) if item.repr)  # type: ignore[arg-type]  # only dataclasses mix this in
-        shown = ", ".join(f"{name}={value!r}" for name, value in pairs if value is not None)
+        shown = ", ".join(f"{name}={_shown(value)!r}" for name, value in pairs if value is not None)
         return f"{type(self).__name__}({shown})"
+
+
+def _shown(value: Any) -> Any:
+    return mask(value) if isinstance(value, str) else value

@@ -9,6 +9,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
 
+from ..masking import masked
 from .enums import SaleType
 from .replies import Reply, Restored
 
@@ -96,7 +97,7 @@ class VoucherMark:
     function_code: int | None = None
     """Of the operation it records; ``None`` where the terminal does not say."""
     fresh: bool = field(default=False, compare=False)
-    """Whether the terminal was asked for it right before the command, so that nobody can have made another one since."""
+    """Whether the terminal was asked for it right before the command: nobody can have made another one since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +196,7 @@ R = TypeVar("R", bound=Reply)
 
 def kept_reply(reply: Reply) -> str:
     """A result as the journal keeps it, as JSON: without its text, and without what could identify a card."""
-    kept: dict[str, Any] = {name: getattr(reply, name, None) for name in sorted(KEPT_FIELDS)}
+    kept: dict[str, Any] = masked({name: getattr(reply, name, None) for name in sorted(KEPT_FIELDS)})
     if len(kept["last4_digits"] or "") > 4:  # whatever a firmware writes there
         kept["last4_digits"] = None
     return json.dumps({name: value for name, value in kept.items() if value is not None})

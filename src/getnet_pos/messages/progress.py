@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import ChecksumMismatch, FrameTooLarge, MalformedFrame, ProtocolError, SignatureMismatch
 from .enums import FrameFault, ProgressCode
+from .fields import Shown
 
 __all__ = ["Ack", "BadFrame", "Progress"]
 
@@ -24,8 +25,8 @@ class Ack:
     received: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+@dataclass(frozen=True, slots=True, repr=False)
+class Progress(Shown):
     """An intermediate message of a sale (function code 112).
 
     ``code`` is a ``ProgressCode``, a plain ``int`` the library does not know, or ``None`` where the terminal sent only

@@ -163,7 +163,7 @@ class VoidReply(VoucherReply):
 
     @property
     def approved(self) -> bool:
-        """Whether the void was done: response code 0, and ``Success`` not false, or not understood, where it was sent."""
+        """Whether the void was done: response code 0, and a ``Success`` that is true where it was sent."""
         return self.function_code != 0 and self.response_code == 0 and _succeeded(self)
 
 

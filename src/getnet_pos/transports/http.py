@@ -172,7 +172,7 @@ class _Dialogue:
                 elif isinstance(event, h11.EndOfMessage):
                     self.has_ended = True
         except h11.RemoteProtocolError as error:
-            raise Disconnected(f"{self._url} does not speak HTTP ({error}): check the address and the port") from error
+            raise Disconnected(f"{self._url} does not speak HTTP ({error}): check its address") from None
         return body
 
 

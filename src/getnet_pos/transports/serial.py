@@ -43,15 +43,24 @@ __all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "device
 _VENDOR = 0x2FB8
 _LIKELY = ("getnet", "pax")
 _CHUNK = 65536
+_LOOKS = 3
+"""How often the ports are looked at until that succeeds."""
 _LONGEST_WAIT = 0.5
 """On Windows pyserial cannot be woken from a wait that is just about to begin: such a wake is seen this much later."""
 
 
 def candidate_ports() -> list[str]:
     """The ports a terminal could be on, the likeliest first: every interface of a device that has several."""
-    found = list(list_ports.comports())
-    found.sort(key=lambda port: (not is_likely(port), port.vid is None, port.device))
+    found = sorted(_present(), key=lambda port: (not is_likely(port), port.vid is None, port.device))
     return [port.device for port in found]
+
+
+def _present() -> list[Any]:
+    for _ in range(_LOOKS):
+        # pyserial stumbles over a port that is unplugged while it looks.
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            return list(list_ports.comports())
+    return []
 
 
 def is_likely(port: Any) -> bool:
@@ -76,7 +85,7 @@ def device_of(port: Any) -> str | None:
 
 def _devices() -> dict[str, str]:
     """The devices that are plugged in, by the plain name of their port."""
-    return {_plain(port.device): device for port in list_ports.comports() if (device := device_of(port))}
+    return {_plain(port.device): device for port in _present() if (device := device_of(port))}
 
 
 def _plain(port: str) -> str:
