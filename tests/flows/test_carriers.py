@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from getnet_pos import JournalError, OutcomeUnknown, Profile
+from getnet_pos import JournalError, Profile
 from getnet_pos.messages import (
     CATALOGUE,
     Command,
@@ -153,13 +153,9 @@ def lose_the_reply(register: Register) -> None:
         register.terminal.script.append(Behaviour(reply_after=float("inf")))
 
 
-NAMELESS = (through_argentina_with_a_webhook, Sale)
-"""Its vouchers name no ticket, and no last voucher is asked for before it, since its number is told at once."""
-
-
 @pytest.mark.parametrize(
     ("way", "kind"),
-    [(way, kind) for way in WAYS for kind in MONEY if takes(way(), kind) and (way, kind) != NAMELESS],
+    [(way, kind) for way in WAYS for kind in MONEY if takes(way(), kind)],
     ids=lambda value: value.__name__,
 )
 def test_a_command_whose_reply_is_lost_is_recovered(way: Way, kind: type[Command[Any]]) -> None:
@@ -174,17 +170,6 @@ def test_a_command_whose_reply_is_lost_is_recovered(way: Way, kind: type[Command
     final = register.journal.finals()[-1]
     assert (final.state, final.command) == (IntentState.APPROVED, kind.code)
     assert final.authorization_code == entry.authorization_code
-
-
-def test_a_nameless_sale_whose_number_is_never_told_is_unknown() -> None:
-    """The record could be of a sale that a cashier keyed in since the last voucher was asked for."""
-    way, _ = NAMELESS
-    register = polled(way)
-    lose_the_reply(register)
-    with pytest.raises(OutcomeUnknown) as caught:
-        register.sell()
-    assert "names no ticket" in caught.value.reason
-    assert register.journal.states() == [IntentState.UNKNOWN]
 
 
 def test_every_money_command_is_taken_somewhere() -> None:

@@ -275,7 +275,7 @@ def test_after_a_doubt_the_last_voucher_is_asked_for_again() -> None:
     shop.register.to_terminal = lambda data: None if b"TicketNumber" in data else data
     with pytest.raises(OutcomeUnknown):
         shop.sell(amount=1500, ticket="A2", number=2)
-    assert shop.journal.steps[-1].baseline.operation_id == 1  # type: ignore[union-attr]
+    assert shop.journal.written[-1].baseline.operation_id == 1  # type: ignore[union-attr]
 
 
 def test_the_simplified_wire_cannot_ask() -> None:

@@ -20,7 +20,15 @@ from ..messages import (
 )
 from .dates import read_date
 
-__all__ = ["generated_ticket", "is_repetition", "is_same_command", "new_intent", "outcome_advice", "restored", "settled"]
+__all__ = [
+    "generated_ticket",
+    "is_repetition",
+    "is_same_command",
+    "new_intent",
+    "outcome_advice",
+    "restored",
+    "settled",
+]
 
 
 def generated_ticket(intent_id: str) -> str:

@@ -506,7 +506,7 @@ def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
         return
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
-    if till.baseline is None or not (till.is_fresh or by_ticket or till.carrier.tells_by_number):
+    if till.baseline is None or not (till.is_fresh or by_ticket):
         yield from _learn_baseline(till)
     if till.baseline is not None:
         till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
@@ -521,6 +521,7 @@ def _recorded_and_sent(
     try:
         yield Record(intent)
         left = True
+        due = limits.total + (yield Now())
         event = yield from attempt.submit(intent)
     except GetnetError as error:
         if not left:
@@ -529,10 +530,9 @@ def _recorded_and_sent(
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
             yield from till.carrier.close()
             raise
-        now = yield Now()
         if isinstance(error, TransportError):
             intent = yield from _advance(intent, IntentState.SENT)
-        return (yield from _recover(till, command, _numbered(till, intent, attempt), error, now + limits.total))
+        return (yield from _recover(till, command, _numbered(till, intent, attempt), error, due))
     except GeneratorExit:
         raise
     except BaseException:
@@ -540,8 +540,7 @@ def _recorded_and_sent(
         if not attempt.begun:
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
         raise
-    now = yield Now()
-    return (yield from _carried_out(till, command, intent, attempt, event, now + limits.total))
+    return (yield from _carried_out(till, command, intent, attempt, event, due))
 
 
 def _carried_out(
