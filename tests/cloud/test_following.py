@@ -71,9 +71,9 @@ def test_what_never_ends_is_unknown_and_settled_when_the_cloud_knows(profile: Pr
         register.sell()
     assert 300 + 60 - 10 <= register.now - begun < 300 + 60 + 10
     assert [one.state for one in register.run(register.session.recover())] == [IntentState.UNKNOWN]
-    register.pass_time(500)
     register.cloud.inject(CloudFault(K.SERVER_ERROR, Where.STATUS))
     assert [one.state for one in register.run(register.session.recover())] == [IntentState.UNKNOWN]
+    register.pass_time(500)
     assert register.run(register.session.recover()) == []
     assert register.journal.states() == [IntentState.APPROVED]
 

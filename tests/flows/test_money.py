@@ -42,7 +42,7 @@ _LOST = Fault(FaultKind.DROP, Direction.TO_REGISTER, message=0)
 
 
 class Shop:
-    """A register that has polled its terminal; with ``sold`` it has sold before, and knows its tickets."""
+    """A register that has polled its terminal; with ``sold`` it knows from a sale that replies name tickets."""
 
     def __init__(self, *script: Behaviour, wire: Wire = Wire.SIGNED, sold: bool = False, **settings: Any) -> None:
         self.terminal = VirtualTerminal(**settings)

@@ -31,6 +31,7 @@ from ..errors import (
 from ..masking import mask
 from ..messages import (
     OPEN_STATES,
+    REMEMBERED,
     Command,
     GetTransaction,
     HowFound,
@@ -420,7 +421,7 @@ def pay(
         raise TerminalBusy(
             f"{till.terminal} is busy: another process has intent {recovery.in_progress[0].intent_id} in progress"
         )
-    _refuse_repetition(till, intent, again=again)
+    yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command)
     yield from _clear(till)
@@ -460,8 +461,9 @@ def _stored(till: Till, intent: Intent) -> Reply | None:
     return None
 
 
-def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> None:
+def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> Flow[None]:
     """What may have been charged must not be charged again before somebody has looked."""
+    today: datetime = yield WallClock()
     for step in till.known:
         other = step.intent
         if not is_repetition(intent, other):
@@ -469,7 +471,8 @@ def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> None:
         if other.open or other.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED):
             raise _still_unknown(other)
         heard = other.state is IntentState.APPROVED and other.found in (None, "call")
-        if other.state in _PAID and not heard and not again:
+        lately = today - datetime.fromisoformat(step.at) <= REMEMBERED
+        if other.state in _PAID and not heard and lately and not again:
             raise _already_charged(till, step)
 
 
