@@ -28,6 +28,7 @@ from ..messages import (
     CommandMessage,
     DetailsReport,
     FrameFault,
+    GenericCommand,
     Intent,
     IntentState,
     LastVoucher,
@@ -122,6 +123,9 @@ class StreamCarrier:
             raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
         if isinstance(command, CloudRefund) and command.original_date is not None:
             raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
+        if isinstance(command, GenericCommand):
+            # Fields of the caller's own making may be such as cannot be written.
+            self.link.encode(command)
         return command
 
     def clear(self) -> Flow[list[Reply]]:
@@ -145,11 +149,12 @@ class StreamCarrier:
         now: float
         if not link.is_open:
             yield from link.open()
-            # A terminal that could not send its reply does so now, before it is asked for anything.
-            now = yield Now()
-            found = yield from self.listen(min(until, now + _UNSENT_WITHIN))
-            if found.candidates:
-                return found
+            if self.is_pluggable:
+                # A terminal that could not send its reply does so now, before it is asked for anything.
+                now = yield Now()
+                found = yield from self.listen(now + min((until - now) / 2, _UNSENT_WITHIN))
+                if found.candidates:
+                    return found
         for command in self.records:
             command = yield from self._stamped(command)
             self._answered = False
