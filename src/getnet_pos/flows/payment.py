@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -327,16 +328,16 @@ def _is_ready(reply: PollReply) -> bool:
     return reply.approved and reply.connected is not False
 
 
-def _learn_baseline(till: Till) -> Flow[list[Reply]]:
+def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error.
+    Not knowing it is no error. ``longest``: no query takes longer, in seconds.
     """
     told: list[Reply] = []
     baseline: VoucherMark | None = None
     try:
         for command in till.carrier.records:
-            reply = yield from ask(till, command)
+            reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
             told = _recorded_in(reply)
             for one in told:
                 till.learn(one, is_record=True)
@@ -423,7 +424,7 @@ def pay(
         )
     yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
-    yield from _freshen_baseline(till, command)
+    yield from _freshen_baseline(till, command, limits)
     yield from _clear(till)
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent)
@@ -499,7 +500,7 @@ def _already_charged(till: Till, step: Step) -> AlreadyCharged:
     )
 
 
-def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
+def _freshen_baseline(till: Till, command: Command[Any], limits: Limits) -> Flow[None]:
     """Ask for the last voucher where a later doubt could not be settled without.
 
     Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was
@@ -510,7 +511,7 @@ def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
     if till.baseline is None or not (till.is_fresh or by_ticket):
-        yield from _learn_baseline(till)
+        yield from _learn_baseline(till, limits.total)
     if till.baseline is not None:
         till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
 
