@@ -99,8 +99,12 @@ class GivenUp(BaseException):
     """The caller does not wait any longer, as by Ctrl-C: the process lives on, and its flow is told."""
 
 
-class Killed(BaseException):
-    """The register's process is gone, as by ``kill -9``: no line of the flow runs any more."""
+class Stopped(BaseException):
+    """The flow performs nothing any more, whatever it does about this."""
+
+
+class Killed(Stopped):
+    """The register's process is gone, as by ``kill -9``."""
 
 
 class Journal(MemoryJournal):
@@ -173,7 +177,7 @@ class Register:
         """What happens outside at a time, the next one first."""
         self.random: Callable[[], float] = lambda: 0.5
         self.effects = 0
-        self.dead = False
+        self.stopped: type[Stopped] | None = None
         self.gives_up_at = math.inf
         """The effect at which the caller gives up."""
         self.sync: Callable[[], float] = lambda: 0.0
@@ -229,14 +233,15 @@ class Register:
 
     def _perform(self, effect: Effect) -> object:
         self.effects += 1
-        if self.dead:
-            raise Killed
+        if self.stopped is not None:
+            raise self.stopped
         try:
             self.before(effect)
             if self.effects >= self.dies_at:
                 raise Killed
-        except Killed:
-            self.dead = True
+        except Stopped as stopped:
+            # Not itself: its traceback would keep the flow, and what that holds, alive.
+            self.stopped = type(stopped)
             raise
         if self.effects >= self.gives_up_at and not isinstance(effect, (Record, Close)):
             self.gives_up_at = math.inf
