@@ -19,7 +19,7 @@ def printed(name: str, *arguments: str) -> str:
 def test_a_back_office_hears_of_a_sale() -> None:
     assert set(printed("webhook_receiver.py").splitlines()) == {
         "sale() returned: approved: True, amount 25000",
-        "transaction 700003: approved, amount 25000, confirmed: True",
+        "transaction 700004: approved, amount 25000, confirmed: True",
     }
 
 

@@ -15,6 +15,7 @@ from getnet_pos import (
 from getnet_pos.simulator import Behaviour
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, Where
 from tests.cloud.registers import (
+    CHILE,
     HOOK,
     K,
     both,
@@ -54,8 +55,8 @@ def test_a_status_that_is_forbidden_is_a_doubt() -> None:
 
 
 @both
-def test_what_stays_in_process_is_followed_longer_than_a_doubt(profile: Profile) -> None:
-    register = polled(profile, webhook=HOOK, default=Behaviour(decide_after=400))
+def test_what_is_in_process_when_its_time_is_over_is_asked_about(profile: Profile) -> None:
+    register = polled(profile, webhook=HOOK, default=Behaviour(decide_after=330))
     assert register.sell().approved
     states = register.journal.history()
     assert states[1:3] == [IntentState.ACCEPTED, IntentState.RECOVERING]
@@ -68,9 +69,9 @@ def test_what_never_ends_is_unknown_and_settled_when_the_cloud_knows(profile: Pr
     begun = register.now
     with pytest.raises(OutcomeUnknown):
         register.sell()
-    assert 580 <= register.now - begun < 700
+    assert 300 + 60 - 10 <= register.now - begun < 300 + 60 + 10
     assert [one.state for one in register.run(register.session.recover())] == [IntentState.UNKNOWN]
-    register.pass_time(400)
+    register.pass_time(500)
     register.cloud.inject(CloudFault(K.SERVER_ERROR, Where.STATUS))
     assert [one.state for one in register.run(register.session.recover())] == [IntentState.UNKNOWN]
     assert register.run(register.session.recover()) == []
@@ -111,11 +112,12 @@ def test_a_restart_at_any_moment_finds_out(profile: Profile, webhook: str | None
         register.dies_at = dies_at
         with contextlib.suppress(Killed):
             register.sell()
+        named = profile is CHILE or any(step.transaction_id or not step.open for step in register.journal.written)
         again = register.restarted(after=10)
         assert again.poll().approved
         charged = len(again.terminal.ledger.entries)
-        # Killed before the call, it cannot be known that there was none.
-        wanted = [IntentState.APPROVED] if charged else [IntentState.UNKNOWN] if again.journal.written else []
+        # Killed before the call, it cannot be known that there was none; nor whose a record is that names no ticket.
+        wanted = [IntentState.APPROVED] if charged and named else [IntentState.UNKNOWN] if again.journal.written else []
         assert again.journal.states() == wanted, dies_at
         assert charged <= 1
         assert again.sell(ticket="T2").approved

@@ -15,7 +15,7 @@ from getnet_pos import (
     Connector,
     IntentState,
     LifecycleError,
-    PollReply,
+    Polled,
     Profile,
     RefundReply,
     ReportKind,
@@ -104,7 +104,7 @@ async def test_create_poll_operate_close(create: Create, terminal: VirtualTermin
     assert terminal.ledger.entries == ()
 
     poll = await pos.polling()
-    assert type(poll) is PollReply
+    assert type(poll) is Polled
     assert (poll.approved, poll.connected) == (True, True)
 
     sale = await pos.sale(25_000, ticket="A1234")

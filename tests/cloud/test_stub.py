@@ -41,6 +41,7 @@ LOGIN = (
     b'"expires_in":86400}}'
 )
 NO_LOGIN = b'{"code":0,"status":"ERROR","message":"erro detail","data":null}'
+NO_TOKEN = NO_LOGIN.replace(b"erro detail", b"Unauthorized")
 POLLED = (
     b'{"code":1,"status":"OK","message":"TRANSACTION FINISHED","data":{"functionCode":106,"code":0,'
     b'"message":"Approved"}}'
@@ -237,7 +238,7 @@ async def test_an_unpaid_sale_with_an_outer_code_1_is_not_approved(stub: Stub, t
 
 
 async def test_a_401_in_the_middle_is_renewed_once_and_the_sale_not_sent_twice(stub: Stub, to: Ready) -> None:
-    stub.answers["sale"] = [(401, NO_LOGIN), NESTED]
+    stub.answers["sale"] = [(401, NO_TOKEN), NESTED]
     async with to() as pos:
         assert (await pos.sale(1300, ticket="1235")).approved
     # The first one was refused for its token; it is not one of two that were taken.
@@ -245,7 +246,7 @@ async def test_a_401_in_the_middle_is_renewed_once_and_the_sale_not_sent_twice(s
 
 
 async def test_a_401_twice_is_an_error(stub: Stub, to: Ready, journal_path: Any) -> None:
-    stub.answers["sale"] = [(401, NO_LOGIN)]
+    stub.answers["sale"] = [(401, NO_TOKEN)]
     async with to() as pos:
         with pytest.raises(AuthenticationError):
             await pos.sale(1300, ticket="1235")
@@ -285,7 +286,7 @@ async def test_what_goes_wrong_with_a_question_has_a_name(
 async def test_what_goes_wrong_with_a_sale_is_a_doubt(stub: Stub, to: Ready, answer: Answer, journal_path: Any) -> None:
     details = EMPTY_DETAILS.replace(b"[]", b"[%b]" % json.dumps(json.loads(NESTED)["data"]["response"]).encode())
     # A cloud that says it is too busy is asked later, and so not twice within the short time that recovery has here.
-    asked = [EMPTY_DETAILS] if answer == (503, HTML) else [EMPTY_DETAILS, EMPTY_DETAILS]
+    asked = [EMPTY_DETAILS] * (2 if answer == (503, HTML) else 3)
     stub.answers.update(sale=[answer], details=[*asked, details])
     async with to() as pos:
         sale = await pos.sale(1300, ticket="1235")

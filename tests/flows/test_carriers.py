@@ -85,7 +85,7 @@ def test_a_result_that_cannot_be_recorded(way: Way, ticket: str | None) -> None:
     first = register.sell(ticket=ticket)
     assert first.approved
     if isinstance(register, StreamRegister):
-        assert register.terminal.acknowledgements == confirmed + 3, "its progress messages, and not the reply"
+        assert register.terminal.acknowledgements == confirmed + 4, "the query, three messages, and not the reply"
     assert [one.open for one in register.journal.finals()] == [True]
     register.pass_time(5.0)
     second = register.sell(ticket=ticket and "T2")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from getnet_pos.flows.intents import generated_ticket
-from getnet_pos.flows.matching import Verdict, judge, mark, recognise
+from getnet_pos.flows.matching import Circumstances, Verdict, judge, mark, recognise
 from getnet_pos.messages import (
     GenericReply,
     Intent,
@@ -21,7 +21,7 @@ from getnet_pos.messages import (
     VoucherMark,
 )
 
-BEFORE = VoucherMark(6, "2026-01-01 12:00:00", "000006", 1000, 100)
+BEFORE = VoucherMark(6, "2026-01-01 12:00:00", "000006", 1000, 100, fresh=True)
 """The last voucher before the command in doubt."""
 
 SALE = Intent(intent_id="5" * 32, terminal="usb:", command=100, amount=1000, ticket="A1", baseline=BEFORE)
@@ -47,12 +47,12 @@ def last_voucher(**fields: Any) -> LastVoucherReply:
 
 def verdict(reply: Any, intent: Intent = SALE, **circumstances: Any) -> Verdict:
     """While the command waits, the terminal having acknowledged it."""
-    return judge(intent, reply, **{"others": (), **circumstances})
+    return judge(intent, reply, Circumstances(**circumstances)).verdict
 
 
-def found(voucher: Any, intent: Intent = SALE, *others: Intent, **circumstances: Any) -> bool:
+def found(voucher: Any, intent: Intent = SALE, *others: Intent, direct: bool = False, **circumstances: Any) -> bool:
     """While the command is in doubt."""
-    return recognise(intent, voucher, others=others, **circumstances)
+    return not recognise(intent, voucher, Circumstances(others=others, **circumstances), direct=direct)
 
 
 # ---------------------------------------------------------------------------------------------------- a sale that waits
@@ -65,7 +65,7 @@ def found(voucher: Any, intent: Intent = SALE, *others: Intent, **circumstances:
         (sale(ticket=None), Verdict.MINE),
         (sale(amount=2000), Verdict.DOUBT),
         (sale(amount=None), Verdict.DOUBT),
-        (sale(ticket="A2"), Verdict.OTHER),
+        (sale(ticket="A2"), Verdict.DOUBT),
         (sale(response_code=51, ticket=None, amount=None), Verdict.MINE),
         (sale(response_code=51, ticket="", amount=0), Verdict.MINE),
         (sale(response_code=51, amount=2000), Verdict.DOUBT),
@@ -166,7 +166,8 @@ def test_a_void_and_a_refund() -> None:
         (last_voucher(real_date="2026-01-01 11:00:00"), False),
         (last_voucher(real_date=None), True),
         (last_voucher(real_date=None, operation_id=None), False),
-        (last_voucher(real_date="01-01-2026 12:05:00", operation_id=None), False),
+        (last_voucher(real_date="01-01-2026 12:05:00", operation_id=None), True),
+        (last_voucher(real_date="1 Jan 2026 12:05", operation_id=None), False),
         (last_voucher(real_date="2026-01-01 12:00:00", operation_id=None), False),
         (last_voucher(real_date="2026-01-01 12:00:00", operation_id=None, ticket="A1"), True),
         (LastVoucherReply(function_code=101, response_code=99), False),
@@ -176,7 +177,8 @@ def test_a_void_and_a_refund() -> None:
         (PollReply(function_code=106, response_code=0), False),
     ],
     ids=["newer", "newer, its ticket", "newer, another ticket", "another amount", "older", "newer by its number",
-         "nothing to tell by", "a date that has no order", "of the same second", "of the same second, its ticket",
+         "nothing to tell by", "newer, the day first",
+         "a date that is not understood", "of the same second", "of the same second, its ticket",
          "no voucher", "a void", "its refusal", "some refusal", "no voucher at all"],
 )  # fmt: skip
 def test_a_last_voucher(voucher: Any, expected: bool) -> None:
@@ -191,7 +193,7 @@ def test_without_a_baseline_only_a_generated_ticket_tells() -> None:
 
 
 def test_a_terminal_without_vouchers_had_none_before() -> None:
-    assert found(last_voucher(), replace(SALE, baseline=VoucherMark()))
+    assert found(last_voucher(), replace(SALE, baseline=VoucherMark(fresh=True)))
 
 
 def test_on_the_simplified_wire_a_reply_is_never_a_last_voucher() -> None:
@@ -233,4 +235,7 @@ def test_a_recorded_void() -> None:
 def test_what_marks_a_voucher() -> None:
     assert mark(sale()) == VoucherMark(7, "2026-01-01 12:05:00", "000007", 1000, 100)
     assert mark(last_voucher(operation_id=0)) == VoucherMark(None, "2026-01-01 12:05:00", "000007", 1000, None)
-    assert mark(sale(real_date=None)) is None
+    assert mark(sale(real_date=None)) == VoucherMark(7, None, "000007", 1000, 100)
+    assert mark(sale(real_date=None, operation_id=0)) is None
+    voided = VoidReply(function_code=102, response_code=0, operation_id=6, success=True)
+    assert mark(voided) is None, "it may be the number of the operation that was annulled"

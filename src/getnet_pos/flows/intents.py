@@ -25,6 +25,7 @@ from .dates import read_date
 __all__ = [
     "charged_advice",
     "generated_ticket",
+    "is_repetition",
     "is_same_command",
     "new_intent",
     "outcome_advice",
@@ -59,6 +60,17 @@ def is_same_command(one: Intent, other: Intent) -> bool:
         other.amount,
         other.reference,
     )
+
+
+def is_repetition(one: Intent, other: Intent) -> bool:
+    """Whether the second of them would charge again for the same purchase, or undo the same operation again.
+
+    A ticket is one purchase, whatever command charges it; two tickets that the library made are two purchases.
+    """
+    if one.ticket is not None or other.ticket is not None:
+        return (one.ticket, one.amount) == (other.ticket, other.amount)
+    named = (one.command, one.amount, one.reference)
+    return one.reference is not None and named == (other.command, other.amount, other.reference)
 
 
 def settled(intent: Intent, reply: Reply, found: HowFound) -> Intent:

@@ -125,9 +125,13 @@ def is_foreign(intent: Intent, reply: Reply) -> bool:
 
 
 def mark(voucher: VoucherReply, *, fresh: bool = False) -> VoucherMark | None:
-    """What tells this voucher from others; ``None`` where it says neither when it was made nor its number."""
+    """What tells this voucher from others; ``None`` where it says neither when it was made nor its number.
+
+    A void may name the operation that it annulled in place of its own number.
+    """
     made = _identity(voucher)
-    return replace(made, fresh=fresh) if made.real_date or made.operation_id else None
+    numbered = CATALOGUE.facts(voucher.function_code).refers_to is not Reference.OPERATION_ID
+    return replace(made, fresh=fresh) if made.real_date or (numbered and made.operation_id) else None
 
 
 # -------------------------------------------------------------------------------------------------- while it is awaited

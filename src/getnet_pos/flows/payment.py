@@ -51,7 +51,7 @@ from ..messages import (
 from .carrier import Attempt, Candidate, Carrier, Found, Heard, Limits, Refused, Sent, Source, may_have_left
 from .dates import read_date
 from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
-from .intents import charged_advice, is_same_command, new_intent, outcome_advice, restored, settled
+from .intents import charged_advice, is_repetition, is_same_command, new_intent, outcome_advice, restored, settled
 from .matching import (
     Circumstances,
     Verdict,
@@ -110,6 +110,8 @@ class Till:
     """What the terminal's clock showed, and when, by its last reply."""
     previous: Reply | None = None
     """The last final reply, to know a copy of it by."""
+    unrecorded: Intent | None = None
+    """The last result that its caller was told and that the journal did not take."""
     known: list[Step] = field(default_factory=list)
     """The commands that matter to this terminal, as the journal last told."""
     current: str | None = None
@@ -463,7 +465,7 @@ def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> None:
     """What may have been charged must not be charged again before somebody has looked."""
     for step in till.known:
         other = step.intent
-        if not is_same_command(intent, other) or not (intent.ticket or intent.reference):
+        if not is_repetition(intent, other):
             continue
         if other.open or other.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED):
             raise _still_unknown(other)
@@ -501,7 +503,7 @@ def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
         return
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
-    if till.baseline is None or not (till.is_fresh or by_ticket or till.carrier.tells_by_number):
+    if till.baseline is None or not (till.is_fresh or by_ticket):
         yield from _learn_baseline(till)
     if till.baseline is not None:
         till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
@@ -516,6 +518,7 @@ def _recorded_and_sent(
     try:
         yield Record(intent)
         left = True
+        due = limits.total + (yield Now())
         event = yield from attempt.submit(intent)
     except GetnetError as error:
         if not left:
@@ -524,10 +527,9 @@ def _recorded_and_sent(
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
             yield from till.carrier.close()
             raise
-        now = yield Now()
         if isinstance(error, TransportError):
             intent = yield from _advance(intent, IntentState.SENT)
-        return (yield from _recover(till, command, _numbered(till, intent, attempt), error, now + limits.total))
+        return (yield from _recover(till, command, _numbered(till, intent, attempt), error, due))
     except GeneratorExit:
         raise
     except BaseException:
@@ -535,8 +537,7 @@ def _recorded_and_sent(
         if not attempt.begun:
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
         raise
-    now = yield Now()
-    return (yield from _carried_out(till, command, intent, attempt, event, now + limits.total))
+    return (yield from _carried_out(till, command, intent, attempt, event, due))
 
 
 def _carried_out(
@@ -624,7 +625,7 @@ def _finish(
     except JournalError as error:
         # The caller gets the truth; the terminal gets no confirmation, and is asked again before the next command.
         log.critical("intent %s is %s, but that could not be recorded: %s", intent.intent_id, final.state, error)
-        till.baseline = None
+        till.baseline, till.unrecorded = None, final
         return typed_reply(command, reply)
     till.previous = reply
     now: float = yield Now()
@@ -770,7 +771,9 @@ def _settle_each(
             continue
         try:
             with till.settling(intent):
-                if intent.open:
+                if intent.open and (yield from _is_recorded_now(till, intent)):
+                    pass
+                elif intent.open:
                     due = yield from _due(till, intent)
                     with contextlib.suppress(OutcomeUnknown):
                         yield from _recover(till, None, intent, None, due)
@@ -779,6 +782,20 @@ def _settle_each(
         finally:
             lease.release()
         yield from _know(till)
+
+
+def _is_recorded_now(till: Till, intent: Intent) -> Flow[bool]:
+    """Record the result that the journal refused when the caller was told; whether that is done."""
+    final = till.unrecorded
+    if final is None or final.intent_id != intent.intent_id:
+        return False
+    try:
+        yield Record(final)
+    except JournalError as error:
+        log.error("the result of intent %s still cannot be recorded: %s", intent.intent_id, error)
+        return False
+    till.unrecorded = None
+    return True
 
 
 def _is_pending(intent: Intent) -> bool:

@@ -145,11 +145,12 @@ class StreamCarrier:
         now: float
         if not link.is_open:
             yield from link.open()
-            # A terminal that could not send its reply does so now, before it is asked for anything.
-            now = yield Now()
-            found = yield from self.listen(min(until, now + _UNSENT_WITHIN))
-            if found.candidates:
-                return found
+            if self.is_pluggable:
+                # A terminal that could not send its reply does so now, before it is asked for anything.
+                now = yield Now()
+                found = yield from self.listen(now + min((until - now) / 2, _UNSENT_WITHIN))
+                if found.candidates:
+                    return found
         for command in self.records:
             command = yield from self._stamped(command)
             self._answered = False
