@@ -930,7 +930,7 @@ def _recover(
             break
         now = yield Now()
     # What a cloud was given may reach the terminal at any time.
-    is_over = carrier.profile.durable_record and not carrier.tells_by_number
+    is_over = carrier.profile.durable_record and carrier.line is not None
     if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
