@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -52,7 +53,7 @@ from ..messages import (
 from .carrier import Attempt, Candidate, Carrier, Found, Heard, Limits, Refused, Sent, Source, may_have_left
 from .dates import read_date
 from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
-from .intents import is_repetition, is_same_command, new_intent, outcome_advice, restored, settled
+from .intents import charged_advice, is_repetition, is_same_command, new_intent, outcome_advice, restored, settled
 from .matching import (
     Circumstances,
     Verdict,
@@ -318,6 +319,7 @@ def polling(till: Till) -> Flow[Polled]:
         **values,
         settled=recovery.settled,
         unknown=tuple(recovery),
+        in_progress=recovery.in_progress,
         elsewhere=recovery.elsewhere,
         another_terminal=recovery.another_terminal,
     )
@@ -327,16 +329,16 @@ def _is_ready(reply: PollReply) -> bool:
     return reply.approved and reply.connected is not False
 
 
-def _learn_baseline(till: Till) -> Flow[list[Reply]]:
+def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error.
+    Not knowing it is no error. ``longest``: no query takes longer, in seconds.
     """
     told: list[Reply] = []
     baseline: VoucherMark | None = None
     try:
         for command in till.carrier.records:
-            reply = yield from ask(till, command)
+            reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
             told = _recorded_in(reply)
             for one in told:
                 till.learn(one, is_record=True)
@@ -423,7 +425,7 @@ def pay(
         )
     yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
-    yield from _freshen_baseline(till, command)
+    yield from _freshen_baseline(till, command, limits)
     yield from _clear(till)
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent)
@@ -486,20 +488,16 @@ def _still_unknown(intent: Intent) -> OutcomeUnknown:
 
 def _already_charged(till: Till, step: Step) -> AlreadyCharged:
     intent = step.intent
-    reply = restored(intent, till.carrier.profile.catalogue)
-    what = f"ticket {intent.ticket}" if intent.ticket else f"reference {intent.reference}"
     return AlreadyCharged(
-        f"nothing was sent: {what} of {intent.amount} was charged already (intent {intent.intent_id}, found by "
-        f"{intent.found or 'the call'} at {step.at}), and its caller may never have heard of it; if a second charge is "
-        "meant, say so with again=True (--again)",
+        charged_advice(step),
         intent_id=intent.intent_id,
-        reply=reply,
+        reply=restored(intent, till.carrier.profile.catalogue),
         found=intent.found,
         at=step.at,
     )
 
 
-def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
+def _freshen_baseline(till: Till, command: Command[Any], limits: Limits) -> Flow[None]:
     """Ask for the last voucher where a later doubt could not be settled without.
 
     Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was
@@ -510,7 +508,7 @@ def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
     if till.baseline is None or not (till.is_fresh or by_ticket):
-        yield from _learn_baseline(till)
+        yield from _learn_baseline(till, limits.total)
     if till.baseline is not None:
         till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
 
@@ -932,14 +930,14 @@ def _recover(
             break
         now = yield Now()
     # What a cloud was given may reach the terminal at any time.
-    is_over = carrier.profile.durable_record and not carrier.tells_by_number
+    is_over = carrier.profile.durable_record and carrier.line is not None
     if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
         raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
     reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
-    raise OutcomeUnknown(f"{outcome_advice(intent)} ({reason})", intent_id=intent.intent_id, reason=reason) from doubt
+    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
 
 
 def _is_elsewhere(till: Till, intent: Intent) -> bool:
