@@ -121,5 +121,17 @@ def sell_until_killed(device: str, journal: str, seed: int, sales: int) -> None:
             time.sleep(0.02)
 
 
+def recover_until_killed(device: str, journal: str) -> None:
+    """Look after what a register has left, as a second process that a person starts beside it."""
+    logging.disable(logging.CRITICAL)
+    while True:
+        try:
+            with Port(device).connector(journal) as pos:
+                pos.polling()
+                pos.recover()
+        except GetnetError:
+            time.sleep(0.02)
+
+
 def ignored(_: object) -> None:
     """Take a progress message, and do nothing about it."""

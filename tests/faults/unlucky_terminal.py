@@ -2,13 +2,14 @@
 
 It prints the port that a register may open, and loses, delays, damages and repeats messages, restarts, and forgets its
 vouchers, each by chance. Every approved operation is one line of JSON in LEDGER, written before anything is said about
-it.
+it. At each SIGUSR1 somebody keys in a sale at it.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import signal
 import sys
 import time
 from collections import deque
@@ -70,6 +71,7 @@ class UnluckyTerminal(Terminal):
     def record(self, code: int, amount: int | None, ticket: str, command: Fields) -> Fields:
         voucher = super().record(code, amount, ticket, command)
         entry = {name: self.operations[-1][name] for name in ("ticket", "amount", "authorization_code")}
+        entry["terminal_id"] = self.terminal_id
         self.ledger.write(json.dumps(entry) + "\n")
         return voucher
 
@@ -115,6 +117,7 @@ class UnluckyTerminal(Terminal):
 
 def main() -> None:
     terminal = UnluckyTerminal(sys.argv[1], int(sys.argv[2]))
+    signal.signal(signal.SIGUSR1, lambda *_: terminal.key_in(1000))
     print(terminal.plug(), flush=True)
     while True:
         terminal.step()
