@@ -476,8 +476,6 @@ def _round(till: Till, command: Command[Any] | None, intent: Intent, end: float)
     in_process = False
     try:
         for query in carrier.queries(intent):
-            if (yield Now()) >= end:
-                break
             found = yield from query(end)
             reply = yield from _settled_by(till, command, intent, found)
             if reply is not None:
