@@ -18,6 +18,7 @@ import pytest
 from getnet_pos.errors import JournalError
 from getnet_pos.journal import SqliteJournal
 from getnet_pos.messages import IntentState, VoucherMark
+from tests.evidence import Count
 from tests.journal.samples import intent, record
 
 SCHEMA_1 = Path(__file__).parent / "data" / "schema1.sqlite3"
@@ -133,7 +134,7 @@ def test_two_processes_migrate_it_once(path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="killed as POSIX does it")
-def test_killed_in_the_middle(path: Path, long_run: bool, evidence: Callable[[str], None]) -> None:
+def test_killed_in_the_middle(path: Path, count: Count, evidence: Callable[[str], None]) -> None:
     """Wherever in its writing it dies, the next one finds the old file whole, and migrates it."""
     script = f"""
         import os, resource, shutil, signal, sys
@@ -147,7 +148,7 @@ def test_killed_in_the_middle(path: Path, long_run: bool, evidence: Callable[[st
         size, counts = path.stat().st_size, Counter()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        for limit in range(0, size, {61 if long_run else 997}):
+        for limit in range(0, size, {count(short=997, evidence=997, long=61)}):
             undo.unlink(missing_ok=True)
             shutil.copy(old, path)
             child = os.fork()

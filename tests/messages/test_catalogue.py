@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from getnet_pos.flows.exchange import reply_time
 
 from getnet_pos import (
     CATALOGUE,
@@ -34,6 +33,7 @@ from getnet_pos import (
     Waits,
 )
 from getnet_pos.codec import backend
+from getnet_pos.flows.carrier import Limits
 from getnet_pos.messages.checks import check_integer
 from getnet_pos.messages.declaring import Facts, command, recoded, sent_fields, wire
 from getnet_pos.messages.fields import Kind, wire_fields
@@ -79,7 +79,8 @@ def test_a_payment_command_has_a_deadline_and_can_be_recovered(kind: type[Comman
         assert not kind.takes_card
         assert not kind.leaves_voucher
         return
-    assert reply_time(GenericCommand(code=kind.code), limits) == limits.report
+    longest = limits.sale if kind.takes_card else limits.report
+    assert Limits.of(GenericCommand(code=kind.code), limits).patience == longest
     assert kind.leaves_voucher
     assert kind.recorded_as in CATALOGUE.voucher_codes
     assert issubclass(kind.reply_type, VoucherReply)
@@ -181,7 +182,7 @@ def test_a_new_question_is_declared_in_two_places() -> None:
         level: int = wire("Level", check=lambda value, name: check_integer(value, name, 0, 9))
 
     assert Brightness(3).code == 140
-    assert reply_time(Brightness(3), Timeouts()) == Timeouts().short
+    assert Limits.of(Brightness(3), Timeouts()).patience == Timeouts().short
     assert [item.wire for item in sent_fields(Brightness)] == ["Level"]
     with pytest.raises(InvalidValue, match="level must be from 0 to 9"):
         Brightness(10)
