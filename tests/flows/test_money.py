@@ -177,7 +177,7 @@ def test_one_byte_left() -> None:
 
 
 def test_a_broken_link_is_opened_anew_before_anything_is_asked() -> None:
-    shop = Shop()
+    shop = Shop(sold=True)
     done: list[str] = []
     shop.register.before = lambda effect: done.append(type(effect).__name__)
     shop.register.writes = [1]
