@@ -52,12 +52,12 @@ def check_error(ended: Any, code: int, kind: str) -> dict[str, Any]:
 
 def test_every_error_has_an_exit_code() -> None:
     codes = {
-        "OutcomeUnknown": 5, "JournalError": 6, "ApiError": 7, "ProtocolError": 4, "TransportError": 3,
-        "TerminalBusy": 3, "ConfigurationError": 2, "LifecycleError": 2, "UnsupportedOperation": 2,
+        "OutcomeUnknown": 5, "AlreadyCharged": 8, "JournalError": 6, "ApiError": 7, "ProtocolError": 4,
+        "TransportError": 3, "TerminalBusy": 3, "ConfigurationError": 2, "LifecycleError": 2, "UnsupportedOperation": 2,
     }  # fmt: skip
     made = {name: getattr(errors, name) for name in codes}
     for name, kind in made.items():
-        error = kind("text", intent_id="1") if name == "OutcomeUnknown" else kind("text")
+        error = kind("text", intent_id="1") if name in ("OutcomeUnknown", "AlreadyCharged") else kind("text")
         assert exit_code(error) == codes[name]
     assert exit_code(ServerError("text", status=500)) == ExitCode.API
     assert issubclass(ServerError, ApiError)
@@ -68,12 +68,12 @@ def test_text_of_others_cannot_steer_the_screen() -> None:
 
 
 @needs_pty
-@pytest.mark.parametrize("outcome", ["decline", "cancel", "time-out"])
-def test_declined(simulate: Run, called: Run, outcome: str) -> None:
+@pytest.mark.parametrize(("outcome", "code"), [("decline", 2001), ("cancel", 1006), ("time-out", 1006)])
+def test_declined(simulate: Run, called: Run, outcome: str, code: int) -> None:
     port = simulate("--outcome", outcome)
     ended = called("sale", "1000", "--port", port, "--json")
     assert (ended.code, ended.document["approved"]) == (1, False)
-    assert "not approved (10" in called("sale", "1000", "--port", port).out
+    assert f"not approved ({code})" in called("sale", "1000", "--port", port).out
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_outcome_nobody_knows_is_kept_and_resolved(simulate: Run, called: Run, b
     assert list(intent)[:6] == ["intent_id", "terminal", "command", "ticket", "amount", "state"]
     assert list(intent.values())[:6] == [error["intent_id"], f"usb:{port}", 100, "A1", 1000, "UNKNOWN"]
     recovered = called("recover", "--port", port, "--json", *DOUBT)
-    assert (recovered.code, [one["intent_id"] for one in recovered.document]) == (5, [error["intent_id"]])
+    assert (recovered.code, [one["intent_id"] for one in recovered.document["unknown"]]) == (5, [error["intent_id"]])
     shown = called("recover", "--port", port, *DOUBT)
     assert (shown.code, error["intent_id"][:12] in shown.out) == (5, True)
 

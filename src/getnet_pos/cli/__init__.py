@@ -11,6 +11,7 @@ Exit codes, the same for every command:
 5     the outcome of a money command is unknown: do not repeat it
 6     the journal cannot be kept or read; no money command was sent
 7     an HTTP API answered with an error
+8     already charged: nothing was sent
 130   interrupted, with no money command left open
 ====  ============================================================================================
 """

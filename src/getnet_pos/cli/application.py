@@ -10,14 +10,15 @@ import typer
 from ..errors import GetnetError
 from ..masking import masked
 from . import about, decoding, demo, doctor, payments, ports, records, simulate, terminals
-from .ends import ExitCode, clean, exit_code, told
+from .ends import ExitCode, clean, exit_code
 from .screen import print_document
+from .shown import error_document
 
 __all__ = ["app", "run"]
 
 _EPILOG = (
     "Exit codes: 0 done or approved, 1 the terminal said no, 2 wrong use, 3 link, 4 protocol, 5 outcome unknown, "
-    "6 journal, 7 API, 130 interrupted."
+    "6 journal, 7 API, 8 already charged, 130 interrupted."
 )
 
 app = typer.Typer(
@@ -51,7 +52,7 @@ def run(args: list[str]) -> int:
     try:
         code = app(args=args or ["--help"], prog_name="getnet-pos", standalone_mode=False)
     except GetnetError as error:
-        return _fail(str(error), exit_code(error), told(error), as_json)
+        return _fail(str(error), exit_code(error), error_document(error), as_json)
     except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except Exception as error:

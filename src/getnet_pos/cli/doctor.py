@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .._version import __version__
 from ..codec import BACKEND
 from ..errors import GetnetError, JournalError
-from ..messages import IntentState
+from ..messages import Polled
 from .ends import ExitCode, clean, exit_code
-from .register import Register, terminal_command
+from .outcomes import asked_for
+from .register import Register, is_ready, terminal_command
 from .shown import table
 
 __all__ = ["doctor"]
@@ -32,7 +34,9 @@ async def doctor(register: Register) -> int:
     """Look at the installation, the clock, the journal and the terminal, and advise. No money is moved."""
     findings = [_installation(), _clock()]
     worst = ExitCode.DONE
-    for finding, code in (_journal(register), await _terminal(register)):
+    # The terminal first: a poll may settle what the journal holds.
+    terminal = await _terminal(register)
+    for finding, code in (_journal(register), *terminal):
         findings.append(finding)
         worst = worst or code
 
@@ -66,25 +70,42 @@ def _journal(register: Register) -> tuple[_Finding, ExitCode]:
         intents = register.journal_intents()
     except JournalError as error:
         return _Finding("journal", str(error), False, "no money command is sent until this is mended"), ExitCode.JOURNAL
-    unknown = [one for one in intents if one.state is IntentState.UNKNOWN]
-    still_open = len(intents) - len(unknown)
-    found = f"{still_open} open, {len(unknown)} of unknown outcome"
+    still_open = sum(one.open for one in intents)
+    unknown = len(intents) - still_open
+    found = f"{still_open} open, {unknown} of unknown outcome"
     if unknown:
         return _Finding("journal", found, False, "look at getnet-pos intents, then getnet-pos resolve"), ExitCode.DONE
     advice = "polling the terminal asks about what is open" if still_open else ""
     return _Finding("journal", found, True, advice), ExitCode.DONE
 
 
-async def _terminal(register: Register) -> tuple[_Finding, ExitCode]:
+async def _terminal(register: Register) -> list[tuple[_Finding, ExitCode]]:
     what = f"terminal, profile {register.settings.name}"
     began = time.monotonic()
     try:
         async with register.opened() as pos:
-            reply = await pos.polling()
+            polled = await pos.polling()
     except GetnetError as error:
-        return _Finding(what, type(error).__name__, False, str(error)), exit_code(error)
+        return [(_Finding(what, type(error).__name__, False, str(error)), exit_code(error))]
     took = f"{(time.monotonic() - began) * 1000:.0f} ms"
-    if reply.approved and reply.connected is not False:
-        return _Finding(what, f"ready, answered in {took}"), ExitCode.DONE
-    said = f"{reply.response_code}: {reply.response_message or 'no reason given'}"
-    return _Finding(what, f"not ready ({said})", False, "look at the terminal's screen"), ExitCode.REFUSED
+    said = f"{polled.response_code}: {polled.response_message or 'no reason given'}"
+    if is_ready(polled):
+        findings = [(_Finding(what, f"ready, answered in {took}"), ExitCode.DONE)]
+    else:
+        findings = [(_Finding(what, f"not ready ({said})", False, "look at the terminal's screen"), ExitCode.REFUSED)]
+    return findings + [(finding, ExitCode.DONE) for finding in _commands(polled, register.settings.amount_exponent)]
+
+
+def _commands(polled: Polled, exponent: int | None) -> Iterator[_Finding]:
+    """What the poll has told of payment commands of this terminal, and of others."""
+    if polled.another_terminal is not None:
+        advice = "if it was not exchanged on purpose, see whether two terminals are swapped"
+        yield _Finding("which terminal", polled.another_terminal, False, advice)
+    for what, intents, advice in (
+        ("settled now", polled.settled, "tell whoever asked for it"),
+        ("in progress", polled.in_progress, "another process waits for it"),
+        ("other terminals", polled.elsewhere, "poll that terminal, or look at its vouchers, then getnet-pos resolve"),
+    ):
+        for one in intents:
+            found = f"{asked_for(one, exponent)}: {one.state}, at {one.terminal}"
+            yield _Finding(what, found, what == "in progress", advice)

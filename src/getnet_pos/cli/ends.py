@@ -1,14 +1,22 @@
-"""How a command ends: the exit code of each error, and what is told of it. Prints nothing."""
+"""How a command ends: the exit code of each error, and text that is safe to show. Prints nothing."""
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
-from ..errors import ApiError, GetnetError, JournalError, OutcomeUnknown, ProtocolError, TerminalBusy, TransportError
+from ..errors import (
+    AlreadyCharged,
+    ApiError,
+    GetnetError,
+    JournalError,
+    OutcomeUnknown,
+    ProtocolError,
+    TerminalBusy,
+    TransportError,
+)
 from ..masking import mask
 
-__all__ = ["ExitCode", "NotReady", "clean", "exit_code", "printable", "told"]
+__all__ = ["ExitCode", "NotReady", "clean", "exit_code", "printable"]
 
 
 class ExitCode(IntEnum):
@@ -22,6 +30,7 @@ class ExitCode(IntEnum):
     UNKNOWN = 5
     JOURNAL = 6
     API = 7
+    CHARGED = 8
     INTERRUPTED = 130
 
 
@@ -31,6 +40,7 @@ class NotReady(GetnetError):
 
 _CODES: tuple[tuple[type[GetnetError], ExitCode], ...] = (
     (OutcomeUnknown, ExitCode.UNKNOWN),
+    (AlreadyCharged, ExitCode.CHARGED),
     (JournalError, ExitCode.JOURNAL),
     (ApiError, ExitCode.API),
     (ProtocolError, ExitCode.PROTOCOL),
@@ -43,16 +53,6 @@ _CODES: tuple[tuple[type[GetnetError], ExitCode], ...] = (
 
 def exit_code(error: GetnetError) -> ExitCode:
     return next(code for kind, code in _CODES if isinstance(error, kind))
-
-
-def told(error: GetnetError) -> dict[str, Any]:
-    """An error as an object: its type, its message, and what it carries to act on."""
-    document: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    for name in ("intent_id", "status", "code", "log_id"):
-        value = getattr(error, name, None)
-        if value is not None:
-            document[name] = value
-    return document
 
 
 def clean(text: str) -> str:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Coroutine, Iterator
 from enum import Enum
 from types import FrameType
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,9 +17,13 @@ from ..errors import GetnetError
 from ..messages import Duplicate, Refund, ReportKind, Sale, SalesBySellerReport, Void
 from .amounts import read_amount, show_amount
 from .ends import ExitCode
-from .register import Register, terminal_command
+from .outcomes import answer, outcomes, recovery_document, show_recovery
+from .register import Register, is_ready, terminal_command
 from .screen import Screen
-from .shown import intent_document, reply_document, show_intents, show_reply
+from .shown import reply_document, show_reply
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["close_batch", "duplicate", "last", "poll", "recover", "refund", "report", "sale", "void"]
 
@@ -29,6 +33,15 @@ _AmountArgument = Annotated[
     str, typer.Argument(metavar="AMOUNT", help="Wire units, such as 25000, or currency, such as 250.00.")
 ]
 _PrintOption = Annotated[bool, typer.Option("--print", help="Have the terminal print the voucher.")]
+_KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key", metavar="TEXT", help="Your name for this payment: with the same one it is made once."
+    ),
+]
+_AgainOption = Annotated[
+    bool, typer.Option("--again", help="A second one is meant, though the same was carried out before.")
+]
 
 
 class ReportName(str, Enum):
@@ -45,12 +58,18 @@ _KINDS = {ReportName.SELLERS: ReportKind.SALES_BY_SELLER}
 
 @terminal_command
 async def poll(register: Register) -> int:
-    """Ask whether the terminal is there and ready."""
+    """Ask whether the terminal is there and ready, and about payment commands that are not settled."""
     async with register.opened() as pos:
         with register.screen.waiting("asking whether the terminal is ready ..."):
-            reply = await pos.polling()
-    register.screen.result(reply_document(reply), lambda console: show_reply(console, reply, None))
-    return ExitCode.DONE if reply.approved and reply.connected is not False else ExitCode.REFUSED
+            polled = await pos.polling()
+    reply, found = answer(polled), outcomes(polled)
+
+    def show(console: Console) -> None:
+        show_reply(console, reply, None)
+        show_recovery(console, found, register.settings.amount_exponent)
+
+    register.screen.result({**reply_document(reply), **recovery_document(found)}, show)
+    return ExitCode.DONE if is_ready(polled) else ExitCode.REFUSED
 
 
 @terminal_command
@@ -69,6 +88,8 @@ async def sale(
         ),
     ] = 0,
     employee: Annotated[int, typer.Option(min=1, max=9999, help="The employee's number.")] = 1,
+    idempotency_key: _KeyOption = None,
+    again: _AgainOption = False,
     print_on_pos: _PrintOption = False,
 ) -> int:
     """Charge AMOUNT. Ctrl-C asks the terminal to cancel; a second Ctrl-C leaves."""
@@ -85,6 +106,8 @@ async def sale(
                 employee_id=employee,
                 on_progress=screen.progress,
                 timeout=register.timeout,
+                idempotency_key=idempotency_key,
+                again=again,
             )
             reply = await _cancelled_by_hand(pos, selling, screen)
     return register.end(reply)
@@ -94,13 +117,14 @@ async def sale(
 async def void(
     register: Register,
     operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="Of an operation of the open batch.")],
+    idempotency_key: _KeyOption = None,
     print_on_pos: _PrintOption = False,
 ) -> int:
     """Annul an operation of the open batch (Getnet's own libraries: Refund)."""
     Void(operation_id)
     async with register.ready() as pos:
         with register.screen.waiting(f"void of operation {operation_id} ..."):
-            reply = await pos.void(operation_id, print_on_pos=print_on_pos)
+            reply = await pos.void(operation_id, print_on_pos=print_on_pos, idempotency_key=idempotency_key)
     return register.end(reply)
 
 
@@ -109,6 +133,8 @@ async def refund(
     register: Register,
     authorization_code: Annotated[str, typer.Argument(metavar="AUTHORIZATION_CODE", help="Of the sale.")],
     amount: _AmountArgument,
+    idempotency_key: _KeyOption = None,
+    again: _AgainOption = False,
     print_on_pos: _PrintOption = False,
 ) -> int:
     """Give AMOUNT back by authorization code (Getnet's own libraries: Return)."""
@@ -116,7 +142,9 @@ async def refund(
     Refund(authorization_code, units)
     async with register.ready() as pos:
         with register.screen.waiting(f"refund of {show_amount(units, register.settings.amount_exponent)} ..."):
-            reply = await pos.refund(authorization_code, units, print_on_pos=print_on_pos)
+            reply = await pos.refund(
+                authorization_code, units, print_on_pos=print_on_pos, idempotency_key=idempotency_key, again=again
+            )
     return register.end(reply)
 
 
@@ -170,15 +198,22 @@ async def close_batch(register: Register, print_on_pos: _PrintOption = False) ->
 
 @terminal_command
 async def recover(register: Register) -> int:
-    """Ask the terminal about every money command left open; show those nobody knows about."""
-    async with register.ready() as pos:
-        with register.screen.waiting("asking about money commands left open ..."):
-            unknown = await pos.recover()
-    register.screen.result(
-        [intent_document(intent) for intent in unknown],
-        lambda console: show_intents(console, unknown) if unknown else console.print("nothing is unknown"),
-    )
-    return ExitCode.UNKNOWN if unknown else ExitCode.DONE
+    """Ask the terminal about every payment command that is not settled; show what came out.
+
+    It asks for as long as such a command may still go on: five minutes for a sale, unless --timeout says less. The exit
+    code is 5 while an outcome is unknown, also one of a terminal that is not here.
+    """
+    async with register.opened() as pos:
+        with register.screen.waiting("asking about payment commands that are not settled ..."):
+            polled = await register.polled(pos)
+            found = outcomes(polled, await pos.recover())
+
+    def show(console: Console) -> None:
+        if not show_recovery(console, found, register.settings.amount_exponent):
+            console.print("no payment command was left unsettled")
+
+    register.screen.result(recovery_document(found), show)
+    return ExitCode.UNKNOWN if found or found.elsewhere else ExitCode.DONE
 
 
 async def _cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T], screen: Screen) -> T:

@@ -1,4 +1,4 @@
-"""The commands over the record of money commands: what is open, and what a person found out."""
+"""The commands over the record of payment commands: what is not settled, and what a person found out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..errors import InvalidValue
 from ..journal import SqliteJournal, Step, default_path
 from ..messages import FINAL_STATES
 from .ends import ExitCode
+from .outcomes import intent_document, show_intents
 from .register import JournalOption, JsonOption
 from .screen import Screen
-from .shown import intent_document, show_intents
 
 __all__ = ["intents", "resolve"]
 
@@ -24,7 +24,7 @@ def intents(
     journal: JournalOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show the money commands that are open or whose outcome is unknown."""
+    """Show the payment commands that are not settled: open, unknown, or contradicted."""
     screen = Screen(as_json)
     path = journal or default_path()
     found = {}
@@ -32,14 +32,14 @@ def intents(
         steps = _steps(path)
         found = {step.intent.intent_id: step for step in steps}
     else:
-        screen.note(f"there is no journal at {path} yet: no money command was recorded there")
+        screen.note(f"there is no journal at {path} yet: no payment command was recorded there")
     shown = [step for step in found.values() if everything or step.intent.state not in FINAL_STATES]
     screen.result(
         [intent_document(step.intent, at=step.at) for step in shown],
         lambda console: (
             show_intents(console, [step.intent for step in shown])
             if shown
-            else console.print("no money command was recorded" if everything else "no money command is open or unknown")
+            else console.print("no payment command was recorded" if everything else "no payment command is unsettled")
         ),
     )
     return ExitCode.DONE
@@ -58,7 +58,7 @@ def resolve(
     journal: JournalOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Record what a person found out about a money command whose outcome is unknown."""
+    """Record what a person found out about a payment command that is not settled."""
     path = journal or default_path()
     if not path.exists():
         raise InvalidValue(f"there is no journal at {path}: name the one that holds the intent with --journal")

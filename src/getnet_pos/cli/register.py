@@ -14,13 +14,14 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..connector import AsyncConnector
-from ..errors import OutcomeUnknown
+from ..errors import AlreadyCharged, OutcomeUnknown
 from ..journal import SqliteJournal, default_path, open_journal
-from ..messages import Intent, Reply, Wire
+from ..messages import Intent, Polled, PollReply, Reply, Wire
 from ..profiles import Profile, Timeouts
 from .ends import ExitCode, NotReady
 from .links import Link, choice, choose, read_config
-from .screen import Screen
+from .outcomes import asked_for
+from .screen import Screen, console
 from .shown import command_name, reply_document, show_reply
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ProfileOption",
     "Register",
     "WireName",
+    "is_ready",
     "profile_of",
     "terminal_command",
     "with_options",
@@ -106,7 +108,7 @@ _WireOption = Annotated[
 ]
 _TimeoutOption = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", help="How long to wait for the reply."),
+    typer.Option("--timeout", metavar="SECONDS", help="How long to wait for the reply to a command."),
 ]
 _RecoveryOption = Annotated[
     float | None,
@@ -114,6 +116,10 @@ _RecoveryOption = Annotated[
         "--recovery", metavar="SECONDS", help="How long to ask about a money command in doubt; 90 unless given."
     ),
 ]
+
+
+def is_ready(reply: PollReply) -> bool:
+    return reply.approved and reply.connected is not False
 
 
 def profile_of(name: ProfileName) -> Profile:
@@ -176,21 +182,42 @@ class Register:
 
     @contextlib.asynccontextmanager
     async def ready(self) -> AsyncIterator[AsyncConnector]:
-        """The connector, opened and polled.
+        """The connector, opened and polled; what the poll has found out is told.
 
         Raises:
             NotReady: the terminal answers, and says that it is not ready.
         """
         async with self.opened() as connector:
             with self.screen.waiting("asking whether the terminal is ready ..."):
-                reply = await connector.polling()
-            if not reply.approved or reply.connected is False:
-                said = reply.response_message or "no reason given"
-                raise NotReady(f"the terminal is not ready ({reply.response_code}: {said}): look at its screen")
+                polled = await self.polled(connector)
+            self._tell(polled)
             yield connector
+
+    async def polled(self, connector: AsyncConnector) -> Polled:
+        """The answer of a terminal that is ready.
+
+        Raises:
+            NotReady: the terminal answers, and says that it is not ready.
+        """
+        polled = await connector.polling()
+        if not is_ready(polled):
+            self._tell(polled)
+            said = polled.response_message or "no reason given"
+            raise NotReady(f"the terminal is not ready ({polled.response_code}: {said}): look at its screen")
+        return polled
+
+    def _tell(self, polled: Polled) -> None:
+        """On the way to another command: what became of earlier ones, whose callers may not have heard."""
+        exponent = self.settings.amount_exponent
+        for intent in polled.settled:
+            self.screen.note(f"settled now: {asked_for(intent, exponent)}: {intent.state} (intent {intent.intent_id})")
+        for intent in polled.unknown:
+            self.screen.note(f"not settled: {asked_for(intent, exponent)}: {intent.state} (intent {intent.intent_id})")
 
     def end(self, reply: Reply) -> int:
         """Show a reply; the exit code that it means."""
+        if reply.recovered:
+            self.screen.note("this is the stored result of an earlier call: nothing was sent now")
         self.screen.result(
             reply_document(reply), lambda console: show_reply(console, reply, self.settings.amount_exponent)
         )
@@ -207,6 +234,9 @@ class Register:
         with self.screen.warnings_shown():
             try:
                 return asyncio.run(all_of_it())
+            except AlreadyCharged as error:
+                self._show_earlier(error.reply)
+                raise
             except (KeyboardInterrupt, asyncio.CancelledError):
                 left = [intent for intent in self._open_intents() if intent.intent_id not in before]
         if left:
@@ -214,22 +244,31 @@ class Register:
         self.screen.note("interrupted; no money command was left open")
         return ExitCode.INTERRUPTED
 
+    def _show_earlier(self, reply: Reply | None) -> None:
+        """To a person; a machine gets it with the error."""
+        if reply is not None and not self.as_json:
+            printed = console()
+            printed.print("the result of the earlier one; nothing was sent now:", style="bold")
+            show_reply(printed, reply, self.settings.amount_exponent)
+
     def _book(self) -> SqliteJournal:
         journal = open_journal(self.journal or default_path())
         assert isinstance(journal, SqliteJournal)
         return journal
 
     def journal_intents(self) -> list[Intent]:
-        """The intents of all terminals that are open or unknown."""
+        """The intents of all terminals that are not settled."""
         return self._book().intents()
 
     def _open_intents(self) -> list[Intent]:
         return [intent for intent in self._book().intents() if intent.open]
 
     def _timeouts(self) -> Timeouts:
-        given = {name: self.timeout for name in ("short", "report") if self.timeout is not None}
+        names = ("short", "report", "sale", "sale_total")
+        given = {name: self.timeout for name in names if self.timeout is not None}
         if self.recovery is not None:
             given["recovery"] = self.recovery
+            given["recovery_interval"] = min(self.recovery, self.settings.timeouts.recovery_interval)
         return replace(self.settings.timeouts, **given)
 
 

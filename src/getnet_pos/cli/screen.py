@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-__all__ = ["Screen", "print_document"]
+__all__ = ["Screen", "console", "print_document"]
 
 
 def print_document(document: object) -> None:

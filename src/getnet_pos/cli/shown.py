@@ -1,4 +1,4 @@
-"""Messages and intents as plain objects and as tables. Whatever could identify a card or its holder is left out."""
+"""Messages and errors as plain objects, replies as tables. Whatever could identify a card or its holder is left out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ..errors import AlreadyCharged, GetnetError
 from ..messages import (
     CATALOGUE,
     Ack,
     BadFrame,
     CommandMessage,
     DetailsReply,
-    Intent,
     Progress,
     Reply,
     SalesBySellerReply,
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "command_name",
-    "intent_document",
+    "error_document",
     "message_document",
     "reply_document",
     "show_fields",
-    "show_intents",
     "show_reply",
     "table",
 ]
@@ -50,7 +49,19 @@ _SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item 
 
 def reply_document(reply: Reply) -> dict[str, Any]:
     """A reply as an object. Of fields the library does not know only the names are told, under ``extra``."""
-    return {"approved": reply.approved, **_fields(reply)}
+    return {"approved": reply.approved, **_fields(reply), "recovered": reply.recovered}
+
+
+def error_document(error: GetnetError) -> dict[str, Any]:
+    """An error as an object: its type, its message, and what it carries to act on."""
+    document: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    for name in ("intent_id", "reason", "found", "at", "status", "code", "log_id"):
+        value = getattr(error, name, None)
+        if value is not None:
+            document[name] = value
+    if isinstance(error, AlreadyCharged):
+        document["reply"] = None if error.reply is None else reply_document(error.reply)
+    return document
 
 
 def _fields(message: Any) -> dict[str, Any]:
@@ -87,26 +98,6 @@ def _command_document(message: CommandMessage) -> dict[str, Any]:
     }
     extra = sorted(name for name in message.fields if name not in known)
     return {"command": message.code, "name": command_name(message.code), **known, "extra": extra}
-
-
-def intent_document(intent: Intent, **more: Any) -> dict[str, Any]:
-    """An intent as an object; its first keys never change."""
-    return {
-        "intent_id": intent.intent_id,
-        "terminal": intent.terminal,
-        "command": intent.command,
-        "ticket": intent.ticket,
-        "amount": intent.amount,
-        "state": intent.state.value,
-        "reference": intent.reference,
-        "response_code": intent.response_code,
-        "authorization_code": intent.authorization_code,
-        "operation_id": intent.operation_id,
-        "last4_digits": intent.last4_digits,
-        "decided_by": intent.decided_by,
-        "note": intent.note,
-        **more,
-    }
 
 
 def command_name(code: int | None) -> str:
@@ -159,10 +150,8 @@ def _cell(name: str, value: Any, exponent: int | None) -> str:
 def show_reply(console: Console, reply: Reply, exponent: int | None) -> None:
     """A reply: whether it was approved, its fields, its rows."""
     said = clean(reply.response_message or "")
-    console.print(
-        f"approved: {said}" if reply.approved else f"not approved ({reply.response_code}): {said}",
-        style="bold green" if reply.approved else "bold red",
-    )
+    verdict = "approved" if reply.approved else f"not approved ({reply.response_code})"
+    console.print(f"{verdict}: {said}" if said else verdict, style="bold green" if reply.approved else "bold red")
     document = _fields(reply)
     for header in ("function_code", "response_code", "response_message"):
         document.pop(header)
@@ -209,19 +198,4 @@ def _show_rows(console: Console, names: tuple[str, ...], rows: Iterable[Any], ex
     for row in rows:
         values = [(name, getattr(row, name)) for name in names]
         made.add_row(*("" if value is None else _cell(name, value, exponent) for name, value in values))
-    console.print(made)
-
-
-def show_intents(console: Console, intents: Iterable[Intent]) -> None:
-    """Intents in a table, by the beginning of their ids: ``resolve`` takes it where it is the only one."""
-    made = table("intent", "command", "amount", "ticket", "state", "terminal")
-    for intent in intents:
-        made.add_row(
-            intent.intent_id[:12],
-            command_name(intent.command),
-            "" if intent.amount is None else str(intent.amount),
-            clean(intent.ticket or intent.reference or ""),
-            intent.state.value,
-            clean(intent.terminal),
-        )
     console.print(made)

@@ -20,10 +20,10 @@ from ..flows.http_calls import check_url
 from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from .credentials import client_credentials
-from .ends import ExitCode, clean, exit_code, printable, told
+from .ends import ExitCode, clean, exit_code, printable
 from .register import JsonOption, ProfileName, ProfileOption, profile_of
 from .screen import Screen
-from .shown import table
+from .shown import error_document, table
 from .spreadsheets import write_csv
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _document(listings: list[Listing], errors: dict[str, GetnetError], only_summ
                 **({} if only_summary else {"terminals": [_fields(terminal) for terminal in listing.wanted]}),
             }
         )
-    merchants += [{"merchant_id": merchant, "error": told(error)} for merchant, error in errors.items()]
+    merchants += [{"merchant_id": merchant, "error": error_document(error)} for merchant, error in errors.items()]
     return {"merchants": merchants, "summary": _summary(listings)}
 
 

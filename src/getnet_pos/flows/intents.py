@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..messages import (
     Intent,
     IntentState,
     Reply,
+    Step,
     VoucherReply,
     kept_reply,
     read_kept_reply,
@@ -21,6 +23,7 @@ from ..messages import (
 from .dates import read_date
 
 __all__ = [
+    "charged_advice",
     "generated_ticket",
     "is_repetition",
     "is_same_command",
@@ -101,11 +104,35 @@ def restored(intent: Intent, catalogue: Catalogue) -> Reply | None:
 
 
 def outcome_advice(intent: Intent) -> str:
-    """What a person is told whose payment command has an unknown outcome."""
+    """What a person is told whose payment command has an unknown outcome: what was asked, what to do, and why."""
+    why = f" ({intent.reason})" if intent.reason else ""
+    return (
+        f"it is not known whether {_named(intent)} was carried out: do not repeat it; look at "
+        "the terminal's last vouchers, then record what you found: "
+        f"getnet-pos resolve {intent.intent_id} --paid or --not-paid{why}"
+    )
+
+
+def charged_advice(step: Step) -> str:
+    """What a person is told who asks for what was carried out already."""
+    intent = step.intent
+    meant = "" if intent.amount is None else "; if a second one is meant, say so with again=True (--again)"
+    return (
+        f"nothing was sent: {_named(intent)} was carried out already (intent {intent.intent_id}, found by "
+        f"{_FINDERS[intent.found or 'call']} at {step.at}), and its caller may never have heard of it{meant}"
+    )
+
+
+_FINDERS: Mapping[HowFound, str] = {
+    "call": "the call itself",
+    "recovery": "asking after a doubt",
+    "late reply": "a late reply",
+    "person": "a person",
+}
+
+
+def _named(intent: Intent) -> str:
     what = "" if intent.amount is None else f" of {intent.amount}"
     ticket = f", ticket {intent.ticket}" if intent.ticket else ""
-    return (
-        f"it is not known whether command {intent.command}{what}{ticket} was carried out: do not repeat it; look at "
-        "the terminal's last vouchers, then record what you found: "
-        f"getnet-pos resolve {intent.intent_id} --paid or --not-paid"
-    )
+    reference = f", reference {intent.reference}" if intent.reference else ""
+    return f"command {intent.command}{what}{ticket}{reference}"

@@ -53,7 +53,7 @@ from ..messages import (
 from .carrier import Attempt, Candidate, Carrier, Found, Heard, Limits, Refused, Sent, Source, may_have_left
 from .dates import read_date
 from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
-from .intents import is_repetition, is_same_command, new_intent, outcome_advice, restored, settled
+from .intents import charged_advice, is_repetition, is_same_command, new_intent, outcome_advice, restored, settled
 from .matching import (
     Circumstances,
     Verdict,
@@ -319,6 +319,7 @@ def polling(till: Till) -> Flow[Polled]:
         **values,
         settled=recovery.settled,
         unknown=tuple(recovery),
+        in_progress=recovery.in_progress,
         elsewhere=recovery.elsewhere,
         another_terminal=recovery.another_terminal,
     )
@@ -487,14 +488,10 @@ def _still_unknown(intent: Intent) -> OutcomeUnknown:
 
 def _already_charged(till: Till, step: Step) -> AlreadyCharged:
     intent = step.intent
-    reply = restored(intent, till.carrier.profile.catalogue)
-    what = f"ticket {intent.ticket}" if intent.ticket else f"reference {intent.reference}"
     return AlreadyCharged(
-        f"nothing was sent: {what} of {intent.amount} was charged already (intent {intent.intent_id}, found by "
-        f"{intent.found or 'the call'} at {step.at}), and its caller may never have heard of it; if a second charge is "
-        "meant, say so with again=True (--again)",
+        charged_advice(step),
         intent_id=intent.intent_id,
-        reply=reply,
+        reply=restored(intent, till.carrier.profile.catalogue),
         found=intent.found,
         at=step.at,
     )
@@ -932,14 +929,14 @@ def _recover(
             break
         now = yield Now()
     # What a cloud was given may reach the terminal at any time.
-    is_over = carrier.profile.durable_record and not carrier.tells_by_number
+    is_over = carrier.profile.durable_record and carrier.line is not None
     if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
         raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
     reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
-    raise OutcomeUnknown(f"{outcome_advice(intent)} ({reason})", intent_id=intent.intent_id, reason=reason) from doubt
+    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
 
 
 def _is_elsewhere(till: Till, intent: Intent) -> bool:

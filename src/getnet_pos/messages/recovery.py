@@ -41,6 +41,8 @@ class Polled(PollReply):
     """Payment commands that were settled now: their callers may never have heard of it."""
     unknown: tuple[Intent, ...] = ()
     """Payment commands of this terminal whose outcome nobody knows: a person must look."""
+    in_progress: tuple[Intent, ...] = ()
+    """Those that another process, or another connector, is waiting for at this moment."""
     elsewhere: tuple[Intent, ...] = ()
     """Unsettled payment commands in the same journal of terminals other than the one here."""
     another_terminal: str | None = None

@@ -1,0 +1,153 @@
+"""What became of payment commands, as plain objects and as text. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ..messages import Intent, IntentState, Polled, PollReply, Recovery
+from .amounts import show_amount
+from .ends import clean
+from .shown import command_name
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "answer",
+    "asked_for",
+    "intent_document",
+    "outcomes",
+    "recovery_document",
+    "show_intents",
+    "show_recovery",
+]
+
+_STYLES = {IntentState.APPROVED: "bold green", IntentState.UNKNOWN: "bold red", IntentState.CONTRADICTED: "bold red"}
+
+
+def answer(polled: Polled) -> PollReply:
+    """The terminal's answer to a poll alone."""
+    return PollReply(**{item.name: getattr(polled, item.name) for item in fields(PollReply)})
+
+
+def outcomes(polled: Polled, asked: Recovery | None = None) -> Recovery:
+    """What came out of a poll and, with ``asked``, of the recovery behind it."""
+    last: Polled | Recovery = polled if asked is None else asked
+    return Recovery(
+        list(polled.unknown if asked is None else asked),
+        settled=polled.settled + (() if asked is None else asked.settled),
+        in_progress=last.in_progress,
+        elsewhere=last.elsewhere,
+        another_terminal=polled.another_terminal or last.another_terminal,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- documents
+
+
+def intent_document(intent: Intent, **more: Any) -> dict[str, Any]:
+    """An intent as an object; its first keys never change."""
+    return {
+        "intent_id": intent.intent_id,
+        "terminal": intent.terminal,
+        "command": intent.command,
+        "ticket": intent.ticket,
+        "amount": intent.amount,
+        "state": intent.state.value,
+        "reason": intent.reason,
+        "found": intent.found,
+        "terminal_id": intent.terminal_id,
+        "commerce_code": intent.commerce_code,
+        "device": intent.device,
+        "idempotency_key": intent.idempotency_key,
+        "reference": intent.reference,
+        "response_code": intent.response_code,
+        "authorization_code": intent.authorization_code,
+        "operation_id": intent.operation_id,
+        "last4_digits": intent.last4_digits,
+        "decided_by": intent.decided_by,
+        "note": intent.note,
+        **more,
+    }
+
+
+def recovery_document(recovery: Recovery) -> dict[str, Any]:
+    """What came out when unsettled payment commands were asked about."""
+    return {
+        "settled": [intent_document(intent) for intent in recovery.settled],
+        "unknown": [intent_document(intent) for intent in recovery],
+        "in_progress": [intent_document(intent) for intent in recovery.in_progress],
+        "elsewhere": [intent_document(intent) for intent in recovery.elsewhere],
+        "another_terminal": recovery.another_terminal,
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------- text
+
+
+def asked_for(intent: Intent, exponent: int | None = None) -> str:
+    """What an intent is about, such as ``sale of 25000, ticket A1``."""
+    parts = [command_name(intent.command)]
+    if intent.amount is not None:
+        parts[0] += f" of {show_amount(intent.amount, exponent)}"
+    parts += [
+        f"{name} {value}" for name, value in (("ticket", intent.ticket), ("reference", intent.reference)) if value
+    ]
+    return clean(", ".join(parts))
+
+
+def show_intents(console: Console, intents: Iterable[Intent], exponent: int | None = None) -> None:
+    """Each intent under the beginning of its id, which ``resolve`` takes where it is the only one."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2))
+    made.add_column(no_wrap=True)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for intent in intents:
+        state = Text(intent.state.value, style=_STYLES.get(intent.state, "bold"))
+        made.add_row(intent.intent_id[:12], state, asked_for(intent, exponent))
+        for line in _details(intent):
+            made.add_row("", "", clean(line))
+    console.print(made)
+
+
+def _details(intent: Intent) -> Iterator[str]:
+    names = (("terminal id", intent.terminal_id), ("commerce", intent.commerce_code), ("device", intent.device))
+    yield ", ".join([intent.terminal, *(f"{name} {value}" for name, value in names if value is not None)])
+    result = (
+        ("response code", intent.response_code),
+        ("authorization code", intent.authorization_code),
+        ("operation", intent.operation_id),
+        ("card", intent.last4_digits),
+    )
+    if any(value for _, value in result):
+        yield ", ".join(f"{name} {value}" for name, value in result if value is not None)
+    if intent.found is not None:
+        yield f"found by: {intent.found}"
+    if intent.reason is not None:
+        yield f"why in doubt: {intent.reason}"
+    if intent.decided_by is not None:
+        yield f"decided by {intent.decided_by}: {intent.note}"
+
+
+def show_recovery(console: Console, recovery: Recovery, exponent: int | None) -> bool:
+    """What was settled, and what was not, under a title each; whether there was anything to tell."""
+    told = False
+    for title, intents in (
+        ("settled now; whoever asked for it may not have heard:", recovery.settled),
+        ("unknown; do not charge again, look at the terminal's vouchers, then resolve:", recovery),
+        ("in progress in another process or connector, which waits for it:", recovery.in_progress),
+        ("not settled, of terminals that are not here:", recovery.elsewhere),
+    ):
+        if intents:
+            told = True
+            console.print(title, style="bold")
+            show_intents(console, intents, exponent)
+    if recovery.another_terminal is not None:
+        told = True
+        console.print(clean(recovery.another_terminal), style="bold red")
+    return told
