@@ -154,3 +154,20 @@ def test_behaviour_ends_after_so_many_commands(simulate: Run, called: Run) -> No
     declined = called("sale", "1000", *port)
     assert (declined.code, declined.document["response_code"]) == (1, 77)
     assert called("sale", "1000", *port).code == 0
+
+
+@pytest.mark.parametrize("kind", ["serial", "cloud"])
+def test_a_virtual_terminal_that_is_started_again_is_no_copy_of_itself(begin: Run, called: Run, kind: str) -> None:
+    """One journal holds the payments of both: the second one's first voucher is not that of the first one."""
+    for _ in range(2):
+        server = begin("simulate", kind)
+        where = server.stdout.readline().removeprefix("listening on ").strip()
+        option = {"serial": ["--port", where], "cloud": ["--cloud", where, "--key-pos", KEY_POS, "--profile", "cl"]}
+        secrets = {"GETNET_POS_CLIENT_ID": "id", "GETNET_POS_CLIENT_SECRET": "secret"}
+        sold = called("sale", "1000", "--ticket", "A1", "--timeout", "5", *option[kind], "--json", env=secrets)
+        assert (sold.code, sold.document.get("recovered")) == (0, False), sold
+        server.terminate()
+        server.wait(30)
+
+
+KEY_POS = "80005000/12983/SNPRUEBA1234"

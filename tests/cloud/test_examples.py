@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,12 @@ def printed(name: str, *arguments: str) -> str:
 
 
 def test_a_back_office_hears_of_a_sale() -> None:
-    assert set(printed("webhook_receiver.py").splitlines()) == {
+    lines = {
+        re.sub(r"transaction \d+:", "transaction N:", line) for line in printed("webhook_receiver.py").splitlines()
+    }
+    assert lines == {
         "sale() returned: approved: True, amount 25000",
-        "transaction 700004: approved, amount 25000, confirmed: True",
+        "transaction N: approved, amount 25000, confirmed: True",
     }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,7 +92,7 @@ class Manners:
     coalesce: Annotated[bool, _flag("--coalesce", _LINK, "All messages of a command in one write.")] = False
     crlf: Annotated[bool, _flag("--crlf", _LINK, "A line end behind each frame.")] = False
     echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False
-    seed: Annotated[int, _number(_SERVER, "The same seed, the same noise and codes.")] = 0
+    seed: Annotated[int | None, _number(_SERVER, "The same seed, the same noise and codes.")] = None
 
     def behaviour(self) -> Behaviour:
         from ..simulator import Behaviour, Outcome
@@ -118,7 +120,11 @@ class Manners:
         from ..simulator import VirtualTerminal
 
         default, script = self.course()
-        return VirtualTerminal(default=default, script=script, seed=self.seed)
+        return VirtualTerminal(default=default, script=script, seed=self.chosen_seed(), epoch=datetime.now())
+
+    def chosen_seed(self) -> int:
+        """The one that was given; else another at each start: a journal would take its vouchers for earlier ones."""
+        return random.getrandbits(32) if self.seed is None else self.seed
 
     def course(self) -> tuple[Behaviour, list[Behaviour]]:
         """How a terminal behaves, and how it does before that."""
@@ -215,8 +221,11 @@ def cloud(
         if name not in kinds:
             raise InvalidValue(f"there is no fault {name!r}: choose from {', '.join(kinds)}")
     default, script = manners.course()
-    virtual = VirtualCloud(profile=profile_of(profile), terminals=terminals, default=default, seed=manners.seed)
+    virtual = VirtualCloud(
+        profile=profile_of(profile), terminals=terminals, default=default, seed=manners.chosen_seed()
+    )
     for terminal in virtual.terminals.values():
+        terminal.epoch = datetime.now()
         terminal.script.extend(script)
     virtual.inject(*(CloudFault(kinds[name]) for name in fault or ()))
 

@@ -310,6 +310,7 @@ class VirtualCloud:
         }
         """The commands by their paths."""
         self._rng = random.Random(f"{seed} cloud")
+        self._first_number = self._rng.randrange(100_000, 100_000_000)
         self._tokens: dict[str, float] = {}
         self._transactions: dict[int, _Transaction] = {}
         self._faults: list[_Waiting] = []
@@ -520,7 +521,7 @@ class VirtualCloud:
         if line is None or body.get("command") != kind.code:
             call.give(_failure(200, "KEYPOS NOT FOUND" if line is None else "INCORRECT COMMAND"))
             return
-        number = 700_001 + len(self._transactions)
+        number = self._first_number + len(self._transactions)
         fields = {name[:1].upper() + name[1:]: value for name, value in body.items() if name not in _FOR_THE_CLOUD}
         fields["Command"] = kind.recorded_as
         transaction = _Transaction(number, kind, key_pos, body.get("customId"), webhook, faults, call, fields)
