@@ -241,7 +241,7 @@ class Terminal:
         self.shift = 0.0
         """Seconds by which its clock is ahead."""
         self._turns: dict[int, deque[Turn]] = defaultdict(deque)
-        self._lines: list[Line] = []
+        self.lines: list[Line] = []
         self._doors: list[tuple[socket.socket, type[Peer]]] = []
         self._is_leaving = False
         self._unsent: list[bytes] = []
@@ -257,7 +257,7 @@ class Terminal:
     def plug(self, link: str | os.PathLike[str] | None = None) -> str:
         """A serial line, and the name by which it is opened."""
         cable = Cable(link)
-        self._lines.append(cable)
+        self.lines.append(cable)
         self._deliver(cable)
         return str(link or cable.name)
 
@@ -269,7 +269,7 @@ class Terminal:
 
     def go_away(self) -> None:
         """The same, for one of its own turns."""
-        for line in [*self._lines]:
+        for line in [*self.lines]:
             self._drop(line)
         while self._doors:
             self._doors.pop()[0].close()
@@ -300,12 +300,12 @@ class Terminal:
         """Wait a moment, take what comes, and go on with what is being done."""
         wait = 0.01 if self._running is None else max(0.0, min(0.01, self._resume_at - time.monotonic()))
         doors = {door.fileno(): (door, kind) for door, kind in self._doors}
-        lines = {line.fileno(): line for line in self._lines}
+        lines = {line.fileno(): line for line in self.lines}
         for number in select.select([*doors, *lines], [], [], wait)[0]:
             if number in doors:
                 door, kind = doors[number]
-                self._lines.append(kind(door.accept()[0]))
-                self._deliver(self._lines[-1])
+                self.lines.append(kind(door.accept()[0]))
+                self._deliver(self.lines[-1])
             else:
                 self._read(lines[number])
         if self._is_leaving:
@@ -314,8 +314,8 @@ class Terminal:
         self._go_on()
 
     def _drop(self, line: Line) -> None:
-        if line in self._lines:
-            self._lines.remove(line)
+        if line in self.lines:
+            self.lines.remove(line)
             line.close()
 
     def _deliver(self, line: Line) -> None:
@@ -363,7 +363,7 @@ class Terminal:
             item = next(doing, None)
             if item is None:
                 self._running = None
-                if line in self._lines:
+                if line in self.lines:
                     line.end()
                     if self.closes_after_reply and isinstance(line, Peer):
                         self._drop(line)
@@ -381,12 +381,12 @@ class Terminal:
         if isinstance(item, dict):
             item = camel(item) if self.camel_case else item
             item = frame(item) if simplified else seal(item)
-            if line not in self._lines and self.delivers_unsent:
+            if line not in self.lines and self.delivers_unsent:
                 self._unsent.append(item)
         self.write(item, line, command)
 
     def write(self, data: bytes, line: Line, command: Fields) -> None:
-        if line in self._lines:
+        if line in self.lines:
             with contextlib.suppress(OSError):
                 line.write(data)
 

@@ -106,7 +106,7 @@ class UnluckyTerminal(Terminal):
     def restart(self) -> Iterator[Any]:
         """Everything on its way is lost, and with bad luck the record of what was done."""
         self._due.clear()
-        for line in self._lines:
+        for line in self.lines:
             line.unread = b""
         if self.rng.random() < FORGETS:
             self.vouchers.clear()

@@ -105,7 +105,7 @@ def test_another_terminals_reply_over_the_simplified_wire(visit: Visit, book: Bo
     def breaks(terminal: Terminal, command: Fields) -> Iterator[Any]:
         terminal.go_away()
         place.lead_to(other)
-        cable = other._lines[-1]
+        cable = other.lines[-1]
         other.send(other.charge({**command, "TicketNumber": ""}), cable, command)
         yield ACK
 
