@@ -25,7 +25,7 @@ async def sell(account: AsyncCloudAccount, key_pos: KeyPos, amount: int, journal
             sale = await pos.sale(amount)
         except OutcomeUnknown as error:
             # Do not charge again: look at the vouchers, then pos.resolve(error.intent_id, ...).
-            return f"unknown ({error.intent_id})"
+            return f"unknown ({error.intent_id}): {error.reason}"
         except GetnetError as error:
             return f"not done: {error}"
         return "approved" if sale.approved else f"declined: {sale.response_message}"

@@ -101,7 +101,7 @@ def test_first_sale_shows_progress_and_the_authorization_code(
 @needs_pty
 def test_unknown_outcome_is_told_kept_and_resolved(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [code] = [code for code in blocks(README, "python") if "OutcomeUnknown" in code]
-    code = code.replace("import Connector, OutcomeUnknown", "import Connector, OutcomeUnknown, Timeouts")
+    code = code.replace("from getnet_pos import ", "from getnet_pos import Timeouts, ")
     # The terminal charges, answers with an error of its own, and does not record the sale in time.
     terminal = VirtualTerminal(script=[Behaviour(change={"FunctionCode": 0}, record_after=60)])
     with SerialServer(terminal) as server:
@@ -251,6 +251,12 @@ def test_links_resolve(document: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
         if not target.startswith(("https://", "#")):
             assert (document.parent / target.partition("#")[0]).is_file(), target
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+def test_tests_that_are_named_exist(document: Path) -> None:
+    for name in re.findall(r"\btests/[\w/]+\.py", document.read_text(encoding="utf-8")):
+        assert (ROOT / name).is_file(), name
 
 
 def citations() -> list[tuple[str, str]]:

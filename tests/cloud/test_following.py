@@ -78,6 +78,16 @@ def test_what_never_ends_is_unknown_and_settled_when_the_cloud_knows(profile: Pr
     assert register.journal.states() == [IntentState.APPROVED]
 
 
+def test_a_poll_asks_once_more_about_what_is_unknown() -> None:
+    register = polled(webhook=HOOK)
+    register.terminal.script.append(Behaviour(decide_after=800))
+    with pytest.raises(OutcomeUnknown):
+        register.sell()
+    register.pass_time(600)  # until the terminal has decided
+    assert register.poll().approved
+    assert register.journal.states() == [IntentState.APPROVED]
+
+
 def test_the_same_ticket_is_not_charged_again_while_its_outcome_is_unknown() -> None:
     register = polled()
     register.cloud.inject(CloudFault(K.DROP_BEFORE))

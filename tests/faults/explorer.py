@@ -75,7 +75,6 @@ class Setting:
     """Vouchers have no ticket and no operation id."""
     record_after: float = 0.0
     """From the approval until the last voucher shows it: before, the last voucher is a stale one."""
-    ticket: str = "A1"
     stop_at: int = 10_000_000
     """The most states."""
 
@@ -156,7 +155,7 @@ class Path:
             record_after=self.setting.record_after,
             omit=self.manner,
         )
-        self._sell(self.setting.ticket, behaviour)
+        self._sell("A1", behaviour)
         self._poll()
         # From here on nothing goes wrong: the end of one path is the end of all that came to the same state.
         self.budget = Budget()

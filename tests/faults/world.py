@@ -56,7 +56,6 @@ from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.journal import MemoryJournal, elsewhere
 from getnet_pos.messages import (
     CATALOGUE,
-    FINAL_STATES,
     Command,
     CommandMessage,
     Intent,
@@ -619,10 +618,6 @@ def _longest_call(timeouts: Timeouts, retry_after: float) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------- the truth
-
-
-def settled(intent: Intent | None) -> bool:
-    return intent is None or intent.state in FINAL_STATES
 
 
 Key = tuple[object, ...]

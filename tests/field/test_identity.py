@@ -144,11 +144,14 @@ NAMES = [
     ("tcp", "usb"),
     ("usb", "http"),
     ("http", "tcp"),
-    ("simplified", "usb"),
     ("usb", "cl"),
     ("cl", "tcp"),
 ]
 """The ways under which one terminal is found, before and after."""
+
+UNTOLD = [*NAMES, ("simplified", "usb"), ("usb", "simplified"), ("tcp", "ar")]
+"""Those too where the outcome stays unknown: the simplified wire tells no last voucher from before a sale, so that a
+ticket of the caller's own, which may have been used before, proves nothing later."""
 
 
 @pytest.mark.parametrize(("before", "after"), NAMES)
@@ -170,7 +173,7 @@ def test_a_ticket_that_was_charged_under_another_name_is_not_charged_again(
     assert terminal.charges() == 1
 
 
-@pytest.mark.parametrize(("before", "after"), [*NAMES, ("usb", "simplified"), ("tcp", "ar")])
+@pytest.mark.parametrize(("before", "after"), UNTOLD)
 def test_a_ticket_that_is_unsettled_under_another_name_is_not_charged_again(
     visit: Visit, book: Book, before: str, after: str
 ) -> None:

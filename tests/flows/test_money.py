@@ -176,6 +176,17 @@ def test_one_byte_left() -> None:
     assert shop.states() == ["INTENT", "SENT", "RECOVERING", "UNKNOWN"]
 
 
+def test_a_broken_link_is_opened_anew_before_anything_is_asked() -> None:
+    shop = Shop(sold=True)
+    done: list[str] = []
+    shop.register.before = lambda effect: done.append(type(effect).__name__)
+    shop.register.writes = [1]
+    with pytest.raises(OutcomeUnknown):
+        shop.sell()
+    after = done[done.index("Send") + 1 :]
+    assert [name for name in after if name in ("Close", "Open", "Send")][:3] == ["Close", "Open", "Send"]
+
+
 # ----------------------------------------------------------------------------------------------------------- recovered
 
 

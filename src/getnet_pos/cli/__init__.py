@@ -8,7 +8,7 @@ Exit codes, the same for every command:
 2     wrong use: a value, an option or a setting that cannot work; nothing was sent
 3     the link: no port, no terminal, no answer, or the terminal is busy
 4     the protocol: the terminal broke it, or bytes could not be decoded
-5     the outcome of a money command is unknown: do not repeat it
+5     the outcome of a payment is unknown: do not repeat it
 6     the journal cannot be kept or read; no money command was sent
 7     an HTTP API answered with an error
 8     already charged: nothing was sent

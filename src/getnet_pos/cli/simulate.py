@@ -123,7 +123,7 @@ class Manners:
         return VirtualTerminal(default=default, script=script, seed=self.chosen_seed(), epoch=datetime.now())
 
     def chosen_seed(self) -> int:
-        """The one that was given; else another one at each start, or a journal takes today's vouchers for yesterday's."""
+        """The one that was given; else another at each start: a journal would take its vouchers for earlier ones."""
         return random.getrandbits(32) if self.seed is None else self.seed
 
     def course(self) -> tuple[Behaviour, list[Behaviour]]:
