@@ -391,6 +391,12 @@ def test_answers_without_a_result(answer: dict[str, Any], in_process: bool, numb
 def test_a_reply_that_cannot_be_read_does_not_hide_the_transaction(reply: object) -> None:
     result = read_cloud(orjson.dumps({"code": 1, "data": {"idPosTxs": 5, "customId": 77, "response": reply}}))
     assert (result.reply, result.id_pos_txs, result.custom_id, result.data) == (None, 5, "77", {"response": reply})
+    assert not result.in_process
+
+
+def test_a_flat_reply_that_cannot_be_read_is_not_in_process_either() -> None:
+    result = read_cloud(orjson.dumps({"code": 1, "data": {"idPosTxs": 5, "functionCode": 100, "amount": 5}}))
+    assert (result.reply, result.id_pos_txs, result.in_process) == (None, 5, False)
 
 
 def test_numbers_and_booleans_in_any_spelling() -> None:

@@ -82,8 +82,10 @@ class CloudResult(Shown):
 
     @property
     def in_process(self) -> bool:
-        """Whether the terminal is still at it."""
-        return self.code == 2 or (self.code == 1 and self.reply is None and self.id_pos_txs is not None)
+        """Whether the terminal is still at it. It is not where there is a result, be it one that cannot be read."""
+        if self.code == 1 and self.reply is None and self.id_pos_txs is not None:
+            return not (isinstance(self.data, Mapping) and (self.data.get("response") or "functionCode" in self.data))
+        return self.code == 2
 
 
 # ------------------------------------------------------------------------------------------------------------- commands
