@@ -30,7 +30,7 @@ class Cloud:
         self.terminal, self.nested = terminal, nested
         self.calls: list[str] = []
         self.tokens = 0
-        self.kept: dict[str, Fields] = {}
+        self.kept: dict[str, Any] = {}
         """What became of its transactions, by number."""
         self._turns: dict[str, deque[Turn]] = defaultdict(deque)
         cloud = self

@@ -55,7 +55,7 @@ def seal(fields: Fields) -> bytes:
 def frame(fields: Fields) -> bytes:
     """A reply of the simplified wire."""
     code = fields["FunctionCode"]
-    names = _REPLIES.get(code, ()) if fields["ResponseCode"] == 0 else ()
+    names = _REPLIES.get(int(code), ()) if int(fields["ResponseCode"]) == 0 else ()
     parts = [str(code), *(str(fields.get(name, "")) for name in (*_HEAD[1:], *names))]
     while parts[-1] == "":
         parts.pop()

@@ -143,12 +143,14 @@ def test_a_retry_of_the_caller_whose_first_call_was_carried_out(visit: Visit, bo
 
 @every_cloud
 def test_an_answer_that_says_finished_and_cannot_be_read_is_a_doubt_at_once(visit: Visit, book: Book, way: str) -> None:
-    """It is not "still in process": nothing waits for the end of the command's time."""
+    """It is not "still in process", as its status is not, and nothing waits for the end of the command's time."""
     place = visit(way)
 
     def unreadable(cloud: Cloud, body: Fields) -> tuple[int, Any]:
         status, answer = cloud.carry_out(body)
-        return status, json.dumps(answer).replace('"amount"', '"amount":1,"Amount"').encode()
+        data = json.dumps(answer).replace('"amount"', '"amount":1,"Amount"').encode()
+        cloud.kept = dict.fromkeys(cloud.kept, data)
+        return status, data
 
     cloud_of(place).then("sale", unreadable)
     patient = replace(QUICK, sale=60.0, sale_total=60.0, cloud=60.0)

@@ -69,13 +69,13 @@ def test_a_number_in_any_spelling(visit: Visit, book: Book, way: str, told: Fiel
     assert book()[-1].found == "call"
 
 
-@pytest.mark.parametrize("told", [{"Amount": "25000"}, {"OperationId": "1"}, {"ResponseCode": "00"}], ids=str)
+@pytest.mark.parametrize("told", [{"Amount": "25000"}, {"OperationId": "2"}, {"ResponseCode": "00"}], ids=str)
 @pytest.mark.parametrize("way", RECORDS)
 def test_the_same_in_the_last_voucher(visit: Visit, book: Book, way: str, told: Fields) -> None:
     place = visit(way)
-    place.terminal.says = changed(**told)
+    place.terminal.records = changed(**told)
     with place.ready() as pos:
-        pos.sale(500)
+        pos.sale(25_000)
         place.terminal.then(100, charges_and_is_silent)
         assert pos.sale(25_000, ticket="A1").approved
     assert book()[-1].found == "recovery"
