@@ -63,7 +63,7 @@ class Rig:
     def run(self, flow: Flow[Any], *, port: str | None = None, whole: bool = True, **listener: Any) -> Any:
         if not self.aio:
             serial = SerialTransport(port) if port else None
-            parts: dict[str, Any] = {"transport": serial, "http": HttpClient(), "journal": MemoryJournal()}
+            parts: dict[str, Any] = {"transport": serial, "http": HttpClient(), "journal": MemoryJournal}
             driver = BlockingDriver(**parts if whole else {})
             try:
                 return driver.run(flow, **listener)
@@ -72,7 +72,7 @@ class Rig:
 
         async def run() -> Any:
             serial = AsyncSerialTransport(port) if port else None
-            parts: dict[str, Any] = {"transport": serial, "http": AsyncHttpClient(), "journal": MemoryJournal()}
+            parts: dict[str, Any] = {"transport": serial, "http": AsyncHttpClient(), "journal": MemoryJournal}
             driver = AsyncDriver(**parts if whole else {})
             try:
                 return await driver.run(flow, **listener)

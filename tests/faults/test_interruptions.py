@@ -84,7 +84,7 @@ async def test_a_cancelled_task_waits_for_the_step_that_is_being_written() -> No
             super().record(intent)
             written.set()
 
-    driver = AsyncDriver(journal=SlowJournal())
+    driver = AsyncDriver(journal=SlowJournal)
 
     def flow() -> Any:
         yield Record(intent())
@@ -105,7 +105,7 @@ async def test_a_cancelled_task_whose_step_cannot_be_written() -> None:
             time.sleep(0.05)
             raise JournalError("the disk is full")
 
-    driver = AsyncDriver(journal=FullJournal())
+    driver = AsyncDriver(journal=FullJournal)
 
     def flow() -> Any:
         yield Record(intent())

@@ -14,7 +14,7 @@ from ..drivers.aio import AsyncDriver
 from ..errors import LifecycleError
 from ..flows.discovery import find_usb_terminal
 from ..flows.effects import Flow
-from ..journal import DEFAULT_JOURNAL, JournalSource, open_journal
+from ..journal import DEFAULT_JOURNAL, JournalSource, journal_opener
 from ..messages import (
     CloseBatch,
     CloseBatchReply,
@@ -123,7 +123,7 @@ class AsyncConnector:
         session = Session.over_stream(
             f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, is_pluggable=True, find=find
         )
-        return cls._made(AsyncDriver(transport=transport, journal=open_journal(journal)), session)
+        return cls._made(AsyncDriver(transport=transport, journal=journal_opener(journal)), session)
 
     @classmethod
     def create_tcp(
@@ -147,7 +147,7 @@ class AsyncConnector:
         session = Session.over_stream(
             f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
         )
-        return cls._made(AsyncDriver(transport=transport, journal=open_journal(journal)), session)
+        return cls._made(AsyncDriver(transport=transport, journal=journal_opener(journal)), session)
 
     @classmethod
     def create_http(
@@ -185,7 +185,7 @@ class AsyncConnector:
         session = Session.over_stream(
             f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
         )
-        return cls._made(AsyncDriver(transport=transport, journal=open_journal(journal)), session)
+        return cls._made(AsyncDriver(transport=transport, journal=journal_opener(journal)), session)
 
     @classmethod
     def create_cloud(
@@ -224,7 +224,7 @@ class AsyncConnector:
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
             turn=account.queues.of(key_pos),
         )
-        return cls._made(AsyncDriver(http=account.http, journal=open_journal(journal)), session, own)
+        return cls._made(AsyncDriver(http=account.http, journal=journal_opener(journal)), session, own)
 
     @classmethod
     def _made(cls, driver: AsyncDriver, session: Session, account: AsyncCloudAccount | None = None) -> AsyncConnector:
@@ -251,6 +251,7 @@ class AsyncConnector:
         return f"<AsyncConnector {self._session}>"
 
     async def _opened(self) -> Self:
+        await self._driver.open_journal()
         await self._run(self._session.opening())
         return self
 

@@ -15,7 +15,7 @@ from ..drivers.blocking import BlockingDriver
 from ..errors import LifecycleError
 from ..flows.discovery import find_usb_terminal
 from ..flows.effects import Flow
-from ..journal import DEFAULT_JOURNAL, JournalSource, open_journal
+from ..journal import DEFAULT_JOURNAL, JournalSource, journal_opener
 from ..messages import (
     CloseBatch,
     CloseBatchReply,
@@ -122,7 +122,7 @@ class Connector:
         session = Session.over_stream(
             f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, is_pluggable=True, find=find
         )
-        return cls._made(BlockingDriver(transport=transport, journal=open_journal(journal)), session)
+        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
 
     @classmethod
     def create_tcp(
@@ -146,7 +146,7 @@ class Connector:
         session = Session.over_stream(
             f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
         )
-        return cls._made(BlockingDriver(transport=transport, journal=open_journal(journal)), session)
+        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
 
     @classmethod
     def create_http(
@@ -184,7 +184,7 @@ class Connector:
         session = Session.over_stream(
             f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
         )
-        return cls._made(BlockingDriver(transport=transport, journal=open_journal(journal)), session)
+        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
 
     @classmethod
     def create_cloud(
@@ -223,7 +223,7 @@ class Connector:
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
             turn=account.queues.of(key_pos),
         )
-        return cls._made(BlockingDriver(http=account.http, journal=open_journal(journal)), session, own)
+        return cls._made(BlockingDriver(http=account.http, journal=journal_opener(journal)), session, own)
 
     @classmethod
     def _made(cls, driver: BlockingDriver, session: Session, account: CloudAccount | None = None) -> Connector:
@@ -247,6 +247,7 @@ class Connector:
         return f"<Connector {self._session}>"
 
     def _opened(self) -> Self:
+        self._driver.open_journal()
         self._run(self._session.opening())
         return self
 

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import GetnetError
@@ -63,11 +62,17 @@ class AsyncDriver:
         *,
         transport: AsyncTransport | None = None,
         http: AsyncHttpClient | None = None,
-        journal: Journal | None = None,
+        journal: Callable[[], Journal] | None = None,
     ) -> None:
         self._transport = transport
         self._http = http
-        self._journal = journal
+        self._open_journal = journal
+        self._journal: Journal | None = None
+
+    async def open_journal(self) -> None:
+        """Open the journal, in a thread: another process may be writing, and then it takes seconds."""
+        if self._journal is None and self._open_journal is not None:
+            await to_the_end(lambda: self.journal)
 
     async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
@@ -118,17 +123,17 @@ class AsyncDriver:
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
-                await to_the_end(self.journal.record, intent)
+                await to_the_end(lambda: self.journal.record(intent))
             case Recall(search):
-                return await to_the_end(self.journal.find, search)
+                return await to_the_end(lambda: self.journal.find(search))
             case Unsettled(search, most):
-                return await to_the_end(elsewhere, self.journal, search, most)
+                return await to_the_end(lambda: elsewhere(self.journal, search, most))
             case Claim(intent_id):
-                return await to_the_end(self.journal.claim, intent_id)
+                return await to_the_end(lambda: self.journal.claim(intent_id))
             case Resolve(intent_id, paid, by, note):
-                return await to_the_end(partial(self.journal.resolve, intent_id, paid=paid, by=by, note=note))
+                return await to_the_end(lambda: self.journal.resolve(intent_id, paid=paid, by=by, note=note))
             case Intents(settled):
-                return await to_the_end(partial(self.journal.intents, settled=settled))
+                return await to_the_end(lambda: self.journal.intents(settled=settled))
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None
@@ -148,7 +153,9 @@ class AsyncDriver:
     @property
     def journal(self) -> Journal:
         if self._journal is None:
-            raise NotImplementedError("this driver has no journal")
+            if self._open_journal is None:
+                raise NotImplementedError("this driver has no journal")
+            self._journal = self._open_journal()
         return self._journal
 
 

@@ -57,11 +57,21 @@ class BlockingDriver:
     """Runs flows over what it is given of a transport, an HTTP client and a journal."""
 
     def __init__(
-        self, *, transport: Transport | None = None, http: HttpClient | None = None, journal: Journal | None = None
+        self,
+        *,
+        transport: Transport | None = None,
+        http: HttpClient | None = None,
+        journal: Callable[[], Journal] | None = None,
     ) -> None:
         self._transport = transport
         self._http = http
-        self._journal = journal
+        self._open_journal = journal
+        self._journal: Journal | None = None
+
+    def open_journal(self) -> None:
+        """Open the journal."""
+        if self._journal is None and self._open_journal is not None:
+            self._journal = self._open_journal()
 
     def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
@@ -145,7 +155,9 @@ class BlockingDriver:
     @property
     def journal(self) -> Journal:
         if self._journal is None:
-            raise NotImplementedError("this driver has no journal")
+            if self._open_journal is None:
+                raise NotImplementedError("this driver has no journal")
+            self._journal = self._open_journal()
         return self._journal
 
 

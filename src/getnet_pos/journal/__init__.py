@@ -6,7 +6,7 @@ A row is a step of an intent; what is known of an intent is its last row.
 from ..messages import Search, Step
 from .file import SqliteJournal
 from .memory import MemoryJournal
-from .opening import DEFAULT_JOURNAL, JournalSource, default_path, open_journal
+from .opening import DEFAULT_JOURNAL, JournalSource, default_path, journal_opener, open_journal
 from .rules import Journal, Lease, elsewhere
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "Step",
     "default_path",
     "elsewhere",
+    "journal_opener",
     "open_journal",
 ]

@@ -6,6 +6,8 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,7 @@ from .file import SqliteJournal
 from .memory import MemoryJournal
 from .rules import Journal
 
-__all__ = ["DEFAULT_JOURNAL", "JournalSource", "default_path", "open_journal"]
+__all__ = ["DEFAULT_JOURNAL", "JournalSource", "default_path", "journal_opener", "open_journal"]
 
 log = logging.getLogger("getnet_pos.journal")
 
@@ -49,24 +51,36 @@ def default_path() -> Path:
 
 def open_journal(source: JournalSource) -> Journal:
     """The journal that ``source`` stands for. One file has one journal object in a process."""
+    return journal_opener(source)()
+
+
+def journal_opener(source: JournalSource) -> Callable[[], Journal]:
+    """What opens the journal that ``source`` stands for: that takes seconds where another process is writing.
+
+    Raises:
+        ConfigurationError: it stands for none.
+    """
     if source is None:
         log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
-        return _memory
+        return lambda: _memory
     if isinstance(source, (_Default, str, os.PathLike)):
         path = default_path() if isinstance(source, _Default) else Path(source)
-        key = os.path.realpath(path)
-        with _lock:
-            journal = _opened.get(key)
-            if journal is None:
-                journal = _opened[key] = SqliteJournal(path)
-        return journal
+        return partial(_open_file, os.path.realpath(path), path)
     missing = [name for name in _CALLS if not hasattr(source, name)]
     if missing:
         raise ConfigurationError(
             f"a journal is a path, an object with {', '.join(f'{name}()' for name in _CALLS)}, or None: {source!r} has "
             f"no {missing[0]}()"
         )
-    return source
+    return lambda: source
+
+
+def _open_file(key: str, path: Path) -> SqliteJournal:
+    with _lock:
+        journal = _opened.get(key)
+        if journal is None:
+            journal = _opened[key] = SqliteJournal(path)
+    return journal
 
 
 def _after_fork() -> None:
