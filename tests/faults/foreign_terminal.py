@@ -243,7 +243,7 @@ class Terminal:
         self._turns: dict[int, deque[Turn]] = defaultdict(deque)
         self.lines: list[Line] = []
         self._doors: list[tuple[socket.socket, type[Peer]]] = []
-        self._is_leaving = False
+        self._cutting: Callable[[], None] | None = None
         self._unsent: list[bytes] = []
         self._running: tuple[Iterator[Any], Line, Fields] | None = None
         self._resume_at = 0.0
@@ -263,16 +263,26 @@ class Terminal:
 
     def unplug(self) -> None:
         """All ways to it are cut, as by pulling a cable."""
-        self._is_leaving = True
-        while self._is_leaving:
+        self._cut(self.go_away)
+
+    def hang_up(self) -> None:
+        """The connections and cables are cut, and it can be reached again over the network."""
+        self._cut(self._drop_all)
+
+    def _cut(self, how: Callable[[], None]) -> None:
+        self._cutting = how
+        while self._cutting is not None:
             time.sleep(0.001)
 
     def go_away(self) -> None:
-        """The same, for one of its own turns."""
-        for line in [*self.lines]:
-            self._drop(line)
+        """As ``unplug``, for one of its own turns."""
+        self._drop_all()
         while self._doors:
             self._doors.pop()[0].close()
+
+    def _drop_all(self) -> None:
+        for line in [*self.lines]:
+            self._drop(line)
 
     def listen(self, *, http: bool = False, port: int = 0) -> int:
         """The port on this machine where it answers over TCP, or over HTTP."""
@@ -308,9 +318,9 @@ class Terminal:
                 self._deliver(self.lines[-1])
             else:
                 self._read(lines[number])
-        if self._is_leaving:
-            self.go_away()
-            self._is_leaving = False
+        if self._cutting is not None:
+            self._cutting()
+            self._cutting = None
         self._go_on()
 
     def _drop(self, line: Line) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from getnet_pos import (
     OutcomeUnknown,
     Profile,
     ReportKind,
+    SqliteJournal,
     TransportError,
 )
 from tests.faults.foreign_terminal import (
@@ -208,6 +211,42 @@ def test_a_terminal_that_closes_after_each_answer(visit: Visit, book: Book, way:
             assert pos.sale(1000 + number).approved
         assert pos.polling().approved
     assert [intent.found for intent in book()] == ["call"] * 3
+
+
+class Hangup(SqliteJournal):
+    """While a command is recorded the terminal closes the connection over which it answered before."""
+
+    terminal: Terminal
+
+    def record(self, intent: Intent) -> None:
+        super().record(intent)
+        if intent.state is IntentState.INTENT:
+            self.terminal.hang_up()
+
+
+def test_a_terminal_that_closes_while_the_next_command_is_recorded(
+    visit: Visit, book: Book, journal_path: Path
+) -> None:
+    """Not one byte has left: the command connects anew."""
+    place = visit("tcp")
+    with contextlib.closing(Hangup(journal_path)) as journal, place.ready(journal=journal) as pos:
+        journal.terminal = place.terminal
+        for number in range(3):
+            assert pos.sale(1000 + number).approved
+    assert place.terminal.charges() == 3
+    assert [intent.found for intent in book()] == ["call"] * 3
+
+
+def test_a_cable_that_is_pulled_while_the_next_command_is_recorded(
+    visit: Visit, book: Book, journal_path: Path
+) -> None:
+    """Another terminal may be there when it is back: nothing is sent before it was polled."""
+    place = visit("usb")
+    with contextlib.closing(Hangup(journal_path)) as journal, place.ready(journal=journal) as pos:
+        journal.terminal = place.terminal
+        with pytest.raises(TransportError):
+            pos.sale(1000)
+    assert (place.terminal.charges(), book()[-1].state) == (0, IntentState.NOT_SENT)
 
 
 @pytest.mark.parametrize("way", ["tcp", "http"])

@@ -523,6 +523,7 @@ def _recorded_and_sent(
         yield Record(intent)
         due, left = limits.total + (yield Now()), True
         event = yield from attempt.submit(intent)
+        till.sent_on = till.carrier.line
     except GetnetError as error:
         if not left:
             raise

@@ -138,7 +138,8 @@ class StreamCarrier:
         cancel: CancelSale | None = None
         if command.takes_card and self.link.wire is Wire.SIGNED:
             cancel = CancelSale(date_time=(yield from self._date_time()))
-        return StreamAttempt(self.link, command, self.link.encode(command), limits, cancel)
+        data = self.link.encode(command)
+        return StreamAttempt(self.link, command, data, limits, cancel, reconnects=not self.is_pluggable)
 
     def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
         return (self._inquire,)
@@ -234,11 +235,20 @@ class StreamAttempt:
     transaction_id = None
 
     def __init__(
-        self, link: Link, command: Command[Any], data: bytes, limits: Limits, cancel: CancelSale | None
+        self,
+        link: Link,
+        command: Command[Any],
+        data: bytes,
+        limits: Limits,
+        cancel: CancelSale | None,
+        *,
+        reconnects: bool,
     ) -> None:
         self.data = data
         self._cancel = cancel
         """What is sent when the command is to be cancelled; ``None`` where it cannot be."""
+        self._reconnects = reconnects
+        """Whether the same terminal is there when the link is opened again."""
         self._link = link
         self._command = command
         self._limits = limits
@@ -270,12 +280,24 @@ class StreamAttempt:
         if self._sent or (self._command.moves_money and (recorded is None or recorded.state is not IntentState.INTENT)):
             raise JournalError("a command that moves money is sent once, after it was recorded")
         self._sent = True
-        self._now = sent = yield from self._link.send(self._command, self.data)
+        self._now = sent = yield from self._written()
         self._last_by = sent + self._limits.total
         self._reply_by = sent + self._limits.patience
         timeouts = self._link.timeouts
         self._acknowledged_by = sent + timeouts.acknowledgement if self._link.acknowledges else self._last_by
         return Sent()
+
+    def _written(self) -> Flow[float]:
+        """Write the command, on a new connection where the peer has closed the old one before a byte of it left."""
+        try:
+            return (yield from self._link.send(self._command, self.data))
+        except Disconnected as error:
+            if error.bytes_written or not self._reconnects:
+                raise
+            log.info("the peer closed before command %d left (%s): connecting anew", self._command.code, error)
+        yield from self._link.close()
+        yield from self._link.open()
+        return (yield from self._link.send(self._command, self.data))
 
     def next_event(self) -> Flow[Event]:
         """Wait for a reply, or for the first sign that the terminal has the command.
