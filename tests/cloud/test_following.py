@@ -71,10 +71,20 @@ def test_what_never_ends_is_unknown_and_settled_when_the_cloud_knows(profile: Pr
         register.sell()
     assert 300 + 60 - 10 <= register.now - begun < 300 + 60 + 10
     assert [one.state for one in register.run(register.session.recover())] == [IntentState.UNKNOWN]
-    register.pass_time(500)
     register.cloud.inject(CloudFault(K.SERVER_ERROR, Where.STATUS))
     assert [one.state for one in register.run(register.session.recover())] == [IntentState.UNKNOWN]
+    register.pass_time(500)
     assert register.run(register.session.recover()) == []
+    assert register.journal.states() == [IntentState.APPROVED]
+
+
+def test_a_poll_asks_once_more_about_what_is_unknown() -> None:
+    register = polled(webhook=HOOK)
+    register.terminal.script.append(Behaviour(decide_after=800))
+    with pytest.raises(OutcomeUnknown):
+        register.sell()
+    register.pass_time(400)
+    assert register.poll().approved
     assert register.journal.states() == [IntentState.APPROVED]
 
 

@@ -45,13 +45,16 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
 }
 """Every operation that must wait for ``polling``, with arguments that are right."""
 
+WITHOUT_TERMINAL = {"intents", "resolve"}
+"""What looks into the journal only."""
+
 of_every_operation = pytest.mark.parametrize("operation", OPERATIONS)
 provisional = pytest.mark.filterwarnings("ignore::getnet_pos.ProvisionalCommandWarning")
 
 
 def test_no_operation_is_left_out_here() -> None:
     public = {name for name, _ in inspect.getmembers(Connector, inspect.isfunction) if not name.startswith("_")}
-    assert public == {*OPERATIONS, "polling", "close"}
+    assert public == {*OPERATIONS, *WITHOUT_TERMINAL, "polling", "close"}
     assert public == {
         name for name, _ in inspect.getmembers(AsyncConnector, inspect.isfunction) if not name.startswith("_")
     }
@@ -203,4 +206,4 @@ async def test_a_polling_answered_with_an_error_is_tried_once_more(connect: Conn
         server.terminal.answers = {106: malformed}
         with pytest.raises(UnexpectedReply, match="Mensaje mal formado"):
             await pos.polling()
-    assert [command.code for command in server.terminal.commands] == [106, 106, 101, 106, 106]
+    assert [command.code for command in server.terminal.commands] == [106, 106, 101, 114, 106, 106]

@@ -33,7 +33,7 @@ from getnet_pos import (
     NormalModeReply,
     OriginalData,
     ParametersReply,
-    PollReply,
+    Polled,
     PreAuthorizationCodes,
     PreAuthorizationCompletionReply,
     PreAuthorizationReleaseReply,
@@ -68,7 +68,7 @@ async def test_a_day(ready: Connect, serve: Serve) -> None:
     ledger = server.terminal.ledger
     async with ready(server.device) as pos:
         poll = await pos.polling()
-        assert type(poll) is PollReply
+        assert type(poll) is Polled
         assert poll.connected is True
 
         sale = await pos.sale(25_000, ticket="A1234")

@@ -25,7 +25,7 @@ from getnet_pos import (
     UnsupportedOperation,
     Wire,
 )
-from getnet_pos.simulator import Behaviour, SerialServer
+from getnet_pos.simulator import Behaviour, Identity, SerialServer
 
 from .conftest import QUICK, Connect, Serve
 
@@ -269,7 +269,8 @@ async def test_an_operation_that_would_wait_for_itself_is_refused(serve: Serve) 
     assert await asyncio.to_thread(ask_and_close)
     assert len(refused) == 6
 
-    async with AsyncConnector.create_usb(serve().device, timeouts=QUICK) as pos:
+    other = serve(identity=Identity(terminal_id="80005001"))
+    async with AsyncConnector.create_usb(other.device, timeouts=QUICK) as pos:
 
         async def listen(_: Progress) -> None:
             for operation in (pos.polling, pos.close):
@@ -283,7 +284,8 @@ async def test_an_operation_that_would_wait_for_itself_is_refused(serve: Serve) 
 
 
 async def test_many_connectors_in_one_process(ready: Connect, serve: Serve) -> None:
-    servers = [serve(default=Behaviour(decide_after=0.1), seed=number) for number in range(8)]
+    identities = [Identity(terminal_id=f"8000500{number}") for number in range(8)]
+    servers = [serve(default=Behaviour(decide_after=0.1), identity=identity) for identity in identities]
 
     async def till(server: SerialServer, number: int) -> None:
         async with ready(server.device) as pos:

@@ -135,7 +135,8 @@ async def test_a_doubt_that_the_terminal_cannot_settle_is_unknown(
     ready: Connect, serve: Serve, doubt: str, journal_path: Any
 ) -> None:
     server = serve(script=[DOUBTFUL[doubt]])
-    async with ready(server.device, timeouts=dataclasses.replace(QUICK, sale=0.25, recovery=0.2)) as pos:
+    limits = dataclasses.replace(QUICK, sale=0.25, sale_total=0.5, report=0.2, recovery=0.2)
+    async with ready(server.device, timeouts=limits) as pos:
         server.terminal.answers = MUTE
         begun = time.monotonic()
         with pytest.raises(OutcomeUnknown, match="do not repeat it") as caught:

@@ -18,11 +18,12 @@ from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
 from getnet_pos.errors import ConfigurationError, ConnectError, TerminalBusy
 from getnet_pos.flows.effects import (
     Call,
+    Claim,
     Close,
     Compute,
     Effect,
     Flow,
-    ListPorts,
+    Intents,
     NewId,
     Now,
     Open,
@@ -32,14 +33,16 @@ from getnet_pos.flows.effects import (
     Record,
     Report,
     Request,
+    Resolve,
     Send,
     Sleep,
     Take,
+    Unsettled,
     Use,
     WallClock,
 )
 from getnet_pos.journal import MemoryJournal
-from getnet_pos.messages import Progress
+from getnet_pos.messages import IntentState, Progress, Search
 from getnet_pos.simulator import SerialServer, VirtualTerminal
 from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator
 from getnet_pos.transports.serial import AsyncSerialTransport, SerialTransport
@@ -96,7 +99,7 @@ def test_the_clock_and_sleep(rig: Rig) -> None:
 
 def test_what_no_flow_makes_up_itself(rig: Rig) -> None:
     now = rig.run(asked(WallClock()))
-    assert now.tzinfo is timezone.utc
+    assert now.tzinfo is not None, "some terminals want it in local time"
     assert abs((datetime.now(timezone.utc) - now).total_seconds()) < 5
     assert 0 <= rig.run(asked(Random())) < 1
     one, two = rig.run(asked(NewId())), rig.run(asked(NewId()))
@@ -124,9 +127,18 @@ def test_the_journal(rig: Rig) -> None:
 
     def flow() -> Flow[Any]:
         yield Record(step)
-        return (yield Recall(step.terminal))
+        lease = yield Claim(step.intent_id)
+        assert (yield Claim(step.intent_id)) is None, "somebody living holds it"
+        lease.release()
+        here, there = Search(terminal=step.terminal), Search(terminal="usb:/dev/another")
+        assert (yield Unsettled(here, 16)) == []
+        assert [one.intent for one in (yield Unsettled(there, 16))] == [step]
+        assert (yield Intents(settled=False)) == [step]
+        known = [one.intent for one in (yield Recall(here))]
+        resolved = yield Resolve(step.intent_id, True, "a cashier", "saw the slip")
+        return known, resolved.state
 
-    assert rig.run(flow()) == [step]
+    assert rig.run(flow()) == ([step], IntentState.RESOLVED_PAID)
 
 
 def test_progress(rig: Rig) -> None:
@@ -168,11 +180,6 @@ def test_opening_answers_which_device_it_is(rig: Rig, monkeypatch: pytest.Monkey
         listed.vid, listed.pid, listed.serial_number = 0x2FB8, 0x225E, "0820"
         monkeypatch.setattr(list_ports, "comports", lambda: [listed])
         assert rig.run(asked(Open()), port=server.device) == "usb:2FB8:225E:0820"
-
-
-def test_ports(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("getnet_pos.transports.serial.candidate_ports", lambda: ["/dev/one", "/dev/two"])
-    assert rig.run(asked(ListPorts())) == ["/dev/one", "/dev/two"]
 
 
 def test_an_error_of_an_effect_is_the_flows_to_handle(rig: Rig) -> None:
@@ -229,7 +236,7 @@ class Unheard:
 NEEDED = {
     "transport": [Open(), Send(b"", 0.0), Receive(0.0)],
     "HTTP client": [Request("GET", "https://api.test")],
-    "journal": [Record(intent()), Recall("usb:x")],
+    "journal": [Record(intent()), Recall(Search(terminal="usb:x"))],
 }
 
 

@@ -28,7 +28,7 @@ QUICK = Timeouts(
 )
 """Time limits for a terminal that needs no time."""
 
-_UNSEEN = ("Now", "Report", "NewId", "WallClock")
+_UNSEEN = ("Now", "Report", "NewId", "WallClock", "Random", "Recall", "Unsettled", "Claim")
 """Steps that nothing outside can see."""
 
 

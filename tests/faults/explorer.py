@@ -12,6 +12,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from types import FunctionType, GeneratorType, MethodType
@@ -26,14 +27,15 @@ from getnet_pos.flows.link import Link
 from getnet_pos.flows.payment import Till
 from getnet_pos.flows.stream import StreamAttempt, StreamCarrier
 from getnet_pos.flows.tokens import TokenProvider
-from getnet_pos.messages import Catalogue, Command, Intent, IntentState, Reply
+from getnet_pos.journal import Lease
+from getnet_pos.messages import Catalogue, Command, Intent, IntentState, Reply, Step
 from getnet_pos.profiles import Profile, Timeouts
 from getnet_pos.session import Session
 from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudAnswer, CloudCall, VirtualCloud
 from getnet_pos.turns import Place, QueueTurn
 
-from .world import CloudRegister, Journal, Killed, Register, StreamRegister, check_ledger
+from .world import CloudRegister, Journal, Killed, Register, Stopped, StreamRegister, check_ledger, moment
 
 TIMEOUTS = Timeouts(
     acknowledgement=3, short=5, report=10, sale=12, sale_total=20, cancel=4, cloud=30, recovery=10, recovery_interval=5
@@ -73,7 +75,6 @@ class Setting:
     """Vouchers have no ticket and no operation id."""
     record_after: float = 0.0
     """From the approval until the last voucher shows it: before, the last voucher is a stale one."""
-    ticket: str = "A1"
     stop_at: int = 10_000_000
     """The most states."""
 
@@ -85,7 +86,7 @@ class _Terminal(VirtualTerminal):
         return f"2026-01-01 12:{len(self.ledger.entries):02d}:00"
 
 
-class _Seen(Exception):
+class _Seen(Stopped):
     """The path has come to where another one went on."""
 
 
@@ -154,7 +155,7 @@ class Path:
             record_after=self.setting.record_after,
             omit=self.manner,
         )
-        self._sell(self.setting.ticket, behaviour)
+        self._sell("A1", behaviour)
         self._poll()
         # From here on nothing goes wrong: the end of one path is the end of all that came to the same state.
         self.budget = Budget()
@@ -196,6 +197,8 @@ class Path:
         raise AssertionError("the terminal never came back")
 
     def _restart(self) -> None:
+        # What the dead process held is free.
+        self.flow = None
         self.register = self._watched(self.register.restarted(after=1.0))
 
     def _watched(self, register: Any) -> Any:
@@ -271,9 +274,11 @@ class Path:
         short = _shortener(self.register.now)
         return (
             tuple(self._frames(short)),
-            (till.baseline, till.asked_in_vain, short(till.previous), short(till.known), till.current),
+            tuple(short(getattr(till, one.name)) for one in fields(till) if one.name not in ("carrier", "baseline")),
+            (till.baseline, till.baseline and till.baseline.fresh),
             (self.register.session.ready, self.register.session.selling),
-            tuple((step.intent_id, step.state, step.transaction_id) for step in self.journal.written),
+            short(self.journal.steps()),
+            frozenset(self.journal.behind),
             self._carrier_state(short),
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
             tuple((short(at), _answering(answer)) for at, _, answer in terminal._answering),
@@ -325,7 +330,14 @@ class StreamPath(Path):
         carrier: Any = self.register.till.carrier
         link = carrier.link
         return (
-            (carrier._answered, link.is_open, link.cancel_wanted, link.has_acknowledged, link.awaits_voucher),
+            (
+                carrier._answered,
+                carrier._day_first,
+                link.is_open,
+                link.cancel_wanted,
+                link.has_acknowledged,
+                link.awaits_voucher,
+            ),
             (short(link._inbox), link.decoder.pending, self.register.plugged),
             (self.register.arrived, *self.register.on_its_way),
         )
@@ -390,7 +402,7 @@ def _answering(answer: Any) -> tuple[Any, ...]:
 
 
 _ELSEWHERE = (
-    Catalogue, Cloud, CloudCarrier, FunctionType, GeneratorType, Link, MethodType, Place, Profile, QueueTurn,
+    Catalogue, Cloud, CloudCarrier, FunctionType, GeneratorType, Lease, Link, MethodType, Place, Profile, QueueTurn,
     RetryPolicy, Session, StreamCarrier, Till, Timeouts, TokenProvider,
 )  # fmt: skip
 """What tells nothing apart, or is looked at by itself."""
@@ -404,16 +416,23 @@ def _shortener(now: float) -> Callable[[Any], Any]:
             return round(value - now, 6) if _START / 2 < value < math.inf else value
         if isinstance(value, (_ELSEWHERE, Secret)):
             return None
+        if isinstance(value, datetime):
+            return str(value)
         if value is None or isinstance(value, (bool, int, str, Enum)):
             return value
         if isinstance(value, bytes):
             return len(value)
         if isinstance(value, Intent):
-            return value.intent_id, value.state, value.transaction_id
+            return value.intent_id, value.state, value.transaction_id, value.baseline, value.found
+        if isinstance(value, Step):
+            age = (moment(now) - datetime.fromisoformat(value.at)).total_seconds()
+            return short(value.intent), age if value.intent.open else None
         if isinstance(value, Reply):
             return repr(value)
         if isinstance(value, Command):
             return value.code
+        if isinstance(value, (set, frozenset)):
+            return tuple(sorted(map(str, value)))
         if isinstance(value, (list, tuple, deque)):
             return tuple(map(short, value))
         if isinstance(value, Mapping):

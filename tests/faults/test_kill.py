@@ -121,11 +121,11 @@ _SEEN = {
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("carrier", "server", "steps"), [("stream", _port, 18), ("cloud", _account, 10)])
+@pytest.mark.parametrize(("carrier", "server", "steps"), [("stream", _port, 18), ("cloud", _account, 12)])
 def test_no_death_is_forgotten(
     carrier: str, server: Server, steps: int, count: Count, folder: Path, evidence: Callable[[str], None]
 ) -> None:
-    rounds = count(short=36, evidence=306, long=10_000)
+    rounds = count(short=72, evidence=306, long=10_000)
     start = time.monotonic()
     shops = [_Shop(number, folder, server, steps) for number in range(_TERMINALS)]
     with ThreadPoolExecutor(_TERMINALS) as pool:

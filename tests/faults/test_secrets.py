@@ -109,7 +109,7 @@ def test_nothing_of_a_card_is_kept_or_shown(behaviour: Behaviour, folder: Path, 
             else:
                 _show(shown, reply)
         _show(shown, pos)
-        for step in journal.written():
+        for step in journal.steps():
             _show(shown, step)
     kept = path.read_bytes()
     assert shown

@@ -56,7 +56,6 @@ from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.journal import MemoryJournal, elsewhere
 from getnet_pos.messages import (
     CATALOGUE,
-    FINAL_STATES,
     Command,
     CommandMessage,
     Intent,
@@ -99,8 +98,12 @@ class GivenUp(BaseException):
     """The caller does not wait any longer, as by Ctrl-C: the process lives on, and its flow is told."""
 
 
-class Killed(BaseException):
-    """The register's process is gone, as by ``kill -9``: no line of the flow runs any more."""
+class Stopped(BaseException):
+    """The flow performs nothing any more, whatever it does about this."""
+
+
+class Killed(Stopped):
+    """The register's process is gone, as by ``kill -9``."""
 
 
 class Journal(MemoryJournal):
@@ -173,7 +176,7 @@ class Register:
         """What happens outside at a time, the next one first."""
         self.random: Callable[[], float] = lambda: 0.5
         self.effects = 0
-        self.dead = False
+        self.stopped: type[Stopped] | None = None
         self.gives_up_at = math.inf
         """The effect at which the caller gives up."""
         self.sync: Callable[[], float] = lambda: 0.0
@@ -229,14 +232,15 @@ class Register:
 
     def _perform(self, effect: Effect) -> object:
         self.effects += 1
-        if self.dead:
-            raise Killed
+        if self.stopped is not None:
+            raise self.stopped
         try:
             self.before(effect)
             if self.effects >= self.dies_at:
                 raise Killed
-        except Killed:
-            self.dead = True
+        except Stopped as stopped:
+            # Not itself: its traceback would keep the flow, and what that holds, alive.
+            self.stopped = type(stopped)
             raise
         if self.effects >= self.gives_up_at and not isinstance(effect, (Record, Close)):
             self.gives_up_at = math.inf
@@ -614,10 +618,6 @@ def _longest_call(timeouts: Timeouts, retry_after: float) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------- the truth
-
-
-def settled(intent: Intent | None) -> bool:
-    return intent is None or intent.state in FINAL_STATES
 
 
 Key = tuple[object, ...]

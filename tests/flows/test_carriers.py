@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from getnet_pos import JournalError, Profile
+from getnet_pos import JournalError
 from getnet_pos.messages import (
     CATALOGUE,
     Command,
@@ -25,47 +25,8 @@ from getnet_pos.messages import (
     Sale,
     Void,
 )
-from getnet_pos.simulator import Behaviour, VirtualTerminal
-from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud
-from tests.faults.world import HOOK, CloudRegister, Journal, Register, StreamRegister
-
-
-def over_a_stream() -> Register:
-    return StreamRegister(VirtualTerminal(), Journal())
-
-
-def through_chile() -> Register:
-    return CloudRegister(VirtualCloud(profile=Profile.CHILE), Journal())
-
-
-def through_argentina() -> Register:
-    return CloudRegister(VirtualCloud(profile=Profile.ARGENTINA), Journal())
-
-
-def through_chile_with_a_webhook() -> Register:
-    return CloudRegister(VirtualCloud(profile=Profile.CHILE), Journal(), webhook=HOOK)
-
-
-def through_argentina_with_a_webhook() -> Register:
-    return CloudRegister(VirtualCloud(profile=Profile.ARGENTINA), Journal(), webhook=HOOK)
-
-
-WAYS = [
-    over_a_stream,
-    through_chile,
-    through_argentina,
-    through_chile_with_a_webhook,
-    through_argentina_with_a_webhook,
-]
-Way = Callable[[], Register]
-everywhere = pytest.mark.parametrize("way", WAYS)
-
-
-def polled(way: Way) -> Register:
-    register = way()
-    assert register.poll().approved
-    return register
-
+from tests.faults.world import CloudRegister, Register, StreamRegister
+from tests.flows.ways import WAYS, Way, everywhere, lose_the_reply, polled
 
 # ------------------------------------------------------------------------------------------------------ a disk is full
 
@@ -144,13 +105,6 @@ def takes(register: Register, kind: type[Command[Any]]) -> bool:
     if isinstance(register, CloudRegister):
         return kind.code in register.way.settings.endpoints
     return not kind.cloud_only
-
-
-def lose_the_reply(register: Register) -> None:
-    if isinstance(register, CloudRegister):
-        register.cloud.inject(CloudFault(CloudFaultKind.NEVER))
-    else:
-        register.terminal.script.append(Behaviour(reply_after=float("inf")))
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ _LOST = Fault(FaultKind.DROP, Direction.TO_REGISTER, message=0)
 
 
 class Shop:
-    """A register that has polled its terminal; with ``sold`` it has sold before, and knows that replies name tickets."""
+    """A register that has polled its terminal; with ``sold`` it knows from a sale that replies name tickets."""
 
     def __init__(self, *script: Behaviour, wire: Wire = Wire.SIGNED, sold: bool = False, **settings: Any) -> None:
         self.terminal = VirtualTerminal(**settings)
@@ -174,6 +174,17 @@ def test_one_byte_left() -> None:
         shop.sell()
     assert isinstance(caught.value.__cause__, PartialWrite)
     assert shop.states() == ["INTENT", "SENT", "RECOVERING", "UNKNOWN"]
+
+
+def test_a_broken_link_is_opened_anew_before_anything_is_asked() -> None:
+    shop = Shop(sold=True)
+    done: list[str] = []
+    shop.register.before = lambda effect: done.append(type(effect).__name__)
+    shop.register.writes = [1]
+    with pytest.raises(OutcomeUnknown):
+        shop.sell()
+    after = done[done.index("Send") + 1 :]
+    assert [name for name in after if name in ("Close", "Open", "Send")][:3] == ["Close", "Open", "Send"]
 
 
 # ----------------------------------------------------------------------------------------------------------- recovered

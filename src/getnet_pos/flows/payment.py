@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from ..errors import (
 from ..masking import mask
 from ..messages import (
     OPEN_STATES,
+    REMEMBERED,
     Command,
     GetTransaction,
     HowFound,
@@ -327,16 +329,16 @@ def _is_ready(reply: PollReply) -> bool:
     return reply.approved and reply.connected is not False
 
 
-def _learn_baseline(till: Till) -> Flow[list[Reply]]:
+def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error.
+    Not knowing it is no error. ``longest``: no query takes longer, in seconds.
     """
     told: list[Reply] = []
     baseline: VoucherMark | None = None
     try:
         for command in till.carrier.records:
-            reply = yield from ask(till, command)
+            reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
             told = _recorded_in(reply)
             for one in told:
                 till.learn(one, is_record=True)
@@ -421,9 +423,9 @@ def pay(
         raise TerminalBusy(
             f"{till.terminal} is busy: another process has intent {recovery.in_progress[0].intent_id} in progress"
         )
-    _refuse_repetition(till, intent, again=again)
+    yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
-    yield from _freshen_baseline(till, command)
+    yield from _freshen_baseline(till, command, limits)
     yield from _clear(till)
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent)
@@ -461,8 +463,9 @@ def _stored(till: Till, intent: Intent) -> Reply | None:
     return None
 
 
-def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> None:
+def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> Flow[None]:
     """What may have been charged must not be charged again before somebody has looked."""
+    today: datetime = yield WallClock()
     for step in till.known:
         other = step.intent
         if not is_repetition(intent, other):
@@ -470,7 +473,8 @@ def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> None:
         if other.open or other.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED):
             raise _still_unknown(other)
         heard = other.state is IntentState.APPROVED and other.found in (None, "call")
-        if other.state in _PAID and not heard and not again:
+        lately = today - datetime.fromisoformat(step.at) <= REMEMBERED
+        if other.state in _PAID and not heard and lately and not again:
             raise _already_charged(till, step)
 
 
@@ -493,7 +497,7 @@ def _already_charged(till: Till, step: Step) -> AlreadyCharged:
     )
 
 
-def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
+def _freshen_baseline(till: Till, command: Command[Any], limits: Limits) -> Flow[None]:
     """Ask for the last voucher where a later doubt could not be settled without.
 
     Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was
@@ -504,7 +508,7 @@ def _freshen_baseline(till: Till, command: Command[Any]) -> Flow[None]:
     named = getattr(command, "ticket", None) and till.carrier.vouchers_name_ticket
     by_ticket = named and (till.records_name_ticket or (till.records_name_ticket is None and till.names_ticket))
     if till.baseline is None or not (till.is_fresh or by_ticket):
-        yield from _learn_baseline(till)
+        yield from _learn_baseline(till, limits.total)
     if till.baseline is not None:
         till.baseline = replace(till.baseline, fresh=till.baseline.fresh and till.is_fresh)
 
@@ -926,7 +930,7 @@ def _recover(
             break
         now = yield Now()
     # What a cloud was given may reach the terminal at any time.
-    is_over = carrier.profile.durable_record and not carrier.tells_by_number
+    is_over = carrier.profile.durable_record and carrier.line is not None
     if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))

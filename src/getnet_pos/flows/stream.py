@@ -28,6 +28,7 @@ from ..messages import (
     CommandMessage,
     DetailsReport,
     FrameFault,
+    GenericCommand,
     Intent,
     IntentState,
     LastVoucher,
@@ -122,6 +123,9 @@ class StreamCarrier:
             raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
         if isinstance(command, CloudRefund) and command.original_date is not None:
             raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
+        if isinstance(command, GenericCommand):
+            # Fields of the caller's own making may be such as cannot be written.
+            self.link.encode(command)
         return command
 
     def clear(self) -> Flow[list[Reply]]:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..errors import JournalError
-from ..messages import FINAL_STATES, Intent, IntentState, Search, Step
+from ..messages import FINAL_STATES, REMEMBERED, Intent, IntentState, Search, Step
 from .known import TAIL, Known, Row, is_paid_unheard, last_of_each
 from .leases import claim_file
-from .rules import RECENT, REMEMBERED, Lease, check, decided, kept, moment, now, one_of
+from .rules import RECENT, Lease, check, decided, kept, moment, now, one_of
 from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, migrate, read_row, written_row
 
 __all__ = ["SqliteJournal"]

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from ..messages import Intent, Search, Step
+from ..messages import REMEMBERED, Intent, Search, Step
 from .known import Known, Named, Row, is_paid_unheard, last_of_each
-from .rules import RECENT, REMEMBERED, Lease, check, decided, kept, moment, now, one_of
+from .rules import RECENT, Lease, check, decided, kept, moment, now, one_of
 
 __all__ = ["MemoryJournal"]
 

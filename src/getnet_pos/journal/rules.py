@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Final, Protocol
 
 from ..errors import InvalidValue, JournalError
@@ -13,15 +13,12 @@ from ..masking import mask
 from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, Search, Step, same_terminal
 
 __all__ = [
-    "ASKED", "FILLED_ONCE", "RECENT", "REMEMBERED", "Journal", "Lease", "check", "decided", "elsewhere", "kept",
+    "ASKED", "FILLED_ONCE", "RECENT", "Journal", "Lease", "check", "decided", "elsewhere", "kept",
     "moment", "now", "one_of",
 ]  # fmt: skip
 
 RECENT: Final = 16
 """How many settled intents of a terminal are remembered: a late copy of a reply is of one of the last few."""
-
-REMEMBERED: Final = timedelta(days=30)
-"""How long a result that its caller may never have heard of is told to who asks for the same ticket and amount."""
 
 
 class Lease:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
@@ -17,6 +18,7 @@ __all__ = [
     "FINAL_STATES",
     "NEXT_STATES",
     "OPEN_STATES",
+    "REMEMBERED",
     "HowFound",
     "Intent",
     "IntentState",
@@ -64,6 +66,9 @@ OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEP
 
 FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN, IntentState.CONTRADICTED}
 """The states of a settled command: nothing changes it but a reply that contradicts what a person decided."""
+
+REMEMBERED: Final = timedelta(days=30)
+"""How long a result that its caller may never have heard of is told to who asks for the same ticket and amount."""
 
 _RESULTS = frozenset({IntentState.APPROVED, IntentState.DECLINED})
 _DECISIONS = frozenset({IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID})
