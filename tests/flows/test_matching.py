@@ -122,6 +122,18 @@ def test_a_copy_of_an_earlier_result() -> None:
     assert verdict(sale(ticket=None, operation_id=8, authorization_code="000008"), others=[earlier]) is Verdict.MINE
 
 
+def test_what_bears_the_commands_own_ticket_is_no_copy_of_another_ones() -> None:
+    """A terminal that was set back counts from 1 again."""
+    earlier = replace(
+        SALE, intent_id="4" * 32, ticket="Z9", state=IntentState.APPROVED, found="call",
+        operation_id=7, real_date="2026-01-01 12:05:00", authorization_code="000007",
+    )  # fmt: skip
+    assert verdict(sale(), others=[earlier]) is Verdict.MINE
+    assert found(last_voucher(ticket="A1"), SALE, earlier)
+    assert verdict(sale(ticket=None), others=[earlier]) is Verdict.OTHER
+    assert verdict(sale(), others=[replace(earlier, ticket="A1")]) is Verdict.OTHER
+
+
 def test_an_outstanding_last_voucher_is_no_reply() -> None:
     """Firmware answers the question under the recorded operation's own code."""
     assert verdict(sale(ticket=None), asked=True) is Verdict.DOUBT

@@ -366,7 +366,14 @@ def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> b
         return False
     if reply == known.previous or (intent.baseline is not None and _is_same(intent.baseline, seen)):
         return True
-    return any(other.state is IntentState.APPROVED and _is_same(_result(other), seen) for other in known.others)
+    # What bears the command's own ticket cannot be the voucher of a command that had another.
+    own = same_ticket(intent.ticket, reply.ticket) is True
+    return any(
+        other.state is IntentState.APPROVED
+        and _is_same(_result(other), seen)
+        and not (own and same_ticket(other.ticket, reply.ticket) is False)
+        for other in known.others
+    )
 
 
 def _identity(voucher: VoucherReply) -> VoucherMark:

@@ -518,11 +518,10 @@ def _recorded_and_sent(
 ) -> Flow[Reply]:
     now: float = yield Now()
     till.sent_after, till.sent_on = till.clock_at(now), till.carrier.line
-    left = False
+    due, left = 0.0, False
     try:
         yield Record(intent)
-        left = True
-        due = limits.total + (yield Now())
+        due, left = limits.total + (yield Now()), True
         event = yield from attempt.submit(intent)
     except GetnetError as error:
         if not left:
