@@ -83,7 +83,7 @@ def test_a_poll_asks_once_more_about_what_is_unknown() -> None:
     register.terminal.script.append(Behaviour(decide_after=800))
     with pytest.raises(OutcomeUnknown):
         register.sell()
-    register.pass_time(400)
+    register.pass_time(600)  # until the terminal has decided
     assert register.poll().approved
     assert register.journal.states() == [IntentState.APPROVED]
 

@@ -274,7 +274,7 @@ def belongs(intent: Intent, candidate: Candidate, known: Circumstances) -> str:
     """Why ``candidate`` is not surely the result of ``intent``, which is in doubt; empty where it is."""
     if candidate.source is not Source.NUMBER:
         return recognise(intent, candidate.reply, known, direct=candidate.source is Source.REPLY)
-    others = without_unknown(known.others) if candidate.named else known.others
+    others = without_unknown(known.others) if candidate.named and candidate.reply.approved else known.others
     judgement = judge(intent, candidate.reply, replace(known, others=others))
     return "" if judgement.verdict is Verdict.MINE else judgement.why
 

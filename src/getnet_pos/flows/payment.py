@@ -595,7 +595,8 @@ def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
 def _is_result(till: Till, intent: Intent, heard: Heard) -> Flow[bool]:
     """Whether the reply is the command's; one that claims to be and cannot be believed raises."""
     known = till.circumstances(intent)
-    others = without_unknown(known.others) if heard.named else known.others
+    # A cloud may hand on what a terminal says late of an earlier command; its refusals name nothing.
+    others = without_unknown(known.others) if heard.named and heard.reply.approved else known.others
     judgement = judge(
         till.comparable(intent),
         heard.reply,
