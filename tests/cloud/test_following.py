@@ -12,7 +12,8 @@ from getnet_pos import (
     OutcomeUnknown,
     Profile,
 )
-from getnet_pos.simulator import Behaviour
+from getnet_pos.messages import Sale, SalePromotion
+from getnet_pos.simulator import Behaviour, Outcome
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, Where
 from tests.cloud.registers import (
     CHILE,
@@ -166,3 +167,17 @@ def test_what_cannot_be_recorded_is_not_sent() -> None:
     with pytest.raises(JournalError):
         register.sell()
     assert register.sent == []
+
+
+@pytest.mark.parametrize("promotion", [False, True])
+def test_a_late_result_without_a_ticket_under_the_number_of_the_next_command(promotion: bool) -> None:
+    """What the terminal said late of the first, and the cloud took for the second's: both are of one amount."""
+    register = polled(webhook=HOOK)
+    register.terminal.script += [Behaviour(reply_after=370, omit=("Ticket",)), Behaviour(outcome=Outcome.SILENT)]
+    with pytest.raises(OutcomeUnknown):
+        register.sell()
+    register.cloud.inject(CloudFault(K.TIMEOUT_AFTER, Where.QUESTION))
+    with pytest.raises(OutcomeUnknown):
+        register.run(register.session.request(SalePromotion(1000, "T2", id_promo="7") if promotion else Sale(1000, "T2")))
+    assert len(register.terminal.ledger.entries) == 1
+    assert register.journal.states()[1] is IntentState.UNKNOWN

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from getnet_pos import OutcomeUnknown
-from getnet_pos.flows.effects import Effect, Open
+from getnet_pos import Disconnected, OutcomeUnknown
+from getnet_pos.flows.effects import Effect, Open, Recall
 from getnet_pos.messages import IntentState, Sale
 from getnet_pos.simulator import Behaviour, Identity, Outcome, VirtualTerminal
 from tests.faults.world import TERMINAL, TIMEOUTS, Journal, Killed, StreamRegister
@@ -193,3 +193,20 @@ def test_a_terminal_elsewhere_that_somebody_works_with_is_not_told_of() -> None:
     register.alarms = [(5.0, meanwhile)]
     assert pay(register, SALE).approved
     assert told == [()]
+
+
+def test_the_cable_goes_to_another_terminal_between_the_last_looks_before_a_sale() -> None:
+    """Nobody has asked the other one yet whether it is ready, and what was known was of the first."""
+    register = sold_before()
+    looks = iter(range(100))
+
+    def before(effect: Effect) -> None:
+        if isinstance(effect, Recall) and next(looks) == 1:
+            register.swap(another())
+
+    register.before = before
+    with pytest.raises(Disconnected, match="another terminal may be there"):
+        pay(register, SALE)
+    assert len(register.journal.finals()) == 1
+    assert register.terminal.commands == []
+    assert pay(register, SALE).terminal_id == OTHER.terminal_id

@@ -40,12 +40,12 @@ __all__ = [
     "newest",
     "recognise",
     "recorded",
+    "rivals",
     "said_ticket",
     "same_ticket",
     "settling",
     "shows_operation",
     "typed_reply",
-    "without_unknown",
 ]
 
 _LEAST_CUT = 8
@@ -274,7 +274,7 @@ def belongs(intent: Intent, candidate: Candidate, known: Circumstances) -> str:
     """Why ``candidate`` is not surely the result of ``intent``, which is in doubt; empty where it is."""
     if candidate.source is not Source.NUMBER:
         return recognise(intent, candidate.reply, known, direct=candidate.source is Source.REPLY)
-    others = without_unknown(known.others) if candidate.named and candidate.reply.approved else known.others
+    others = rivals(intent, candidate.reply, known.others, named=candidate.named)
     judgement = judge(intent, candidate.reply, replace(known, others=others))
     return "" if judgement.verdict is Verdict.MINE else judgement.why
 
@@ -292,8 +292,14 @@ def settling(intent: Intent, candidates: Sequence[Candidate], known: Circumstanc
     return None, next((why for _, why in reversed(told)), "")
 
 
-def without_unknown(others: Sequence[Intent]) -> list[Intent]:
-    """``others``, where a reply is said to be of this command, and so cannot be that of one of unknown outcome."""
+def rivals(intent: Intent, reply: Reply, others: Sequence[Intent], *, named: bool) -> Sequence[Intent]:
+    """Of ``others`` those whose reply it may be. ``named``: a cloud says that it is the one to ``intent``.
+
+    A cloud was not told what became of those of unknown outcome. But it may hand on what the terminal says late of one
+    of them: it is not believed for a refusal, nor for an approval without the ticket, where vouchers name it.
+    """
+    if not named or not reply.approved or intent.ticket is not None:
+        return others
     return [other for other in others if other.state is not IntentState.UNKNOWN]
 
 
@@ -343,7 +349,10 @@ def _amount_fits(intent: Intent, reply: VoucherReply, profile: Profile, *, own: 
 
 def _fits(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
     """Whether nothing in the reply speaks against its being of ``other``."""
-    if reply.function_code != LastVoucher.code and not _is_of(reply, other, known.profile):
+    facts = known.profile.catalogue.facts
+    # What is kept under one code may come under another that is recorded as it.
+    codes = (LastVoucher.code, facts(other.command).recorded_as)
+    if facts(reply.function_code).recorded_as not in codes:
         return False
     if same_ticket(other.ticket, reply.ticket) is False or is_foreign(other, reply):
         return False

@@ -64,10 +64,10 @@ from .matching import (
     newest,
     recognise,
     recorded,
+    rivals,
     said_ticket,
     settling,
     typed_reply,
-    without_unknown,
 )
 
 __all__ = ["Till", "ask", "greet", "pay", "polling", "recover_all"]
@@ -426,7 +426,11 @@ def pay(
     yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command, limits)
-    yield from _clear(till)
+    if (yield from _clear(till)) and carrier.is_pluggable:
+        yield from carrier.close()
+        raise Disconnected(
+            "the cable was out just before the command: nothing was sent, and another terminal may be there"
+        )
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
@@ -595,14 +599,9 @@ def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
 
 def _is_result(till: Till, intent: Intent, heard: Heard) -> Flow[bool]:
     """Whether the reply is the command's; one that claims to be and cannot be believed raises."""
-    known = till.circumstances(intent)
-    # A cloud may hand on what a terminal says late of an earlier command; its refusals name nothing.
-    others = without_unknown(known.others) if heard.named and heard.reply.approved else known.others
-    judgement = judge(
-        till.comparable(intent),
-        heard.reply,
-        replace(known, others=others, in_turn=heard.in_turn, asked=heard.asked),
-    )
+    known, comparable = till.circumstances(intent), till.comparable(intent)
+    others = rivals(comparable, heard.reply, known.others, named=heard.named)
+    judgement = judge(comparable, heard.reply, replace(known, others=others, in_turn=heard.in_turn, asked=heard.asked))
     if judgement.verdict is Verdict.DOUBT:
         yield from till.carrier.confirm()
         raise UnexpectedReply(f"the reply cannot be believed: {judgement.why}")
