@@ -26,6 +26,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What counts faults may take its time, and does not hang for ever."""
+    seconds = 36_000 if config.getoption("--long") else 900
+    for item in items:
+        if "count" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What the tests of faults have counted."""
     calls = [report for reports in terminalreporter.stats.values() for report in reports]

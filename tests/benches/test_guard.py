@@ -63,7 +63,6 @@ def instructions(work: str, count: int, directory: Path) -> int:
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 @pytest.mark.skipif(codec.BACKEND == "pure", reason="the run with the native codec counts them")
-@pytest.mark.timeout(600)
 def test_instructions_for_a_frame(native: Any, tmp_path: Path, count: Count) -> None:
     frames = count(short=0, evidence=500, long=500)
     if not frames:

@@ -177,7 +177,8 @@ def test_a_late_result_without_a_ticket_under_the_number_of_the_next_command(pro
     with pytest.raises(OutcomeUnknown):
         register.sell()
     register.cloud.inject(CloudFault(K.TIMEOUT_AFTER, Where.QUESTION))
+    command = SalePromotion(1000, "T2", id_promo="7") if promotion else Sale(1000, "T2")
     with pytest.raises(OutcomeUnknown):
-        register.run(register.session.request(SalePromotion(1000, "T2", id_promo="7") if promotion else Sale(1000, "T2")))
+        register.run(register.session.request(command))
     assert len(register.terminal.ledger.entries) == 1
     assert register.journal.states()[1] is IntentState.UNKNOWN

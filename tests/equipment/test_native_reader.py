@@ -309,7 +309,6 @@ def _damaged(body: bytes, random: Random) -> bytes:
     return body
 
 
-@pytest.mark.timeout(7200)
 def test_every_body_means_the_same_to_both(read: Read, monkeypatch: pytest.MonkeyPatch, count: Count) -> None:
     declined = 0
 

@@ -80,10 +80,10 @@ class Setting:
 
 
 class _Terminal(VirtualTerminal):
-    """Its dates count operations, so that they do not tell apart what is alike but for the hour."""
+    """Its dates count operations, an hour for each, so that they do not tell apart what is alike but for the time."""
 
     def _date(self) -> str:
-        return f"2026-01-01 12:{len(self.ledger.entries):02d}:00"
+        return f"2026-01-01 {len(self.ledger.entries):02d}:00:00"
 
 
 class _Seen(Stopped):

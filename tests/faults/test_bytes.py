@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from getnet_pos import Connector
 from getnet_pos.errors import GetnetError, OutcomeUnknown
 from getnet_pos.journal import MemoryJournal
@@ -139,7 +137,6 @@ def _compare(terminal: VirtualTerminal, journal: MemoryJournal, where: str) -> N
             assert not entries, f"{where}: {intent} was done"
 
 
-@pytest.mark.timeout(1200)
 def test_a_damaged_byte_anywhere_never_misleads(count: Count, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()
     step = count(short=13, evidence=1, long=1)

@@ -50,12 +50,6 @@ _TOGETHER = {
 }
 """The same as evidence, on all of it."""
 
-_DEEPER = {
-    "stream": (2, Budget(losses=1, kills=1, reboots=1)),
-    "cloud": (4, Budget(losses=2, kills=1)),
-}
-"""The same on the first so many."""
-
 _WHOLE = {
     "stream": Budget(losses=3, kills=1, reboots=1, cancellations=1),
     "cloud": Budget(losses=3, kills=1, reboots=1),
@@ -69,14 +63,10 @@ def _settings(carrier: str, count: Count) -> list[Setting]:
     ]
     few = [replace(kind, budget=budget) for budget in _FEW[carrier] for kind in kinds[::3]]
     together = [replace(kind, budget=budget) for budget in _TOGETHER[carrier] for kind in kinds]
-    # The longest first: they are shared out to processes.
-    first, budget = _DEEPER[carrier]
-    together = [replace(kind, budget=budget) for kind in kinds[:first]] + together
     whole = [replace(kind, budget=_WHOLE[carrier], stop_at=1_000_000) for kind in kinds]
     return count(short=few, evidence=together, long=whole + together)
 
 
-@pytest.mark.timeout(36_000)
 @pytest.mark.parametrize("carrier", _WAYS)
 def test_no_path_of_a_sale_ends_wrong(carrier: str, count: Count, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()

@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from getnet_pos import Connector
 from getnet_pos.errors import GetnetError
 from getnet_pos.journal import SqliteJournal
@@ -144,7 +142,6 @@ def _run_shop(folder: Path, seed: int, sales: int) -> Counter[str]:
         return shop.counts
 
 
-@pytest.mark.timeout(7200)
 def test_the_journal_agrees_with_foreign_books(count: Count, folder: Path, evidence: Callable[[str], None]) -> None:
     sales = count(short=20, evidence=200, long=1_000)
     start = time.monotonic()

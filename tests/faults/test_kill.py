@@ -120,7 +120,6 @@ _SEEN = {
 """The steps before and after which a register must have died."""
 
 
-@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("carrier", "server", "steps"), [("stream", _port, 18), ("cloud", _account, 12)])
 def test_no_death_is_forgotten(
     carrier: str, server: Server, steps: int, count: Count, folder: Path, evidence: Callable[[str], None]

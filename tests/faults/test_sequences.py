@@ -14,7 +14,6 @@ from tests.faults.workers import shared, told
 _BLOCK = 250
 
 
-@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("carrier", SEQUENCES)
 def test_no_sequence_charges_twice_or_ends_wrong(carrier: str, count: Count, evidence: Callable[[str], None]) -> None:
     commands = {

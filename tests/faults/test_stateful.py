@@ -199,7 +199,6 @@ class CloudShop(Shop):
         self.find_the_way()
 
 
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("shop", [StreamShop, CloudShop], ids=["stream", "cloud"])
 def test_a_shop_keeps_its_records(shop: type[Shop], count: Count, evidence: Callable[[str], None]) -> None:
     _done.clear()

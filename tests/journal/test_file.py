@@ -666,7 +666,6 @@ def test_an_object_of_ones_own_will_do() -> None:
         open_journal(42)  # type: ignore[arg-type]
 
 
-@pytest.mark.timeout(600)
 def test_a_long_history_costs_nothing(path: Path, count: Count, evidence: Callable[[str], None]) -> None:
     """Opening, asking and writing look at the end of the file and at its indexes, however long it is."""
     payments = count(short=2_000, evidence=5_000, long=250_000)

@@ -23,7 +23,6 @@ def read(decoder: Any, data: bytes, random: Random | None) -> Any:
     return [streams.exact(message) for message in messages], decoder.skipped, decoder.pending
 
 
-@pytest.mark.timeout(7200)
 def test_every_stream_means_the_same_to_both(pure: Any, native: Any, count: Count) -> None:
     for seed in range(count(short=1_000, evidence=3_000, long=1_000_000)):
         random = Random(seed)
