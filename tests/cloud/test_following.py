@@ -173,10 +173,11 @@ def test_what_cannot_be_recorded_is_not_sent() -> None:
 def test_a_late_result_without_a_ticket_under_the_number_of_the_next_command(promotion: bool) -> None:
     """What the terminal said late of the first, and the cloud took for the second's: both are of one amount."""
     register = polled(webhook=HOOK)
-    register.terminal.script += [Behaviour(reply_after=370, omit=("Ticket",)), Behaviour(outcome=Outcome.SILENT)]
+    late = Behaviour(reply_after=370, record_after=1000, omit=("Ticket",))
+    register.terminal.script += [late, Behaviour(outcome=Outcome.SILENT)]
     with pytest.raises(OutcomeUnknown):
         register.sell()
-    register.cloud.inject(CloudFault(K.TIMEOUT_AFTER, Where.QUESTION))
+    register.cloud.inject(CloudFault(K.TIMEOUT_AFTER, Where.QUESTION, times=2))
     command = SalePromotion(1000, "T2", id_promo="7") if promotion else Sale(1000, "T2")
     with pytest.raises(OutcomeUnknown):
         register.run(register.session.request(command))

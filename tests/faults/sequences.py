@@ -20,6 +20,7 @@ from getnet_pos.errors import AlreadyCharged, GetnetError, OutcomeUnknown
 from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.messages import (
     Command,
+    Intent,
     PreAuthorization,
     PreAuthorizationCompletion,
     PreAuthorizationRelease,
@@ -46,7 +47,7 @@ from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud,
 from getnet_pos.simulator.replies import Identity
 
 from .firmware import spelling
-from .world import HOOK, CloudRegister, GivenUp, Journal, Killed, Register, StreamRegister, check_ledger
+from .world import HOOK, TIMEOUTS, CloudRegister, GivenUp, Journal, Killed, Register, StreamRegister, check_ledger
 
 COMMANDS = 4
 """Money commands in one sequence of a seed."""
@@ -79,6 +80,8 @@ class Sequence:
         self.counts: Counter[str] = Counter()
         self.reuses_tickets = self.rng.random() < 0.2
         self.truthful = self.rng.random() < 0.4
+        # Where it is counted what stays unknown, the recovery takes as long as by default.
+        self.timeouts = replace(TIMEOUTS, recovery=60) if self.truthful else TIMEOUTS
         self.strange: list[Entry] = []
         """What the terminals have done for others: cashiers, other registers."""
         self.register = self._opened()
@@ -266,9 +269,12 @@ class Sequence:
         check_ledger(self.register, [entry for entry in self._entries() if entry not in self.strange])
         self.counts.update(str(one.state) for one in finals)
         if self.truthful:
-            self.counts.update(f"truthful {one.state}" for one in finals)
-            self.counts["truthful"] += len(finals)
+            self.counts.update(f"truthful {self._said(one)}{one.state}" for one in finals)
         self.counts["refused"] += len(self.asked) - len(finals)
+
+    def _said(self, intent: Intent) -> str:
+        """Whether the vouchers of a command say whose they are."""
+        return "" if self.names_ticket and intent.ticket else "ticketless "
 
     def _entries(self) -> list[Entry]:
         """Of all terminals that this register may have used."""
@@ -299,7 +305,7 @@ class StreamSequence(Sequence):
             self.takes = (Sale, Void, Refund)
         kept = {"Ticket"} if self.truthful else set()
         omitted = [name for name in ("Ticket", "OperationId", "EmployeeId") if rng.random() < 0.4 and name not in kept]
-        change = {"FunctionCode": 101} if rng.random() < 0.4 else {}
+        change = {"FunctionCode": 101} if rng.random() < 0.4 and not self.truthful else {}
         if self.bare:
             omitted.append("Ticket")
         self.names_ticket = "Ticket" not in omitted and wire is Wire.SIGNED
@@ -314,7 +320,9 @@ class StreamSequence(Sequence):
         self.strange += [self.other.key_in(amount, 1.0) for amount in (1000, 2000, 1000)]
         profile = replace(Profile.INTEGRATED_POS, durable_record=self.truthful)
         closes = rng.random() < 0.1 and wire is Wire.SIGNED
-        register = StreamRegister(terminal, self.journal, wire=wire, profile=profile, closes=closes)
+        register = StreamRegister(
+            terminal, self.journal, wire=wire, profile=profile, closes=closes, timeouts=self.timeouts
+        )
         if rng.random() < 0.4 and wire is Wire.SIGNED:
             register.to_register = spelling(rng)
         return register
@@ -342,7 +350,7 @@ class StreamSequence(Sequence):
         if rng.random() < 0.08 and not self.truthful and not register.closes:
             self._alarm((0.0, 0.5, 5.0, 20.0), lambda: register.swap(self.other))
             self.counts["swapped"] += 1
-        if rng.random() < 0.1:
+        if rng.random() < 0.1 and not self.truthful:
             terminal.answers[101] = replace(self.manner, change={**_BUSY, **self.manner.change})
             self._alarm((3.0, 10.0), lambda: terminal.answers.update({101: self.manner}))
             self.counts["101 refused"] += 1
@@ -445,7 +453,8 @@ class CloudSequence(Sequence):
             other.poll()
             other.sell(1000, "T0")
             self.strange += cloud.terminal.ledger.entries
-        return CloudRegister(cloud, self.journal, now=60.0, webhook=HOOK if rng.random() < 0.4 else None)
+        webhook = HOOK if rng.random() < 0.4 else None
+        return CloudRegister(cloud, self.journal, now=60.0, webhook=webhook, timeouts=self.timeouts)
 
     def _repair(self) -> None:
         super()._repair()
@@ -480,15 +489,16 @@ class CloudSequence(Sequence):
             kind,
             where,
             skip=rng.choice((0, 0, 0, 1, 2)),
-            times=rng.choice((1, 1, 2, 5)),
-            seconds=rng.choice((0.5, 5, 40, 400)),
-            count=rng.choice((1, 3, 30)),
-            retry_after=rng.choice((0, 1, 5, 600)),
+            times=rng.choice((1, 1, 2) if self.truthful else (1, 1, 2, 5)),
+            seconds=rng.choice((0.5, 5, 40) if self.truthful else (0.5, 5, 40, 400)),
+            count=rng.choice((1, 3) if self.truthful else (1, 3, 30)),
+            retry_after=rng.choice((0, 1, 5) if self.truthful else (0, 1, 5, 600)),
         )
         cloud.inject(fault)
 
     def _behaviour(self) -> Behaviour:
         omit = self.rng.choices(((), ("Ticket",), ("RealDate",), ("Amount",)), (10, 1, 1, 0.5))[0]
+        omit = () if self.truthful else omit
         return replace(super()._behaviour(), omit=omit)
 
 

@@ -177,6 +177,11 @@ class Carrier(Protocol):
         ...
 
     @property
+    def echoes(self) -> bool:
+        """Whether what answers only sends back what is written to it: no terminal is there."""
+        ...
+
+    @property
     def is_pluggable(self) -> bool:
         """Whether another terminal may be there when the link comes back."""
         ...

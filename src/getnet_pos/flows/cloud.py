@@ -67,6 +67,7 @@ class CloudCarrier:
 
     is_open = True
     is_silent = False
+    echoes = False
     is_pluggable = False
     device = None
     line = None

@@ -38,6 +38,8 @@ class Link:
         """Whether a last voucher was asked for that may still come."""
         self.heard = True
         """Whether a byte has come since the last command left."""
+        self.echoes = False
+        """Whether a command came back on this link."""
         self.openings = 0
         """How often the transport was opened."""
         self.device: str | None = None
@@ -51,6 +53,7 @@ class Link:
         """Open the transport, from a clean beginning."""
         self.device = yield Open()
         self.openings += 1
+        self.echoes = False
         self._forget()
         self.is_open = True
 

@@ -48,6 +48,9 @@ __all__ = [
     "typed_reply",
 ]
 
+_NOT_CHARGED = (IntentState.DECLINED, IntentState.NOT_SENT)
+_TO_THE_SECOND = len("2026-01-01 12:00:00")
+
 _LEAST_CUT = 8
 """The fewest characters of a ticket that may be what is left of a longer one."""
 
@@ -317,9 +320,13 @@ def _is_of(reply: Reply, intent: Intent, profile: Profile) -> bool:
 
 
 def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
-    """Whether the reply bears the command's ticket, and no other command has the same one."""
+    """Whether the reply bears the command's ticket, and is of no other command that has the same one.
+
+    A card that was declined is tried again under the same ticket: an approval is not of the command that was declined.
+    """
     return same_ticket(intent.ticket, reply.ticket) is True and not any(
-        same_ticket(other.ticket, reply.ticket) for other in others
+        same_ticket(other.ticket, reply.ticket) and not (reply.approved and other.state in _NOT_CHARGED)
+        for other in others
     )
 
 
@@ -361,7 +368,7 @@ def _fits(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
 
 def _could_be(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
     """Whether an approval may be the result of ``other``, as far as anyone knows."""
-    if other.state in (IntentState.DECLINED, IntentState.NOT_SENT):
+    if other.state in _NOT_CHARGED:
         return False
     if other.state is IntentState.APPROVED and _is_same(_result(other), _identity(reply)) is False:
         return False
@@ -465,17 +472,24 @@ def is_nothing_new(last: VoucherMark | None, intent: Intent, others: Sequence[In
         return False
     if last == VoucherMark():
         return True
-    if last.function_code is None and intent.reference in (str(last.operation_id), last.authorization_code):
-        # Firmware names in the record of a void the operation that was annulled.
-        return False
     before = [_result(other) for other in others if other.state is IntentState.APPROVED]
-    return any(_is_surely(one, last) for one in (*before, intent.baseline) if one is not None)
+    return any(_is_surely(one, last, intent) for one in (*before, intent.baseline) if one is not None)
 
 
-def _is_surely(one: VoucherMark, other: VoucherMark) -> bool:
-    """Whether two marks are of one operation. A date alone does not do: two operations may be of one minute."""
-    numbered = one.operation_id is not None and one.operation_id == other.operation_id
-    return _is_same(one, other) is True and (numbered or _is_same_code(one, other) is True)
+def _is_surely(one: VoucherMark, last: VoucherMark, intent: Intent) -> bool:
+    """Whether two marks are of one operation, and ``last`` cannot be that of ``intent``.
+
+    A minute alone does not do, for two operations may be of one; and firmware names in the record of a void the
+    operation that was annulled. But no terminal carries out two operations with one authorization code in one second.
+    """
+    if _is_same(one, last) is not True:
+        return False
+    code, second = last.authorization_code, len(last.real_date or "") >= _TO_THE_SECOND
+    if second and code is not None and one.authorization_code == code and one.real_date == last.real_date:
+        return True
+    if last.function_code is None and intent.reference in (str(last.operation_id), code):
+        return False
+    return (one.operation_id is not None and one.operation_id == last.operation_id) or _is_same_code(one, last) is True
 
 
 def shows_operation(reply: Reply) -> bool:

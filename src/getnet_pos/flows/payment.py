@@ -102,6 +102,8 @@ class Till:
     """The opening of the link on which the terminal was asked who it is."""
     is_fresh: bool = False
     """It was asked for since the payment in progress has begun."""
+    tells_records: bool = True
+    """It has not failed to tell its last voucher: one failure is a passing one."""
     asked_in_vain: bool = False
     """The terminal does not tell its last voucher: it is not asked again before the next poll."""
     names_ticket: bool | None = None
@@ -299,7 +301,7 @@ def polling(till: Till) -> Flow[Polled]:
     except (Disconnected, DeadlineExceeded, UnexpectedReply) as error:
         # A link that was lost while idle shows it only now; and right after plugging in, terminals are known to answer
         # a first poll with an error of their own.
-        if isinstance(error, DeadlineExceeded) and not till.carrier.is_silent:
+        if till.carrier.echoes or (isinstance(error, DeadlineExceeded) and not till.carrier.is_silent):
             raise
         log.warning("the first poll failed (%s): opening the link again", error)
         yield from till.carrier.close()
@@ -332,32 +334,36 @@ def _is_ready(reply: PollReply) -> bool:
 def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error. ``longest``: no query takes longer, in seconds.
+    Not knowing it is no error. One that told it before is asked twice. ``longest``: no query takes longer, in seconds.
     """
     told: list[Reply] = []
     baseline: VoucherMark | None = None
-    try:
-        for command in till.carrier.records:
-            reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
-            told = _recorded_in(reply)
-            for one in told:
-                till.learn(one, is_record=True)
-            baseline = newest(reply, till.carrier.profile)
-            if baseline != VoucherMark():
-                break
-    except (TransportError, ProtocolError, ApiError) as error:
-        if isinstance(error, TransportError) and not isinstance(error, DeadlineExceeded):
-            yield from till.carrier.close()
-            if not till.carrier.is_open:
-                raise
-        log.warning("the terminal did not tell its last voucher: %s", error)
-        # A damaged answer may come whole the next time.
-        till.asked_in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
-        return told
+    while True:
+        try:
+            for command in till.carrier.records:
+                reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
+                told = _recorded_in(reply)
+                for one in told:
+                    till.learn(one, is_record=True)
+                baseline = newest(reply, till.carrier.profile)
+                if baseline != VoucherMark():
+                    break
+            break
+        except (TransportError, ProtocolError, ApiError) as error:
+            if isinstance(error, TransportError) and not isinstance(error, DeadlineExceeded):
+                yield from till.carrier.close()
+                if not till.carrier.is_open:
+                    raise
+            log.warning("the terminal did not tell its last voucher: %s", error)
+            if not till.tells_records:
+                # A damaged answer may come whole the next time.
+                till.asked_in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
+                return told
+            till.tells_records = False
+    if baseline is not None:
+        till.baseline, till.is_fresh, till.tells_records = baseline, True, True
     if till.terminal_id is None:
         yield from _introduce(till)
-    if baseline is not None:
-        till.baseline, till.is_fresh = baseline, True
     return told
 
 
@@ -929,11 +935,10 @@ def _recover(
             # Its own terminal may come back: then it is asked about again.
             break
         now = yield Now()
-    # What a cloud was given may reach the terminal at any time.
-    is_over = carrier.profile.durable_record and carrier.line is not None
-    if is_over and is_nothing_new(inquiry.last, intent, till.others(intent)):
+    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent, till.others(intent)):
         note = "the terminal recorded nothing after it was sent"
         yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
+        till.baseline = inquiry.last
         raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
     reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
@@ -966,20 +971,20 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
     carrier = till.carrier
     now: float = yield Now()
     ask_again_at = min(end, now + carrier.timeouts.recovery_interval)
-    try:
-        for query in carrier.queries(inquiry.intent):
+    for query in carrier.queries(inquiry.intent):
+        try:
             found = yield from query(end)
-            reply = yield from _settled_by(till, inquiry, found)
-            if reply is not None:
-                return reply
-            if found.in_process:
-                inquiry.why = "the cloud says that it is still in process"
-                break
-            if (yield Now()) >= end:
-                break
-    except (ProtocolError, ApiError) as error:
-        log.info("intent %s could not be asked about: %s", inquiry.intent.intent_id, error)
-        inquiry.why = str(error)
+        except (ProtocolError, ApiError) as error:
+            log.info("intent %s could not be asked about: %s", inquiry.intent.intent_id, error)
+            found, inquiry.why = Found(), str(error)
+        reply = yield from _settled_by(till, inquiry, found)
+        if reply is not None:
+            return reply
+        now = yield Now()
+        if found.in_process:
+            inquiry.why = "the cloud says that it is still in process"
+        if now >= end or (found.in_process and now < inquiry.due):
+            break
     while (yield Now()) < ask_again_at:
         found = yield from carrier.listen(ask_again_at)
         reply = yield from _settled_by(till, inquiry, found)
@@ -998,6 +1003,8 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
     if chosen is not None:
         return (yield from _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest))
     inquiry.why = why or inquiry.why
+    if found.last is not None:
+        till.tells_records, till.asked_in_vain = True, False
     now: float = yield Now()
     if now >= inquiry.due:
         inquiry.last = found.last or inquiry.last

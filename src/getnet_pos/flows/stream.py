@@ -89,6 +89,10 @@ class StreamCarrier:
         return not self.link.heard
 
     @property
+    def echoes(self) -> bool:
+        return self.link.echoes
+
+    @property
     def is_open(self) -> bool:
         return self.link.is_open
 
@@ -176,7 +180,8 @@ class StreamCarrier:
             except Disconnected:
                 if not self._answered:
                     raise
-                # Over HTTP a response ends with its answer: nothing more comes before the next query.
+                # A response ends with its answer, and some terminals hang up then: nothing more comes on this link.
+                yield from link.close()
                 yield Sleep(max(until - (yield Now()), 0.0))
                 return Found()
             if isinstance(message, Reply):
@@ -362,6 +367,7 @@ class StreamAttempt:
             more = link.timeouts.cancel if message.approved else self._limits.patience
             self._reply_by = self._now + more
         elif isinstance(message, CommandMessage):
+            link.echoes = True
             raise UnexpectedReply("the port sends back what is written to it: it is not a terminal in integrated mode")
         elif isinstance(message, BadFrame):
             log.warning("received %s", describe(message))
