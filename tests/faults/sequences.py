@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from getnet_pos.errors import AlreadyCharged, GetnetError, OutcomeUnknown
+from getnet_pos.flows.effects import Sleep
 from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.messages import (
     Command,
@@ -472,10 +473,16 @@ class CloudSequence(Sequence):
             self.counts["out of reach"] += 1
 
     def _recover_beside(self) -> None:
-        """Another process, with the same journal, looks at what was left open; the sale in progress is not its."""
+        """Another process, with the same journal, looks at what was left open; the sale in progress is not its.
+
+        The clock is everybody's: it ends where it would have to wait.
+        """
         beside = self.register.restarted()
-        with contextlib.suppress(GetnetError):
+        beside.between = _killed
+        beside.before = lambda effect: _killed() if isinstance(effect, Sleep) and effect.seconds > 1.0 else None
+        with contextlib.suppress(GetnetError, Killed):
             beside.poll()
+        self.register.now = beside.now
         self.counts["recovered beside"] += 1
 
     def _fault(self) -> None:
@@ -500,6 +507,10 @@ class CloudSequence(Sequence):
         omit = self.rng.choices(((), ("Ticket",), ("RealDate",), ("Amount",)), (10, 1, 1, 0.5))[0]
         omit = () if self.truthful else omit
         return replace(super()._behaviour(), omit=omit)
+
+
+def _killed() -> bool:
+    raise Killed
 
 
 SEQUENCES: dict[str, type[Sequence]] = {"stream": StreamSequence, "cloud": CloudSequence}

@@ -130,10 +130,10 @@ def is_foreign(intent: Intent, reply: Reply) -> bool:
 def mark(voucher: VoucherReply, *, fresh: bool = False) -> VoucherMark | None:
     """What tells this voucher from others; ``None`` where it says neither when it was made nor its number.
 
-    A void may name the operation that it annulled in place of its own number.
+    What refers to another operation may name that one's number in place of its own.
     """
     made = _identity(voucher)
-    numbered = CATALOGUE.facts(voucher.function_code).refers_to is not Reference.OPERATION_ID
+    numbered = CATALOGUE.facts(voucher.function_code).refers_to is None
     return replace(made, fresh=fresh) if made.real_date or (numbered and made.operation_id) else None
 
 
@@ -467,11 +467,10 @@ def newest(reply: Reply, profile: Profile) -> VoucherMark | None:
 
 
 def is_nothing_new(last: VoucherMark | None, intent: Intent, others: Sequence[Intent]) -> bool:
-    """Whether the terminal's last voucher is surely of an operation before the command, or there is none at all."""
-    if last is None:
-        return False
-    if last == VoucherMark():
-        return True
+    """Whether the terminal's last voucher is surely of an operation before the command, or there still is none."""
+    if last is None or last == VoucherMark():
+        # Where there was one before, or nobody knows, the batch may have been closed since.
+        return last is not None and intent.baseline == last
     before = [_result(other) for other in others if other.state is IntentState.APPROVED]
     return any(_is_surely(one, last, intent) for one in (*before, intent.baseline) if one is not None)
 

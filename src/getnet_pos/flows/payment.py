@@ -77,6 +77,7 @@ log = logging.getLogger("getnet_pos.payment")
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+_ASK_AGAIN = (1.0, 2.0, None)
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
@@ -334,32 +335,40 @@ def _is_ready(reply: PollReply) -> bool:
 def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error. One that told it before is asked twice. ``longest``: no query takes longer, in seconds.
+    Not knowing it is no error. One that told it before is asked again for a few seconds, since it may be busy.
+    ``longest``: no query takes longer, in seconds.
     """
-    told: list[Reply] = []
-    baseline: VoucherMark | None = None
-    while True:
+    begun: float = yield Now()
+    for pause in _ASK_AGAIN:
         try:
-            for command in till.carrier.records:
-                reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
-                told = _recorded_in(reply)
-                for one in told:
-                    till.learn(one, is_record=True)
-                baseline = newest(reply, till.carrier.profile)
-                if baseline != VoucherMark():
-                    break
-            break
+            return (yield from _asked_for_records(till, longest))
         except (TransportError, ProtocolError, ApiError) as error:
             if isinstance(error, TransportError) and not isinstance(error, DeadlineExceeded):
                 yield from till.carrier.close()
                 if not till.carrier.is_open:
                     raise
             log.warning("the terminal did not tell its last voucher: %s", error)
-            if not till.tells_records:
-                # A damaged answer may come whole the next time.
-                till.asked_in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
-                return told
-            till.tells_records = False
+            # A damaged answer may come whole the next time.
+            in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
+        now: float = yield Now()
+        if not till.tells_records or pause is None or now - begun > till.carrier.timeouts.short:
+            break
+        yield Sleep(pause)
+    till.tells_records, till.asked_in_vain = False, in_vain
+    return []
+
+
+def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
+    told: list[Reply] = []
+    baseline: VoucherMark | None = None
+    for command in till.carrier.records:
+        reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
+        told = _recorded_in(reply)
+        for one in told:
+            till.learn(one, is_record=True)
+        baseline = newest(reply, till.carrier.profile)
+        if baseline != VoucherMark():
+            break
     if baseline is not None:
         till.baseline, till.is_fresh, till.tells_records = baseline, True, True
     if till.terminal_id is None:
