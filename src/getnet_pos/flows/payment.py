@@ -77,7 +77,8 @@ log = logging.getLogger("getnet_pos.payment")
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-_ASK_AGAIN = (1.0, 2.0, None)
+_ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (0.0, 0.0))
+"""After each failure: how long to wait, in seconds, and how long it may have taken so far."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
@@ -335,11 +336,11 @@ def _is_ready(reply: PollReply) -> bool:
 def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error. One that told it before is asked again for a few seconds, since it may be busy.
+    Not knowing it is no error. One that told it before may be busy: it is asked again, and once more if it was quick.
     ``longest``: no query takes longer, in seconds.
     """
     begun: float = yield Now()
-    for pause in _ASK_AGAIN:
+    for pause, within in _ASK_AGAIN:
         try:
             return (yield from _asked_for_records(till, longest))
         except (TransportError, ProtocolError, ApiError) as error:
@@ -351,7 +352,7 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
             # A damaged answer may come whole the next time.
             in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
         now: float = yield Now()
-        if not till.tells_records or pause is None or now - begun > till.carrier.timeouts.short:
+        if not till.tells_records or now - begun >= within:
             break
         yield Sleep(pause)
     till.tells_records, till.asked_in_vain = False, in_vain
