@@ -76,6 +76,9 @@ def test_a_card_number_is_masked_wherever_it_stands_and_however_it_is_parted(car
         ("\uff14\uff15\uff13\uff19" + CARD[4:], "****1486"),
         (f"{CARD}\n378282246310005", "****1486\n****0005"),
         (f"{CARD} {CARD}", "****1486 ****1486"),
+        # The ends of these are written as an address of a network is.
+        ("100000000 0.0.0.9", "****0009"),
+        ("4.5.3.9-578763621486", "****1486"),
     ],
 )  # fmt: skip
 def test_what_is_shown(text: str, shown: str) -> None:

@@ -12,13 +12,15 @@ _RUN = re.compile(r"\d(?:[\W_]{0,3}\d){12,}")
 """Thirteen digits or more, with up to three characters between two of them that are neither letters nor digits."""
 _DIGITS = re.compile(r"\d+")
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d{1,2})"
+_NO_DIGIT_BEFORE = "".join("(?<!" + r"\d" + r"[\W_]" * many + ")" for many in range(4))
 _NO_CARD = re.compile(
     r"((?<!\d)(?:(?:19|20)\d\d[-/.]\d\d[-/.]\d\d|\d\d[-/.]\d\d[-/.](?:19|20)\d\d)"
     r"[ T]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?!\d)"
-    rf"|(?<![\d.]){_OCTET}(?:\.{_OCTET}){{3}}(?::\d{{1,5}})?(?![\d.])"
+    rf"|{_NO_DIGIT_BEFORE}{_OCTET}(?:\.{_OCTET}){{3}}(?::\d{{1,5}})?(?![\W_]{{0,3}}\d)"
     r"|(?<![0-9A-Za-z])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:[0-9a-f]{32})?(?![0-9A-Za-z]))"
 )
-"""A date with its time, an IPv4 address with its port, an id or a digest in hex: their digits are of no card."""
+"""A date with its time, an IPv4 address with its port and no number beside it, an id or a digest in hex: their digits
+are of no card."""
 _SHORTEST, _LONGEST = 13, 19
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 

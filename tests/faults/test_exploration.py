@@ -38,8 +38,8 @@ _FEW = {
 
 _TOGETHER = {
     "stream": [
-        Budget(losses=3),
-        Budget(losses=2, kills=1),
+        Budget(losses=2),
+        Budget(losses=1, kills=1),
         Budget(losses=1, reboots=1),
         Budget(losses=2, cancellations=1),
         Budget(kills=1, reboots=1),
@@ -49,6 +49,12 @@ _TOGETHER = {
     "cloud": [Budget(losses=2), Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(kills=1, reboots=1)],
 }
 """The same as evidence, on all of it."""
+
+_DEEPER = {
+    "stream": [Budget(losses=3), Budget(losses=2, kills=1)],
+    "cloud": [],
+}
+"""And on a third of it."""
 
 _WHOLE = {
     "stream": Budget(losses=3, kills=1, reboots=1, cancellations=1),
@@ -63,6 +69,8 @@ def _settings(carrier: str, count: Count) -> list[Setting]:
     ]
     few = [replace(kind, budget=budget) for budget in _FEW[carrier] for kind in kinds[::3]]
     together = [replace(kind, budget=budget) for budget in _TOGETHER[carrier] for kind in kinds]
+    # The longest first: they are shared out to processes.
+    together = [replace(kind, budget=budget) for budget in _DEEPER[carrier] for kind in kinds[::3]] + together
     whole = [replace(kind, budget=_WHOLE[carrier], stop_at=1_000_000) for kind in kinds]
     return count(short=few, evidence=together, long=whole + together)
 

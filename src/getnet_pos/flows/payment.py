@@ -78,7 +78,7 @@ R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (0.0, 0.0))
-"""After each failure: how long to wait, in seconds, and how long it may have taken so far."""
+"""After each refusal: how long to wait, in seconds, and how long it may have taken so far."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
@@ -351,10 +351,12 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
             log.warning("the terminal did not tell its last voucher: %s", error)
             # A damaged answer may come whole the next time.
             in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
+            late = isinstance(error, DeadlineExceeded)
         now: float = yield Now()
         if not till.tells_records or now - begun >= within:
             break
-        yield Sleep(pause)
+        if not late:
+            yield Sleep(pause)
     till.tells_records, till.asked_in_vain = False, in_vain
     return []
 
