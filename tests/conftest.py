@@ -26,12 +26,34 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+_VARIANTS = 4
+"""How many variants of a test the short run takes where each runs servers or processes, spread over all."""
+_ROOMS = {"cli", "cloud", "connector", "equipment", "faults", "field", "journal", "network"}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What counts faults may take its time, and does not hang for ever."""
+    # What counts faults may take its time, and does not hang for ever.
     seconds = 36_000 if config.getoption("--long") else 900
     for item in items:
         if "count" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(seconds))
+    if not (config.getoption("--evidence") or config.getoption("--long")):
+        left_out = _left_out(items)
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
+
+
+def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
+    """The variants that the short run does not take."""
+    variants: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.path.parent.name in _ROOMS:
+            variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out: set[pytest.Item] = set()
+    for several in variants.values():
+        taken = {several[number * (len(several) - 1) // (_VARIANTS - 1)] for number in range(_VARIANTS)}
+        left_out |= set(several) - taken
+    return left_out
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

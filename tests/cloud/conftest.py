@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ QUICK = Timeouts(
     status=0.05,
     busy=10.0,
 )
+DOUBTFUL = replace(QUICK, sale=1.0, sale_total=1.0, cloud=1.0)
+"""For a sale that ends in doubt: it is asked about until its own time is over."""
 
 Open = Callable[..., VirtualCloud]
 Connect = Callable[..., AbstractAsyncContextManager[Any]]

@@ -32,7 +32,7 @@ from getnet_pos.cloud import AsyncCloudAccount
 from getnet_pos.messages import CloseBatchReply, DuplicateReply, NormalModeReply
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud
-from tests.cloud.conftest import QUICK, Connect, Open
+from tests.cloud.conftest import DOUBTFUL, QUICK, Connect, Open
 
 K = CloudFaultKind
 
@@ -143,7 +143,7 @@ async def test_what_was_done_is_found_out(
 async def test_what_was_not_done_is_unknown(
     ready: Connect, cloud: VirtualCloud, kind: CloudFaultKind, journal_path: Any
 ) -> None:
-    async with ready(cloud) as pos:
+    async with ready(cloud, timeouts=DOUBTFUL) as pos:
         cloud.inject(CloudFault(kind, retry_after=0))
         with pytest.raises(OutcomeUnknown) as caught:
             await pos.sale(1000, ticket="T1")
@@ -219,7 +219,7 @@ async def test_nothing_secret_is_logged_or_kept(
     ready: Connect, cloud: VirtualCloud, caplog: pytest.LogCaptureFixture, journal_path: Any
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="getnet_pos")
-    async with ready(cloud, api_key={"X-Key": "the-key-itself"}) as pos:
+    async with ready(cloud, api_key={"X-Key": "the-key-itself"}, timeouts=DOUBTFUL) as pos:
         for kind in (K.TIMEOUT_AFTER, K.DROP_BEFORE, K.CUT_JSON, K.HTML):
             cloud.inject(CloudFault(kind))
             try:

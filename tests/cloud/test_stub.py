@@ -34,7 +34,7 @@ from getnet_pos import (
     TransactionNotFound,
 )
 from getnet_pos.cloud import AsyncCloudAccount, CloudAccount
-from tests.cloud.conftest import Connect
+from tests.cloud.conftest import DOUBTFUL, Connect
 
 LOGIN = (
     b'{"code":1,"status":"OK","message":"LOGIN SUCCESSFUL","data":{"token":"eyJhbGciOiJIUzI1NiIsInR5",'
@@ -288,7 +288,7 @@ async def test_what_goes_wrong_with_a_sale_is_a_doubt(stub: Stub, to: Ready, ans
     # A cloud that says it is too busy is asked later, and so not twice within the short time that recovery has here.
     asked = [EMPTY_DETAILS] * (2 if answer == (503, HTML) else 3)
     stub.answers.update(sale=[answer], details=[*asked, details])
-    async with to() as pos:
+    async with to(timeouts=DOUBTFUL) as pos:
         sale = await pos.sale(1300, ticket="1235")
         assert (type(sale), sale.approved, sale.authorization_code) == (SaleReply, True, "123456")
         stub.answers["details"] = [EMPTY_DETAILS]

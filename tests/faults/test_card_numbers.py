@@ -205,7 +205,7 @@ def test_a_cloud(folder: Path, seen: Seen, card: str, answer: Callable[[str], ht
             profile=Profile.CHILE,
             http_client=client,
             retry=RetryPolicy(first_pause=0.001),
-            timeouts=QUICK,
+            timeouts=replace(QUICK, sale=0.4, sale_total=0.4, cloud=0.4),
         ) as account,
         Connector.create_cloud(account, key_pos=KeyPos("80005000", 12983, "SN1"), journal=path) as pos,
     ):

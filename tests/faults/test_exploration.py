@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
+from itertools import cycle, product
 
 import pytest
 
@@ -34,7 +35,7 @@ _FEW = {
     "stream": [Budget(losses=1, kills=1), Budget(losses=1, reboots=1), Budget(losses=1, cancellations=1)],
     "cloud": [Budget(losses=1, kills=1)],
 }
-"""What goes wrong together in the short run, on a third of what is there."""
+"""What goes wrong together in the short run, on four terminals in turn."""
 
 _TOGETHER = {
     "stream": [
@@ -67,7 +68,8 @@ def _settings(carrier: str, count: Count) -> list[Setting]:
     kinds = [
         replace(kind, profile=profile, webhook=webhook) for kind in _TERMINALS for profile, webhook in _WAYS[carrier]
     ]
-    few = [replace(kind, budget=budget) for budget in _FEW[carrier] for kind in kinds[::3]]
+    four = kinds[:: len(kinds) // 4]
+    few = [replace(kind, budget=budget) for budget, kind in zip(cycle(_FEW[carrier]), four, strict=False)]
     together = [replace(kind, budget=budget) for budget in _TOGETHER[carrier] for kind in kinds]
     # The longest first: they are shared out to processes.
     together = [replace(kind, budget=budget) for budget in _DEEPER[carrier] for kind in kinds[::3]] + together
@@ -92,23 +94,32 @@ def test_no_path_of_a_sale_ends_wrong(carrier: str, count: Count, evidence: Call
     )
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        Setting(Budget(losses=2)),
-        Setting(Budget(losses=1, kills=1)),
-        Setting(Budget(losses=1, cancellations=1)),
-        Setting(Budget(losses=1, kills=1), profile=Profile.CHILE),
-        Setting(Budget(losses=2), profile=Profile.ARGENTINA, webhook=HOOK),
-    ],
-)
-def test_merging_states_loses_none(setting: Setting) -> None:
+_FULLY = [
+    Setting(Budget(losses=2)),
+    Setting(Budget(losses=1, kills=1)),
+    Setting(Budget(losses=1, kills=1), profile=Profile.CHILE),
+    Setting(Budget(losses=2), profile=Profile.ARGENTINA, webhook=HOOK),
+]
+_FULLY_AND_SOON = [
+    Setting(Budget(losses=1, cancellations=1)),
+    Setting(Budget(kills=1, reboots=1), profile=Profile.CHILE),
+]
+
+
+def test_merging_states_loses_none(count: Count) -> None:
+    settings = count(short=_FULLY_AND_SOON, evidence=_FULLY + _FULLY_AND_SOON, long=_FULLY + _FULLY_AND_SOON)
+    assert shared(both_ways, settings, patient=True)["alike"] == len(settings)
+
+
+def both_ways(setting: Setting) -> Counter[str]:
+    """Explore with states merged and without: each reaches the same."""
     merged, whole = (Explorer(setting, merging=merging) for merging in (True, False))
     merged.run()
     whole.run()
-    assert merged.states == whole.states
-    assert set(merged.outcomes) == set(whole.outcomes)
-    assert merged.paths < whole.paths
+    assert merged.states == whole.states, setting
+    assert set(merged.outcomes) == set(whole.outcomes), setting
+    assert merged.paths < whole.paths, setting
+    return Counter(alike=1)
 
 
 @pytest.mark.parametrize("profile", [None, Profile.ARGENTINA], ids=["stream", "cloud"])

@@ -47,24 +47,6 @@ COUNTRIES = {"cl": Profile.CHILE, "ar": Profile.ARGENTINA}
 
 _numbers = itertools.count()
 
-_VARIANTS = 3
-"""How many ways and spellings of each test the short run takes, spread over all; ``--evidence`` takes every one."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--evidence") or config.getoption("--long"):
-        return
-    variants: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    left_out: set[pytest.Item] = set()
-    for several in variants.values():
-        taken = {several[number * (len(several) - 1) // (_VARIANTS - 1)] for number in range(_VARIANTS)}
-        left_out |= set(several) - taken
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=list(left_out))
-
 
 class Place:
     """A foreign terminal on one way to it, and how a register connects."""

@@ -24,7 +24,7 @@ from getnet_pos.simulator import Behaviour, NetworkFault, NetworkFaultKind, Outc
 from tests.faces import connect_blocking
 from tests.network.places import LINKS, QUICK
 
-QUICK_DOUBT = replace(QUICK, recovery=0.2)
+QUICK_DOUBT = replace(QUICK, sale=1.0, sale_total=1.0, recovery=0.2)
 
 ON_ANY = [
     NetworkFault(NetworkFaultKind.RESET, 100),
