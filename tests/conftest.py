@@ -22,11 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each processor: many tests wait for a terminal."""
-    return 2 * (os.cpu_count() or 1)
+    """Three for each processor: many tests wait for a terminal."""
+    return 3 * (os.cpu_count() or 1)
 
 
-_VARIANTS = 4
+_VARIANTS = 3
 """How many variants of a test the short run takes where each runs servers or processes, spread over all."""
 _ROOMS = {"cli", "cloud", "connector", "equipment", "faults", "field", "journal", "network"}
 

@@ -42,6 +42,7 @@ def test_sample_runs(
     code: str, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("getnet_pos.tracing._on", False)
     if "till-7.sqlite3" in code:
         _leave_unknown(tmp_path / "till-7.sqlite3")
     # Addresses of the world become those of servers of this test.
