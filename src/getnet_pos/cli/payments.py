@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -236,7 +236,7 @@ async def _cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T
             asking.append(loop.create_task(ask()))
 
     try:
-        with _interrupts(lambda: loop.call_soon_threadsafe(interrupt)):
+        with _interrupts(loop, interrupt):
             return await task
     finally:
         for question in asking:
@@ -244,14 +244,21 @@ async def _cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T
 
 
 @contextlib.contextmanager
-def _interrupts(then: Any) -> Iterator[None]:
+def _interrupts(loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Iterator[None]:
     """Have Ctrl-C call ``then`` within the body."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        then()
+        loop.call_soon_threadsafe(then)
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        # A signal that comes right before the loop falls asleep wakes only a loop that knows of it.
+        loop.add_signal_handler(signal.SIGINT, then)
+    except NotImplementedError:
+        signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
