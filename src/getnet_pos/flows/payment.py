@@ -339,7 +339,7 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     Not knowing it is no error. One that told it before may be busy: it is asked again, and once more if it was quick.
     ``longest``: no query takes longer, in seconds.
     """
-    begun: float = yield Now()
+    in_vain, begun = False, (yield Now())
     for pause, within in _ASK_AGAIN:
         try:
             return (yield from _asked_for_records(till, longest))
