@@ -136,8 +136,8 @@ class Profile:
     durable_record: bool = False
     """Whether the terminal is known to write its last voucher before its reply leaves, in order, and never to lose it.
 
-    Then a payment command of which it shows nothing once the command's time is over was not carried out. Of no terminal
-    is that documented: without it the outcome is unknown."""
+    Then a payment command of which it shows nothing once the command's time is over was not carried out; of a cloud it
+    says as well that it passes nothing on later. Of no terminal is that documented: without it the outcome is unknown."""
     day_first: bool = False
     """Whether commands are dated ``dd-MM-yyyy HH:mm:ss`` in local time, as some terminals want it, instead of in ISO
     8601."""

@@ -270,12 +270,12 @@ class Sequence:
         check_ledger(self.register, [entry for entry in self._entries() if entry not in self.strange])
         self.counts.update(str(one.state) for one in finals)
         if self.truthful:
-            self.counts.update(f"truthful {self._said(one)}{one.state}" for one in finals)
+            self.counts.update(f"truthful{self.unsaid(one)} {one.state}" for one in finals)
         self.counts["refused"] += len(self.asked) - len(finals)
 
-    def _said(self, intent: Intent) -> str:
-        """Whether the vouchers of a command say whose they are."""
-        return "" if self.names_ticket and intent.ticket else "ticketless "
+    def unsaid(self, intent: Intent) -> str:
+        """What is told of a command whose vouchers do not say whose they are."""
+        return "" if self.names_ticket and intent.ticket else ", without a ticket"
 
     def _entries(self) -> list[Entry]:
         """Of all terminals that this register may have used."""
