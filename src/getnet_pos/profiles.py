@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from .errors import InvalidType, InvalidValue
 from .messages import (
@@ -17,7 +17,7 @@ from .messages import (
 )
 from .messages.checks import check_code
 
-__all__ = ["CloudEndpoint", "CloudProfile", "PreAuthorizationCodes", "Profile", "Timeouts"]
+__all__ = ["PROFILES", "CloudEndpoint", "CloudProfile", "PreAuthorizationCodes", "Profile", "Timeouts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ class Profile:
     """Whether the terminal is known to write its last voucher before its reply leaves, in order, and never to lose it.
 
     Then a payment command of which it shows nothing once the command's time is over was not carried out; of a cloud it
-    says as well that it passes nothing on later. Of no terminal is that documented: without it the outcome is unknown."""
+    says as well that it passes nothing on later. That is documented of none: without it the outcome is unknown."""
     day_first: bool = False
     """Whether commands are dated ``dd-MM-yyyy HH:mm:ss`` in local time, as some terminals want it, instead of in ISO
     8601."""
@@ -227,3 +227,6 @@ Profile.ARGENTINA = Profile(
     amount_exponent=2,
     cloud=CloudProfile(country="ar", endpoints=_ARGENTINA, branch_digits=10, takes_ticket=False, flat_results=True),
 )
+
+PROFILES: Final = {profile.name: profile for profile in vars(Profile).values() if isinstance(profile, Profile)}
+"""Every profile that is known, by its name."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..connector import AsyncConnector
 from ..errors import ConfigurationError, InvalidValue
@@ -19,6 +19,8 @@ from ..profiles import Profile, Timeouts
 from .credentials import CLIENT_ID, CLIENT_SECRET, client_credentials
 
 __all__ = ["CONFIG", "Link", "choice", "choose", "read_config", "read_key_pos"]
+
+T = TypeVar("T")
 
 CONFIG = "GETNET_POS_CONFIG"
 _KINDS = {"port": (), "tcp": (), "http": ("path", "ca", "pin"), "cloud": ("key_pos", "environment")}
@@ -169,12 +171,11 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def choice(enum: Any, value: str, name: str) -> Any:
-    """A member of ``enum`` by its text."""
-    try:
-        return enum(value)
-    except ValueError:
-        raise ConfigurationError(f"{name} must be one of: {', '.join(enum)}") from None
+def choice(of: Mapping[str, T], value: Any, name: str) -> T:
+    """What the setting ``name`` stands for."""
+    if value not in of:
+        raise ConfigurationError(f"{name} must be one of: {', '.join(of)}")
+    return of[value]
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from ..connector import AsyncConnector
 from ..errors import AlreadyCharged, OutcomeUnknown
 from ..journal import SqliteJournal, default_path, open_journal
 from ..messages import Intent, Polled, PollReply, Reply, Wire
-from ..profiles import Profile, Timeouts
+from ..profiles import PROFILES, Profile, Timeouts
 from .ends import ExitCode, NotReady
 from .links import Link, choice, choose, read_config
 from .outcomes import asked_for
@@ -27,12 +27,11 @@ from .shown import command_name, reply_document, show_reply
 __all__ = [
     "JournalOption",
     "JsonOption",
-    "ProfileName",
     "ProfileOption",
     "Register",
     "WireName",
     "is_ready",
-    "profile_of",
+    "profile_named",
     "terminal_command",
     "with_options",
 ]
@@ -43,13 +42,12 @@ class WireName(str, Enum):
     SIMPLIFIED = "simplified"
 
 
-class ProfileName(str, Enum):
-    INTEGRATED_POS = "integrated-pos"
-    CHILE = "cl"
-    ARGENTINA = "ar"
+def profile_named(name: str) -> Profile:
+    """A profile by its name, for an option."""
+    if name not in PROFILES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(PROFILES)}")
+    return PROFILES[name]
 
-
-_PROFILES = {profile.name: profile for profile in (Profile.INTEGRATED_POS, Profile.CHILE, Profile.ARGENTINA)}
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 JournalOption = Annotated[
@@ -61,9 +59,13 @@ JournalOption = Annotated[
     ),
 ]
 ProfileOption = Annotated[
-    ProfileName | None,
+    Profile | None,
     typer.Option(
-        "--profile", envvar="GETNET_POS_PROFILE", help="The country or firmware; integrated-pos unless given."
+        "--profile",
+        envvar="GETNET_POS_PROFILE",
+        parser=profile_named,
+        metavar=f"[{'|'.join(PROFILES)}]",
+        help="The country or firmware; integrated-pos unless given.",
     ),
 ]
 _WHICH = "Which terminal"
@@ -122,10 +124,6 @@ def is_ready(reply: PollReply) -> bool:
     return reply.approved and reply.connected is not False
 
 
-def profile_of(name: ProfileName) -> Profile:
-    return _PROFILES[name.value]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Register:
     """The options that all terminal commands share, and what is done with them."""
@@ -155,15 +153,16 @@ class Register:
         for name, default in (("wire", "signed"), ("profile", "integrated-pos"), ("timeout", None), ("recovery", None)):
             if getattr(self, name) is None:
                 found[name] = config.get(name, default)
-        for name, kind in (("wire", WireName), ("profile", ProfileName)):
-            if name in found:
-                found[name] = choice(kind, found[name], name)
+        if "wire" in found:
+            found["wire"] = choice({one.value: one for one in WireName}, found["wire"], "wire")
+        if "profile" in found:
+            found["profile"] = choice(PROFILES, found["profile"], "profile")
         for name, value in found.items():
             object.__setattr__(self, name, value)
 
     @property
     def settings(self) -> Profile:
-        return profile_of(self.profile or ProfileName.INTEGRATED_POS)
+        return self.profile or Profile.INTEGRATED_POS
 
     def connector(self) -> AsyncConnector:
         """The connector, not opened."""

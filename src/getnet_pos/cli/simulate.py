@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigurationError, ConnectError, InvalidValue
+from ..profiles import PROFILES, Profile
 from .ends import ExitCode
-from .register import ProfileName, WireName, profile_of, with_options
+from .register import WireName, profile_named, with_options
 
 if TYPE_CHECKING:
     from ..simulator import Behaviour, VirtualTerminal
@@ -196,8 +197,11 @@ def http(
 def cloud(
     manners: Manners,
     profile: Annotated[
-        ProfileName, typer.Option(help="Whose cloud: cl or ar.", rich_help_panel=_SERVER)
-    ] = ProfileName.CHILE,
+        Profile,
+        typer.Option(
+            parser=profile_named, metavar=f"[{'|'.join(PROFILES)}]", help="Whose cloud.", rich_help_panel=_SERVER
+        ),
+    ] = "cl",  # type: ignore[assignment]  # the text that is parsed
     terminals: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, rich_help_panel=_SERVER)] = 1,
     fault: Annotated[
         list[str] | None,
@@ -221,9 +225,7 @@ def cloud(
         if name not in kinds:
             raise InvalidValue(f"there is no fault {name!r}: choose from {', '.join(kinds)}")
     default, script = manners.course()
-    virtual = VirtualCloud(
-        profile=profile_of(profile), terminals=terminals, default=default, seed=manners.chosen_seed()
-    )
+    virtual = VirtualCloud(profile=profile, terminals=terminals, default=default, seed=manners.chosen_seed())
     for terminal in virtual.terminals.values():
         terminal.epoch = datetime.now()
         terminal.script.extend(script)
@@ -231,7 +233,7 @@ def cloud(
 
     def ready(address: str) -> None:
         print(f"listening on {address}", flush=True)
-        where = f"--cloud {address} --key-pos {virtual.key_pos} --profile {profile.value}"
+        where = f"--cloud {address} --key-pos {virtual.key_pos} --profile {profile.name}"
         secrets = "GETNET_POS_CLIENT_ID=id GETNET_POS_CLIENT_SECRET=secret"
         print(f"try: {secrets} getnet-pos sale 1000 {where}", file=sys.stderr, flush=True)
 

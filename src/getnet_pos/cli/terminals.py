@@ -19,9 +19,10 @@ from ..errors import ConfigurationError, GetnetError, InvalidValue
 from ..flows.http_calls import check_url
 from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
+from ..profiles import Profile
 from .credentials import client_credentials
 from .ends import ExitCode, clean, exit_code, printable
-from .register import JsonOption, ProfileName, ProfileOption, profile_of
+from .register import JsonOption, ProfileOption
 from .screen import Screen
 from .shown import error_document, table
 from .spreadsheets import write_csv
@@ -95,7 +96,7 @@ def terminals(
     if cloud is not None:
         if merchants or environment or base_url or token_url or as_csv:
             raise ConfigurationError("--cloud goes with --branch, --profile and --json alone")
-        return _cloud_terminals(cloud, branch, profile or ProfileName.INTEGRATED_POS, Screen(as_json))
+        return _cloud_terminals(cloud, branch, profile or Profile.INTEGRATED_POS, Screen(as_json))
     if branch is not None or profile is not None:
         raise ConfigurationError("--branch and --profile go with --cloud")
     if not merchants:
@@ -128,12 +129,11 @@ def terminals(
     return exit_code(next(iter(errors.values()))) if errors else ExitCode.DONE
 
 
-def _cloud_terminals(base_url: str, branch: int | None, profile: ProfileName, screen: Screen) -> int:
+def _cloud_terminals(base_url: str, branch: int | None, profile: Profile, screen: Screen) -> int:
     from ..cloud import CloudAccount
 
     client_id, client_secret = client_credentials()
-    settings = profile_of(profile)
-    with CloudAccount(base_url, client_id=client_id, client_secret=client_secret, profile=settings) as account:
+    with CloudAccount(base_url, client_id=client_id, client_secret=client_secret, profile=profile) as account:
         found = account.list_terminals(branch)
 
     def show(console: Console) -> None:
