@@ -211,10 +211,6 @@ class Session:
         self.ready = reply.approved and reply.connected is not False
         return reply
 
-    def looks_ready(self) -> Flow[bool]:
-        """Whether what is behind the link answers a poll as a terminal does."""
-        return (yield from greet(self.till)).approved
-
     def recover(self) -> Flow[Recovery]:
         return self._alone(self._recovered())
 
