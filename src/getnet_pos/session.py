@@ -22,7 +22,7 @@ from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
 from .flows.effects import Flow, Intents, NewId, Now, Resolve, Take
 from .flows.intents import generated_ticket
-from .flows.payment import Till, ask, greet, pay, polling, recover_all
+from .flows.payment import Till, ask, pay, polling, recover_all
 from .flows.stream import StreamCarrier
 from .messages import (
     CancelReply,
