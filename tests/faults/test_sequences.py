@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.evidence import Count
+from tests.evidence import Count, own_half
 from tests.faults.sequences import COMMANDS, SEQUENCES, play_range
 from tests.faults.workers import shared, told
 
@@ -17,14 +17,16 @@ _BLOCK = 250
 @pytest.mark.parametrize("carrier", SEQUENCES)
 def test_no_sequence_charges_twice_or_ends_wrong(carrier: str, count: Count, evidence: Callable[[str], None]) -> None:
     commands = {
-        "stream": count(short=2_000, evidence=60_000, long=1_000_000),
+        "stream": count(short=2_000, evidence=100_000, long=1_000_000),
         "cloud": count(short=600, evidence=40_000, long=1_000_000),
     }[carrier]
     start = time.monotonic()
     seeds = commands // COMMANDS
     blocks = [(carrier, first, min(first + _BLOCK, seeds)) for first in range(0, seeds, _BLOCK)]
+    blocks = count(short=blocks, evidence=own_half(blocks), long=blocks)
     counts = shared(play_range, blocks, patient=True)
-    assert counts.pop("commands") == commands
+    commands = counts.pop("commands")
+    assert commands == COMMANDS * sum(last - first for _, first, last in blocks)
     assert counts["APPROVED"]
     assert counts["DECLINED"]
     assert counts["UNKNOWN"]
