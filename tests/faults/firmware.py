@@ -29,6 +29,8 @@ def spelling(rng: random.Random) -> Callable[[bytes], bytes]:
     def spelled(data: bytes) -> bytes:
         try:
             outer = json.loads(data)
+            if not isinstance(outer["JsonSerialized"], str):
+                return data
             if outer["Sign"] != json.loads(envelope(outer["JsonSerialized"]))["Sign"]:
                 # Damaged on its way: it stays as it is.
                 return data
