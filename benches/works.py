@@ -171,7 +171,7 @@ def _capture(mebibytes: int) -> Work:
     # An eighth is enough for the slower one: the cost grows with the length and nothing else.
     parts = {"native": times, "pure": times // 8}
     ways = {
-        name: Way(lambda codec=codec, part=parts[name]: drain(codec, part), parts[name] * len(frames))  # type: ignore[misc]
+        name: Way(lambda codec=codec, part=parts[name]: drain(codec, part), parts[name] * len(frames))  # type: ignore[misc]  # a type made while it runs
         for name, codec in backends().items()
     }
     return Work(f"capture of {mebibytes} MiB", len(piece) / len(frames), ways)

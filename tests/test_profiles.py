@@ -66,7 +66,7 @@ def test_a_time_limit_is_a_number_of_seconds(name: str) -> None:
             Timeouts(**{name: wrong})
     for unfit in ("3", None, True):
         with pytest.raises(InvalidType, match=f"timeout {name} must be a number"):
-            Timeouts(**{name: unfit})  # type: ignore[arg-type]
+            Timeouts(**{name: unfit})  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_only_waiting_for_a_turn_may_take_no_time() -> None:

@@ -92,7 +92,7 @@ _TYPES: dict[Kind, Any] = {
 def _struct(message: Any) -> Any:
     fields: list[Any] = []
     for item in wire_fields(message):
-        kind = list[_struct(item.row)] | None if item.row is not None else _TYPES[item.kind]  # type: ignore[misc]
+        kind = list[_struct(item.row)] | None if item.row is not None else _TYPES[item.kind]  # type: ignore[misc]  # a type made while it runs
         fields.append((item.name, kind, None))
     names = {item.name: item.spellings[0] for item in wire_fields(message)}
     return msgspec.defstruct(message.__name__, fields, rename=names, kw_only=True)

@@ -145,7 +145,7 @@ def test_all_terminals_or_those_of_a_branch(using: Callable[..., Any], opened: O
 
 def test_a_list_below_the_base_url(using: Callable[..., Any], cloud: VirtualCloud, profile: Profile) -> None:
     kind = cloud._kind
-    cloud._kind = lambda call: Where.QUESTION if call.path == "/api/posdata" else kind(call)  # type: ignore[method-assign]
+    cloud._kind = lambda call: Where.QUESTION if call.path == "/api/posdata" else kind(call)  # type: ignore[method-assign]  # watched in its place
     assert using(cloud.url, lambda account: account.list_terminals(), profile=profile) == [cloud.key_pos]
 
 
@@ -295,7 +295,7 @@ def test_an_account_takes_what_its_settings_have() -> None:
     settings = CloudAccount(URL, **ACCOUNT, environment="prod").settings
     assert (settings.environment, settings.max_connections, settings.limits) == ("prod", 500, Timeouts())
     with pytest.raises(FrozenInstanceError):
-        settings.environment = "uat"  # type: ignore[misc]
+        settings.environment = "uat"  # type: ignore[misc]  # frozen: that is what is tested
 
 
 def test_nothing_shows_a_secret() -> None:

@@ -227,7 +227,7 @@ def test_a_moment_is_a_day_too() -> None:
 
 def test_a_triplet() -> None:
     assert str(CHILEAN) == "80005000/12983/SNPRUEBA1234"
-    assert KeyPos("AR00TEST", "0000012983", "NACPRUEBA123") == ARGENTINE  # type: ignore[arg-type]
+    assert KeyPos("AR00TEST", "0000012983", "NACPRUEBA123") == ARGENTINE  # type: ignore[arg-type]  # the branch as Argentina writes it: text
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Busiest:
     """How many money commands a cloud had under way at a time, at most, and in which order they came."""
 
     def __init__(self, cloud: VirtualCloud) -> None:
-        self.most, self.now, self.order = 0, 0, []  # type: ignore[var-annotated]
+        self.most, self.now, self.order = 0, 0, []  # type: ignore[var-annotated]  # an order of anything
         give, command = cloud._give, cloud._command
 
         def commanded(call: Any, faults: Any) -> None:
@@ -47,7 +47,7 @@ class Busiest:
             self.now -= call.path.endswith("/sale")
             give(call, *rest)
 
-        cloud._command, cloud._give = commanded, given  # type: ignore[method-assign]
+        cloud._command, cloud._give = commanded, given  # type: ignore[method-assign]  # watched in its place
 
 
 @pytest.mark.parametrize("webhook", [None, HOOK], ids=["sync", "async"])
@@ -104,7 +104,7 @@ async def test_a_cancellation_does_not_wait_for_a_place(opened: Open) -> None:
         sale = asyncio.create_task(pos.sale(1000))
         while not cloud.terminal.busy:
             await asyncio.sleep(0.01)
-        assert (await pos.cancel_sale()).approved  # type: ignore[union-attr]
+        assert (await pos.cancel_sale()).approved  # type: ignore[union-attr]  # with nothing in progress there is an answer
         assert not (await sale).approved
 
 

@@ -122,7 +122,7 @@ class Stub:
         if isinstance(answer, str):
             self._break(handler, answer)
             return
-        status, content, more = (*((200, answer) if isinstance(answer, bytes) else answer), {})[:3]  # type: ignore[misc]
+        status, content, more = (*((200, answer) if isinstance(answer, bytes) else answer), {})[:3]  # type: ignore[misc]  # one to three parts
         with contextlib.suppress(ValueError, KeyError):
             content = content.replace(b"@customId", json.loads(body)["customId"].encode())
         handler.send_response(status)
@@ -175,7 +175,7 @@ def to(stub: Stub, connect: Connect) -> Ready:
             url = stub.url
             key_pos = CHILEAN if profile is Profile.CHILE else ARGENTINE
 
-        Place.profile = profile  # type: ignore[attr-defined]
+        Place.profile = profile  # type: ignore[attr-defined]  # a class for its attributes alone
         async with connect(Place, **settings) as pos:
             assert (await pos.polling()).approved
             yield pos

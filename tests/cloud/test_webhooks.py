@@ -52,7 +52,7 @@ RESULT = {
 
 
 def changed(**data: Any) -> dict[str, Any]:
-    return {**RESULT, "data": {**RESULT["data"], **data}}  # type: ignore[dict-item]
+    return {**RESULT, "data": {**RESULT["data"], **data}}  # type: ignore[dict-item]  # a document of JSON
 
 
 async def post(receiver: WebhookReceiver, body: object = RESULT, path: str = f"/hooks/{SECRET}", **options: Any) -> int:
@@ -188,7 +188,7 @@ async def test_a_refusal_says_what_is_right(trusting: WebhookReceiver) -> None:
 
 async def test_it_is_not_for_other_protocols(trusting: WebhookReceiver) -> None:
     with pytest.raises(NotImplementedError):
-        await trusting({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+        await trusting({"type": "lifespan"}, None, None)  # type: ignore[arg-type]  # nothing of the rest is looked at
 
 
 # -------------------------------------------------------------------------------------------------------------- handing
@@ -677,7 +677,7 @@ async def test_a_sale_with_a_webhook(
     assert len(cloud.terminal.ledger.entries) == 1
     await kept.wait(notices)
     await asyncio.sleep(0.05)
-    assert [notice.result.reply.authorization_code for notice in kept.notices] == [sale.authorization_code] * notices  # type: ignore[union-attr]
+    assert [notice.result.reply.authorization_code for notice in kept.notices] == [sale.authorization_code] * notices  # type: ignore[union-attr]  # an approved sale has a reply
 
 
 async def test_a_slow_peer_does_not_hold_others_up(served: Callable[[Any], str]) -> None:

@@ -252,7 +252,7 @@ def test_closing_never_fails(rig: Rig) -> None:
 
 def test_an_effect_that_no_driver_knows(rig: Rig) -> None:
     with pytest.raises(NotImplementedError, match="no driver performs"):
-        rig.run(asked(Unheard()))  # type: ignore[arg-type]
+        rig.run(asked(Unheard()))  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_every_effect_is_tried_here() -> None:

@@ -57,7 +57,7 @@ def call(request: pytest.FixtureRequest) -> Callable[..., TerminalList]:
         result: TerminalList = request.param(base_url, merchant_id, **{"token": "token", "retry": QUICK, **options})
         return result
 
-    called.http_client = httpx.Client if request.param is _blocking else httpx.AsyncClient  # type: ignore[attr-defined]
+    called.http_client = httpx.Client if request.param is _blocking else httpx.AsyncClient  # type: ignore[attr-defined]  # told to the test beside the call
     return called
 
 

@@ -306,9 +306,9 @@ async def test_a_client_that_was_given_stays_open(server: EquipmentServer) -> No
 
 def test_each_client_refuses_the_http_client_of_the_other_kind() -> None:
     with pytest.raises(InvalidType, match=r"httpx\.Client"):
-        EquipmentClient("https://api.test", token="t", http_client=httpx.AsyncClient())  # type: ignore[arg-type]
+        EquipmentClient("https://api.test", token="t", http_client=httpx.AsyncClient())  # type: ignore[arg-type]  # wrong on purpose
     with httpx.Client() as blocking, pytest.raises(InvalidType, match=r"httpx\.AsyncClient"):
-        AsyncEquipmentClient("https://api.test", token="t", http_client=blocking)  # type: ignore[arg-type]
+        AsyncEquipmentClient("https://api.test", token="t", http_client=blocking)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_nothing_comes_from_the_environment(

@@ -71,7 +71,7 @@ def test_a_listing_is_frozen_comparable_picklable_and_becomes_a_dict() -> None:
     assert hash(found.terminals[0]) == hash(read_terminals(DOCUMENTED).terminals[0])
     assert dataclasses.asdict(found)["terminals"][0]["payment_terminal_brand"] == "INGENICO"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        found.terminals[0].commercial_mode = None  # type: ignore[misc]
+        found.terminals[0].commercial_mode = None  # type: ignore[misc]  # frozen: that is what is tested
 
 
 # --------------------------------------------------------------------------------------------------------------- shape

@@ -138,7 +138,7 @@ class Path:
 
     def _opened(self) -> Register:
         """The first register."""
-        raise NotImplementedError
+        raise NotImplementedError  # each carrier has its own
 
     # ---------------------------------------------------------------------------------------------------------- playing
 
@@ -289,7 +289,7 @@ class Path:
 
     def _carrier_state(self, short: Callable[[Any], Any]) -> tuple[Any, ...]:
         """What this way to the terminal holds."""
-        raise NotImplementedError
+        raise NotImplementedError  # each carrier has its own
 
     def _frames(self, short: Callable[[Any], Any]) -> Iterable[Any]:
         flow = self.flow

@@ -91,7 +91,7 @@ class Sequence:
 
     def _opened(self) -> Register:
         """The first register."""
-        raise NotImplementedError
+        raise NotImplementedError  # each carrier has its own
 
     # ---------------------------------------------------------------------------------------------------------- playing
 

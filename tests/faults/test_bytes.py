@@ -49,7 +49,7 @@ class _Counter:
     def __init__(self, terminal: VirtualTerminal) -> None:
         self.sizes = Counter[Direction]()
         self._receive, self._take = terminal.receive, terminal.take
-        terminal.receive, terminal.take = self.receive, self.take  # type: ignore[method-assign]
+        terminal.receive, terminal.take = self.receive, self.take  # type: ignore[method-assign]  # watched in its place
 
     def receive(self, data: bytes, now: float) -> None:
         self.sizes[Direction.TO_TERMINAL] += len(data)

@@ -188,7 +188,7 @@ class Register:
 
     def restarted(self, after: float = 0.0) -> Register:
         """The next process of the register, ``after`` seconds later. What was to go wrong does not go wrong to it."""
-        raise NotImplementedError
+        raise NotImplementedError  # each carrier has its own
 
     # ------------------------------------------------------------------------------------------------------- operations
 

@@ -242,7 +242,7 @@ def test_a_voucher_that_could_be_of_another_command(
     state: IntentState, identity: dict[str, str], expected: bool
 ) -> None:
     """A voucher without a ticket is its own only where it cannot be another's."""
-    other = replace(SALE, intent_id="4" * 32, ticket="Z9", state=state, **identity)  # type: ignore[arg-type]
+    other = replace(SALE, intent_id="4" * 32, ticket="Z9", state=state, **identity)  # type: ignore[arg-type]  # the names of an identity are fields
     assert found(last_voucher(), SALE, other) is expected
 
 

@@ -100,7 +100,7 @@ def test_the_last_result_is_the_next_baseline() -> None:
     asked = len(shop.terminal.commands)
     shop.sell(ticket="A2", number=2)
     assert [command.code for command in shop.terminal.commands[asked:]] == [100]
-    assert shop.journal.written[-1].baseline.authorization_code == first.authorization_code  # type: ignore[union-attr]
+    assert shop.journal.written[-1].baseline.authorization_code == first.authorization_code  # type: ignore[union-attr]  # there is one
 
 
 def test_after_a_void_the_last_voucher_is_asked_for() -> None:
@@ -286,7 +286,7 @@ def test_after_a_doubt_the_last_voucher_is_asked_for_again() -> None:
     shop.register.to_terminal = lambda data: None if b"TicketNumber" in data else data
     with pytest.raises(OutcomeUnknown):
         shop.sell(amount=1500, ticket="A2", number=2)
-    assert shop.journal.written[-1].baseline.operation_id == 1  # type: ignore[union-attr]
+    assert shop.journal.written[-1].baseline.operation_id == 1  # type: ignore[union-attr]  # there is one
 
 
 def test_the_simplified_wire_cannot_ask() -> None:
@@ -382,7 +382,7 @@ def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:
     with pytest.raises(OutcomeUnknown):
         shop.sell(ticket=generated_ticket("1" * 32))
     shop.register.now += 300.0
-    shop.journal.find = lambda search: _raise(JournalError("unreadable"))  # type: ignore[method-assign]
+    shop.journal.find = lambda search: _raise(JournalError("unreadable"))  # type: ignore[method-assign]  # watched in its place
     shop.register.run(ask(shop.till, Poll()))
     assert shop.states()[-1] == "UNKNOWN"
 
@@ -568,7 +568,7 @@ def test_a_port_that_never_falls_silent_holds_nothing_up(caplog: pytest.LogCaptu
     shop = Shop()
     caplog.set_level(logging.WARNING)
     noise = iter([b"{]" * 5] * 100)
-    shop.terminal.take = lambda now: [next(noise, b"")]  # type: ignore[method-assign]
+    shop.terminal.take = lambda now: [next(noise, b"")]  # type: ignore[method-assign]  # watched in its place
     shop.register.run(shop.register.link.discard_stale())
     assert "stale bytes before a command" in caplog.text
     assert len(list(noise)) == 100 - 64

@@ -114,7 +114,7 @@ class Codec(unittest.TestCase):
 class Money(unittest.TestCase):
     def test_float_is_refused(self) -> None:
         with self.assertRaises(ValueError):  # noqa: PT027  (there is no pytest here)
-            Sale(1.5)  # type: ignore[arg-type]
+            Sale(1.5)  # type: ignore[arg-type]  # wrong on purpose
 
     def test_journal_keeps_an_intent(self) -> None:
         with journal_folder() as folder:

@@ -551,7 +551,7 @@ def test_what_could_not_be_read_again_is_not_written(
     journal: SqliteJournal, change: dict[str, object], said: str
 ) -> None:
     with pytest.raises(JournalError, match=said):
-        journal.record(replace(intent(1), **change))  # type: ignore[arg-type]
+        journal.record(replace(intent(1), **change))  # type: ignore[arg-type]  # the changes are fields
     assert journal.steps() == []
     record(journal, intent(1), *PAID)
 
@@ -663,7 +663,7 @@ def test_an_object_of_ones_own_will_do() -> None:
     own = MemoryJournal()
     assert open_journal(own) is own
     with pytest.raises(ConfigurationError, match=r"record\(\), unsettled\(\), .*42 has no record\(\)"):
-        open_journal(42)  # type: ignore[arg-type]
+        open_journal(42)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_long_history_costs_nothing(path: Path, count: Count, evidence: Callable[[str], None]) -> None:

@@ -78,7 +78,7 @@ RESULTS = {
 def test_what_was_asked_never_changes(journal: Journal, change: dict[str, object]) -> None:
     record(journal, intent(), *OPEN)
     with pytest.raises(JournalError, match=r"as another command|not in the journal"):
-        journal.record(replace(intent(), state=IntentState.APPROVED, **change))  # type: ignore[arg-type]
+        journal.record(replace(intent(), state=IntentState.APPROVED, **change))  # type: ignore[arg-type]  # the changes are fields
 
 
 @pytest.mark.parametrize("change", [{name: value} for name, value in FILLED_ONCE.items()], ids=str)
@@ -86,7 +86,7 @@ def test_what_the_terminal_is_may_become_known_and_stays(journal: Journal, chang
     named = replace(intent(), terminal_id="T1", commerce_code=1)
     record(journal, intent(), IntentState.INTENT)
     record(journal, named, IntentState.SENT)
-    for other in (replace(named, **change), intent()):  # type: ignore[arg-type]
+    for other in (replace(named, **change), intent()):  # type: ignore[arg-type]  # the changes are fields
         with pytest.raises(JournalError, match="as another command"):
             journal.record(replace(other, state=IntentState.ACCEPTED))
     record(journal, named, IntentState.APPROVED)

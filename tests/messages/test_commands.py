@@ -163,7 +163,7 @@ def test_frozen_picklable_and_compared_without_the_time(command: Command) -> Non
     later = dataclasses.replace(command, date_time="2030-01-01T00:00:00.000Z")
     assert later == command
     with pytest.raises(dataclasses.FrozenInstanceError):
-        command.date_time = "x"  # type: ignore[misc]
+        command.date_time = "x"  # type: ignore[misc]  # frozen: that is what is tested
     assert not hasattr(command, "__dict__")
 
 
@@ -180,9 +180,9 @@ def test_a_command_of_any_code() -> None:
         with pytest.raises(InvalidValue, match="code must be from 1 to 999"):
             GenericCommand(code=wrong)
     with pytest.raises(InvalidType, match="code must be an int"):
-        GenericCommand(code="106")  # type: ignore[arg-type]
+        GenericCommand(code="106")  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(InvalidType, match="moves_money must be True or False"):
-        GenericCommand(code=106, moves_money=0)  # type: ignore[arg-type]
+        GenericCommand(code=106, moves_money=0)  # type: ignore[arg-type]  # wrong on purpose
 
 
 LIMITS: list[tuple[str, Any, list[Any], list[Any]]] = [

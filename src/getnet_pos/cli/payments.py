@@ -254,11 +254,11 @@ def _interrupts(loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> It
     try:
         # A signal that comes right before the loop falls asleep wakes only a loop that knows of it.
         loop.add_signal_handler(signal.SIGINT, then)
-    except NotImplementedError:
+    except NotImplementedError:  # on Windows
         signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:
-        with contextlib.suppress(NotImplementedError):
+        with contextlib.suppress(NotImplementedError):  # on Windows
             loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, before)

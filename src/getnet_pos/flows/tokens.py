@@ -100,7 +100,7 @@ class TokenProvider:
 
     def fetch(self) -> Flow[Grant]:
         """A new token, as a flow."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of token has its own
 
     def forget(self) -> None:
         """Get a new token for the next request."""
