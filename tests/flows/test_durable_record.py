@@ -11,7 +11,7 @@ from getnet_pos import GetnetError, IntentState, OutcomeUnknown, Profile
 from getnet_pos.flows.intents import new_intent
 from getnet_pos.flows.matching import is_nothing_new, mark
 from getnet_pos.messages import LastVoucherReply, Refund, Sale, Void, VoucherMark
-from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, VirtualTerminal
+from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Identity, Outcome, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
 from tests.faults.world import HOOK, TIMEOUTS, CloudRegister, Journal, Register, StreamRegister
 from tests.flows.ways import Way, everywhere, lose_the_reply, pay, polled
@@ -19,7 +19,7 @@ from tests.flows.ways import Way, everywhere, lose_the_reply, pay, polled
 DURABLE = replace(Profile.INTEGRATED_POS, durable_record=True)
 
 
-def a_terminal(durable: bool) -> Register:
+def a_terminal(durable: bool) -> StreamRegister:
     return StreamRegister(VirtualTerminal(), Journal(), profile=replace(DURABLE, durable_record=durable))
 
 
@@ -39,6 +39,22 @@ def lose_the_command(register: Register) -> None:
         register.terminal.script.append(Behaviour(outcome=Outcome.SILENT, acknowledge=None))
 
 
+def out_of_reach(register: Register) -> None:
+    """From five seconds after the command on."""
+    if isinstance(register, CloudRegister):
+        cloud = register
+        register.alarms = [(register.now + 5.0, lambda: setattr(cloud, "unreachable", lambda request: True))]
+    else:
+        register.alarms = [(register.now + 5.0, lambda: register.terminal.disconnect(register.now))]
+
+
+def in_reach(register: Register) -> None:
+    if isinstance(register, CloudRegister):
+        register.unreachable = lambda request: False
+    else:
+        register.terminal.connect(register.now)
+
+
 @pytest.mark.parametrize("way", [a_terminal, a_cloud, a_cloud_of_argentina])
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("sold_before", [True, False])
@@ -56,6 +72,53 @@ def test_a_record_with_nothing_new_says_that_nobody_paid(way: type, durable: boo
     # And what is known of the record then is the next one's baseline.
     if durable:
         assert pay(register, Sale(1000, "T1")).approved
+
+
+@pytest.mark.parametrize("way", [a_terminal, a_cloud, a_cloud_of_argentina])
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_nobody_could_be_asked_about_is_settled_by_the_next_poll(way: type, durable: bool) -> None:
+    register: Register = way(durable)
+    assert register.poll().approved
+    assert pay(register, Sale(500, "T0")).approved
+    register.pass_time(2.0)
+    lose_the_command(register)
+    out_of_reach(register)
+    with pytest.raises(OutcomeUnknown):
+        pay(register, Sale(1000, "T1"))
+    in_reach(register)
+    polled_again = register.session.polling()
+    settled = register.run(polled_again).settled
+    assert register.journal.states()[-1] is (IntentState.DECLINED if durable else IntentState.UNKNOWN)
+    assert [one.ticket for one in settled] == (["T1"] if durable else [])
+
+
+def test_a_voucher_that_was_made_since_says_nothing_of_an_earlier_command() -> None:
+    """The unknown one may have been recorded before it."""
+    register = a_cloud(True)
+    assert register.poll().approved
+    lose_the_command(register)
+    out_of_reach(register)
+    with pytest.raises(OutcomeUnknown):
+        pay(register, Sale(1000, "T1"))
+    in_reach(register)
+    assert pay(register, Sale(500, "T2")).approved
+    assert register.poll().approved
+    assert register.journal.states() == [IntentState.UNKNOWN, IntentState.APPROVED]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_an_empty_record_is_believed_of_the_same_terminal_only(same: bool) -> None:
+    """The cable was out in mid-sale: what is there now says that it has no voucher, and so would any new one."""
+    register = a_terminal(True)
+    assert register.poll().approved
+    lose_the_command(register)
+    other = register.terminal if same else VirtualTerminal(identity=Identity(terminal_id="80005001"), seed=9)
+    register.alarms = [(register.now + 1.0, lambda: register.terminal.disconnect(register.now)),
+                       (register.now + 5.0, lambda: register.swap(other)),
+                       (register.now + 5.0, lambda: other.connect(register.now))]  # fmt: skip
+    with pytest.raises(GetnetError):
+        pay(register, Sale(1000, "T1"))
+    assert register.journal.states() == [IntentState.DECLINED if same else IntentState.UNKNOWN]
 
 
 def test_what_the_terminal_does_late_is_waited_for() -> None:

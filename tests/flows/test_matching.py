@@ -122,6 +122,15 @@ def test_a_copy_of_an_earlier_result() -> None:
     assert verdict(sale(ticket=None, operation_id=8, authorization_code="000008"), others=[earlier]) is Verdict.MINE
 
 
+def test_a_result_from_before_the_last_voucher_is_a_copy_too() -> None:
+    """As of another register's sale, which this one has never heard of."""
+    older = {"operation_id": 5, "authorization_code": "000005", "real_date": "2026-01-01 11:59:00"}
+    assert verdict(sale(ticket=None, **older)) is Verdict.OTHER
+    assert verdict(sale(**older)) is Verdict.MINE, "it bears the command's own ticket"
+    # The clock was set back, as where summer time ends: the numbers go on.
+    assert verdict(sale(ticket=None, **{**older, "operation_id": 7})) is Verdict.MINE
+
+
 def test_what_bears_the_commands_own_ticket_is_no_copy_of_another_ones() -> None:
     """A terminal that was set back counts from 1 again."""
     earlier = replace(
@@ -433,6 +442,14 @@ def test_a_voucher_from_before_the_command_left_by_the_terminals_own_clock() -> 
     assert "before the command left" in why_not(last_voucher(), sent_after="2026-01-01 12:05:01")
     assert found(last_voucher(), sent_after="2026-01-01 12:05:00")
     assert found(last_voucher(real_date="2026-01-01 12:05"), sent_after="2026-01-01 12:05:30"), "of the same minute"
+
+
+def test_without_a_baseline_the_terminals_own_clock_may_tell() -> None:
+    """Only of what bears the command's ticket: anybody may have keyed in the rest."""
+    first = replace(SALE, baseline=None)
+    assert found(last_voucher(ticket="A1"), first, sent_after="2026-01-01 12:05:00")
+    for clock, ticket in (("2026-01-01 12:05:01", "A1"), (None, "A1"), ("2026-01-01 12:05:00", None)):
+        assert "which voucher was the last one before" in why_not(last_voucher(ticket=ticket), first, sent_after=clock)
 
 
 def test_without_a_caller_a_voucher_must_be_named() -> None:

@@ -67,7 +67,7 @@ class Shop:
         self.register.now += 2.0
         return self.register.run(pay(self.till, command, intent_id))
 
-    def sell(self, amount: int = 1000, ticket: str = "A1", number: int = 1) -> Any:
+    def sell(self, amount: int = 1000, ticket: str | None = "A1", number: int = 1) -> Any:
         return self.pay(Sale(amount, ticket, send_message=True), str(number) * 32)
 
     def states(self, number: int = 1) -> list[str]:
@@ -375,6 +375,44 @@ def test_a_late_reply_that_names_no_ticket_could_be_of_either_sale() -> None:
     with pytest.raises(OutcomeUnknown):
         shop.sell(ticket="A2", number=2)
     assert (shop.states(1)[-1], shop.states(2)[-1]) == ("UNKNOWN", "UNKNOWN")
+
+
+def test_a_late_reply_says_nothing_of_the_next_ones_habits() -> None:
+    """It names no ticket for none was asked for: what has none may still have been keyed in by hand."""
+    shop = Shop(Behaviour(omit=("Ticket",)), Behaviour(late_reply=True, outcome=Outcome.SILENT))
+    assert shop.sell(ticket=None).approved
+    shop.register.now += 3.0
+    terminal, amount = shop.register.terminal, 1000
+    shop.register.alarms = [(shop.register.now + 30.0, lambda: terminal.key_in(amount, shop.register.now))]
+    with pytest.raises(OutcomeUnknown) as caught:
+        shop.sell(ticket="A2", number=2)
+    assert "keyed in by hand" in caught.value.reason
+    assert shop.states(2)[-1] == "UNKNOWN"
+
+
+def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> None:
+    """It stands where the last voucher was asked for: what was keyed in since would look new after the next doubt."""
+    shop = Shop(Behaviour(record_after=1000.0), answers={101: Behaviour(omit=("Ticket",))})
+    kept: list[bytes] = []
+
+    def keep(data: bytes) -> bytes | None:
+        if b'FunctionCode\\":100' not in data:
+            return data
+        kept.append(data)
+        return None
+
+    shop.register.to_register = keep
+    with pytest.raises(OutcomeUnknown):
+        shop.sell(ticket=None)
+    shop.terminal.key_in(2000, shop.register.now)
+    shop.register.to_register = lambda data: kept[0] if b'Amount\\":2000' in data else data
+    shop.till.baseline = None
+    shop.terminal.script.append(Behaviour(outcome=Outcome.SILENT))
+    shop.register.alarms = [(shop.register.now + 5.0, lambda: setattr(shop.register, "to_register", lambda data: data))]
+    with pytest.raises(OutcomeUnknown) as caught:
+        shop.sell(amount=2000, ticket=None, number=2)
+    assert kept, "the late reply"
+    assert "others may have been made since the terminal was last asked" in caught.value.reason
 
 
 def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "Judgement",
     "Verdict",
     "belongs",
+    "could_be_late",
     "has_own_ticket",
     "is_foreign",
     "is_nothing_new",
@@ -257,7 +258,9 @@ def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) 
 def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool, known: Circumstances) -> str:
     """Why the voucher was not surely made after ``baseline``. What names the command may be of the same second."""
     if baseline is None:
-        return "it is not known which voucher was the last one before"
+        # What bears the command's ticket is newer where the terminal's own clock says so.
+        after = compare_dates(read_date(voucher.real_date), known.sent_after) if own else None
+        return "" if after in (0, 1) else "it is not known which voucher was the last one before"
     if not own and not baseline.fresh:
         return "the last voucher names no ticket, and others may have been made since the terminal was last asked"
     made = read_date(voucher.real_date)
@@ -384,12 +387,22 @@ def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> b
         return True
     # What bears the command's own ticket cannot be the voucher of a command that had another.
     own = same_ticket(intent.ticket, reply.ticket) is True
+    refers = known.profile.catalogue.facts(intent.command).refers_to is not None
+    if not own and not refers and intent.baseline is not None and _is_before(seen, intent.baseline):
+        return True
     return any(
         other.state is IntentState.APPROVED
         and _is_same(_result(other), seen)
         and not (own and same_ticket(other.ticket, reply.ticket) is False)
         for other in known.others
     )
+
+
+def _is_before(one: VoucherMark, two: VoucherMark) -> bool:
+    """Whether ``one`` is surely the older: by its date, unless its number says that the clock was set back."""
+    if (compare_dates(one.real_date, two.real_date) or 0) >= 0:
+        return False
+    return not (one.operation_id and two.operation_id and one.operation_id > two.operation_id)
 
 
 def _identity(voucher: VoucherReply) -> VoucherMark:
@@ -489,6 +502,15 @@ def _is_surely(one: VoucherMark, last: VoucherMark, intent: Intent) -> bool:
     if last.function_code is None and intent.reference in (str(last.operation_id), code):
         return False
     return (one.operation_id is not None and one.operation_id == last.operation_id) or _is_same_code(one, last) is True
+
+
+def could_be_late(reply: Reply, command: Command[Any], known: Circumstances) -> bool:
+    """Whether what answers ``command``, a query for records, may be the late reply to a command of unknown outcome."""
+    return (
+        isinstance(reply, VoucherReply)
+        and reply.function_code != command.code
+        and any((one.open or one.state is IntentState.UNKNOWN) and _could_be(one, reply, known) for one in known.others)
+    )
 
 
 def shows_operation(reply: Reply) -> bool:

@@ -57,6 +57,7 @@ from .intents import charged_advice, is_repetition, is_same_command, new_intent,
 from .matching import (
     Circumstances,
     Verdict,
+    could_be_late,
     has_own_ticket,
     is_nothing_new,
     judge,
@@ -84,6 +85,9 @@ _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
 _LOOKED_AT = 16
 """How many unsettled commands of other terminals a poll tells of at most."""
+_INTRODUCTIONS = 2
+"""How many times a terminal is asked who it is: one answer may be lost."""
+_UNRECORDED = "the terminal recorded nothing after it was sent"
 
 
 @dataclass(slots=True)
@@ -198,7 +202,7 @@ class Till:
             self.baseline = None
         self.known_on = line
 
-    def learn(self, reply: Reply, *, is_record: bool = False, ticket: str | None = None) -> None:
+    def learn(self, reply: Reply, *, is_record: bool = False) -> None:
         """Take note of what ``reply`` tells of the terminal itself."""
         if not isinstance(reply, VoucherReply) or not reply.approved:
             return
@@ -211,8 +215,6 @@ class Till:
         self.commerce_code = self.commerce_code or reply.commerce_code or None
         if is_record:
             self.records_name_ticket = self.records_name_ticket or said_ticket(reply.ticket) is not None
-        elif ticket is not None:
-            self.names_ticket = self.names_ticket or said_ticket(reply.ticket) is not None
 
 
 # -------------------------------------------------------------------------------------------------------------- queries
@@ -339,7 +341,7 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     Not knowing it is no error. One that told it before may be busy: it is asked again, and once more if it was quick.
     ``longest``: no query takes longer, in seconds.
     """
-    in_vain, begun = False, (yield Now())
+    till.is_fresh, in_vain, begun = False, False, (yield Now())
     for pause, within in _ASK_AGAIN:
         try:
             return (yield from _asked_for_records(till, longest))
@@ -364,33 +366,43 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
 def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
     told: list[Reply] = []
     baseline: VoucherMark | None = None
+    others = Circumstances(profile=till.carrier.profile, others=till.own())
     for command in till.carrier.records:
         reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
         told = _recorded_in(reply)
+        till.recognise_line()
         for one in told:
             till.learn(one, is_record=True)
         baseline = newest(reply, till.carrier.profile)
+        if baseline is not None and could_be_late(reply, command, others):
+            baseline = replace(baseline, fresh=False)
         if baseline != VoucherMark():
             break
     if baseline is not None:
-        till.baseline, till.is_fresh, till.tells_records = baseline, True, True
+        till.baseline, till.is_fresh, till.tells_records = baseline, baseline.fresh, True
     if till.terminal_id is None:
         yield from _introduce(till)
     return told
 
 
-def _introduce(till: Till) -> Flow[None]:
+def _introduce(till: Till) -> Flow[str | None]:
     """Ask a terminal that has no voucher yet who it is, once on each link, so that another one can be told from it."""
     question, line = till.carrier.introduction, till.carrier.line
-    if question is None or till.introduced_on == line:
-        return
+    if question is None:
+        return None
+    if till.introduced_on == line:
+        return till.terminal_id
     till.introduced_on = line
-    try:
-        reply = yield from ask(till, question)
-    except (DeadlineExceeded, ProtocolError) as error:
-        log.info("the terminal does not tell who it is: %s", error)
-        return
-    till.terminal_id = (getattr(reply, "terminal_id", None) or "").strip() or None
+    for _ in range(_INTRODUCTIONS):
+        try:
+            reply = yield from ask(till, question)
+        except (DeadlineExceeded, ProtocolError) as error:
+            log.info("the terminal does not tell who it is: %s", error)
+        else:
+            till.recognise_line()
+            till.terminal_id = (getattr(reply, "terminal_id", None) or "").strip() or None
+            return till.terminal_id
+    return None
 
 
 def _recorded_in(reply: Reply) -> list[Reply]:
@@ -578,7 +590,7 @@ def _carried_out(
             if isinstance(event, Refused):
                 break
             if isinstance(event, Heard):
-                till.learn(event.reply, ticket=intent.ticket)
+                till.learn(event.reply)
                 if (yield from _is_result(till, intent, event)):
                     return (yield from _finish(till, command, intent, event.reply, found="call"))
             else:
@@ -654,6 +666,8 @@ def _finish(
     made = read_date(getattr(reply, "real_date", None))
     if newest and found == "call" and made is not None and len(made) == 19:
         till.clock = datetime.fromisoformat(made), now
+    if found == "call" and reply.approved and isinstance(reply, VoucherReply) and intent.ticket is not None:
+        till.names_ticket = till.names_ticket or said_ticket(reply.ticket) is not None
     if not newest:
         till.baseline = None
     elif reply.approved:
@@ -893,10 +907,15 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
             query = till.carrier.queries(intent)[0]
             found = yield from query(now + till.carrier.timeouts.short)
         settled_by = yield from _settled_by(till, _Inquiry(None, intent, now), found)
+        # Now its own time is over, and what was made since is not from before it.
+        last = till.baseline if till.is_fresh and not _is_elsewhere(till, intent) else None
+        is_settled = settled_by is not None or (
+            is_nothing_new(last, intent, ()) and (yield from _is_unrecorded(till, intent, last, is_awaited=False))
+        )
     except (TransportError, ProtocolError, ApiError) as error:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
         return
-    if settled_by is not None:
+    if is_settled:
         log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id)
 
 
@@ -947,14 +966,34 @@ def _recover(
             # Its own terminal may come back: then it is asked about again.
             break
         now = yield Now()
-    if carrier.profile.durable_record and is_nothing_new(inquiry.last, intent, till.others(intent)):
-        note = "the terminal recorded nothing after it was sent"
-        yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=note))
+    if is_nothing_new(inquiry.last, intent, till.others(intent)) and (
+        yield from _is_unrecorded(till, intent, inquiry.last, is_awaited=command is not None)
+    ):
         till.baseline = inquiry.last
-        raise doubt or OutcomeUnknown(note, intent_id=intent.intent_id)
+        raise doubt or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
     reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
     raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
+
+
+def _is_unrecorded(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
+    """Settle ``intent`` as not charged, for ``last``, in which nothing is new; false where the record may not be kept.
+
+    A terminal without any voucher looks like any other: it must be known to be the same.
+    """
+    if not till.carrier.profile.durable_record:
+        return False
+    if last == VoucherMark() and not till.circumstances(intent, is_awaited=is_awaited).same_line:
+        try:
+            told = yield from _introduce(till)
+        except TransportError as error:
+            log.info("the terminal cannot be asked who it is: %s", error)
+            yield from till.carrier.close()
+            return False
+        if told is None or told != intent.terminal_id:
+            return False
+    yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=_UNRECORDED))
+    return True
 
 
 def _is_elsewhere(till: Till, intent: Intent) -> bool:
