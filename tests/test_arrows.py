@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import getnet_pos
 
@@ -53,10 +52,21 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def parts(path: Path) -> list[ast.AST]:
+    """All that a module consists of."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def imports(path: Path) -> list[str]:
     """The full names of all that a module imports, wherever in it."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     package = ("getnet_pos", *path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parts(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -73,27 +83,24 @@ def rooms_imported(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports(path) if name.startswith("getnet_pos.")} - {room(path)}
 
 
-of_every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-
-
 def test_every_room_has_its_doors() -> None:
     rooms = {room(path) for path in MODULES} - {"__init__", "cli", "simulator"}
     assert rooms == set(DOORS), "say in DOORS what a new room may import"
 
 
-@of_every_module
-def test_doors(path: Path) -> None:
-    imported = rooms_imported(path)
-    if room(path) == "simulator":
-        assert "cli" not in imported
-    elif room(path) not in ("cli", "__init__"):
-        assert imported <= DOORS[room(path)]
+def test_doors() -> None:
+    for path in MODULES:
+        imported = rooms_imported(path)
+        if room(path) == "simulator":
+            assert "cli" not in imported, path
+        elif room(path) not in ("cli", "__init__"):
+            assert imported <= DOORS[room(path)], path
 
 
-@of_every_module
-def test_no_room_opens_a_private_module_of_another(path: Path) -> None:
-    private = [name for name in imports(path) if re.search(r"\._(?!_|version\b)", name.removeprefix("getnet_pos"))]
-    assert not [name for name in private if name.split(".")[1] != room(path)]
+def test_no_room_opens_a_private_module_of_another() -> None:
+    for path in MODULES:
+        private = [name for name in imports(path) if re.search(r"\._(?!_|version\b)", name.removeprefix("getnet_pos"))]
+        assert not [name for name in private if name.split(".")[1] != room(path)], path
 
 
 def test_the_package_itself_brings_in_neither_command_line_nor_simulator() -> None:
@@ -109,17 +116,17 @@ def test_the_doors_lead_one_way() -> None:
         done += ready
 
 
-@of_every_module
-def test_who_decides_does_no_io(path: Path) -> None:
-    if room(path) in ROOMS_THAT_DECIDE:
-        assert not [name for name in imports(path) for io in IO_MODULES if f"{name}.".startswith(f"{io}.")]
+def test_who_decides_does_no_io() -> None:
+    for path in MODULES:
+        if room(path) in ROOMS_THAT_DECIDE:
+            assert not [name for name in imports(path) for io in IO_MODULES if f"{name}.".startswith(f"{io}.")], path
 
 
-@of_every_module
-def test_optional_dependencies_stay_in_their_rooms(path: Path) -> None:
-    for name in imports(path):
-        assert OPTIONAL.get(name.split(".")[0], room(path)) == room(path)
-        assert name.split(".")[0] not in ("Cython", "hypothesis", "pytest")
+def test_optional_dependencies_stay_in_their_rooms() -> None:
+    for path in MODULES:
+        for name in imports(path):
+            assert OPTIONAL.get(name.split(".")[0], room(path)) == room(path), path
+            assert name.split(".")[0] not in ("Cython", "hypothesis", "pytest"), path
 
 
 def about_a_country(node: ast.expr | ast.pattern) -> bool:
@@ -130,14 +137,14 @@ def about_a_country(node: ast.expr | ast.pattern) -> bool:
     )
 
 
-@of_every_module
-def test_no_module_asks_which_country_it_is(path: Path) -> None:
+def test_no_module_asks_which_country_it_is() -> None:
     """Countries differ in the data of their profiles, not in code."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        asked: list[ast.expr | ast.pattern] = []
-        if isinstance(node, ast.Compare):
-            asked = [node.left, *node.comparators]
-        elif isinstance(node, ast.match_case):
-            asked = [node.pattern]
-        for part in asked:
-            assert not about_a_country(part), f"{path}:{node.lineno if isinstance(node, ast.Compare) else part.lineno}"
+    for path in MODULES:
+        for node in parts(path):
+            asked: list[ast.expr | ast.pattern] = []
+            if isinstance(node, ast.Compare):
+                asked = [node.left, *node.comparators]
+            elif isinstance(node, ast.match_case):
+                asked = [node.pattern]
+            for part in asked:
+                assert not about_a_country(part), f"{path}:{part.lineno}"
