@@ -8,26 +8,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-# A run within this process forgets the modules that it imports first, and a compiled codec cannot be imported twice.
-import getnet_pos.connector
-import getnet_pos.equipment
-import getnet_pos.simulator.cloud
-import getnet_pos.simulator.equipment
-import getnet_pos.simulator.http
-
-__all__ = ["getnet_pos"]
+from tests.plugin.conftest import Run
 
 pytest_plugins = ["pytester"]
 
 needs_pty = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
-PLUGINS = ("-p", "getnet_pos.pytest_plugin", "-p", "pytest_asyncio.plugin", "--asyncio-mode=auto")
 IMPORTS = """
 import math, os
 from dataclasses import replace
@@ -39,20 +30,11 @@ from getnet_pos.simulator import *
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind
 """
 
-Run = Callable[..., pytest.RunResult]
-
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """``run(code)`` runs the tests of a text, with the plugin and with none but that for asyncio beside it."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error")
-
-    def run(code: str, *options: str) -> pytest.RunResult:
-        pytester.makepyfile(test_till=IMPORTS + dedent(code))
-        return pytester.runpytest_inprocess(*PLUGINS, *options)
-
-    return run
+def run(run: Run) -> Run:
+    """``run(code)`` runs the tests of a text, which has all imports that are needed here."""
+    return lambda code, *options: run(IMPORTS + dedent(code), *options)
 
 
 # --------------------------------------------------------------------------------------------------------------- links
