@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.evidence import Count
-from tests.plugin.conftest import Run
+from tests.plugin.conftest import PLUGINS, Run
 
 pytest_plugins = ["pytester"]
 
@@ -34,15 +34,18 @@ def plain(text: str) -> list[str]:
     return re.sub(r"\(\d+ times\)", "(N times)", text).splitlines()
 
 
+def suites_of(page: str) -> list[tuple[str, str]]:
+    """The samples of a page that are tests, each with the lines that it shows when it is meant to fail."""
+    samples = SAMPLE.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [(code, shown) for code, shown in samples if "def test_" in code]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 def test_guides(run: Run, pytester: pytest.Pytester, count: Count) -> None:
     """Their code is the same in each language (tests/release/test_samples.py): the short run takes one."""
     pytester.makeconftest(QUICK)
     for page in count(short=ENGLISH, evidence=ENGLISH + OTHERS, long=ENGLISH + OTHERS):
-        samples = SAMPLE.findall((ROOT / page).read_text(encoding="utf-8"))
-        tests = [(code, shown) for code, shown in samples if "def test_" in code]
-        assert tests
-        for code, shown in tests:
+        for code, shown in suites_of(page):
             result = run(code)
             outcomes = result.parseoutcomes()
             if shown:
@@ -51,3 +54,8 @@ def test_guides(run: Run, pytester: pytest.Pytester, count: Count) -> None:
                 assert all(line in lines for line in plain(shown)), "the lines of the guide, in their order"
             else:
                 assert set(outcomes) == {"passed"}
+    for workers in count(short=(), evidence=(0, 2), long=(0, 2)):
+        tests = [code for code, shown in suites_of(ENGLISH[1]) if not shown]
+        pytester.makepyfile(**{f"test_{number}": code for number, code in enumerate(tests)}, test_till="")
+        result = pytester.runpytest_subprocess(*PLUGINS, "-p", "xdist", f"-n{workers}")
+        assert set(result.parseoutcomes()) == {"passed"}
