@@ -245,8 +245,9 @@ def getnet_tcp(request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal)
     """``getnet_terminal`` at a TCP ``address``, a host and a port of this machine."""
     from .simulator import TcpServer
 
-    with TcpServer(getnet_terminal) as server:
-        _join(request, "getnet_tcp", server.inject)
+    server = TcpServer(getnet_terminal)
+    _join(request, "getnet_tcp", server.inject)
+    with server:
         yield server
 
 
@@ -256,8 +257,9 @@ def getnet_http(request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal
     _check_extra("getnet_http")
     from .simulator.http import HttpServer
 
-    with HttpServer(getnet_terminal) as server:
-        _join(request, "getnet_http", server.inject)
+    server = HttpServer(getnet_terminal)
+    _join(request, "getnet_http", server.inject)
+    with server:
         yield server
 
 

@@ -156,11 +156,6 @@ def test_faults_count_from_the_first_line_of_the_test(run: Run) -> None:
     """And not from the polling of the fixture, which would meet them."""
     run(
         """
-        @pytest.fixture
-        def getnet_timeouts(getnet_timeouts):
-            return replace(getnet_timeouts, acknowledgement=0.2, short=0.2, cloud=0.5)
-
-
         @pytest.mark.getnet_terminal(faults=[Fault(FaultKind.DROP, Direction.TO_TERMINAL)])
         def test_the_first_command_is_lost(getnet_connector, getnet_terminal):
             polled = len(getnet_terminal.commands)
@@ -297,6 +292,26 @@ def test_a_failed_assertion_shows_the_ledger_and_what_the_register_believes(run:
     assert "7777" not in text
     assert "****1111" in text
     assert "4111111111111111" not in text
+
+
+def test_a_failure_shows_that_the_journal_cannot_be_read(run: Run) -> None:
+    result = run(
+        """
+        def test_a_program_that_spoils_its_journal(getnet_journal, getnet_terminal):
+            getnet_journal.write_text("no journal at all")
+            raise RuntimeError("which it notices later")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*- ledger of the virtual terminal 80005000 -*",
+            "no operation",
+            "commands: none",
+            "*- journal of the register -*",
+            "*journal.sqlite3*",
+        ]
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- isolation
