@@ -177,17 +177,17 @@ def getnet_profile() -> Profile:
 
 @pytest.fixture
 def getnet_timeouts() -> Timeouts:
-    """Time limits for a terminal that answers at once: an unknown outcome takes 3 seconds, not minutes."""
+    """Time limits for a terminal that answers at once: an unknown outcome takes 4 seconds, not minutes."""
     from .profiles import Timeouts
 
     return Timeouts(
-        acknowledgement=1.0,
-        short=2.0,
-        report=2.0,
+        acknowledgement=2.0,
+        short=5.0,
+        report=5.0,
         sale=2.0,
         sale_total=2.0,
         cancel=2.0,
-        recovery=1.0,
+        recovery=2.0,
         recovery_interval=0.1,
         busy=5.0,
         cloud=2.0,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.evidence import Count
 from tests.plugin.conftest import PLUGINS, Run
+from tests.test_docs import is_a_test
 
 pytest_plugins = ["pytester"]
 
@@ -22,7 +23,7 @@ import pytest
 
 @pytest.fixture
 def getnet_timeouts(getnet_timeouts):
-    return replace(getnet_timeouts, sale=0.3, sale_total=0.3, recovery=0.3)
+    return replace(getnet_timeouts, sale=0.5, sale_total=0.5, recovery=1.5)
 """
 ENGLISH = ["README.md", "docs/guides/testing.md"]
 OTHERS = ["docs/es/pruebas.md", "docs/pt/testes.md"]
@@ -37,7 +38,7 @@ def plain(text: str) -> list[str]:
 def suites_of(page: str) -> list[tuple[str, str]]:
     """The samples of a page that are tests, each with the lines that it shows when it is meant to fail."""
     samples = SAMPLE.findall((ROOT / page).read_text(encoding="utf-8"))
-    return [(code, shown) for code, shown in samples if "def test_" in code]
+    return [(code, shown) for code, shown in samples if is_a_test(code)]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")

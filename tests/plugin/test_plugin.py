@@ -156,6 +156,11 @@ def test_faults_count_from_the_first_line_of_the_test(run: Run) -> None:
     """And not from the polling of the fixture, which would meet them."""
     run(
         """
+        @pytest.fixture
+        def getnet_timeouts():
+            return Timeouts(acknowledgement=0.5, recovery_interval=0.1)
+
+
         @pytest.mark.getnet_terminal(faults=[Fault(FaultKind.DROP, Direction.TO_TERMINAL)])
         def test_the_first_command_is_lost(getnet_connector, getnet_terminal):
             polled = len(getnet_terminal.commands)
@@ -242,13 +247,13 @@ def test_a_failed_assertion_shows_the_ledger_and_what_the_register_believes(run:
         """
         @pytest.fixture
         def getnet_timeouts(getnet_timeouts):
-            return replace(getnet_timeouts, sale=0.3, sale_total=0.3, recovery=0.3)
+            return replace(getnet_timeouts, recovery=0.5)
 
 
         @pytest.mark.getnet_terminal(script=[Behaviour(reply_after=math.inf, record_after=math.inf)])
         def test_a_register_that_charges_again(getnet_connector, getnet_terminal):
             with pytest.raises(OutcomeUnknown):
-                getnet_connector.sale(25_000, ticket="A1")
+                getnet_connector.sale(25_000, ticket="A1", timeout=0.3)
             getnet_connector.sale(25_000, ticket="A1-again")
             assert getnet_terminal.ledger.balances() == {"A1": 25_000}
 

@@ -16,7 +16,7 @@ import getnet_pos.errors
 from getnet_pos import Intent, IntentState, SqliteJournal
 from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
 from tests.sample_api import api
-from tests.test_docs import README
+from tests.test_docs import README, is_a_test
 
 __all__ = ["api"]
 
@@ -27,12 +27,8 @@ SAMPLE = re.compile(r"(<!-- not run: [^\n]+ -->\n)?^( *)```python\n(.*?)^ *```$"
 DEVICES = ('"/dev/ttyACM0"', '"/dev/getnet-pos"', '"COM7"')
 
 
-def is_a_test(code: str) -> bool:
-    return "def test_" in code
-
-
 def samples() -> list[Any]:
-    """All but those that are tests, which pytest runs (tests/plugin/test_guides.py)."""
+    """All but those that are tests."""
     found = []
     for page in PAGES:
         for place, (excuse, _, code) in enumerate(SAMPLE.findall(page.read_text(encoding="utf-8")), 1):
