@@ -6,6 +6,7 @@ fixture and marker is for stands in docs/guides/testing.md.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib.util import find_spec
 from itertools import groupby
@@ -47,6 +48,19 @@ class _Bench:
         """Where each fault is to be injected when the test begins."""
         self.network_faults: list[NetworkFault] = []
         """Those that wait for a link to be injected into."""
+        self.counts_frames = False
+        """Whether there are faults that count the frames of the link."""
+
+    def begin(self) -> None:
+        """Have the faults count from now."""
+        # The register's acknowledgement of what it asked last may still be on its way: it would be the first frame.
+        deadline = time.monotonic() + 0.5
+        while self.counts_frames and time.monotonic() < deadline:
+            if all(terminal.acknowledgements >= len(terminal.commands) for terminal in self.terminals):
+                break
+            time.sleep(0.002)
+        for inject, fault in self.faults:
+            inject(fault)
 
     def arm(self, inject: Callable[[Any], object], faults: Iterable[Any]) -> None:
         self.faults += [(inject, fault) for fault in faults]
@@ -67,8 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_call(item: pytest.Item) -> None:
     """Faults count from here, so that what fixtures do before meets none."""
     bench = item.stash.get(_BENCH, None)
-    for inject, fault in bench.faults if bench is not None else ():
-        inject(fault)
+    if bench is not None:
+        bench.begin()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -226,6 +240,7 @@ def getnet_terminal(request: pytest.FixtureRequest, getnet_journal: Path) -> Vir
     bench = request.node.stash[_BENCH]
     bench.terminals = [terminal]
     bench.arm(terminal.inject, [fault for fault in faults if isinstance(fault, Fault)])
+    bench.counts_frames = bool(bench.faults)
     bench.network_faults = [fault for fault in faults if isinstance(fault, NetworkFault)]
     return terminal
 
