@@ -617,9 +617,7 @@ def _check_number(till: Till, intent: Intent, attempt: Attempt) -> None:
 
 def _is_repeated_number(till: Till, intent: Intent, attempt: Attempt) -> bool:
     number = attempt.transaction_id
-    return number is not None and any(
-        other.transaction_id == number and other.command == intent.command for other in till.others(intent)
-    )
+    return number is not None and any(other.transaction_id == number for other in till.others(intent))
 
 
 def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
