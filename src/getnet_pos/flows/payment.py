@@ -117,7 +117,7 @@ class Till:
     records_name_ticket: bool | None = None
     """Whether its last voucher has named a ticket; ``None``: none was seen."""
     clock: tuple[datetime, float] | None = None
-    """What the terminal's clock showed, and when, by its last reply."""
+    """What the terminal's clock showed at least, and when, by the vouchers that it has told."""
     previous: Reply | None = None
     """The last final reply, to know a copy of it by."""
     unrecorded: Intent | None = None
@@ -188,7 +188,7 @@ class Till:
         )
 
     def clock_at(self, now: float) -> str | None:
-        """What the terminal's clock shows at ``now``, or a little less: its last reply was made before it came."""
+        """What the terminal's clock shows at ``now``, or less: what it tells of was made before."""
         if self.clock is None:
             return None
         then, at = self.clock
@@ -202,8 +202,8 @@ class Till:
             self.baseline = None
         self.known_on = line
 
-    def learn(self, reply: Reply, *, is_record: bool = False) -> None:
-        """Take note of what ``reply`` tells of the terminal itself."""
+    def learn(self, reply: Reply, now: float, *, is_record: bool = False) -> None:
+        """Take note of what ``reply``, heard at ``now``, tells of the terminal itself."""
         if not isinstance(reply, VoucherReply) or not reply.approved:
             return
         self.recognise_line()
@@ -213,6 +213,9 @@ class Till:
             self.terminal_id, self.commerce_code = told, None
             self.names_ticket, self.records_name_ticket, self.clock = None, None, None
         self.commerce_code = self.commerce_code or reply.commerce_code or None
+        made = _to_the_second(reply)
+        if made is not None and (self.clock_at(now) or "") < str(made):
+            self.clock = made, now
         if is_record:
             self.records_name_ticket = self.records_name_ticket or said_ticket(reply.ticket) is not None
 
@@ -371,8 +374,9 @@ def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
         reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
         told = _recorded_in(reply)
         till.recognise_line()
+        now: float = yield Now()
         for one in told:
-            till.learn(one, is_record=True)
+            till.learn(one, now, is_record=True)
         baseline = newest(reply, till.carrier.profile)
         if baseline is not None and could_be_late(reply, command, others):
             baseline = replace(baseline, fresh=False)
@@ -590,7 +594,7 @@ def _carried_out(
             if isinstance(event, Refused):
                 break
             if isinstance(event, Heard):
-                till.learn(event.reply)
+                till.learn(event.reply, (yield Now()))
                 if (yield from _is_result(till, intent, event)):
                     return (yield from _finish(till, command, intent, event.reply, found="call"))
             else:
@@ -660,10 +664,10 @@ def _finish(
         till.baseline, till.unrecorded = None, final
         return typed_reply(command, reply)
     till.previous = reply
-    now: float = yield Now()
-    made = read_date(getattr(reply, "real_date", None))
-    if newest and found == "call" and made is not None and len(made) == 19:
-        till.clock = datetime.fromisoformat(made), now
+    made = _to_the_second(reply)
+    if newest and found == "call" and made is not None:
+        # Right now, whatever was told before: a clock may be set back.
+        till.clock = made, (yield Now())
     if found == "call" and reply.approved and isinstance(reply, VoucherReply) and intent.ticket is not None:
         till.names_ticket = till.names_ticket or said_ticket(reply.ticket) is not None
     if not newest:
@@ -673,6 +677,12 @@ def _finish(
     if not confirmed:
         yield from till.carrier.confirm(final=True)
     return typed_reply(command, reply)
+
+
+def _to_the_second(reply: Reply) -> datetime | None:
+    """When what ``reply`` tells of was made, by the terminal's clock, where it says so to the second."""
+    made = read_date(getattr(reply, "real_date", None))
+    return None if made is None or len(made) != len("2026-01-01 12:00:00") else datetime.fromisoformat(made)
 
 
 def _advance(intent: Intent, state: IntentState, reason: str | None = None) -> Flow[Intent]:
@@ -1045,8 +1055,9 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
 def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | None]:
     """The result of the command, recorded, if it is among what was found; else the rest is set aside."""
     intent = inquiry.intent
+    now: float = yield Now()
     for candidate in found.candidates:
-        till.learn(candidate.reply)
+        till.learn(candidate.reply, now)
     known = till.circumstances(intent, is_awaited=inquiry.command is not None)
     chosen, why = settling(till.comparable(intent), found.candidates, known)
     if chosen is not None:
@@ -1054,7 +1065,6 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
     inquiry.why = why or inquiry.why
     if found.last is not None:
         till.tells_records, till.asked_in_vain = True, False
-    now: float = yield Now()
     if now >= inquiry.due:
         inquiry.last = found.last or inquiry.last
     for candidate in found.candidates:
