@@ -416,7 +416,7 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
 
 
 def test_what_was_recovered_tells_the_terminals_clock() -> None:
-    """An earlier result comes again where the last voucher was asked for; what was keyed in since was made too early."""
+    """An earlier result stands where the last voucher was asked for: what was keyed in since was made too early."""
     shop = Shop(Behaviour(wrong_signature=True), answers={101: Behaviour(omit=("Ticket",))})
     kept: list[bytes] = []
 

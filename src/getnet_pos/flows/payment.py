@@ -915,8 +915,9 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
             query = till.carrier.queries(intent)[0]
             found = yield from query(now + till.carrier.timeouts.short)
         settled_by = yield from _settled_by(till, _Inquiry(None, intent, now), found)
-        # Now its own time is over, and what was made since is not from before it.
-        last = till.baseline if till.is_fresh and not _is_elsewhere(till, intent) else None
+        # Only what was there before it: others may have been made since.
+        is_over = (yield from _due(till, intent)) <= (yield Now())
+        last = till.baseline if till.is_fresh and is_over and not _is_elsewhere(till, intent) else None
         is_settled = settled_by is not None or (
             is_nothing_new(last, intent, ()) and (yield from _is_unrecorded(till, intent, last, is_awaited=False))
         )
