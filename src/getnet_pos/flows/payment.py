@@ -919,7 +919,7 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
         is_over = (yield from _due(till, intent)) <= (yield Now())
         last = till.baseline if till.is_fresh and is_over and not _is_elsewhere(till, intent) else None
         is_settled = settled_by is not None or (
-            is_nothing_new(last, intent, ()) and (yield from _is_unrecorded(till, intent, last, is_awaited=False))
+            is_nothing_new(last, intent, ()) and (yield from _settle_by_record(till, intent, last, is_awaited=False))
         )
     except (TransportError, ProtocolError, ApiError) as error:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
@@ -976,7 +976,7 @@ def _recover(
             break
         now = yield Now()
     if is_nothing_new(inquiry.last, intent, till.others(intent)) and (
-        yield from _is_unrecorded(till, intent, inquiry.last, is_awaited=command is not None)
+        yield from _settle_by_record(till, intent, inquiry.last, is_awaited=command is not None)
     ):
         till.baseline = inquiry.last
         raise doubt or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
@@ -985,7 +985,7 @@ def _recover(
     raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
 
 
-def _is_unrecorded(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
+def _settle_by_record(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
     """Settle ``intent`` as not charged, for ``last``, in which nothing is new; false where the record may not be kept.
 
     A terminal without any voucher looks like any other: it must be known to be the same.
