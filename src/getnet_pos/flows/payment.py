@@ -78,7 +78,7 @@ log = logging.getLogger("getnet_pos.payment")
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-_ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (0.0, 0.0))
+_ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (3.0, 10.0), (0.0, 0.0))
 """After each refusal: how long to wait, in seconds, and how long it may have taken so far."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
@@ -341,7 +341,7 @@ def _is_ready(reply: PollReply) -> bool:
 def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error. One that told it before may be busy: it is asked again, and once more if it was quick.
+    Not knowing it is no error. One that told it before may be busy: it is asked again, up to three times if quick.
     ``longest``: no query takes longer, in seconds.
     """
     till.is_fresh, in_vain, begun = False, False, (yield Now())
