@@ -109,6 +109,24 @@ def test_a_voucher_that_was_made_since_says_nothing_of_an_earlier_command() -> N
     assert register.journal.states() == [IntentState.UNKNOWN, IntentState.APPROVED]
 
 
+def test_the_refusal_of_a_command_that_left_no_record_is_not_the_next_ones() -> None:
+    """Twice the cloud answers with what was before, whose number and ticket nobody has heard."""
+    register = a_cloud_of_argentina(True)
+    assert register.poll().approved
+    assert pay(register, Sale(1000, "T0")).approved
+    register.pass_time(2.0)
+    assert isinstance(register, CloudRegister)
+    register.terminal.script.append(Behaviour(outcome=Outcome.CANCEL))
+    register.cloud.inject(CloudFault(CloudFaultKind.PREVIOUS, Where.MONEY, times=2))
+    with pytest.raises(GetnetError):
+        pay(register, Sale(1000, "T1"))
+    assert register.journal.states()[-1] is IntentState.DECLINED
+    register.pass_time(2.0)
+    assert pay(register, Sale(1000, "T1")).approved
+    assert len(register.terminal.ledger.entries) == 2
+    assert register.journal.states()[-1] is IntentState.APPROVED
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_an_empty_record_is_believed_of_the_same_terminal_only(same: bool) -> None:
     """The cable was out in mid-sale: what is there now says that it has no voucher, and so would any new one."""
