@@ -46,15 +46,15 @@ def cloud_of(profile: Profile) -> Any:
 def usb(terminal: VirtualTerminal, stack: ExitStack) -> dict[str, Any]:
     if os.name != "posix":
         pytest.skip("this system has no pseudo-terminals")
-    return {"create": "create_usb", "where": (stack.enter_context(SerialServer(terminal)).device,)}
+    return {"create": "create_usb", "where": (stack.enter_context(SerialServer(terminal, gap=0)).device,)}
 
 
 def tcp(terminal: VirtualTerminal, stack: ExitStack) -> dict[str, Any]:
-    return {"create": "create_tcp", "where": stack.enter_context(TcpServer(terminal)).address}
+    return {"create": "create_tcp", "where": stack.enter_context(TcpServer(terminal, gap=0)).address}
 
 
 def http(terminal: VirtualTerminal, stack: ExitStack) -> dict[str, Any]:
-    return {"create": "create_http", "where": (stack.enter_context(HttpServer(terminal)).url,)}
+    return {"create": "create_http", "where": (stack.enter_context(HttpServer(terminal, gap=0)).url,)}
 
 
 LINKS = {

@@ -24,7 +24,7 @@ def terminal():
 
 @pytest.fixture
 def server(terminal):
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         yield server
 
 
@@ -121,7 +121,7 @@ def test_a_reboot_takes_the_port_away_for_a_while(server):
 
 
 def test_serving_ends_when_the_server_is_closed(terminal):
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         threading.Timer(0.05, server.close).start()
         server.serve_forever()
     assert not os.path.exists(os.path.dirname(server.device))
@@ -135,7 +135,7 @@ def test_a_terminal_may_be_served_again_and_its_time_goes_on(terminal):
     terminal.take(1000.0)
     terminal.default = Behaviour(decide_after=0.05)
     for _ in range(2):
-        with SerialServer(terminal) as server, opened(server) as line:
+        with SerialServer(terminal, gap=0) as server, opened(server) as line:
             line.write(seal(m.Sale(700)))
             assert hear(line, 2)[1].real_date.startswith("2026-01-01 12:16:4")
     assert len(terminal.ledger.charges()) == 2
@@ -144,7 +144,7 @@ def test_a_terminal_may_be_served_again_and_its_time_goes_on(terminal):
 def test_nothing_is_left_open():
     before = sorted(os.listdir("/dev/fd"))
     for _ in range(3):
-        with SerialServer(VirtualTerminal()) as server:
+        with SerialServer(VirtualTerminal(), gap=0) as server:
             server.unplug()
             server.plug()
     assert sorted(os.listdir("/dev/fd")) == before
@@ -154,7 +154,7 @@ def test_a_port_that_exists_can_be_served():
     """The register has the near end of a pseudo-terminal, as it would have the other port of a cable."""
     near, far = os.openpty()
     try:
-        with SerialServer(VirtualTerminal(), port=os.ttyname(far)) as server:
+        with SerialServer(VirtualTerminal(), port=os.ttyname(far), gap=0) as server:
             assert server.device == os.ttyname(far)
             decoder, messages = Decoder(), []
             os.write(near, seal(m.Sale(700)))
@@ -173,13 +173,13 @@ def test_a_port_that_exists_can_be_served():
 
 
 def test_a_port_that_does_not_exist_is_an_error_at_once(tmp_path):
-    with pytest.raises(serial.SerialException), SerialServer(VirtualTerminal(), port=str(tmp_path / "none")):
+    with pytest.raises(serial.SerialException), SerialServer(VirtualTerminal(), port=str(tmp_path / "none"), gap=0):
         pass
 
 
 def test_a_port_that_fails_ends_the_service_with_its_reason():
     near, far = os.openpty()
-    server = SerialServer(VirtualTerminal(), port=os.ttyname(far))
+    server = SerialServer(VirtualTerminal(), port=os.ttyname(far), gap=0)
     with server:
         os.close(far)
         os.close(near)
@@ -194,7 +194,7 @@ def test_a_port_that_does_not_come_back_is_told_to_who_plugs_it_in(tmp_path):
     link = tmp_path / "port"
     link.symlink_to(os.ttyname(far))
     try:
-        with SerialServer(VirtualTerminal(), port=str(link)) as server:
+        with SerialServer(VirtualTerminal(), port=str(link), gap=0) as server:
             server.unplug()
             link.unlink()
             with pytest.raises(serial.SerialException):
@@ -219,7 +219,7 @@ class Stuck(VirtualTerminal):
 
 
 def test_nobody_waits_for_a_server_that_has_ended():
-    with SerialServer(Stuck()) as server, ThreadPoolExecutor() as pool:
+    with SerialServer(Stuck(), gap=0) as server, ThreadPoolExecutor() as pool:
         first = pool.submit(server.reboot)
         assert Stuck.asked.wait(5)
         others = [pool.submit(server.unplug), pool.submit(server.unplug)]

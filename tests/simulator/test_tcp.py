@@ -21,7 +21,7 @@ def terminal():
 
 @pytest.fixture
 def server(terminal):
-    with TcpServer(terminal) as server:
+    with TcpServer(terminal, gap=0) as server:
         yield server
 
 
@@ -55,11 +55,11 @@ def test_a_sale_over_a_socket(terminal, line):
 
 
 def test_a_chosen_port_and_its_next_server(terminal):
-    with TcpServer(terminal) as server, opened(server) as line:
+    with TcpServer(terminal, gap=0) as server, opened(server) as line:
         line.sendall(seal(m.Sale(700)))
         hear(line, 2)
         address = server.address
-    with TcpServer(terminal, host="localhost", port=address[1]) as server, opened(server) as line:
+    with TcpServer(terminal, host="localhost", port=address[1], gap=0) as server, opened(server) as line:
         assert server.address == ("localhost", address[1])
         line.sendall(seal(m.LastVoucher()))
         assert show(hear(line, 2)) == [True, (100, 0)]
@@ -182,7 +182,7 @@ def test_a_slow_close(server, line):
 
 def test_faults_happen_once_and_to_their_command_in_any_order(terminal):
     faults = [NetworkFault(NetworkFaultKind.RESET, 104), NetworkFault(NetworkFaultKind.RESET, 100)]
-    with TcpServer(terminal, faults=faults) as server:
+    with TcpServer(terminal, faults=faults, gap=0) as server:
         for command in (m.Sale(1), m.TotalsReport()):
             with opened(server) as line:
                 line.sendall(seal(command))
@@ -196,7 +196,7 @@ def test_faults_happen_once_and_to_their_command_in_any_order(terminal):
 @pytest.mark.parametrize(
     "made",
     [
-        lambda: TcpServer(VirtualTerminal()).inject(NetworkFault(NetworkFaultKind.CUT)),
+        lambda: TcpServer(VirtualTerminal(), gap=0).inject(NetworkFault(NetworkFaultKind.CUT)),
         lambda: NetworkFault(NetworkFaultKind.HALF_OPEN, seconds=-1),
         lambda: NetworkFault(NetworkFaultKind.HALF_OPEN, seconds=math.nan),
         lambda: NetworkFault(NetworkFaultKind.STATUS, status=200),
@@ -208,7 +208,7 @@ def test_faults_that_cannot_be(made):
 
 
 def test_it_serves_once_and_closing_it_twice_is_no_fault(terminal):
-    server = TcpServer(terminal)
+    server = TcpServer(terminal, gap=0)
     with server:
         pass
     server.close()
@@ -220,5 +220,5 @@ def test_it_serves_once_and_closing_it_twice_is_no_fault(terminal):
 
 
 def test_a_port_that_is_taken(terminal, server):
-    with pytest.raises(OSError), TcpServer(terminal, port=server.address[1]):  # noqa: PT011
+    with pytest.raises(OSError), TcpServer(terminal, port=server.address[1], gap=0):  # noqa: PT011
         pass
