@@ -228,7 +228,7 @@ class VirtualTerminal:
         ``amount`` is in wire units.
         """
         self._advance(now)
-        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self._date()), self.default)
+        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
 
     def inject(self, fault: Fault) -> None:
         """Have a fault happen on the link; its counting begins now."""
@@ -238,6 +238,10 @@ class VirtualTerminal:
     def now(self) -> float:
         """The terminal's time: the latest it was told. Who drives it next goes on from there."""
         return self._now
+
+    def date(self) -> str:
+        """The terminal's date and time, as its vouchers have it."""
+        return (self.epoch + timedelta(seconds=self._now)).strftime("%Y-%m-%d %H:%M:%S")
 
     @property
     def busy(self) -> bool:
@@ -530,7 +534,7 @@ class VirtualTerminal:
     def _charge(self, kind: EntryKind, fields: Fields, behaviour: Behaviour, code: int) -> Entry:
         order = _order(fields, self.default_sale_type)
         order["tip"] = order["tip"] or behaviour.tip
-        entry = self.ledger.add(kind, code, _amount(fields), self._date(), card=behaviour.card, **order)
+        entry = self.ledger.add(kind, code, _amount(fields), self.date(), card=behaviour.card, **order)
         return self._recorded(entry, behaviour)
 
     def _void(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
@@ -547,7 +551,7 @@ class VirtualTerminal:
         operation_id = _integer(fields, "OperationId")
         if all(entry.operation_id != operation_id for entry in self._known()):
             raise Declined.because(Refusal.NOT_FOUND)
-        return self._recorded(self.ledger.void(operation_id, code, self._date()), behaviour)
+        return self._recorded(self.ledger.void(operation_id, code, self.date()), behaviour)
 
     def _refund(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
         entry = self._given_back(fields, behaviour, code)
@@ -559,15 +563,15 @@ class VirtualTerminal:
 
     def _given_back(self, fields: Fields, behaviour: Behaviour, code: int) -> Entry:
         authorization_code, amount = _authorization_code(fields), _amount(fields)
-        return self._recorded(self.ledger.refund(authorization_code, amount, code, self._date()), behaviour)
+        return self._recorded(self.ledger.refund(authorization_code, amount, code, self.date()), behaviour)
 
     def _complete(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
         authorization_code, amount = _authorization_code(fields), _amount(fields)
-        entry = self._recorded(self.ledger.complete(authorization_code, amount, code, self._date()), behaviour)
+        entry = self._recorded(self.ledger.complete(authorization_code, amount, code, self.date()), behaviour)
         return replies.voucher(entry, self.identity)
 
     def _release(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
-        entry = self.ledger.release(_authorization_code(fields), code, self._date())
+        entry = self.ledger.release(_authorization_code(fields), code, self.date())
         return replies.settled(self._recorded(entry, behaviour), self.identity)
 
     def _cancel_sale(self, *_: Any) -> Fields:
@@ -595,9 +599,6 @@ class VirtualTerminal:
         employee = _optional(fields, "EmployeeId", 0)
         return [entry for entry in self._open_batch() if entry.is_charge and employee in (0, entry.employee_id)]
 
-    def _date(self) -> str:
-        return (self.epoch + timedelta(seconds=self._now)).strftime("%Y-%m-%d %H:%M:%S")
-
     def _last_voucher(self, *_: Any) -> Fields:
         known = self._known()
         if not known:
@@ -612,7 +613,7 @@ class VirtualTerminal:
         raise Declined.because(Refusal.NOT_FOUND)
 
     def _close_batch(self, *_: Any) -> Fields:
-        self.ledger.close_batch(self._date())
+        self.ledger.close_batch(self.date())
         return {"CommerceCode": self.identity.commerce_code, "TerminalId": self.identity.terminal_id, "Success": True}
 
     def _normal_mode(self, *_: Any) -> Fields:
