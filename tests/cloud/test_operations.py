@@ -104,7 +104,7 @@ async def test_cancelling_beside_the_sale(ready: Connect, opened: Open, webhook:
         reply = await pos.cancel_sale()
         assert (type(reply), reply.approved) == (CancelReply, True)
         sold = await sale
-        assert (sold.approved, sold.response_message) == (False, "Operacion Cancelada")
+        assert (sold.approved, sold.response_message) == (False, "Operation cancelled")
     assert cloud.terminal.ledger.entries == ()
 
 
