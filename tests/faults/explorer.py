@@ -131,7 +131,7 @@ class Path:
         self.alternatives: list[tuple[int, ...]] = []
         self.budget = Budget()
         self.manner = ("Ticket", "OperationId") if self.setting.bare else ()
-        self.terminal = _Terminal(answers={101: Behaviour(omit=self.manner)})
+        self.terminal = _Terminal(answers={101: Behaviour(omit=self.manner)}, seed=0)
         self.journal = Journal()
         self.flow: Any = None
         self.register = self._watched(self._opened())

@@ -86,8 +86,11 @@ def test_what_nobody_could_be_asked_about_is_settled_by_the_next_poll(way: type,
     with pytest.raises(OutcomeUnknown):
         pay(register, Sale(1000, "T1"))
     in_reach(register)
-    polled_again = register.session.polling()
-    settled = register.run(polled_again).settled
+    # It may have been another terminal that said nothing: its own time must be over.
+    assert register.poll().approved
+    assert register.journal.states()[-1] is IntentState.UNKNOWN
+    register.pass_time(TIMEOUTS.sale_total)
+    settled = register.run(register.session.polling()).settled
     assert register.journal.states()[-1] is (IntentState.DECLINED if durable else IntentState.UNKNOWN)
     assert [one.ticket for one in settled] == (["T1"] if durable else [])
 
@@ -119,6 +122,31 @@ def test_an_empty_record_is_believed_of_the_same_terminal_only(same: bool) -> No
     with pytest.raises(GetnetError):
         pay(register, Sale(1000, "T1"))
     assert register.journal.states() == [IntentState.DECLINED if same else IntentState.UNKNOWN]
+
+
+def test_a_terminal_that_comes_back_may_still_be_at_it() -> None:
+    """Another one was in its place for a while; its own command goes on, and its record has nothing new until then."""
+    register = a_terminal(True)
+    assert register.poll().approved
+    assert pay(register, Sale(500, "T0")).approved
+    register.pass_time(2.0)
+    own, other = register.terminal, VirtualTerminal(identity=Identity(terminal_id="80005001"))
+    other.key_in(500, register.now)
+    own.script.append(Behaviour(decide_after=60.0, reply_after=math.inf))
+    register.alarms = [(register.now + 1.0, lambda: own.disconnect(register.now)),
+                       (register.now + 2.0, lambda: register.swap(other))]  # fmt: skip
+    with pytest.raises(OutcomeUnknown):
+        pay(register, Sale(1000, "T1"))
+    register.swap(own)
+    own.connect(register.now)
+    own.take(register.now)
+    for _ in range(3):
+        register.pass_time(10.0)
+        register.poll()
+        assert register.journal.states()[-1] is IntentState.UNKNOWN
+    register.pass_time(TIMEOUTS.sale_total)
+    assert register.poll().approved
+    assert register.journal.states()[-1] is IntentState.APPROVED
 
 
 def test_what_the_terminal_does_late_is_waited_for() -> None:

@@ -425,6 +425,29 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
     assert "others may have been made since the terminal was last asked" in caught.value.reason
 
 
+def test_what_was_recovered_tells_the_terminals_clock() -> None:
+    """An earlier result stands where the last voucher was asked for: what was keyed in since was made too early."""
+    shop = Shop(Behaviour(wrong_signature=True), answers={101: Behaviour(omit=("Ticket",))})
+    kept: list[bytes] = []
+
+    def keep(data: bytes) -> bytes:
+        kept.append(data)
+        return data
+
+    shop.register.to_register = keep
+    assert shop.sell(ticket=None).approved
+    shop.register.now += 10.0
+    shop.terminal.key_in(1000, shop.register.now)
+    shop.register.now += 10.0
+    shop.register.to_register = lambda data: kept[-1] if b'Amount\\":1000' in data else data
+    shop.till.baseline = None
+    shop.terminal.script.append(Behaviour(outcome=Outcome.SILENT))
+    shop.register.alarms = [(shop.register.now + 5.0, lambda: setattr(shop.register, "to_register", lambda data: data))]
+    with pytest.raises(OutcomeUnknown) as caught:
+        shop.sell(ticket=None, number=2)
+    assert "made before the command left" in caught.value.reason
+
+
 def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:
     shop = Shop(Behaviour(reply_after=200.0, record_after=1000.0))
     with pytest.raises(OutcomeUnknown):

@@ -258,9 +258,7 @@ def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) 
 def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool, known: Circumstances) -> str:
     """Why the voucher was not surely made after ``baseline``. What names the command may be of the same second."""
     if baseline is None:
-        # What bears the command's ticket is newer where the terminal's own clock says so.
-        after = compare_dates(read_date(voucher.real_date), known.sent_after) if own else None
-        return "" if after in (0, 1) else "it is not known which voucher was the last one before"
+        return "it is not known which voucher was the last one before"
     if not own and not baseline.fresh:
         return "the last voucher names no ticket, and others may have been made since the terminal was last asked"
     made = read_date(voucher.real_date)

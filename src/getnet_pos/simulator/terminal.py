@@ -68,7 +68,8 @@ class VirtualTerminal:
     comes while a money command is being decided, other than a cancellation, is refused as busy and takes nothing from
     the script.
 
-    The same calls with the same ``seed`` have the same effect, to the byte.
+    The same calls with the same ``seed`` have the same effect, to the byte; without one, no two terminals make the same
+    vouchers.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class VirtualTerminal:
         identity: Identity | None = None,
         firmware: Firmware | None = None,
         epoch: datetime = datetime(2026, 1, 1, 12),
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         self.default = default
         self.script = deque(script)
@@ -99,6 +100,7 @@ class VirtualTerminal:
         self.default_sale_type = 0
         self.integrated = True
         """Whether the terminal was not told to leave integrated mode; it goes on answering in any case."""
+        seed = random.getrandbits(32) if seed is None else seed
         self._rng = random.Random(f"{seed} terminal")
         self.ledger = Ledger(self._rng.randrange(1_000_000))
         self._record: list[tuple[float, Entry]] = []
