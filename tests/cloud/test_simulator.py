@@ -291,7 +291,7 @@ def test_a_terminal_that_never_answered_does_not_take_the_next_reply() -> None:
 
 
 def test_manners_of_a_terminal_do_not_matter() -> None:
-    client = client_of(Profile.CHILE, default=Behaviour(coalesce=True, crlf=True, fragment=7))
+    client = client_of(Profile.CHILE, default=Behaviour(coalesce=True, crlf=True, camel_case=True, fragment=7))
     answer = client.command("sale", 100, amount=1, ticketNumber="T")[1]
     assert answer["data"]["response"]["responseCode"] == 0
 

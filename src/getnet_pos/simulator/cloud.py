@@ -582,9 +582,10 @@ class VirtualCloud:
         try:
             outer = orjson.loads(piece)
             inner = orjson.loads(outer["JsonSerialized"]) if "JsonSerialized" in outer else {}
-        except (ValueError, TypeError):
+            inner = {name[:1].upper() + name[1:]: value for name, value in inner.items()}
+        except (ValueError, TypeError, AttributeError):
             return False
-        if type(inner) is not dict or type(inner.get("FunctionCode")) is not int or "ResponseCode" not in inner:
+        if type(inner.get("FunctionCode")) is not int or "ResponseCode" not in inner:
             # An acknowledgement or a progress message.
             return True
         line.terminal.receive(acknowledgement(True), self.now)
