@@ -325,6 +325,10 @@ def test_the_gap_counts_from_when_a_write_has_left_however_late_that_was():
     assert terminal.next_event() == 5.03
     assert terminal.take(5.02) == []
     assert len(terminal.take(5.03)) == 1
+    terminal.receive(seal(m.Poll()), 6.0)
+    assert len(terminal.take(6.0)) == 1
+    terminal.wrote(6.02)
+    assert terminal.next_event() == 6.05
 
 
 def test_one_write_and_fragments_go_together_and_so_do_resends():

@@ -192,6 +192,8 @@ class Server(ABC):
         if port is not None:
             for data in writes:
                 port.write(data)
+            if writes:
+                self.terminal.wrote(self._now())
         event = self.terminal.next_event()
         timeout = None if event is None else max(0.0, event - self._now())
         if self._requests or self._closing:

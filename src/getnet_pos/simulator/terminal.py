@@ -185,8 +185,13 @@ class VirtualTerminal:
             self._wrote_at = self._now
         return due
 
+    def wrote(self, now: float) -> None:
+        """What was taken has left by now, which may be later than when it was taken: the gap counts from here."""
+        self._advance(now)
+        self._wrote_at = self._now
+
     def _due(self) -> float:
-        """When the next write may leave. The gap counts from when the one before was taken, however late that was."""
+        """When the next write may leave. The gap counts from when the one before left, however late that was."""
         at, _, begins = self._writes[0]
         return max(at, self._wrote_at + self.gap) if begins else at
 
