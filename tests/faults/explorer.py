@@ -283,7 +283,7 @@ class Path:
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
             tuple((short(at), _answering(answer)) for at, _, answer in terminal._answering),
             None if terminal._current is None else terminal._current.command.code,
-            tuple((short(at), data) for at, data in terminal._writes),
+            tuple((short(at), data) for at, data, _ in terminal._writes),
             (terminal._decoder.pending, len(terminal._heard), terminal._last_reply, len(terminal.script)),
         )
 

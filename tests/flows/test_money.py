@@ -35,7 +35,7 @@ from getnet_pos.messages import (
     VoucherMark,
     Wire,
 )
-from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Reboot, VirtualTerminal
+from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Firmware, Outcome, Reboot, VirtualTerminal
 from tests.faults.world import TERMINAL, Journal, Register, StreamRegister
 
 _LOST = Fault(FaultKind.DROP, Direction.TO_REGISTER, message=0)
@@ -265,6 +265,16 @@ def test_nobody_can_say() -> None:
     assert caught.value.intent_id == "1" * 32
     for hint in ("command 100 of 1000, ticket A1", "do not repeat it", f"getnet-pos resolve {'1' * 32} --paid"):
         assert hint in str(caught.value)
+
+
+def test_a_refund_that_is_recorded_under_the_code_of_the_query() -> None:
+    """The record has the refund's own ``Success``, which a last voucher of that code has no field for."""
+    shop = Shop(
+        Behaviour(), Behaviour(reply_after=float("inf")), firmware=Firmware(record_change={"FunctionCode": 101})
+    )
+    sold = shop.sell()
+    assert shop.pay(Refund(sold.authorization_code, 10), "2" * 32).approved
+    assert shop.states(2)[-1] == "APPROVED"
 
 
 def test_the_previous_sale_is_not_mistaken_for_this_one() -> None:
