@@ -251,7 +251,7 @@ def getnet_serial(request: pytest.FixtureRequest, getnet_terminal: VirtualTermin
     from .simulator import SerialServer
 
     _join(request, "getnet_serial")
-    with SerialServer(getnet_terminal) as server:
+    with SerialServer(getnet_terminal, gap=0) as server:
         yield server
 
 
@@ -260,7 +260,7 @@ def getnet_tcp(request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal)
     """``getnet_terminal`` at a TCP ``address``, a host and a port of this machine."""
     from .simulator import TcpServer
 
-    server = TcpServer(getnet_terminal)
+    server = TcpServer(getnet_terminal, gap=0)
     _join(request, "getnet_tcp", server.inject)
     with server:
         yield server
@@ -272,7 +272,7 @@ def getnet_http(request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal
     _check_extra("getnet_http")
     from .simulator.http import HttpServer
 
-    server = HttpServer(getnet_terminal)
+    server = HttpServer(getnet_terminal, gap=0)
     _join(request, "getnet_http", server.inject)
     with server:
         yield server

@@ -142,6 +142,12 @@ def test_markers_say_how_terminal_and_cloud_behave(run: Run) -> None:
             assert getnet_connector.sale(1_000, ticket="A1").terminal_id == "70000001"
 
 
+        @pytest.mark.getnet_terminal(firmware=A920)
+        def test_the_ways_of_a_real_terminal(getnet_connector):
+            getnet_connector.sale(1_000, ticket="A1")
+            assert getnet_connector.last_voucher().ticket is None
+
+
         @pytest.mark.getnet_cloud(terminals=3)
         def test_terminals_of_a_cloud(getnet_cloud, getnet_connector):
             assert len(getnet_cloud.terminals) == 3
@@ -149,7 +155,7 @@ def test_markers_say_how_terminal_and_cloud_behave(run: Run) -> None:
             assert [terminal.ledger.charged() for terminal in getnet_cloud.terminals.values()] == [1_000, 0, 0]
         """,
         "--strict-markers",
-    ).assert_outcomes(passed=3)
+    ).assert_outcomes(passed=4)
 
 
 def test_faults_count_from_the_first_line_of_the_test(run: Run) -> None:
