@@ -105,8 +105,8 @@ def test_a_401_in_the_middle_is_renewed_once(profile: Profile, kind: CloudFaultK
 @both
 def test_a_login_that_fails_records_nothing(profile: Profile) -> None:
     register = polled(profile, token_life=10)
-    # The query for the last voucher fails too, three times, and is then not made again.
-    register.cloud.inject(CloudFault(K.SERVER_ERROR, Where.LOGIN, times=3))
+    # The query for the last voucher fails too, four times, and is then not made again.
+    register.cloud.inject(CloudFault(K.SERVER_ERROR, Where.LOGIN, times=4))
     for kind, error in ((K.SERVER_ERROR, ServerError), (K.FORBIDDEN, Forbidden), (K.HTML, MalformedResponse)):
         register.pass_time(20)
         register.cloud.inject(CloudFault(kind, Where.LOGIN))

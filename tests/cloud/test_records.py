@@ -162,7 +162,7 @@ def test_the_baseline_is_asked_for_in_vain_and_not_again() -> None:
     register = canned(at_first={"details": BROKEN})
     assert register.sell().approved
     assert register.sell(ticket="T2").approved
-    assert register.calls().count("details") == 3
+    assert register.calls().count("details") == 4
 
 
 def test_the_baseline_comes_from_the_reply_before() -> None:
