@@ -43,7 +43,7 @@ IO_MODULES = {
     "threading", "time", "urllib.request",
 }  # fmt: skip
 ROOMS_THAT_DECIDE = {"errors", "money", "messages", "profiles", "codec", "flows", "session"}
-OPTIONAL = {"typer": "cli", "rich": "cli", "starlette": "simulator", "uvicorn": "simulator"}
+OPTIONAL = {"typer": "cli", "rich": "cli", "starlette": "simulator", "uvicorn": "simulator", "wsproto": "simulator"}
 COUNTRIES = {"cl", "ar", "integrated-pos"}
 COUNTRY_PROFILES = {"CHILE", "ARGENTINA", "INTEGRATED_POS"}
 

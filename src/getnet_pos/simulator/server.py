@@ -111,17 +111,23 @@ class Server(ABC):
         """Restart the terminal; its port is away for ``seconds``."""
         self._request(lambda now: self.terminal.reboot(keep_record, now, seconds=seconds))
 
-    # ------------------------------------------------------------------------------------------------------ the thread
+    def act(self, action: Callable[[float], None]) -> Future[None]:
+        """Have the server's thread do something to the terminal, which is given the terminal's time.
 
-    def _request(self, action: Callable[[float], None]) -> None:
-        """Have the thread do something to the terminal, and wait until the port shows it."""
+        The future is done once the port shows it.
+        """
         done: Future[None] = Future()
         with self._lock:
             if self._ended:
                 raise LifecycleError("the server does not serve")
             self._requests.append((action, done))
             self._wake()
-        done.result()
+        return done
+
+    # ------------------------------------------------------------------------------------------------------ the thread
+
+    def _request(self, action: Callable[[float], None]) -> None:
+        self.act(action).result()
 
     def _wake(self) -> None:
         self._wanted.set()

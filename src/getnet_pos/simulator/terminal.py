@@ -11,13 +11,24 @@ import random
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
 from ..codec.messages import boolean, whole
-from ..messages import CATALOGUE, Ack, BadFrame, CancelSale, Command, CommandMessage, FrameFault, Wire, commands
+from ..messages import (
+    CATALOGUE,
+    Ack,
+    BadFrame,
+    CancelSale,
+    Command,
+    CommandMessage,
+    FrameFault,
+    ProgressCode,
+    Wire,
+    commands,
+)
 from ..money import MAX_AMOUNT
 from . import replies
 from .behaviour import Behaviour, Outcome
@@ -25,6 +36,7 @@ from .faults import Direction, Fault, Frame, Frames, Line
 from .ledger import Entry, EntryKind, Ledger
 from .refusals import Declined, Refusal
 from .replies import Fields, Identity
+from .watcher import Watcher
 
 __all__ = ["VirtualTerminal"]
 
@@ -61,7 +73,8 @@ class VirtualTerminal:
     for each money command; when it is empty, ``answers`` (by command code) and then ``default`` say how. Other commands
     are answered by ``answers`` too, or else as a good terminal would, in the manner of ``default``. A command that
     comes while a money command is being decided, other than a cancellation, is refused as busy and takes nothing from
-    the script.
+    the script. A ``watcher`` looks on: while it attends, a money command that no behaviour of the script is for waits
+    until ``proceed`` says how to go on.
 
     The same calls with the same ``seed`` have the same effect, to the byte.
     """
@@ -90,6 +103,7 @@ class VirtualTerminal:
         self.default_sale_type = 0
         self.integrated = True
         """Whether the terminal was not told to leave integrated mode; it goes on answering in any case."""
+        self.watcher: Watcher | None = None
         self._rng = random.Random(f"{seed} terminal")
         self.ledger = Ledger(self._rng.randrange(1_000_000))
         self._record: list[tuple[float, Entry]] = []
@@ -177,11 +191,13 @@ class VirtualTerminal:
         self._advance(now)
         self._plugged = False
         self._cut()
+        self._tell_of_link()
 
     def connect(self, now: float) -> None:
         """Plug the link in again."""
         self._advance(now)
         self._plugged = True
+        self._tell_of_link()
 
     def reboot(self, keep_record: bool, now: float, *, seconds: float = 0.0) -> None:
         """Restart: what is in progress ends without a reply, and the terminal is off the line for ``seconds``.
@@ -191,6 +207,19 @@ class VirtualTerminal:
         """
         self._advance(now)
         self._restart(keep_record, seconds)
+
+    def proceed(self, behaviour: Behaviour, now: float) -> None:
+        """Go on with the money command that is being decided as ``behaviour`` has it, from its progress messages on.
+
+        Nothing happens where none is being decided.
+        """
+        self._advance(now)
+        answer = self._current
+        if answer is not None:
+            self._answering = [entry for entry in self._answering if entry[2] is not answer]
+            answer.behaviour = behaviour
+            answer.steps = self._decision(answer)
+            self._go_on(answer)
 
     def key_in(self, amount: int, now: float) -> Entry:
         """Have a cashier sell on the terminal itself, without a register: the voucher has no ticket."""
@@ -210,6 +239,11 @@ class VirtualTerminal:
     def busy(self) -> bool:
         """Whether a money command is being decided."""
         return self._current is not None
+
+    @property
+    def plugged(self) -> bool:
+        """Whether the cable is in; the terminal may be restarting all the same."""
+        return self._plugged
 
     # ------------------------------------------------------------------------------------------------------------- time
 
@@ -270,6 +304,8 @@ class VirtualTerminal:
             else:
                 joined.append(frame)
         for data, behaviour in joined:
+            if self.watcher:
+                self.watcher.said(data)
             due = max(self._now, self._writes[-1][0]) if self._writes else self._now
             size = behaviour.fragment or len(data)
             for place in range(0, len(data), size):
@@ -293,6 +329,11 @@ class VirtualTerminal:
         self._record = [item for item in self._record if keep_record and item[0] <= self._now]
         self.integrated = True
         self._off_until = self._now + seconds
+        self._tell_of_link()
+
+    def _tell_of_link(self) -> None:
+        if self.watcher:
+            self.watcher.linked()
 
     # ---------------------------------------------------------------------------------------------------------- hearing
 
@@ -308,6 +349,8 @@ class VirtualTerminal:
 
     def _understand(self, message: Message, heard: bytes) -> None:
         wire = Wire.SIGNED if b"erialized" in heard else Wire.SIMPLIFIED
+        if self.watcher:
+            self.watcher.heard(message, len(heard))
         if isinstance(message, CommandMessage):
             self._begin(message, wire, heard)
         elif isinstance(message, Ack):
@@ -327,6 +370,8 @@ class VirtualTerminal:
         silent = behaviour.outcome is Outcome.SILENT
         if CATALOGUE.facts(command.code).moves_money and answer.accepted and not busy and not silent:
             self._current = answer
+            if self.watcher:
+                self.watcher.began(command, behaviour.decide_after == math.inf)
         self._reply(answer)
 
     def _behaviour(self, code: int, busy: bool) -> Behaviour:
@@ -334,7 +379,11 @@ class VirtualTerminal:
             return self.default.manner()
         if not CATALOGUE.facts(code).moves_money:
             return self.answers.get(code) or self.default.manner()
-        return self.script.popleft() if self.script else self.answers.get(code, self.default)
+        if self.script:
+            return self.script.popleft()
+        if self.watcher and self.watcher.attends():
+            return replace(self.default.manner(), progress=(ProgressCode.CARD_READING,), decide_after=math.inf)
+        return self.answers.get(code, self.default)
 
     # -------------------------------------------------------------------------------------------------------- answering
 
@@ -354,9 +403,13 @@ class VirtualTerminal:
             yield acknowledgement(answer.accepted)
         if not answer.accepted or behaviour.outcome is Outcome.SILENT:
             return
+        yield from self._decision(answer)
+
+    def _decision(self, answer: _Answer) -> Iterator[bytes | float]:
+        """One command from its progress messages to its reply."""
         if CATALOGUE.facts(answer.command.code).takes_card and not answer.busy:
             yield from self._progress(answer)
-        yield behaviour.decide_after
+        yield answer.behaviour.decide_after
         if self._reboots(answer, approved=False):
             return
         before = self._current
@@ -390,11 +443,14 @@ class VirtualTerminal:
         """A reply on its way, as often as the behaviour has it."""
         behaviour = answer.behaviour
         fields = {name: value for name, value in {**reply, **behaviour.change}.items() if name not in behaviour.omit}
+        moves_money = CATALOGUE.facts(answer.command.code).moves_money and not answer.busy
+        if self.watcher and moves_money:
+            self.watcher.decided(answer.command, fields)
         if answer.wire is Wire.SIGNED:
             frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
         else:
             frame = replies.simplified(answer.command.code, fields, wrong_checksum=behaviour.wrong_signature)
-        if CATALOGUE.facts(answer.command.code).moves_money and not answer.busy:
+        if moves_money:
             self._last_reply = frame
         yield behaviour.reply_after
         answer.holding = False
