@@ -65,9 +65,9 @@ def shown(message: Command | Message) -> str:
     names = [item.name for item in fields(message) if item.name != "extra"]  # type: ignore[arg-type]  # all have fields
     present = [name for name in names if getattr(message, name) is not None]
     if isinstance(message, Reply):
-        held = _names([*present, *message.extra])
+        held = " ".join([*present, *filter(None, [_names(message.extra)])])
         return f"{kind} {message.function_code}, response {message.response_code}, with {held}"
-    return f"{kind} {message.code} with {_names(present)}"
+    return f"{kind} {message.code} with {' '.join(present)}"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ import httpx
 import orjson
 
 from ..codec import acknowledgement, envelope, signature
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LifecycleError
 from ..messages import CATALOGUE, Command, GetTransaction, KeyPos, LastVoucher, PrintDocument
 from ..profiles import CloudProfile, Profile
 from .behaviour import Behaviour
@@ -728,7 +728,14 @@ class _App:
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Be served by a loop."""
         self._loop, self._started = loop, loop.time() - self._cloud.now
-        self._cloud.in_time = lambda action: loop.call_soon_threadsafe(self._do, action)
+        self._cloud.in_time = self._in_time
+
+    def _in_time(self, action: Callable[[float], object]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._do, action)
+        except RuntimeError as error:
+            raise LifecycleError("the cloud is not served any more") from error
 
     def _do(self, action: Callable[[float], object]) -> None:
         action(self._now())

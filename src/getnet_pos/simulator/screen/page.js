@@ -12,7 +12,7 @@ const WORDS = {
     1003: "1003: tapa abierta", 1004: "1004: sin papel", 1005: "1005: papel atascado",
     pull: "Desconectar el cable", plug: "Conectar el cable", restart: "Reiniciar",
     ledger: "Libro del terminal", trace: "Mensajes: solo nombres de campos",
-    operation: "Operación", kind: "Tipo", amount: "Monto", ticket: "Boleta", authorization: "Autorización", date: "Fecha",
+    operation: "Operación", kind: "Tipo", amount: "Monto", ticket: "Boleta", authorization: "Autorización", date: "Fecha", number: "N.º", time: "Hora",
     balance: "saldo", tip: "Propina", terminal: "Terminal", tear: "Cortar el papel",
     live: "Conectado", gone: "Sin conexión con el simulador", unplugged: "Cable desconectado", restarting: "Reiniciando",
     "idle-title": "Listo", "idle-hint": "Esperando a la caja",
@@ -31,7 +31,7 @@ const WORDS = {
     1003: "1003: tampa aberta", 1004: "1004: sem papel", 1005: "1005: papel preso",
     pull: "Desconectar o cabo", plug: "Conectar o cabo", restart: "Reiniciar",
     ledger: "Livro do terminal", trace: "Mensagens: só nomes de campos",
-    operation: "Operação", kind: "Tipo", amount: "Valor", ticket: "Cupom", authorization: "Autorização", date: "Data",
+    operation: "Operação", kind: "Tipo", amount: "Valor", ticket: "Cupom", authorization: "Autorização", date: "Data", number: "N.º", time: "Hora",
     balance: "saldo", tip: "Gorjeta", terminal: "Terminal", tear: "Destacar o papel",
     live: "Conectado", gone: "Sem conexão com o simulador", unplugged: "Cabo desconectado", restarting: "Reiniciando",
     "idle-title": "Pronto", "idle-hint": "Aguardando o caixa",
@@ -50,7 +50,7 @@ const WORDS = {
     1003: "1003: cover open", 1004: "1004: no paper", 1005: "1005: paper jam",
     pull: "Pull the cable", plug: "Plug the cable in", restart: "Restart",
     ledger: "The terminal's ledger", trace: "Messages: field names only",
-    operation: "Operation", kind: "Kind", amount: "Amount", ticket: "Ticket", authorization: "Authorization", date: "Date",
+    operation: "Operation", kind: "Kind", amount: "Amount", ticket: "Ticket", authorization: "Authorization", date: "Date", number: "No.", time: "Time",
     balance: "balance", tip: "Tip", terminal: "Terminal", tear: "Tear the paper off",
     live: "Connected", gone: "No connection to the simulator", unplugged: "Cable pulled", restarting: "Restarting",
     "idle-title": "Ready", "idle-hint": "Waiting for the register",
@@ -77,6 +77,7 @@ let pin = "";
 let printed = ""; // which voucher is on the paper, and in which words
 let details = null;
 let socket = null;
+let live = false;
 
 const word = (name) => WORDS[language][name] ?? name;
 const money = (amount) => amount === null || amount === undefined ? "" :
@@ -208,12 +209,17 @@ function showDetails() {
     const row = element("tr");
     row.append(
       element("td", String(entry.operation), "number"), element("td", word(entry.kind)), element("td", money(entry.amount), "number"),
-      element("td", entry.ticket), element("td", entry.authorization), element("td", entry.date),
+      element("td", entry.ticket), element("td", entry.authorization), element("td", entry.date.slice(-8)),
     );
     return row;
   }));
   find("#trace").replaceChildren(...details.trace.map((line) =>
     element("li", `${line.at} ${line.way === "in" ? "→" : "←"} ${line.text}`, line.way)));
+}
+
+function showLive(now) {
+  live = now;
+  write(find("#live"), word(live ? "live" : "gone"));
 }
 
 function showWords() {
@@ -222,6 +228,7 @@ function showWords() {
   find("#language").value = language;
   for (const target of all("[data-text]")) write(target, word(target.dataset.text));
   for (const target of all("[data-label]")) target.setAttribute("aria-label", word(target.dataset.label));
+  showLive(live);
   if (!views[watched]) return;
   views.forEach((_, number) => showTile(number));
   showTerminal();
@@ -263,7 +270,7 @@ function take(message) {
     views = [];
     watched = watched < message.terminals ? watched : 0;
     buildWall(message.terminals);
-    write(find("#live"), word("live"));
+    showLive(true);
     return;
   }
   const first = views.length === 0;
@@ -287,7 +294,7 @@ function connect() {
   socket = new WebSocket(`ws://${location.host}/live`);
   socket.onmessage = (event) => take(JSON.parse(event.data));
   socket.onclose = () => {
-    write(find("#live"), word("gone"));
+    showLive(false);
     setTimeout(connect, 500);
   };
 }

@@ -78,10 +78,13 @@ class ScreenServer:
         self._opened = threading.Event()
         if isinstance(served, VirtualCloud):
             self._profile = profile or served.profile
-            terminals = [(terminal, partial(served.act, key_pos)) for key_pos, terminal in served.terminals.items()]
+            terminals = [
+                (terminal, partial(_act, partial(served.act, key_pos)))
+                for key_pos, terminal in served.terminals.items()
+            ]
         else:
             self._profile = profile or Profile.INTEGRATED_POS
-            terminals = [(served.terminal, partial(_act, served))]
+            terminals = [(served.terminal, partial(_act, served.act))]
         self.seats = [Seat(terminal, act, self._changed, self._attends) for terminal, act in terminals]
         self._numbers = {seat: number for number, seat in enumerate(self.seats)}
         self._marked: dict[Seat, float] = {}
@@ -245,6 +248,6 @@ async def _file(name: str, request: Request) -> Response:
     return Response(data, headers=_HEADERS, media_type=_TYPES[name.rpartition(".")[2]])
 
 
-def _act(served: Server, action: Callable[[float], None]) -> None:
-    with contextlib.suppress(LifecycleError):  # It has ended, and the screen ends with it.
-        served.act(action)
+def _act(act: Callable[[Callable[[float], None]], object], action: Callable[[float], None]) -> None:
+    with contextlib.suppress(LifecycleError):  # The terminal is served no more, and the screen ends with it.
+        act(action)
