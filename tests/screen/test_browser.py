@@ -224,8 +224,9 @@ def test_a_screen_reader_has_names_roles_and_contrast(page: Any, sell: Sell) -> 
           (one) => one.offsetParent && !(one.getAttribute('aria-label') || one.getAttribute('aria-labelledby') ||
             one.innerText || (one.labels && one.labels.length))).map((one) => one.outerHTML)""")
     assert unnamed == []
-    display = page.find("#display")
-    assert (display.aria_role, display.get_attribute("aria-live")) == ("status", "polite")
+    said = page.find("#said")
+    assert (said.aria_role, said.get_attribute("aria-live"), said.accessible_name) == ("status", "polite", "")
+    assert "25.000" in said.text
     faint = page.run(_CONTRAST)
     assert faint == []
     small = page.run("""
@@ -338,6 +339,31 @@ _MEASURE = """
     }).observe(wall, { attributes: true, subtree: true, attributeFilter: ['data-since'] });
 """
 """Has each change of a tile leave behind how long ago the terminal had changed, in milliseconds."""
+
+
+def test_a_terminal_of_the_wall_is_tapped_to_the_front_and_pays(open_page: Open) -> None:
+    with VirtualCloud(profile=Profile.ARGENTINA, terminals=4) as cloud, ScreenServer(cloud) as screen:
+        place = list(cloud.terminals)[2]
+        page = open_page(screen.url)
+        create = Connector.create_cloud(
+            cloud.url, key_pos=place, client_id="id", client_secret="s", profile=cloud.profile
+        )
+        with ThreadPoolExecutor() as pool, create as pos:
+            pos.polling()
+            sale = pool.submit(pos.sale, 125_050, ticket="A1")
+            page.wait_for(lambda: page.find('#wall [data-number="2"]').get_attribute("data-stage") == "card")
+            assert "1.250,50" in page.text('#wall [data-number="2"]')
+            page.find('#wall [data-number="2"]').click()
+            page.wait("card")
+            assert page.text("#name").endswith(place.id_terminal)
+            page.reload()
+            page.find('#wall [data-number="2"]').click()
+            page.wait("card")
+            page.tap("tap")
+            assert sale.result(10).approved
+            page.wait("approved")
+            page.wait_for(lambda: "1.250,50" in page.text("#ledger"))
+    assert cloud.terminals[place].ledger.charged() == 125_050
 
 
 def test_a_wall_of_100_terminals_does_not_fall_behind_20_sales_at_once(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import getnet_pos.simulator.screen.server as screen_server
-from getnet_pos import Connector, Profile, Timeouts
+from getnet_pos import Connector, InvalidValue, Profile, Timeouts
 from getnet_pos.simulator import ScreenServer, TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.screen.pages import Page, Refused
@@ -171,6 +171,22 @@ def test_a_wall_of_a_cloud_of_which_each_page_watches_one() -> None:
             while page.details["number"] != 2 or not page.details["ledger"]:
                 page.hear()
             assert (page.views[1]["link"], page.views[0]["stage"]) == ("unplugged", "idle")
+
+
+def test_a_wall_has_an_end() -> None:
+    with pytest.raises(InvalidValue, match="at most 500 terminals"):
+        ScreenServer(VirtualCloud(terminals=501))
+
+
+def test_a_page_that_does_not_read_holds_up_nobody(server: TcpServer, screen: ScreenServer) -> None:
+    seat = screen.seats[0]
+    with Page(screen.url) as page, Page(screen.url):
+        for _ in range(300):
+            server.act(server.terminal.connect).result(5)
+        seat.do("pull")
+        while page.views[0]["link"] != "unplugged":
+            page.hear()
+        assert time.time() * 1000 - page.views[0]["since"] < 1000
 
 
 def test_the_page_is_in_the_package() -> None:

@@ -26,7 +26,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...errors import LifecycleError
+from ...errors import InvalidValue, LifecycleError
 from ...profiles import Profile
 from ..asgi import ThreadedServer
 from ..cloud import VirtualCloud
@@ -51,6 +51,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+_WALL = 500
+"""The most terminals of a wall."""
 _PAGES = 100
 """The most pages at once."""
 _PACE = 0.02
@@ -69,11 +71,16 @@ class ScreenServer:
     default. ``port=0`` takes a free one. ``profile`` says how amounts and words are shown at first; else a cloud's own.
 
     The page has no password: whoever reaches ``host`` may use it.
+
+    Raises:
+        InvalidValue: the cloud has more terminals than a wall shows.
     """
 
     def __init__(
         self, served: Server | VirtualCloud, *, host: str = "127.0.0.1", port: int = 0, profile: Profile | None = None
     ) -> None:
+        if isinstance(served, VirtualCloud) and len(served.terminals) > _WALL:
+            raise InvalidValue(f"a screen shows at most {_WALL} terminals: serve a smaller cloud, or none on a screen")
         self._pages: set[_Page] = set()
         self._opened = threading.Event()
         if isinstance(served, VirtualCloud):
