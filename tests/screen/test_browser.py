@@ -342,27 +342,32 @@ _MEASURE = """
 
 
 def test_a_terminal_of_the_wall_is_tapped_to_the_front_and_pays(open_page: Open) -> None:
-    with VirtualCloud(profile=Profile.ARGENTINA, terminals=4) as cloud, ScreenServer(cloud) as screen:
-        place = list(cloud.terminals)[2]
-        page = open_page(screen.url)
-        create = Connector.create_cloud(
+    cloud = VirtualCloud(profile=Profile.ARGENTINA, terminals=4)
+    place = list(cloud.terminals)[2]
+    with (
+        ThreadPoolExecutor() as pool,
+        cloud,
+        Connector.create_cloud(
             cloud.url, key_pos=place, client_id="id", client_secret="s", profile=cloud.profile
-        )
-        with ThreadPoolExecutor() as pool, create as pos:
-            pos.polling()
-            sale = pool.submit(pos.sale, 125_050, ticket="A1")
-            page.wait_for(lambda: page.find('#wall [data-number="2"]').get_attribute("data-stage") == "card")
-            assert "1.250,50" in page.text('#wall [data-number="2"]')
-            page.find('#wall [data-number="2"]').click()
-            page.wait("card")
-            assert page.text("#name").endswith(place.id_terminal)
-            page.reload()
-            page.find('#wall [data-number="2"]').click()
-            page.wait("card")
-            page.tap("tap")
-            assert sale.result(10).approved
-            page.wait("approved")
-            page.wait_for(lambda: "1.250,50" in page.text("#ledger"))
+        ) as pos,
+        ScreenServer(cloud) as screen,
+    ):
+        page = open_page(screen.url)
+        tile = '#wall [data-number="2"]'
+        pos.polling()
+        sale = pool.submit(pos.sale, 125_050, ticket="A1")
+        page.wait_for(lambda: page.find(tile).get_attribute("data-stage") == "card")
+        assert "1.250,50" in page.text(tile)
+        page.find(tile).click()
+        page.wait("card")
+        assert page.text("#name").endswith(place.id_terminal)
+        page.reload()
+        page.find(tile).click()
+        page.wait("card")
+        page.tap("tap")
+        assert sale.result(10).approved
+        page.wait("approved")
+        page.wait_for(lambda: "1.250,50" in page.text("#ledger"))
     assert cloud.terminals[place].ledger.charged() == 125_050
 
 

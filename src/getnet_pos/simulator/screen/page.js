@@ -80,8 +80,9 @@ let socket = null;
 let live = false;
 
 const word = (name) => WORDS[language][name] ?? name;
-const money = (amount) => amount === null || amount === undefined ? "" :
-  new Intl.NumberFormat(language, { minimumFractionDigits: exponent, maximumFractionDigits: exponent }).format(amount / 10 ** exponent);
+const money = (amount) => amount === null || amount === undefined ? "" : new Intl.NumberFormat(language, {
+  minimumFractionDigits: exponent, maximumFractionDigits: exponent, useGrouping: "always",
+}).format(amount / 10 ** exponent);
 
 function element(tag, text, name) {
   const made = document.createElement(tag);
