@@ -30,7 +30,7 @@ ROUNDS = 1_000
 TERMINAL = """
 import sys
 from getnet_pos.simulator import SerialServer, VirtualTerminal
-with SerialServer(VirtualTerminal()) as server:
+with SerialServer(VirtualTerminal(), gap=0) as server:
     print(server.device, flush=True)
     sys.stdin.read()
 """

@@ -26,7 +26,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return 3 * (os.cpu_count() or 1)
 
 
-_VARIANTS = 3
+_VARIANTS = 2
 """How many variants of a test the short run takes where each runs servers or processes, spread over all."""
 _ROOMS = {"cli", "cloud", "connector", "equipment", "faults", "field", "journal", "network"}
 

@@ -77,7 +77,7 @@ def test_python_of_the_readme_runs(code: str, api: str, capsys: pytest.CaptureFi
     code = code.replace("Credentials(STAGING_TOKEN_URL", f"Credentials({api + '/token'!r}")
     code = code.replace("(Environment.HTI", f"({api!r}")
     terminal = VirtualTerminal()
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         run(code.replace(DEVICE, repr(server.device)))
     assert DEVICE not in code or len(terminal.ledger.charges()) == 1
     assert not ("print(" in code and "OutcomeUnknown" not in code) or capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_first_sale_shows_progress_and_the_authorization_code(
     journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal = VirtualTerminal()
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         run(blocks(README, "python")[0].replace(DEVICE, repr(server.device)))
     shown = capsys.readouterr().out
     assert "CARD_READING" in shown
@@ -104,7 +104,7 @@ def test_unknown_outcome_is_told_kept_and_resolved(journal: Path, capsys: pytest
     code = code.replace("from getnet_pos import ", "from getnet_pos import Timeouts, ")
     # The terminal charges, answers with an error of its own, and does not record the sale in time.
     terminal = VirtualTerminal(script=[Behaviour(change={"FunctionCode": 0}, record_after=60)])
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         limits = "timeouts=Timeouts(recovery=0.3, recovery_interval=0.1)"
         run(code.replace(DEVICE, f"{server.device!r}, {limits}"))
     kept = SqliteJournal(journal)

@@ -101,7 +101,7 @@ def simulate(begin: Callable[..., subprocess.Popen[str]]) -> Iterator[Callable[.
     servers: list[subprocess.Popen[str]] = []
 
     def simulate(*options: str) -> str:
-        server = begin("simulate", "serial", *options)
+        server = begin("simulate", "serial", "--gap", "0", *options)
         servers.append(server)
         assert server.stdout is not None
         first = server.stdout.readline()

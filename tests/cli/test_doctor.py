@@ -21,7 +21,7 @@ def findings(ended: Any) -> dict[str, dict[str, object]]:
 
 
 def test_all_is_well(getnet: Run) -> None:
-    with SerialServer(VirtualTerminal()) as server:
+    with SerialServer(VirtualTerminal(), gap=0) as server:
         done = getnet("doctor", "--port", server.device, "--json")
     assert done.code == 0, done.err
     found = findings(done)

@@ -21,14 +21,14 @@ CLIENT = {"GETNET_POS_CLIENT_ID": "register", "GETNET_POS_CLIENT_SECRET": "a-sec
 
 
 def test_sale_over_tcp(called: Run) -> None:
-    with TcpServer(VirtualTerminal()) as server:
+    with TcpServer(VirtualTerminal(), gap=0) as server:
         host, port = server.address
         ended = called("sale", "1000", "--tcp", f"{host}:{port}", "--json")
     assert (ended.code, ended.document["amount"]) == (0, 1000)
 
 
 def test_sale_over_http_that_the_environment_names(called: Run) -> None:
-    with HttpServer(VirtualTerminal()) as server:
+    with HttpServer(VirtualTerminal(), gap=0) as server:
         ended = called("sale", "1000", "--json", env={"GETNET_POS_HTTP": server.url})
     assert (ended.code, ended.document["amount"]) == (0, 1000)
 

@@ -35,7 +35,7 @@ def plug(port: str) -> Iterator[Callable[[VirtualTerminal], None]]:
     servers: list[SerialServer] = []
 
     def plug(terminal: VirtualTerminal) -> None:
-        servers.append(SerialServer(terminal))
+        servers.append(SerialServer(terminal, gap=0))
         servers[-1].__enter__()
         Path(port).unlink(missing_ok=True)
         Path(port).symlink_to(servers[-1].device)

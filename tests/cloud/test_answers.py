@@ -17,6 +17,7 @@ from getnet_pos import (
     MalformedResponse,
     OutcomeUnknown,
     Profile,
+    SalePromotion,
     SaleReply,
     ServerError,
 )
@@ -210,6 +211,17 @@ def test_a_refusal_of_the_command_before_is_not_taken(profile: Profile) -> None:
     second = register.sell(1000, "A")
     [entry] = register.terminal.ledger.entries
     assert (second.approved, second.authorization_code) == (True, entry.authorization_code)
+    assert register.journal.states() == [IntentState.DECLINED, IntentState.APPROVED]
+
+
+def test_a_bare_refusal_of_another_kind_of_sale_is_not_taken() -> None:
+    """It names no ticket and has the amount: that its number is another command's tells."""
+    register = polled()
+    register.terminal.script.append(Behaviour(outcome=Outcome.TIME_OUT, omit=("Ticket",)))
+    assert register.pay(SalePromotion(1000, "A", id_promo="two for one")).response_code == 1006
+    register.pass_time(5)
+    register.cloud.inject(CloudFault(K.PREVIOUS))
+    assert register.sell(1000, "B").approved
     assert register.journal.states() == [IntentState.DECLINED, IntentState.APPROVED]
 
 

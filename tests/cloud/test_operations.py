@@ -82,7 +82,7 @@ async def test_what_argentina_has(ready: Connect, opened: Open) -> None:
 
 
 async def test_a_local_terminal_prints_nothing(ready: Connect) -> None:
-    with SerialServer(VirtualTerminal()) as server:
+    with SerialServer(VirtualTerminal(), gap=0) as server:
         async with AsyncConnector.create_usb(server.device) as pos:
             await pos.polling()
             with pytest.raises(UnsupportedOperation, match=r"no PrintDocument \(command 117\) over this link"):
@@ -104,7 +104,7 @@ async def test_cancelling_beside_the_sale(ready: Connect, opened: Open, webhook:
         reply = await pos.cancel_sale()
         assert (type(reply), reply.approved) == (CancelReply, True)
         sold = await sale
-        assert (sold.approved, sold.response_message) == (False, "Operacion Cancelada")
+        assert (sold.approved, sold.response_message) == (False, "Operation cancelled")
     assert cloud.terminal.ledger.entries == ()
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from getnet_pos import ConfigurationError, Profile
-from getnet_pos.simulator import Behaviour, Outcome
+from getnet_pos.simulator import Behaviour, Outcome, Refusal
 from getnet_pos.simulator.cloud import CloudCall, CloudFault, CloudFaultKind, VirtualCloud, Where, serve
 from tests.cloud.conftest import Open
 
@@ -100,6 +100,80 @@ def test_nobody_paid() -> None:
     reply = answer["data"]["response"]
     assert (answer["code"], reply["responseCode"], reply["responseMessage"]) == (1, 1006, "Tiempo de espera excedido")
     assert (reply["authorizationCode"], reply["ticket"], reply["amount"], reply["entryMode"]) == ("", None, 1300, "09")
+
+
+REAL = {
+    "functionCode", "responseCode", "responseMessage", "commerceCode", "terminalId", "ticket", "authorizationCode",
+    "amount", "sharesNumber", "sharesAmount", "last4Digits", "operationId", "cardType", "accountingDate", "cardBrand",
+    "realDate", "employeeId", "tip", "saleType", "posMode", "cashback", "transToken", "expiryDate", "entryMode",
+    "aid", "commerceRut", "commerceName", "branchName", "branchAddress", "branchDistrict", "bin", "paymentId",
+    "paymentMethod", "integrationType", "softwareName", "softwareVersion", "rutToValidate", "rutRead", "rutMatch",
+    "rutCheckResult",
+}  # fmt: skip
+"""The fields of a real answer of Chile's cloud, paid or not."""
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.SILENT])
+def test_every_payment_has_the_fields_of_a_real_one(outcome: Outcome) -> None:
+    client = client_of(Profile.CHILE, default=Behaviour(outcome=outcome))
+    for path, code in (("sale", 100), ("salepromo", 126)):
+        reply = client.command(path, code, amount=1300, ticketNumber="T", idPromo="x")[1]["data"]["response"]
+        assert (reply.keys(), reply["amount"]) == (REAL, 1300)
+        if outcome is not Outcome.APPROVE:
+            assert (reply["authorizationCode"], reply["operationId"], reply["rutMatch"]) == ("", 0, False)
+            assert reply["transToken"] == "8000500012983720260101120000"
+
+
+def test_argentina_speaks_english_under_flat_names_in_every_row() -> None:
+    client = client_of(Profile.ARGENTINA, default=Behaviour())
+    sale = client.command("sale", 100, amount=120_000, tip=1000, installments=3)[1]["data"]
+    assert (sale["amount"], sale["tip"], sale["sharesNumber"], sale["sharesAmount"]) == (120_000, 1000, 3, 40_000)
+    [row] = client.command("details", 105)[1]["data"]["saleDetails"]
+    assert (row["code"], row["message"], row["tip"], row["sharesNumber"]) == (0, "Approved", 1000, 3)
+    assert not {"responseCode", "responseMessage"} & row.keys()
+    client.cloud.terminal.default = Behaviour(outcome=Outcome.TIME_OUT)
+    unpaid = client.command("sale", 100, amount=5)[1]
+    assert (unpaid["data"]["code"], unpaid["data"]["message"]) == (1006, "Timeout exceeded")
+
+
+def test_every_refusal_has_english_words() -> None:
+    for refusal in Refusal:
+        client = client_of(Profile.ARGENTINA, default=Behaviour(
+            outcome=Outcome.DECLINE, response_code=refusal.code, response_message=refusal.message))  # fmt: skip
+        assert client.command("sale", 100, amount=5)[1]["data"]["message"] not in (refusal.message, None)
+
+
+@pytest.mark.parametrize("webhook", ["", None])
+def test_an_empty_webhook_is_none(webhook: str | None) -> None:
+    client = client_of(Profile.CHILE)
+    answer = client.command("sale", 100, amount=5, ticketNumber="T", webhook=webhook)[1]
+    assert answer["data"]["response"]["responseCode"] == 0
+    assert client.cloud.webhooks == []
+
+
+def test_numbers_may_come_as_texts_and_texts_as_numbers() -> None:
+    client = client_of(Profile.CHILE)
+    told = {"idTerminal": 80_005_000, "amount": "500", "ticketNumber": 77, "employeeId": "1", "saleType": "1"}
+    sale = client.command("sale", 100, **told)[1]["data"]["response"]
+    assert (sale["responseCode"], sale["amount"], sale["ticket"]) == (0, 500, "77")
+    while not sale["authorizationCode"].startswith("0"):
+        sale = client.command("sale", 100, amount=500, ticketNumber="T")[1]["data"]["response"]
+    code = int(sale["authorizationCode"])
+    refund = client.command("return", 108, authorizationCode=code, amount="100")[1]["data"]["response"]
+    assert (refund["responseCode"], refund["authorizationCode"]) == (0, sale["authorizationCode"])
+    void = client.command("refund", 102, operationId="1")[1]["data"]["response"]
+    assert (void["responseCode"], void["operationId"]) == (0, 1)
+
+
+def test_no_page_of_a_browser_may_call_it_and_its_question_meets_no_fault() -> None:
+    client = client_of(Profile.CHILE)
+    client.cloud.inject(CloudFault(K.SERVER_ERROR), CloudFault(K.SERVER_ERROR, Where.LOGIN))
+    for path in ("auth", "sale"):
+        call = client.call("OPTIONS", path)
+        assert call.answer is not None
+        assert call.answer.status == 401
+        assert not [name for name in call.answer.headers if name.startswith("access-control")]
+    assert client.command("sale", 100, amount=5, ticketNumber="T")[0] == 500
 
 
 def test_a_webhook() -> None:
@@ -217,7 +291,7 @@ def test_a_terminal_that_never_answered_does_not_take_the_next_reply() -> None:
 
 
 def test_manners_of_a_terminal_do_not_matter() -> None:
-    client = client_of(Profile.CHILE, default=Behaviour(coalesce=True, crlf=True, fragment=7))
+    client = client_of(Profile.CHILE, default=Behaviour(coalesce=True, crlf=True, camel_case=True, fragment=7))
     answer = client.command("sale", 100, amount=1, ticketNumber="T")[1]
     assert answer["data"]["response"]["responseCode"] == 0
 

@@ -38,7 +38,7 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def served(terminal: VirtualTerminal | None = None, **settings: Any) -> SerialServer:
-            return stack.enter_context(SerialServer(terminal or VirtualTerminal(**settings)))
+            return stack.enter_context(SerialServer(terminal or VirtualTerminal(**settings), gap=0))
 
         yield served
 

@@ -157,7 +157,7 @@ async def test_an_async_connector_that_could_not_open_may_try_again(serve: Serve
 TERMINAL = """
 import sys
 from getnet_pos.simulator import SerialServer, VirtualTerminal
-with SerialServer(VirtualTerminal()) as server:
+with SerialServer(VirtualTerminal(), gap=0) as server:
     print(server.device, flush=True)
     sys.stdin.read()
 """

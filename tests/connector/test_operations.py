@@ -129,7 +129,7 @@ async def test_every_report(ready: Connect, serve: Serve) -> None:
 
         sim = await pos.get_reports(ReportKind.SIM)
         assert type(sim) is SimReply
-        assert sim.battery_percentage == 100
+        assert sim.battery_percentage == 87
 
         with pytest.raises(UnsupportedOperation, match="ShiftReport"):
             await pos.get_reports(ReportKind.SHIFT)

@@ -57,7 +57,7 @@ MANNERS: dict[str, Behaviour] = {
 
 @pytest.mark.parametrize("manner", MANNERS)
 async def test_every_manner_of_writing_gives_the_same_result(ready: Connect, serve: Serve, manner: str) -> None:
-    server = serve(default=MANNERS[manner])
+    server = serve(default=MANNERS[manner], seed=0)
     told: list[Progress] = []
     async with ready(server.device) as pos:
         sale = await pos.sale(25_000, ticket="A1", on_progress=told.append)
@@ -279,7 +279,7 @@ async def test_a_port_that_never_falls_silent_does_not_hold_a_command_up(ready: 
 
 @pytest.mark.parametrize("manner", ["plain", "all in one read", "one byte at a time", "with line ends"])
 async def test_the_simplified_wire(ready: Connect, serve: Serve, manner: str) -> None:
-    server = serve(default=MANNERS[manner])
+    server = serve(default=MANNERS[manner], seed=0)
     async with ready(server.device, wire=Wire.SIMPLIFIED) as pos:
         sale = await pos.sale(25_000, ticket="A1", on_progress=print)
         assert type(sale) is SaleReply

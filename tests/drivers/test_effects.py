@@ -168,13 +168,13 @@ def test_a_byte_stream(rig: Rig) -> None:
         except ConnectError:
             return b"refused"
 
-    with SerialServer(VirtualTerminal()) as server:
+    with SerialServer(VirtualTerminal(), gap=0) as server:
         assert rig.run(flow(None), port=server.device) == b""
         assert rig.run(flow(server.device)) == b""
 
 
 def test_opening_answers_which_device_it_is(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    with SerialServer(VirtualTerminal()) as server:
+    with SerialServer(VirtualTerminal(), gap=0) as server:
         assert rig.run(asked(Open()), port=server.device) is None, "no device can be told"
         listed = ListPortInfo(os.path.realpath(server.device), skip_link_detection=True)
         listed.vid, listed.pid, listed.serial_number = 0x2FB8, 0x225E, "0820"

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -356,12 +357,12 @@ def test_nothing_is_leaked(read: Read) -> None:
     tracemalloc.start()
     try:
         traced()
-        before, references = traced(), [sys.getrefcount(value) for value in watched]
-        for _ in range(3):
-            after = traced()
+        held, references = [traced()], [sys.getrefcount(value) for value in watched]
+        held += [traced() for _ in range(3)]
     finally:
         tracemalloc.stop()
-    assert after - before < 2_000
+    # What leaks does so each time; a thread of the test runner's own may take something once.
+    assert min(after - before for before, after in pairwise(held)) < 600
     assert [sys.getrefcount(value) for value in watched] == references
 
 

@@ -131,7 +131,7 @@ class Path:
         self.alternatives: list[tuple[int, ...]] = []
         self.budget = Budget()
         self.manner = ("Ticket", "OperationId") if self.setting.bare else ()
-        self.terminal = _Terminal(answers={101: Behaviour(omit=self.manner)})
+        self.terminal = _Terminal(answers={101: Behaviour(omit=self.manner)}, seed=0)
         self.journal = Journal()
         self.flow: Any = None
         self.register = self._watched(self._opened())
@@ -283,7 +283,7 @@ class Path:
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
             tuple((short(at), _answering(answer)) for at, _, answer in terminal._answering),
             None if terminal._current is None else terminal._current.command.code,
-            tuple((short(at), data) for at, data in terminal._writes),
+            tuple((short(at), data) for at, data, _ in terminal._writes),
             (terminal._decoder.pending, len(terminal._heard), terminal._last_reply, len(terminal.script)),
         )
 

@@ -237,7 +237,7 @@ class Sequence:
     def _behaviour(self) -> Behaviour:
         """How the terminal treats one command, whatever carries it."""
         rng = self.rng
-        changes: dict[str, Any] = {"outcome": rng.choices(list(Outcome), (70, 12, 5, 5, 4))[0]}
+        changes: dict[str, Any] = {"outcome": rng.choices(list(Outcome), (70, 12, 5, 5, 2, 4))[0]}
         if self.truthful and changes["outcome"] is Outcome.SILENT:
             changes["outcome"] = Outcome.DECLINE
         if rng.random() < 0.3:

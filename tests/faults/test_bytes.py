@@ -63,7 +63,7 @@ class _Counter:
 
 def _sizes(command: str) -> Counter[Direction]:
     terminal = VirtualTerminal(default=_SHORT)
-    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=MemoryJournal()) as pos:
+    with SerialServer(terminal, gap=0) as server, Connector.create_usb(server.device, journal=MemoryJournal()) as pos:
         pos.polling()
         sold = pos.sale(1_000, ticket="A1")
         pos.last_voucher()
@@ -85,7 +85,7 @@ def _damage_at(command: str, way: Direction, places: range) -> Counter[str]:
     counts: Counter[str] = Counter()
     terminal = VirtualTerminal(default=_SHORT)
     journal = MemoryJournal()
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         pos = Connector.create_usb(server.device, journal=journal, timeouts=_TIMEOUTS)
         _poll(pos)
         sold = pos.sale(1_000, ticket="A1")

@@ -115,7 +115,7 @@ answering = pytest.mark.parametrize(
 def test_a_terminal(folder: Path, seen: Seen, card: str, what: str) -> None:
     path = folder / "journal.sqlite3"
     with (
-        SerialServer(_terminal(card, what)) as server,
+        SerialServer(_terminal(card, what), gap=0) as server,
         contextlib.closing(SqliteJournal(path)) as journal,
         Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos,
     ):
@@ -306,7 +306,7 @@ def test_progress(seen: Seen, capsys: pytest.CaptureFixture[str], card: str, as_
 @answering
 def test_commands(run: Callable[..., None], seen: Seen, what: str, tmp_path: Path) -> None:
     card = WRITTEN[1]
-    with SerialServer(_terminal(card, what)) as server:
+    with SerialServer(_terminal(card, what), gap=0) as server:
         port = ("--port", server.device, "--journal", str(tmp_path / "journal.sqlite3"))
         settings = tmp_path / "settings.toml"
         settings.write_text("timeout = 1\nrecovery = 0.5\n")

@@ -43,7 +43,10 @@ def states(journal: SqliteJournal) -> list[str]:
 def test_ctrl_c_in_the_middle_of_a_sale(folder: Path) -> None:
     terminal = VirtualTerminal(script=[SLOW])
     journal = SqliteJournal(folder / "journal.sqlite3")
-    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos:
+    with (
+        SerialServer(terminal, gap=0) as server,
+        Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos,
+    ):
         pos.polling()
         with pytest.raises(KeyboardInterrupt):
             pos.sale(1_000, ticket="A1", on_progress=lambda _: signal.raise_signal(signal.SIGINT))
@@ -58,7 +61,7 @@ def test_ctrl_c_in_the_middle_of_a_sale(folder: Path) -> None:
 async def test_a_cancelled_task_in_the_middle_of_a_sale(folder: Path) -> None:
     terminal = VirtualTerminal(script=[SLOW])
     journal = SqliteJournal(folder / "journal.sqlite3")
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         async with AsyncConnector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos:
             await pos.polling()
             accepted = asyncio.Event()
@@ -123,7 +126,7 @@ def test_what_a_callback_raises_harms_no_sale(caplog: pytest.LogCaptureFixture) 
 
     terminal = VirtualTerminal(script=[SLOW])
     with (
-        SerialServer(terminal) as server,
+        SerialServer(terminal, gap=0) as server,
         Connector.create_usb(server.device, journal=MemoryJournal(), timeouts=QUICK) as pos,
     ):
         pos.polling()
@@ -185,7 +188,7 @@ class Interruption:
 @contextmanager
 def shop(folder: Path) -> Iterator[tuple[SerialServer, SqliteJournal]]:
     journal = SqliteJournal(folder / f"{time.monotonic_ns()}.sqlite3")
-    with SerialServer(VirtualTerminal(default=Behaviour(progress=(78,)))) as server:
+    with SerialServer(VirtualTerminal(default=Behaviour(progress=(78,))), gap=0) as server:
         yield server, journal
     journal.close()
 
@@ -293,7 +296,7 @@ def test_a_persons_decision_stands(folder: Path, paid: bool) -> None:
     terminal = VirtualTerminal(script=[Behaviour(decide_after=0.5, reply_after=0.5, record_after=100.0)])
     journal = SqliteJournal(folder / "journal.sqlite3")
     with (
-        SerialServer(terminal) as server,
+        SerialServer(terminal, gap=0) as server,
         Connector.create_usb(server.device, journal=journal, timeouts=QUICKER) as pos,
     ):
         pos.polling()
@@ -327,7 +330,7 @@ def test_a_forked_child_has_no_connector(folder: Path) -> None:
         assert os.wait()[1] == 0
         assert pos.sale(1_000).approved
     """
-    with SerialServer(VirtualTerminal()) as server:
+    with SerialServer(VirtualTerminal(), gap=0) as server:
         command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), server.device]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ _context.set_forkserver_preload(["tests.faults.dying_register", "getnet_pos.clou
 @contextlib.contextmanager
 def _port(terminal: VirtualTerminal, number: int) -> Iterator[Place]:
     terminal.answers[101] = Behaviour(omit=("Ticket",)) if number % 2 else Behaviour()
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         yield Port(server.device)
 
 

@@ -89,7 +89,7 @@ def test_nothing_of_a_card_is_kept_or_shown(behaviour: Behaviour, folder: Path, 
     path = folder / "journal.sqlite3"
     terminal = VirtualTerminal(default=behaviour, answers={101: Behaviour(change=_LEAKING)})
     with (
-        SerialServer(terminal) as server,
+        SerialServer(terminal, gap=0) as server,
         contextlib.closing(SqliteJournal(path)) as journal,
         Connector.create_usb(server.device, journal=journal, timeouts=QUICK) as pos,
     ):
@@ -123,7 +123,10 @@ def test_a_card_number_where_four_digits_belong(folder: Path, shown: list[str]) 
     """The journal takes no more than four."""
     path = folder / "journal.sqlite3"
     terminal = VirtualTerminal(default=Behaviour(change={"Last4Digits": CARD, "RealDate": CARD}))
-    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=QUICK) as pos:
+    with (
+        SerialServer(terminal, gap=0) as server,
+        Connector.create_usb(server.device, journal=path, timeouts=QUICK) as pos,
+    ):
         pos.polling()
         assert pos.sale(1_000).approved
     assert CARD.encode() not in path.read_bytes()
@@ -134,7 +137,10 @@ def test_damaged_frames_are_not_shown(folder: Path, shown: list[str]) -> None:
     """At any place of a reply that is full of secrets."""
     terminal = VirtualTerminal(default=Behaviour(change=_LEAKING))
     path, limits = folder / "journal.sqlite3", replace(QUICK, report=0.3)
-    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=path, timeouts=limits) as pos:
+    with (
+        SerialServer(terminal, gap=0) as server,
+        Connector.create_usb(server.device, journal=path, timeouts=limits) as pos,
+    ):
         pos.polling()
         for place in range(17, 900, 197):
             kind = FaultKind.TRUNCATE if place % 3 else FaultKind.CORRUPT
@@ -163,7 +169,10 @@ def _traced(caplog: pytest.LogCaptureFixture) -> list[str]:
 def _sell() -> None:
     terminal = VirtualTerminal()
     terminal.inject(Fault(FaultKind.CORRUPT, Direction.TO_REGISTER, message=8, byte=30))
-    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=None, timeouts=QUICK) as pos:
+    with (
+        SerialServer(terminal, gap=0) as server,
+        Connector.create_usb(server.device, journal=None, timeouts=QUICK) as pos,
+    ):
         pos.polling()
         pos.sale(1_000, ticket="A1", on_progress=lambda _: None)
 

@@ -86,8 +86,11 @@ def test_what_nobody_could_be_asked_about_is_settled_by_the_next_poll(way: type,
     with pytest.raises(OutcomeUnknown):
         pay(register, Sale(1000, "T1"))
     in_reach(register)
-    polled_again = register.session.polling()
-    settled = register.run(polled_again).settled
+    # It may have been another terminal that said nothing: its own time must be over.
+    assert register.poll().approved
+    assert register.journal.states()[-1] is IntentState.UNKNOWN
+    register.pass_time(TIMEOUTS.sale_total)
+    settled = register.run(register.session.polling()).settled
     assert register.journal.states()[-1] is (IntentState.DECLINED if durable else IntentState.UNKNOWN)
     assert [one.ticket for one in settled] == (["T1"] if durable else [])
 
@@ -106,6 +109,24 @@ def test_a_voucher_that_was_made_since_says_nothing_of_an_earlier_command() -> N
     assert register.journal.states() == [IntentState.UNKNOWN, IntentState.APPROVED]
 
 
+def test_the_refusal_of_a_command_that_left_no_record_is_not_the_next_ones() -> None:
+    """Twice the cloud answers with what was before, whose number and ticket nobody has heard."""
+    register = a_cloud_of_argentina(True)
+    assert register.poll().approved
+    assert pay(register, Sale(1000, "T0")).approved
+    register.pass_time(2.0)
+    assert isinstance(register, CloudRegister)
+    register.terminal.script.append(Behaviour(outcome=Outcome.CANCEL))
+    register.cloud.inject(CloudFault(CloudFaultKind.PREVIOUS, Where.MONEY, times=2))
+    with pytest.raises(GetnetError):
+        pay(register, Sale(1000, "T1"))
+    assert register.journal.states()[-1] is IntentState.DECLINED
+    register.pass_time(2.0)
+    assert pay(register, Sale(1000, "T1")).approved
+    assert len(register.terminal.ledger.entries) == 2
+    assert register.journal.states()[-1] is IntentState.APPROVED
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_an_empty_record_is_believed_of_the_same_terminal_only(same: bool) -> None:
     """The cable was out in mid-sale: what is there now says that it has no voucher, and so would any new one."""
@@ -119,6 +140,31 @@ def test_an_empty_record_is_believed_of_the_same_terminal_only(same: bool) -> No
     with pytest.raises(GetnetError):
         pay(register, Sale(1000, "T1"))
     assert register.journal.states() == [IntentState.DECLINED if same else IntentState.UNKNOWN]
+
+
+def test_a_terminal_that_comes_back_may_still_be_at_it() -> None:
+    """Another one was in its place for a while; its own command goes on, and its record has nothing new until then."""
+    register = a_terminal(True)
+    assert register.poll().approved
+    assert pay(register, Sale(500, "T0")).approved
+    register.pass_time(2.0)
+    own, other = register.terminal, VirtualTerminal(identity=Identity(terminal_id="80005001"))
+    other.key_in(500, register.now)
+    own.script.append(Behaviour(decide_after=60.0, reply_after=math.inf))
+    register.alarms = [(register.now + 1.0, lambda: own.disconnect(register.now)),
+                       (register.now + 2.0, lambda: register.swap(other))]  # fmt: skip
+    with pytest.raises(OutcomeUnknown):
+        pay(register, Sale(1000, "T1"))
+    register.swap(own)
+    own.connect(register.now)
+    own.take(register.now)
+    for _ in range(3):
+        register.pass_time(10.0)
+        register.poll()
+        assert register.journal.states()[-1] is IntentState.UNKNOWN
+    register.pass_time(TIMEOUTS.sale_total)
+    assert register.poll().approved
+    assert register.journal.states()[-1] is IntentState.APPROVED
 
 
 def test_what_the_terminal_does_late_is_waited_for() -> None:

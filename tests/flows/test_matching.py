@@ -444,14 +444,6 @@ def test_a_voucher_from_before_the_command_left_by_the_terminals_own_clock() -> 
     assert found(last_voucher(real_date="2026-01-01 12:05"), sent_after="2026-01-01 12:05:30"), "of the same minute"
 
 
-def test_without_a_baseline_the_terminals_own_clock_may_tell() -> None:
-    """Only of what bears the command's ticket: anybody may have keyed in the rest."""
-    first = replace(SALE, baseline=None)
-    assert found(last_voucher(ticket="A1"), first, sent_after="2026-01-01 12:05:00")
-    for clock, ticket in (("2026-01-01 12:05:01", "A1"), (None, "A1"), ("2026-01-01 12:05:00", None)):
-        assert "which voucher was the last one before" in why_not(last_voucher(ticket=ticket), first, sent_after=clock)
-
-
 def test_without_a_caller_a_voucher_must_be_named() -> None:
     """It may have been made since."""
     assert found(last_voucher(ticket="A1"), awaited=False)

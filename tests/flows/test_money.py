@@ -35,7 +35,7 @@ from getnet_pos.messages import (
     VoucherMark,
     Wire,
 )
-from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Outcome, Reboot, VirtualTerminal
+from getnet_pos.simulator import Behaviour, Direction, Fault, FaultKind, Firmware, Outcome, Reboot, VirtualTerminal
 from tests.faults.world import TERMINAL, Journal, Register, StreamRegister
 
 _LOST = Fault(FaultKind.DROP, Direction.TO_REGISTER, message=0)
@@ -267,6 +267,16 @@ def test_nobody_can_say() -> None:
         assert hint in str(caught.value)
 
 
+def test_a_refund_that_is_recorded_under_the_code_of_the_query() -> None:
+    """The record has the refund's own ``Success``, which a last voucher of that code has no field for."""
+    shop = Shop(
+        Behaviour(), Behaviour(reply_after=float("inf")), firmware=Firmware(record_change={"FunctionCode": 101})
+    )
+    sold = shop.sell()
+    assert shop.pay(Refund(sold.authorization_code, 10), "2" * 32).approved
+    assert shop.states(2)[-1] == "APPROVED"
+
+
 def test_the_previous_sale_is_not_mistaken_for_this_one() -> None:
     """The last voucher is a stale one, of the same amount."""
     shop = Shop(
@@ -413,6 +423,29 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
         shop.sell(amount=2000, ticket=None, number=2)
     assert kept, "the late reply"
     assert "others may have been made since the terminal was last asked" in caught.value.reason
+
+
+def test_what_was_recovered_tells_the_terminals_clock() -> None:
+    """An earlier result stands where the last voucher was asked for: what was keyed in since was made too early."""
+    shop = Shop(Behaviour(wrong_signature=True), answers={101: Behaviour(omit=("Ticket",))})
+    kept: list[bytes] = []
+
+    def keep(data: bytes) -> bytes:
+        kept.append(data)
+        return data
+
+    shop.register.to_register = keep
+    assert shop.sell(ticket=None).approved
+    shop.register.now += 10.0
+    shop.terminal.key_in(1000, shop.register.now)
+    shop.register.now += 10.0
+    shop.register.to_register = lambda data: kept[-1] if b'Amount\\":1000' in data else data
+    shop.till.baseline = None
+    shop.terminal.script.append(Behaviour(outcome=Outcome.SILENT))
+    shop.register.alarms = [(shop.register.now + 5.0, lambda: setattr(shop.register, "to_register", lambda data: data))]
+    with pytest.raises(OutcomeUnknown) as caught:
+        shop.sell(ticket=None, number=2)
+    assert "made before the command left" in caught.value.reason
 
 
 def test_a_late_reply_that_cannot_be_recorded_is_left() -> None:

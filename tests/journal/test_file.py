@@ -285,7 +285,7 @@ def test_a_full_disk_refuses_the_sale_before_anything_is_sent(path: Path, monkey
         connection.execute(f"PRAGMA max_page_count={full}")
         return connection
 
-    with SerialServer(terminal) as server, monkeypatch.context() as patch:
+    with SerialServer(terminal, gap=0) as server, monkeypatch.context() as patch:
         patch.setattr(file, "_connect", connect)
         with Connector.create_usb(server.device, journal=path) as pos:
             pos.polling()

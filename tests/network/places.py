@@ -60,18 +60,18 @@ class Link:
 
 
 LINKS = [
-    Link("usb", lambda terminal, _: SerialServer(terminal), "create_usb", lambda s, _: ((s.device,), {})),
-    Link("tcp", lambda terminal, _: TcpServer(terminal), "create_tcp", lambda s, _: (s.address, {})),
-    Link("http", lambda terminal, _: HttpServer(terminal), "create_http", lambda s, _: ((s.url,), {})),
+    Link("usb", lambda terminal, _: SerialServer(terminal, gap=0), "create_usb", lambda s, _: ((s.device,), {})),
+    Link("tcp", lambda terminal, _: TcpServer(terminal, gap=0), "create_tcp", lambda s, _: (s.address, {})),
+    Link("http", lambda terminal, _: HttpServer(terminal, gap=0), "create_http", lambda s, _: ((s.url,), {})),
     Link(
         "https-ca",
-        lambda terminal, certificates: HttpServer(terminal, path="/pos", tls=certificates.server),
+        lambda terminal, certificates: HttpServer(terminal, path="/pos", tls=certificates.server, gap=0),
         "create_http",
         lambda s, certificates: ((s.url,), {"verify": certificates.ca_file}),
     ),
     Link(
         "https-pinned",
-        lambda terminal, certificates: HttpServer(terminal, tls=certificates.server),
+        lambda terminal, certificates: HttpServer(terminal, tls=certificates.server, gap=0),
         "create_http",
         lambda s, certificates: ((s.url,), {"pin_sha256": certificates.pin}),
     ),

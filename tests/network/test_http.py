@@ -343,7 +343,7 @@ async def test_no_proxy_is_taken_from_the_environment(opened, served, monkeypatc
 
 @pytest.fixture
 def secure(certificates):
-    with HttpServer(VirtualTerminal(), tls=certificates.server) as server:
+    with HttpServer(VirtualTerminal(), tls=certificates.server, gap=0) as server:
         yield server
 
 

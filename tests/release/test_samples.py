@@ -49,7 +49,7 @@ def test_sample_runs(
     code = code.replace("https://cloud.example", api).replace("(Environment.HTI", f"({api!r}")
     code = code.replace("(STAGING_TOKEN_URL", f"({api + '/token'!r}")
     serial, tcp, http = VirtualTerminal(), VirtualTerminal(), VirtualTerminal()
-    with SerialServer(serial) as line, TcpServer(tcp) as socket, HttpServer(http) as web:
+    with SerialServer(serial, gap=0) as line, TcpServer(tcp, gap=0) as socket, HttpServer(http, gap=0) as web:
         monkeypatch.setattr("getnet_pos.connector.candidate_ports", lambda: [line.device])
         for device in DEVICES:
             code = code.replace(device, repr(line.device))

@@ -118,6 +118,16 @@ def test_what_goes_wrong_goes_wrong_once(trouble: str, heard: list[object], char
     assert person.do("approve")[-1] == (100, 0)
 
 
+def test_a_decline_has_no_voucher_that_could_not_be_printed() -> None:
+    person = Person()
+    person.asked()
+    assert person.do("decline", trouble="1004") == [82, (100, 2001)]
+    assert person.seat.view()["result"]["message"] == "Rechazado"
+    person.asked()
+    assert person.do("decline", trouble="damaged") == [82, "signature"]
+    assert person.terminal.ledger.entries == ()
+
+
 def test_a_cable_that_is_pulled_loses_the_reply_and_not_the_charge() -> None:
     person = Person()
     person.asked()

@@ -2,12 +2,13 @@
 
 import json
 from datetime import datetime
+from itertools import pairwise
 from math import inf
 
 import pytest
 
 from getnet_pos import messages as m
-from getnet_pos.codec import acknowledgement, seal
+from getnet_pos.codec import Decoder, acknowledgement, seal
 from getnet_pos.simulator import (
     Behaviour,
     Card,
@@ -290,6 +291,44 @@ def test_all_may_come_in_one_write():
     register = sold(Behaviour(coalesce=True, progress_every=2, reply_after=1))
     assert [time for time, _ in register.writes] == [7]
     assert show(register.messages) == APPROVED
+
+
+@pytest.mark.parametrize(
+    ("command", "heard"),
+    [
+        (SALE, APPROVED),
+        (m.Poll(), [True, (106, 0)]),
+        (m.TotalsReport(), [True, (104, 0)]),
+        (m.CancelSale(), [True, (116, Refusal.NO_SALE_IN_PROGRESS.code)]),
+        (m.GenericCommand(code=98), [True, (0, Refusal.MALFORMED.code)]),
+    ],
+)
+def test_a_gap_is_kept_between_any_two_writes(command, heard):
+    register = Register(VirtualTerminal(default=Behaviour(echo=True, duplicate=True, fragment=100)))
+    register.terminal.gap = 0.03
+    for _ in range(2):
+        register.send(command)
+        register.now += 0.01
+    register.run()
+    assert [item for item in show(register.messages) if not isinstance(item, m.CommandMessage)][:2] == heard[:2]
+    decoder, times = Decoder(), []
+    for time, data in register.writes:
+        times += [time] * len(decoder.feed(data))
+    assert all(later - earlier >= 0.03 - 1e-9 for earlier, later in pairwise(times))
+
+
+def test_the_gap_counts_from_when_a_write_has_left_however_late_that_was():
+    terminal = VirtualTerminal()
+    terminal.gap = 0.03
+    terminal.receive(seal(m.Poll()), 0.0)
+    assert len(terminal.take(5.0)) == 1
+    assert terminal.next_event() == 5.03
+    assert terminal.take(5.02) == []
+    assert len(terminal.take(5.03)) == 1
+    terminal.receive(seal(m.Poll()), 6.0)
+    assert len(terminal.take(6.0)) == 1
+    terminal.wrote(6.02)
+    assert terminal.next_event() == 6.05
 
 
 def test_one_write_and_fragments_go_together_and_so_do_resends():

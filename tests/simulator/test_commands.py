@@ -7,7 +7,7 @@ import pytest
 from getnet_pos import messages as m
 from getnet_pos.codec import envelope, frame_simplified, signature
 from getnet_pos.messages.fields import wire_fields
-from getnet_pos.simulator import Behaviour, Card, Refusal, VirtualTerminal
+from getnet_pos.simulator import Behaviour, Card, Outcome, Refusal, VirtualTerminal
 from tests.simulator.register import Register, show
 
 
@@ -76,11 +76,26 @@ def test_numbers_may_be_texts_and_an_authorization_code_a_number(terminal, regis
     sale = register.messages[-1]
     assert (sale.amount, sale.employee_id, sale.sale_type) == (700, 2, m.SaleType(1))
     assert any(isinstance(message, m.Progress) for message in register.messages)
-    while sale.authorization_code.startswith("0"):
+    while not sale.authorization_code.startswith("0"):
         sale = register.ask(m.Sale(700))
     raw(register, Command=108, AuthorizationCode=int(sale.authorization_code), Amount="700.00")
     assert register.messages[-1].approved
     assert terminal.ledger.returned() == 700
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"Amount": 0}, {"Amount": "many"}, {"Amount": 5, "TicketNumber": []}, {"Amount": 5, "SaleType": "x"}]
+)
+def test_a_sale_that_cannot_be_begun_shows_no_progress_and_waits_for_nobody(wrong):
+    register = Register(VirtualTerminal(default=Behaviour(outcome=Outcome.DECLINE, progress_every=5, decide_after=30)))
+    assert raw(register, Command=100, SendMessage=True, **wrong) == [True, (0, Refusal.MALFORMED.code)]
+    assert register.now == 0
+
+
+def test_a_payment_in_installments_with_a_tip(register):
+    raw(register, Command=100, Amount=1000, Tip=100, Installments=3)
+    sale = register.messages[-1]
+    assert (sale.amount, sale.tip, sale.shares_number, sale.shares_amount) == (1000, 100, 3, 333)
 
 
 def test_the_child_merchant_of_a_sale_may_be_empty(terminal, register):
@@ -103,9 +118,11 @@ def test_the_last_voucher_of_a_void_names_the_sale_and_of_a_refund_the_authoriza
     register.ask(m.Void(first.operation_id))
     voucher = register.ask(m.LastVoucher())
     assert (voucher.function_code, voucher.operation_id, voucher.amount) == (102, first.operation_id, 700)
+    assert (voucher.success, voucher.extra) == (True, {})
     register.ask(m.Refund(second.authorization_code, 100))
     voucher = register.ask(m.LastVoucher())
     assert (voucher.function_code, voucher.authorization_code, voucher.amount) == (108, second.authorization_code, 100)
+    assert (voucher.success, voucher.date_time, voucher.extra) == (True, "2026-01-01 12:00:00", {})
 
 
 def test_the_last_voucher_can_be_under_its_own_code():

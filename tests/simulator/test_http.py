@@ -27,7 +27,7 @@ def terminal():
 
 @pytest.fixture
 def server(terminal):
-    with HttpServer(terminal) as server:
+    with HttpServer(terminal, gap=0) as server:
         yield server
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_command_is_passed_on(terminal, server, client):
 
 
 def test_only_a_post_to_the_path_is_answered(terminal, client):
-    with HttpServer(terminal, path="/pos", host="localhost") as server:
+    with HttpServer(terminal, path="/pos", host="localhost", gap=0) as server:
         assert server.url == f"http://localhost:{server.address[1]}/pos"
         assert client.get(server.url).status_code == 405
         assert client.post(server.url + "/x", content=seal(m.Poll())).status_code == 404
@@ -130,12 +130,12 @@ def test_only_a_post_to_the_path_is_answered(terminal, client):
 
 
 def test_version_6_of_addresses(terminal):
-    assert HttpServer(terminal, host="::1", port=9).url == "http://[::1]:9/"
+    assert HttpServer(terminal, host="::1", port=9, gap=0).url == "http://[::1]:9/"
 
 
 def test_tls(terminal, client, tmp_path):
     certificates = make_certificates(tmp_path)
-    with HttpServer(terminal, tls=certificates.server) as server:
+    with HttpServer(terminal, tls=certificates.server, gap=0) as server:
         assert server.url.startswith("https://127.0.0.1:")
         trust = ssl.create_default_context(cafile=certificates.ca_file)
         response = httpx.post(server.url, content=seal(m.Poll()), verify=trust, trust_env=False)
@@ -145,7 +145,7 @@ def test_tls(terminal, client, tmp_path):
 
 
 def test_an_idle_connection_is_closed_in_time(terminal):
-    with HttpServer(terminal, keep_alive=0.1) as server, httpx.Client(trust_env=False) as client:
+    with HttpServer(terminal, keep_alive=0.1, gap=0) as server, httpx.Client(trust_env=False) as client:
         connections = []
         for _ in range(3):
             with client.stream("POST", server.url, content=seal(m.Poll())) as response:
@@ -172,7 +172,7 @@ def test_unplugging_ends_what_is_in_progress(terminal, server, client):
 
 def test_closing_at_once_after_opening(terminal):
     for _ in range(5):
-        with HttpServer(terminal):
+        with HttpServer(terminal, gap=0):
             pass
     assert [t for t in threading.enumerate() if "virtual terminal" in t.name] == []
 
@@ -242,7 +242,7 @@ def test_a_redirect_would_do_it_twice(terminal, server):
 
 
 def test_the_reply_alone(terminal, client):
-    with HttpServer(terminal, faults=[NetworkFault(NetworkFaultKind.ONE_OBJECT)]) as server:
+    with HttpServer(terminal, faults=[NetworkFault(NetworkFaultKind.ONE_OBJECT)], gap=0) as server:
         assert said(post(client, server, m.Sale(700, send_message=True))) == [(100, 0)]
 
 

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import serial
 
+from getnet_pos import Connector
 from getnet_pos import messages as m
 from getnet_pos.codec import Decoder, acknowledgement, seal
-from getnet_pos.errors import LifecycleError
-from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from getnet_pos.errors import InvalidValue, LifecycleError
+from getnet_pos.simulator import A920, Behaviour, Firmware, Identity, SerialServer, VirtualTerminal
 from tests.simulator.register import show
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
@@ -24,7 +25,7 @@ def terminal():
 
 @pytest.fixture
 def server(terminal):
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         yield server
 
 
@@ -121,7 +122,7 @@ def test_a_reboot_takes_the_port_away_for_a_while(server):
 
 
 def test_serving_ends_when_the_server_is_closed(terminal):
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         threading.Timer(0.05, server.close).start()
         server.serve_forever()
     assert not os.path.exists(os.path.dirname(server.device))
@@ -135,7 +136,7 @@ def test_a_terminal_may_be_served_again_and_its_time_goes_on(terminal):
     terminal.take(1000.0)
     terminal.default = Behaviour(decide_after=0.05)
     for _ in range(2):
-        with SerialServer(terminal) as server, opened(server) as line:
+        with SerialServer(terminal, gap=0) as server, opened(server) as line:
             line.write(seal(m.Sale(700)))
             assert hear(line, 2)[1].real_date.startswith("2026-01-01 12:16:4")
     assert len(terminal.ledger.charges()) == 2
@@ -144,7 +145,7 @@ def test_a_terminal_may_be_served_again_and_its_time_goes_on(terminal):
 def test_nothing_is_left_open():
     before = sorted(os.listdir("/dev/fd"))
     for _ in range(3):
-        with SerialServer(VirtualTerminal()) as server:
+        with SerialServer(VirtualTerminal(), gap=0) as server:
             server.unplug()
             server.plug()
     assert sorted(os.listdir("/dev/fd")) == before
@@ -154,7 +155,7 @@ def test_a_port_that_exists_can_be_served():
     """The register has the near end of a pseudo-terminal, as it would have the other port of a cable."""
     near, far = os.openpty()
     try:
-        with SerialServer(VirtualTerminal(), port=os.ttyname(far)) as server:
+        with SerialServer(VirtualTerminal(), port=os.ttyname(far), gap=0) as server:
             assert server.device == os.ttyname(far)
             decoder, messages = Decoder(), []
             os.write(near, seal(m.Sale(700)))
@@ -173,13 +174,13 @@ def test_a_port_that_exists_can_be_served():
 
 
 def test_a_port_that_does_not_exist_is_an_error_at_once(tmp_path):
-    with pytest.raises(serial.SerialException), SerialServer(VirtualTerminal(), port=str(tmp_path / "none")):
+    with pytest.raises(serial.SerialException), SerialServer(VirtualTerminal(), port=str(tmp_path / "none"), gap=0):
         pass
 
 
 def test_a_port_that_fails_ends_the_service_with_its_reason():
     near, far = os.openpty()
-    server = SerialServer(VirtualTerminal(), port=os.ttyname(far))
+    server = SerialServer(VirtualTerminal(), port=os.ttyname(far), gap=0)
     with server:
         os.close(far)
         os.close(near)
@@ -194,7 +195,7 @@ def test_a_port_that_does_not_come_back_is_told_to_who_plugs_it_in(tmp_path):
     link = tmp_path / "port"
     link.symlink_to(os.ttyname(far))
     try:
-        with SerialServer(VirtualTerminal(), port=str(link)) as server:
+        with SerialServer(VirtualTerminal(), port=str(link), gap=0) as server:
             server.unplug()
             link.unlink()
             with pytest.raises(serial.SerialException):
@@ -219,7 +220,7 @@ class Stuck(VirtualTerminal):
 
 
 def test_nobody_waits_for_a_server_that_has_ended():
-    with SerialServer(Stuck()) as server, ThreadPoolExecutor() as pool:
+    with SerialServer(Stuck(), gap=0) as server, ThreadPoolExecutor() as pool:
         first = pool.submit(server.reboot)
         assert Stuck.asked.wait(5)
         others = [pool.submit(server.unplug), pool.submit(server.unplug)]
@@ -230,3 +231,81 @@ def test_nobody_waits_for_a_server_that_has_ended():
         assert all(isinstance(other.exception(5), LifecycleError) for other in others)
         with pytest.raises(RuntimeError):
             server.serve_forever()
+
+
+def test_another_name_leads_to_the_terminal_that_goes_on(terminal, server, line):
+    terminal.script.append(Behaviour(decide_after=0.05))
+    line.write(seal(m.Sale(700)))
+    hear(line, 1)
+    before = server.device
+    server.rename("ttyACM1")
+    with pytest.raises((serial.SerialException, OSError)):
+        line.read(1)
+    assert server.device == os.path.join(os.path.dirname(before), "ttyACM1")
+    assert not os.path.lexists(before)
+    while terminal.busy:
+        time.sleep(0.01)
+    with opened(server) as again:
+        again.write(seal(m.LastVoucher()))
+        assert hear(again, 2)[1].amount == 700
+
+
+@pytest.mark.parametrize("name", ["", "..", "/dev/ttyACM1"])
+def test_a_name_that_no_port_can_have(server, name):
+    with pytest.raises(InvalidValue):
+        server.rename(name)
+    assert os.path.exists(server.device)
+
+
+def test_two_terminals_that_swap(terminal, server, line):
+    other = VirtualTerminal(identity=Identity(terminal_id="80005999"))
+    other.take(1000.0)
+    with SerialServer(other, gap=0.01) as second:
+        line.write(seal(m.Sale(700, "A1")))
+        assert hear(line, 2)[1].terminal_id == "80005000"
+        server.swap(second)
+        with pytest.raises((serial.SerialException, OSError)):
+            line.read(1)
+        for place, terminal_id, code in ((server, "80005999", 99), (second, "80005000", 0)):
+            with opened(place) as again:
+                again.write(seal(m.LastVoucher()) + seal(m.MainPosData()))
+                replies = [message for message in hear(again, 4) if isinstance(message, m.Reply)]
+                assert (replies[0].response_code, replies[1].terminal_id) == (code, terminal_id)
+        assert (server.terminal, second.terminal) == (other, terminal)
+        assert (other.gap, terminal.gap, other.now >= 1000 > terminal.now) == (0, 0.01, True)
+        with pytest.raises(LifecycleError):
+            server.swap(server)
+    with pytest.raises(LifecycleError):
+        server.swap(second)
+    server.unplug()
+
+
+def test_a_sale_that_is_keyed_in(terminal, server, line):
+    server.key_in(500)
+    line.write(seal(m.LastVoucher()))
+    voucher = hear(line, 2)[1]
+    assert (voucher.amount, voucher.ticket) == (500, "")
+
+
+@pytest.mark.parametrize("firmware", [A920, Firmware()])
+def test_a_register_that_flushes_what_came_in(firmware):
+    terminal = VirtualTerminal(firmware=firmware)
+    with SerialServer(terminal, gap=0) as server, opened(server) as line:  # pyserial itself flushes when it opens
+        line.write(seal(m.Sale(700)) + seal(m.Poll()))
+        heard = show(hear(line, 2))[:2]
+        assert heard == ([True, (106, 0)] if firmware.stops_at_flush else [True, (100, 0)])
+    assert terminal.ledger.charged() == (0 if firmware.stops_at_flush else 700)
+
+
+def test_the_library_pays_at_an_a920_and_hears_its_late_reply():
+    waits = Behaviour(decide_after=0.2)
+    terminal = VirtualTerminal(firmware=A920, script=[Behaviour(), waits])
+    with SerialServer(terminal) as server, Connector.create_usb(server.device, journal=None) as pos:
+        assert pos.polling().approved
+        assert pos.sale(500, ticket="A1").approved
+        timer = threading.Timer(0.1, server.unplug)
+        timer.start()
+        threading.Timer(0.4, server.plug).start()
+        sale = pos.sale(700, ticket="A2")
+        assert (sale.approved, sale.ticket) == (True, "A2"), "the voucher could not have told the ticket"
+    assert terminal.ledger.charged() == 1200

@@ -21,7 +21,7 @@ def terminal():
 
 @pytest.fixture
 def server(terminal):
-    with TcpServer(terminal) as server:
+    with TcpServer(terminal, gap=0) as server:
         yield server
 
 
@@ -55,11 +55,11 @@ def test_a_sale_over_a_socket(terminal, line):
 
 
 def test_a_chosen_port_and_its_next_server(terminal):
-    with TcpServer(terminal) as server, opened(server) as line:
+    with TcpServer(terminal, gap=0) as server, opened(server) as line:
         line.sendall(seal(m.Sale(700)))
         hear(line, 2)
         address = server.address
-    with TcpServer(terminal, host="localhost", port=address[1]) as server, opened(server) as line:
+    with TcpServer(terminal, host="localhost", port=address[1], gap=0) as server, opened(server) as line:
         assert server.address == ("localhost", address[1])
         line.sendall(seal(m.LastVoucher()))
         assert show(hear(line, 2)) == [True, (100, 0)]
@@ -125,6 +125,49 @@ def test_a_register_that_reads_slowly_gets_all(terminal, server):
         assert show(hear(line, 20)) == [True, (106, 0)] * 10
 
 
+@pytest.mark.parametrize(
+    ("command", "heard"), [(m.Poll(), [True, (106, 0)]), (m.Sale(700, send_message=True), [True, 78, 81, 82, (100, 0)])]
+)
+def test_a_terminal_that_closes_after_each_reply(terminal, command, heard):
+    with TcpServer(terminal, closes=True, gap=0) as server:
+        for _ in range(2):
+            with opened(server) as line:
+                line.sendall(seal(command))
+                assert show(to_the_end(line)) == heard
+                line.sendall(acknowledgement(True))  # it is no reset
+
+
+def test_who_is_told_that_a_command_was_not_received_is_let_go_too(terminal):
+    terminal.default = Behaviour(acknowledge=False)
+    with TcpServer(terminal, closes=True, gap=0) as server, opened(server) as line:
+        line.sendall(seal(m.Sale(700)))
+        assert show(to_the_end(line)) == [False]
+
+
+def test_a_cancelled_sale_is_told_before_the_connection_ends(terminal):
+    terminal.script.append(Behaviour(decide_after=math.inf))
+    with TcpServer(terminal, closes=True) as server, opened(server) as line:
+        line.sendall(seal(m.Sale(700)))
+        assert show(hear(line, 1)) == [True]
+        line.sendall(seal(m.CancelSale()))
+        assert show(to_the_end(line)) == [True, (116, 0), (100, 1006)]
+
+
+def test_a_long_reply_is_written_whole_before_the_connection_ends(terminal):
+    terminal.answers[106] = Behaviour(change={"ResponseMessage": "x" * 900_000})
+    with TcpServer(terminal, closes=True) as server, opened(server) as line:
+        line.sendall(seal(m.Poll()))
+        time.sleep(0.2)
+        assert show(to_the_end(line)) == [True, (106, 0)]
+
+
+def to_the_end(line):
+    decoder, messages = Decoder(), []
+    while data := line.recv(65536):
+        messages += decoder.feed(data)
+    return messages
+
+
 def test_a_reset(terminal, server, line):
     server.inject(NetworkFault(NetworkFaultKind.RESET, 100))
     line.sendall(seal(m.Poll()))
@@ -182,7 +225,7 @@ def test_a_slow_close(server, line):
 
 def test_faults_happen_once_and_to_their_command_in_any_order(terminal):
     faults = [NetworkFault(NetworkFaultKind.RESET, 104), NetworkFault(NetworkFaultKind.RESET, 100)]
-    with TcpServer(terminal, faults=faults) as server:
+    with TcpServer(terminal, faults=faults, gap=0) as server:
         for command in (m.Sale(1), m.TotalsReport()):
             with opened(server) as line:
                 line.sendall(seal(command))
@@ -196,10 +239,11 @@ def test_faults_happen_once_and_to_their_command_in_any_order(terminal):
 @pytest.mark.parametrize(
     "made",
     [
-        lambda: TcpServer(VirtualTerminal()).inject(NetworkFault(NetworkFaultKind.CUT)),
+        lambda: TcpServer(VirtualTerminal(), gap=0).inject(NetworkFault(NetworkFaultKind.CUT)),
         lambda: NetworkFault(NetworkFaultKind.HALF_OPEN, seconds=-1),
         lambda: NetworkFault(NetworkFaultKind.HALF_OPEN, seconds=math.nan),
         lambda: NetworkFault(NetworkFaultKind.STATUS, status=200),
+        lambda: TcpServer(VirtualTerminal(), gap=-1),
     ],
 )
 def test_faults_that_cannot_be(made):
@@ -208,7 +252,7 @@ def test_faults_that_cannot_be(made):
 
 
 def test_it_serves_once_and_closing_it_twice_is_no_fault(terminal):
-    server = TcpServer(terminal)
+    server = TcpServer(terminal, gap=0)
     with server:
         pass
     server.close()
@@ -220,5 +264,5 @@ def test_it_serves_once_and_closing_it_twice_is_no_fault(terminal):
 
 
 def test_a_port_that_is_taken(terminal, server):
-    with pytest.raises(OSError), TcpServer(terminal, port=server.address[1]):  # noqa: PT011
+    with pytest.raises(OSError), TcpServer(terminal, port=server.address[1], gap=0):  # noqa: PT011
         pass

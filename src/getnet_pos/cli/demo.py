@@ -194,7 +194,7 @@ def _usb(walk: Walk, folder: Path) -> None:
     from ..simulator import Behaviour, Outcome, SerialServer, VirtualTerminal
 
     terminal, path = VirtualTerminal(), folder / "usb.sqlite3"
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         with walk.step("create connector") as step:
             pos = Connector.create_usb(server.device, journal=path)
             step.gave(server.device, good=True)
@@ -257,7 +257,7 @@ async def _usb_async(walk: Walk, folder: Path) -> None:
     from ..simulator import SerialServer, VirtualTerminal
 
     terminal, path = VirtualTerminal(), folder / "usb-asyncio.sqlite3"
-    with SerialServer(terminal) as server:
+    with SerialServer(terminal, gap=0) as server:
         async with AsyncConnector.create_usb(server.device, journal=path) as pos:
             with walk.step("polling") as step:
                 poll = await pos.polling()
@@ -284,7 +284,7 @@ def _tcp(walk: Walk, folder: Path) -> None:
     from ..simulator import TcpServer, VirtualTerminal
 
     terminal, path = VirtualTerminal(), folder / "tcp.sqlite3"
-    with TcpServer(terminal) as server:
+    with TcpServer(terminal, gap=0) as server:
         _lifecycle(walk, terminal, path, lambda: Connector.create_tcp(*server.address, journal=path), {Void.code})
 
 
@@ -293,7 +293,7 @@ def _http(walk: Walk, folder: Path) -> None:
     from ..simulator.http import HttpServer
 
     terminal, path = VirtualTerminal(), folder / "http.sqlite3"
-    with HttpServer(terminal) as server:
+    with HttpServer(terminal, gap=0) as server:
         _lifecycle(walk, terminal, path, lambda: Connector.create_http(server.url, journal=path), {Void.code})
 
 

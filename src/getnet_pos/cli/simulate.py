@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ import typer
 from ..errors import ConfigurationError, ConnectError, InvalidValue
 from ..profiles import PROFILES, Profile
 from .ends import ExitCode
+from .hands import obey
 from .register import WireName, profile_named, with_options
 
 if TYPE_CHECKING:
@@ -36,10 +38,19 @@ class OutcomeName(str, Enum):
     DECLINE = "decline"
     CANCEL = "cancel"
     TIME_OUT = "time-out"
+    PRINTING_ERROR = "printing-error"
     SILENT = "silent"
 
 
+class FirmwareName(str, Enum):
+    """What the software of a terminal is like."""
+
+    PLAIN = "plain"
+    A920 = "a920"
+
+
 _MONEY, _LINK, _SERVER = "What becomes of a money command", "How it is written", "The server"
+_WHICH = "Which terminal it is"
 
 
 def _seconds(panel: str, text: str) -> Any:
@@ -71,9 +82,15 @@ class Manners:
     """The options of every virtual terminal: how it behaves."""
 
     outcome: Annotated[
-        OutcomeName, typer.Option(help="The decision; silent: there never is one.", rich_help_panel=_MONEY)
+        OutcomeName,
+        typer.Option(
+            help="The decision; silent: there never is one; printing-error: charged, and 1004 is all it says.",
+            rich_help_panel=_MONEY,
+        ),
     ] = OutcomeName.APPROVE
-    response_code: Annotated[int | None, _number(_MONEY, "The response code of a refusal.")] = None
+    response_code: Annotated[int | None, _number(_MONEY, "The response code of a refusal or of a printing error.")] = (
+        None
+    )
     delay: Annotated[float, _seconds(_MONEY, "Before the decision; inf waits for a cancellation.")] = 0
     progress_every: Annotated[float, _seconds(_MONEY, "Before each progress message.")] = 0
     reply_after: Annotated[
@@ -122,12 +139,6 @@ class Manners:
             coalesce=self.coalesce,
         )
 
-    def terminal(self) -> VirtualTerminal:
-        from ..simulator import VirtualTerminal
-
-        default, script = self.course()
-        return VirtualTerminal(default=default, script=script, seed=self.chosen_seed(), epoch=datetime.now())
-
     def chosen_seed(self) -> int:
         """The one that was given; else another at each start: a journal would take its vouchers for earlier ones."""
         return random.getrandbits(32) if self.seed is None else self.seed
@@ -138,14 +149,53 @@ class Manners:
         return (behaviour, []) if self.times is None else (behaviour.manner(), [behaviour] * self.times)
 
 
-def _virtual(body: Callable[..., int]) -> Callable[..., int]:
-    """A command of ``body``, whose first parameter are the ``Manners``."""
-    return with_options(Manners, body, body, shared_first=True)
+@dataclass(frozen=True, kw_only=True)
+class LocalManners(Manners):
+    """The options of a virtual terminal that a register is connected with: which one it is, and its line."""
+
+    firmware: Annotated[
+        FirmwareName,
+        typer.Option(
+            help="a920: as a PAX A920 on USB, with camelCase, poor last vouchers, and no sales after a flush.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = FirmwareName.PLAIN
+    omit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A field that no voucher has, such as Ticket.", rich_help_panel=_WHICH),
+    ] = None
+    refuse_iso_dates: Annotated[
+        bool, _flag("--refuse-iso-dates", _WHICH, "Received: false where the date begins with the year.")
+    ] = False
+    terminal_id: Annotated[str | None, typer.Option(metavar="TEXT", rich_help_panel=_WHICH)] = None
+    commerce_code: Annotated[int | None, _number(_WHICH, "The merchant.", 0)] = None
+    serial_number: Annotated[str | None, typer.Option(metavar="TEXT", rich_help_panel=_WHICH)] = None
+    gap: Annotated[float, _seconds(_LINK, "Between any two writes; 0: they may come joined.")] = 0.03
+
+    def terminal(self) -> VirtualTerminal:
+        from ..simulator import A920, Firmware, Identity, VirtualTerminal
+
+        default, script = self.course()
+        firmware = {FirmwareName.PLAIN: Firmware(), FirmwareName.A920: A920}[self.firmware]
+        told = {name: getattr(self, name) for name in ("terminal_id", "commerce_code", "serial_number")}
+        return VirtualTerminal(
+            default=default,
+            script=script,
+            seed=self.chosen_seed(),
+            epoch=datetime.now(),
+            identity=Identity(**{name: value for name, value in told.items() if value is not None}),
+            firmware=replace(firmware, omit=tuple(self.omit or ()), refuses_iso_dates=self.refuse_iso_dates),
+        )
+
+
+def _virtual(body: Callable[..., int], manners: type = LocalManners) -> Callable[..., int]:
+    """A command of ``body``, whose first parameter are the ``manners``."""
+    return with_options(manners, body, body, shared_first=True)
 
 
 @_virtual
 def serial(
-    manners: Manners,
+    manners: LocalManners,
     wire: _WireOption = WireName.SIGNED,
     port: Annotated[
         str | None,
@@ -159,30 +209,41 @@ def serial(
     """Serve a virtual terminal on a pseudo-terminal until interrupted.
 
     The first line on standard output is: listening on DEVICE
+
+    Lines on standard input do things to it: unplug, plug, restart, key-in AMOUNT,
+    rename NAME
     """
     from ..simulator import SerialServer
 
-    server = SerialServer(manners.terminal(), port=port)
+    server = SerialServer(manners.terminal(), port=port, gap=manners.gap)
     return _serve(server, lambda: server.device, "--port", wire, port or "a pseudo-terminal", manners.screen)
 
 
 @_virtual
 def tcp(
-    manners: Manners, wire: _WireOption = WireName.SIGNED, host: _HostOption = "127.0.0.1", port: _NumberOption = 0
+    manners: LocalManners,
+    wire: _WireOption = WireName.SIGNED,
+    host: _HostOption = "127.0.0.1",
+    port: _NumberOption = 0,
+    close_after_reply: Annotated[
+        bool, _flag("--close-after-reply", _LINK, "End the connection when all that came over it is replied to.")
+    ] = False,
 ) -> int:
     """Serve a virtual terminal on a TCP port until interrupted.
 
     The first line on standard output is: listening on HOST:PORT
+
+    Lines on standard input do things to it: unplug, plug, restart, key-in AMOUNT
     """
     from ..simulator import TcpServer
 
-    server = TcpServer(manners.terminal(), host=host, port=port)
+    server = TcpServer(manners.terminal(), host=host, port=port, closes=close_after_reply, gap=manners.gap)
     return _serve(server, lambda: join_address(*server.address), "--tcp", wire, f"{host}, port {port},", manners.screen)
 
 
 @_virtual
 def http(
-    manners: Manners,
+    manners: LocalManners,
     wire: _WireOption = WireName.SIGNED,
     host: _HostOption = "127.0.0.1",
     port: _NumberOption = 0,
@@ -191,14 +252,16 @@ def http(
     """Serve a virtual terminal over HTTP until interrupted.
 
     The first line on standard output is: listening on URL
+
+    Lines on standard input do things to it: unplug, plug, restart, key-in AMOUNT
     """
     with _extra():
         from ..simulator.http import HttpServer
-    server = HttpServer(manners.terminal(), host=host, port=port, path=path)
+    server = HttpServer(manners.terminal(), host=host, port=port, path=path, gap=manners.gap)
     return _serve(server, lambda: server.url, "--http", wire, f"{host}, port {port},", manners.screen)
 
 
-@_virtual
+@partial(_virtual, manners=Manners)
 def cloud(
     manners: Manners,
     profile: Annotated[
@@ -277,6 +340,7 @@ def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName
                 print(f"screen on {served.enter_context(page).url}", flush=True)
             wire_option = f" --wire {wire.value}" if wire is not WireName.SIGNED else ""
             print(f"try: getnet-pos sale 1000 {option} {where()}{wire_option}", file=sys.stderr, flush=True)
+            obey(server)
             server.serve_forever()
     except OSError as error:
         raise ConnectError(f"{place} cannot be served on: {error}") from error

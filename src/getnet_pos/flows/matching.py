@@ -80,7 +80,7 @@ class Circumstances:
 
     profile: Profile = Profile.INTEGRATED_POS
     others: Sequence[Intent] = ()
-    """The other commands of the terminal that are unsettled or were settled lately."""
+    """The other commands of the terminal that are unsettled or were settled lately, the latest last."""
     previous: Reply | None = None
     """The last final reply."""
     in_turn: bool = True
@@ -164,7 +164,14 @@ def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
             why = "it could be the last voucher that was asked for"
         elif any(one.state is IntentState.UNKNOWN and _fits(one, reply, known) for one in known.others):
             why = "it could be of another command, whose outcome is unknown"
+        elif not reply.approved and any(_is_unheard(one) and _fits(one, reply, known) for one in known.others[-1:]):
+            why = "it could be of the command before, to which nothing was answered"
     return Judgement(Verdict.DOUBT if why else Verdict.MINE, why)
+
+
+def _is_unheard(other: Intent) -> bool:
+    """Whether it was settled because nothing was recorded: the answer to it may still come."""
+    return other.state is IntentState.DECLINED and other.found == "recovery" and other.reply is None
 
 
 def _misfit(intent: Intent, reply: VoucherReply, known: Circumstances, *, own: bool, is_record: bool = False) -> str:
@@ -258,9 +265,7 @@ def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) 
 def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool, known: Circumstances) -> str:
     """Why the voucher was not surely made after ``baseline``. What names the command may be of the same second."""
     if baseline is None:
-        # What bears the command's ticket is newer where the terminal's own clock says so.
-        after = compare_dates(read_date(voucher.real_date), known.sent_after) if own else None
-        return "" if after in (0, 1) else "it is not known which voucher was the last one before"
+        return "it is not known which voucher was the last one before"
     if not own and not baseline.fresh:
         return "the last voucher names no ticket, and others may have been made since the terminal was last asked"
     made = read_date(voucher.real_date)

@@ -78,7 +78,7 @@ log = logging.getLogger("getnet_pos.payment")
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-_ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (0.0, 0.0))
+_ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (3.0, 10.0), (0.0, 0.0))
 """After each refusal: how long to wait, in seconds, and how long it may have taken so far."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
@@ -117,7 +117,7 @@ class Till:
     records_name_ticket: bool | None = None
     """Whether its last voucher has named a ticket; ``None``: none was seen."""
     clock: tuple[datetime, float] | None = None
-    """What the terminal's clock showed, and when, by its last reply."""
+    """What the terminal's clock showed at least, and when, by the vouchers that it has told."""
     previous: Reply | None = None
     """The last final reply, to know a copy of it by."""
     unrecorded: Intent | None = None
@@ -188,7 +188,7 @@ class Till:
         )
 
     def clock_at(self, now: float) -> str | None:
-        """What the terminal's clock shows at ``now``, or a little less: its last reply was made before it came."""
+        """What the terminal's clock shows at ``now``, or less: what it tells of was made before."""
         if self.clock is None:
             return None
         then, at = self.clock
@@ -202,8 +202,8 @@ class Till:
             self.baseline = None
         self.known_on = line
 
-    def learn(self, reply: Reply, *, is_record: bool = False) -> None:
-        """Take note of what ``reply`` tells of the terminal itself."""
+    def learn(self, reply: Reply, now: float, *, is_record: bool = False) -> None:
+        """Take note of what ``reply``, heard at ``now``, tells of the terminal itself."""
         if not isinstance(reply, VoucherReply) or not reply.approved:
             return
         self.recognise_line()
@@ -213,6 +213,9 @@ class Till:
             self.terminal_id, self.commerce_code = told, None
             self.names_ticket, self.records_name_ticket, self.clock = None, None, None
         self.commerce_code = self.commerce_code or reply.commerce_code or None
+        made = _to_the_second(reply)
+        if made is not None and (self.clock_at(now) or "") < str(made):
+            self.clock = made, now
         if is_record:
             self.records_name_ticket = self.records_name_ticket or said_ticket(reply.ticket) is not None
 
@@ -338,7 +341,7 @@ def _is_ready(reply: PollReply) -> bool:
 def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
     """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
 
-    Not knowing it is no error. One that told it before may be busy: it is asked again, and once more if it was quick.
+    Not knowing it is no error. One that told it before may be busy: it is asked again, up to three times if quick.
     ``longest``: no query takes longer, in seconds.
     """
     till.is_fresh, in_vain, begun = False, False, (yield Now())
@@ -371,8 +374,9 @@ def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
         reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
         told = _recorded_in(reply)
         till.recognise_line()
+        now: float = yield Now()
         for one in told:
-            till.learn(one, is_record=True)
+            till.learn(one, now, is_record=True)
         baseline = newest(reply, till.carrier.profile)
         if baseline is not None and could_be_late(reply, command, others):
             baseline = replace(baseline, fresh=False)
@@ -590,7 +594,7 @@ def _carried_out(
             if isinstance(event, Refused):
                 break
             if isinstance(event, Heard):
-                till.learn(event.reply)
+                till.learn(event.reply, (yield Now()))
                 if (yield from _is_result(till, intent, event)):
                     return (yield from _finish(till, command, intent, event.reply, found="call"))
             else:
@@ -617,9 +621,7 @@ def _check_number(till: Till, intent: Intent, attempt: Attempt) -> None:
 
 def _is_repeated_number(till: Till, intent: Intent, attempt: Attempt) -> bool:
     number = attempt.transaction_id
-    return number is not None and any(
-        other.transaction_id == number and other.command == intent.command for other in till.others(intent)
-    )
+    return number is not None and any(other.transaction_id == number for other in till.others(intent))
 
 
 def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
@@ -662,10 +664,10 @@ def _finish(
         till.baseline, till.unrecorded = None, final
         return typed_reply(command, reply)
     till.previous = reply
-    now: float = yield Now()
-    made = read_date(getattr(reply, "real_date", None))
-    if newest and found == "call" and made is not None and len(made) == 19:
-        till.clock = datetime.fromisoformat(made), now
+    made = _to_the_second(reply)
+    if newest and found == "call" and made is not None:
+        # Right now, whatever was told before: a clock may be set back.
+        till.clock = made, (yield Now())
     if found == "call" and reply.approved and isinstance(reply, VoucherReply) and intent.ticket is not None:
         till.names_ticket = till.names_ticket or said_ticket(reply.ticket) is not None
     if not newest:
@@ -675,6 +677,12 @@ def _finish(
     if not confirmed:
         yield from till.carrier.confirm(final=True)
     return typed_reply(command, reply)
+
+
+def _to_the_second(reply: Reply) -> datetime | None:
+    """When what ``reply`` tells of was made, by the terminal's clock, where it says so to the second."""
+    made = read_date(getattr(reply, "real_date", None))
+    return None if made is None or len(made) != len("2026-01-01 12:00:00") else datetime.fromisoformat(made)
 
 
 def _advance(intent: Intent, state: IntentState, reason: str | None = None) -> Flow[Intent]:
@@ -907,10 +915,11 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
             query = till.carrier.queries(intent)[0]
             found = yield from query(now + till.carrier.timeouts.short)
         settled_by = yield from _settled_by(till, _Inquiry(None, intent, now), found)
-        # Now its own time is over, and what was made since is not from before it.
-        last = till.baseline if till.is_fresh and not _is_elsewhere(till, intent) else None
+        # Only what was there before it: others may have been made since.
+        is_over = (yield from _due(till, intent)) <= (yield Now())
+        last = till.baseline if till.is_fresh and is_over and not _is_elsewhere(till, intent) else None
         is_settled = settled_by is not None or (
-            is_nothing_new(last, intent, ()) and (yield from _is_unrecorded(till, intent, last, is_awaited=False))
+            is_nothing_new(last, intent, ()) and (yield from _settle_by_record(till, intent, last, is_awaited=False))
         )
     except (TransportError, ProtocolError, ApiError) as error:
         log.info("intent %s could not be asked about: %s", intent.intent_id, error)
@@ -967,7 +976,7 @@ def _recover(
             break
         now = yield Now()
     if is_nothing_new(inquiry.last, intent, till.others(intent)) and (
-        yield from _is_unrecorded(till, intent, inquiry.last, is_awaited=command is not None)
+        yield from _settle_by_record(till, intent, inquiry.last, is_awaited=command is not None)
     ):
         till.baseline = inquiry.last
         raise doubt or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
@@ -976,7 +985,7 @@ def _recover(
     raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
 
 
-def _is_unrecorded(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
+def _settle_by_record(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
     """Settle ``intent`` as not charged, for ``last``, in which nothing is new; false where the record may not be kept.
 
     A terminal without any voucher looks like any other: it must be known to be the same.
@@ -1047,8 +1056,9 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
 def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | None]:
     """The result of the command, recorded, if it is among what was found; else the rest is set aside."""
     intent = inquiry.intent
+    now: float = yield Now()
     for candidate in found.candidates:
-        till.learn(candidate.reply)
+        till.learn(candidate.reply, now)
     known = till.circumstances(intent, is_awaited=inquiry.command is not None)
     chosen, why = settling(till.comparable(intent), found.candidates, known)
     if chosen is not None:
@@ -1056,7 +1066,6 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
     inquiry.why = why or inquiry.why
     if found.last is not None:
         till.tells_records, till.asked_in_vain = True, False
-    now: float = yield Now()
     if now >= inquiry.due:
         inquiry.last = found.last or inquiry.last
     for candidate in found.candidates:

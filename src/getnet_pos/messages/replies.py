@@ -76,8 +76,12 @@ class Reply(Shown):
 
 
 def _succeeded(reply: VoidReply | CloseBatchReply) -> bool:
-    """Whether ``Success`` does not speak against it; one that is neither true nor false is left in ``extra``."""
-    return reply.success is not False and not reply.extra.keys() & {"Success", "success"}
+    """Whether ``Success`` does not speak against it.
+
+    One that is neither true nor false is left in ``extra``; so is that of a record which was told under another code.
+    """
+    left = [str(reply.extra[name]).strip().lower() for name in ("Success", "success") if name in reply.extra]
+    return reply.success is not False and all(value in ("true", "1") for value in left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .behaviour import Behaviour, Outcome, Reboot, Serialized
 from .faults import Direction, Fault, FaultKind
+from .firmware import A920, Firmware
 from .ledger import Batch, Card, Entry, EntryKind, Ledger
 from .network import NetworkFault, NetworkFaultKind
 from .refusals import Refusal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .screen import ScreenServer as ScreenServer
 
 __all__ = [
+    "A920",
     "Batch",
     "Behaviour",
     "Card",
@@ -38,6 +40,7 @@ __all__ = [
     "EntryKind",
     "Fault",
     "FaultKind",
+    "Firmware",
     "Identity",
     "Ledger",
     "NetworkFault",

@@ -24,6 +24,9 @@ class Outcome(Enum):
     """The customer cancels on the terminal."""
     TIME_OUT = "time-out"
     """The terminal gives up waiting for the customer (code 1006)."""
+    PRINTING_ERROR = "printing-error"
+    """What the ledger allows is done, and the reply is an error of the printer: 1004, or 1003 or 1005 if so chosen. It
+    does not say that the money has moved."""
     SILENT = "silent"
     """Nothing is done and nothing is said, but for the acknowledgement; the terminal is free at once."""
 
@@ -55,6 +58,7 @@ _REFUSALS = {
     Outcome.DECLINE: Refusal.DECLINED,
     Outcome.CANCEL: Refusal.CANCELLED,
     Outcome.TIME_OUT: Refusal.TIMED_OUT,
+    Outcome.PRINTING_ERROR: Refusal.NO_PAPER,
 }
 
 
@@ -118,12 +122,14 @@ class Behaviour:
     """Acknowledgement, progress messages and reply in one write, when the reply is due."""
 
     def refusal(self) -> Declined | None:
-        """What the outcome declines the command with; ``None`` where it approves."""
+        """What the outcome answers the command with; ``None`` where it approves, or is silent."""
         if self.outcome not in _REFUSALS:
             return None
         refusal = _REFUSALS[self.outcome]
         code = refusal.code if self.response_code is None else self.response_code
-        return Declined(code, refusal.message if self.response_message is None else self.response_message)
+        known = [one.message for one in Refusal if one.code == code and one is not refusal]
+        message = refusal.message if code == refusal.code or not known else known[0]
+        return Declined(code, message if self.response_message is None else self.response_message)
 
     def manner(self) -> Behaviour:
         """A good terminal's behaviour, written in this one's manner: case, noise, fragments, echo ..."""

@@ -39,6 +39,7 @@ import httpx
 import orjson
 
 from ..codec import acknowledgement, envelope, signature
+from ..codec.messages import whole
 from ..errors import ConfigurationError, LifecycleError
 from ..messages import CATALOGUE, Command, GetTransaction, KeyPos, LastVoucher, PrintDocument
 from ..profiles import CloudProfile, Profile
@@ -365,6 +366,10 @@ class VirtualCloud:
         """Take a call; its ``answer`` is set when it is due."""
         self.advance(now)
         self.requests.append(call)
+        if call.method == "OPTIONS":
+            # No page of a browser may call the real one: its firewall wants a token, and names no origin.
+            call.give(_failure(401, "UNAUTHORIZED"))
+            return
         faults = self._befalling(self._kind(call))
         late = faults.pop(CloudFaultKind.LATENCY, None)
         if late is not None:
@@ -524,8 +529,11 @@ class VirtualCloud:
         kind = self._kinds[call.path.rpartition("/")[2].lower()]
         try:
             body = orjson.loads(call.body)
-            key_pos = KeyPos(body["idTerminal"], body["idSucursal"], body["serialNumber"])
-            webhook = body.get("webhook")
+            terminal_id = body["idTerminal"]
+            # A form of the vendor's sends it as a number.
+            terminal_id = str(terminal_id) if type(terminal_id) is int else terminal_id
+            key_pos = KeyPos(terminal_id, body["idSucursal"], body["serialNumber"])
+            webhook = body.get("webhook") or None
         except (ValueError, KeyError, TypeError, AttributeError):
             call.give(_failure(200, "INCORRECT REQUEST FOR MERCHANT ID"))
             return
@@ -588,9 +596,10 @@ class VirtualCloud:
             if "JsonSerialized" in outer and outer["Sign"] != signature(outer["JsonSerialized"]):
                 return True
             inner = orjson.loads(outer["JsonSerialized"]) if "JsonSerialized" in outer else {}
-        except (ValueError, TypeError, KeyError):
+            inner = {name[:1].upper() + name[1:]: value for name, value in inner.items()}
+        except (ValueError, TypeError, AttributeError, KeyError):
             return False
-        if type(inner) is not dict or type(inner.get("FunctionCode")) is not int or "ResponseCode" not in inner:
+        if type(inner.get("FunctionCode")) is not int or "ResponseCode" not in inner:
             # An acknowledgement or a progress message.
             return True
         line.terminal.receive(acknowledgement(True), self.now)
@@ -606,12 +615,10 @@ class VirtualCloud:
 
     def _end(self, transaction: _Transaction, result: dict[str, Any]) -> None:
         """The terminal has replied."""
-        if result.get("responseCode") == Refusal.TIMED_OUT.code:
-            # As the cloud has been seen to tell that nobody paid.
-            result.update(commerceCode=0, terminalId="", ticket=None, authorizationCode="", operationId=0, posMode=0,
-                          entryMode="09")  # fmt: skip
-        transaction.result = result
         faults, call, line = transaction.faults, transaction.call, self._lines[transaction.key_pos]
+        if transaction.kind.takes_card and self._nested:
+            result = _whole(result, transaction.fields, line.terminal)
+        transaction.result = result
         answer = self._ended(transaction, "finished")
         if transaction.webhook is not None:
             self._call_back(transaction, orjson.dumps(answer))
@@ -643,10 +650,7 @@ class VirtualCloud:
         if self._nested:
             data: dict[str, Any] = {**ids, "response": transaction.result}
         else:
-            flat = dict(transaction.result)
-            names = {"responseCode": "code", "responseMessage": "message"}
-            data = {**(ids if self.echoes_ids else {}), **{names.get(name, name): flat[name] for name in flat}}
-            data["message"] = "Approved" if data.get("code") == 0 else data.get("message")
+            data = {**(ids if self.echoes_ids else {}), **_flat(transaction.result)}
         return {"code": 1, "status": "OK", "message": self._words[word], "data": data}
 
     # ---------------------------------------------------------------------------------------------------------- serving
@@ -676,13 +680,78 @@ def _answers(reply: dict[str, Any], asked: _Transaction) -> bool:
         return False
     pairs = [(reply.get("Ticket"), asked.fields.get("TicketNumber"))]
     pairs += [(reply.get(name), asked.fields.get(name)) for name in ("Amount", "OperationId", "AuthorizationCode")]
-    return all(one == two for one, two in pairs if one and two)
+    # Numbers may come as texts, and texts as numbers.
+    return all(one == two or (whole(one) or one) == (whole(two) or two) for one, two in pairs if one and two)
 
 
 def _camel(value: Any) -> Any:
     if isinstance(value, dict):
         return {name[:1].lower() + name[1:]: _camel(item) for name, item in value.items()}
     return [_camel(item) for item in value] if isinstance(value, list) else value
+
+
+_FLAT = {"responseCode": "code", "responseMessage": "message"}
+_ENGLISH_REPLIES = {
+    "Aprobado": "Approved",
+    "Rechazado": "Declined",
+    "Mensaje mal formado": "Malformed message",
+    "Terminal ocupado": "Terminal busy",
+    "No hay venta en curso": "No sale in progress",
+    "Operacion Cancelada": "Operation cancelled",
+    "Tiempo de espera excedido": "Timeout exceeded",
+    "Tapa de impresora abierta": "Printer cover open",
+    "Sin papel": "Out of paper",
+    "Papel atascado": "Paper jam",
+    "Sin transacciones": "No transactions",
+    "Operacion no encontrada": "Operation not found",
+    "Operacion ya anulada": "Operation already voided",
+    "Operacion de un lote cerrado": "Operation of a closed batch",
+    "Operacion con devolucion": "Operation already refunded",
+    "Monto excede lo disponible": "Amount exceeds what is available",
+    "Monto no coincide": "Amount does not match",
+}
+
+
+def _flat(value: Any) -> Any:
+    """A reply, and each row in it, under the names and in the language of Argentina."""
+    if isinstance(value, list):
+        return [_flat(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    flat = {_FLAT.get(name, name): _flat(item) for name, item in value.items()}
+    if "responseMessage" in value:
+        flat["message"] = _ENGLISH_REPLIES.get(flat["message"], flat["message"])
+    return flat
+
+
+_OF_THE_CLOUD = {
+    "paymentId": None, "paymentMethod": 0, "integrationType": 0, "softwareName": None, "softwareVersion": None,
+    "rutToValidate": None, "rutRead": None, "rutMatch": False, "rutCheckResult": 0,
+}  # fmt: skip
+_UNPAID = {
+    "functionCode": 0, "responseCode": 0, "responseMessage": "", "commerceCode": 0, "terminalId": "", "ticket": None,
+    "authorizationCode": "", "amount": 0, "sharesNumber": 0, "sharesAmount": 0, "last4Digits": "", "operationId": 0,
+    "cardType": "", "accountingDate": "", "cardBrand": "", "realDate": "", "employeeId": 0, "tip": 0, "saleType": 0,
+    "posMode": 0, "cashback": 0, "transToken": "", "expiryDate": "", "entryMode": "09", "aid": "", "commerceRut": "",
+    "commerceName": "", "branchName": "", "branchAddress": "", "branchDistrict": "", "bin": "", **_OF_THE_CLOUD,
+}  # fmt: skip
+"""The result of a payment that was not made, as far as the terminal says no more."""
+
+
+def _whole(result: dict[str, Any], asked: dict[str, Any], terminal: VirtualTerminal) -> dict[str, Any]:
+    """The result of a payment by card with the fields that the cloud of Chile has been seen to tell."""
+    told = {name: value for name, value in result.items() if name in _UNPAID}
+    if told["responseCode"] == 0:
+        return {**told, **_OF_THE_CLOUD}
+    date, identity = terminal.date(), terminal.identity
+    digits = "".join(digit for digit in date if digit.isdigit())
+    token = f"{identity.terminal_id}{identity.commerce_code:05d}7{digits}"
+    amount = whole(asked.get("Amount")) or 0
+    filled = {**_UNPAID, "amount": amount, "accountingDate": date, "realDate": date, "transToken": token, **told}
+    if told["responseCode"] == Refusal.TIMED_OUT.code:
+        # As the cloud has been seen to tell that nobody paid: it does not say who was asked.
+        filled.update(commerceCode=0, terminalId="", ticket=None, posMode=0)
+    return filled
 
 
 def _reply(code: int, refusal: Refusal) -> dict[str, Any]:

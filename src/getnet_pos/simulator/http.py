@@ -21,7 +21,7 @@ from ..messages import Ack, CommandMessage, LastVoucher, Reply
 from .asgi import serve_until_closed
 from .faults import Frames
 from .network import ANY_NETWORK, NetworkFault, NetworkFaultKind, Trouble
-from .server import Port, Server
+from .server import GAP, Port, Server
 from .tcp import RESET_ON_CLOSE, listening
 from .terminal import VirtualTerminal
 
@@ -48,9 +48,10 @@ class HttpServer(Server):
         path: str = "/",
         tls: ssl.SSLContext | None = None,
         keep_alive: float = 5.0,
+        gap: float = GAP,
         faults: Iterable[NetworkFault] = (),
     ) -> None:
-        super().__init__(terminal)
+        super().__init__(terminal, gap=gap)
         self._host, self._number = host, port
         self._path, self._tls, self._keep_alive = path, tls, keep_alive
         self._trouble = Trouble(frozenset(NetworkFaultKind))

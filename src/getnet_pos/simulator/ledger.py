@@ -71,6 +71,7 @@ class Entry:
     employee_id: int = 0
     sale_type: int = 0
     tip: int = 0
+    installments: int = 0
     commerce_rut: str = ""
     refers_to: int | None = None
 

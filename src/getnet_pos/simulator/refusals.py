@@ -10,8 +10,8 @@ __all__ = ["Declined", "Refusal"]
 class Refusal(Enum):
     """A response code and its message.
 
-    21, 99 and 1006 are known from real terminals, and the words of ``CANCELLED`` and ``MALFORMED``. The others are made
-    up: from 2001 on, where no real code is known.
+    21, 99 and 1003 to 1006 are known from real terminals, and the words of ``CANCELLED`` and ``MALFORMED``. The others
+    are made up: from 2001 on, where no real code is known.
     """
 
     DECLINED = (2001, "Rechazado")
@@ -20,6 +20,9 @@ class Refusal(Enum):
     NO_SALE_IN_PROGRESS = (2004, "No hay venta en curso")
     CANCELLED = (1006, "Operacion Cancelada")
     TIMED_OUT = (1006, "Tiempo de espera excedido")
+    COVER_OPEN = (1003, "Tapa de impresora abierta")
+    NO_PAPER = (1004, "Sin papel")
+    PAPER_JAM = (1005, "Papel atascado")
     NO_VOUCHER = (99, "Sin transacciones")
     NOT_FOUND = (21, "Operacion no encontrada")
     ALREADY_VOIDED = (2009, "Operacion ya anulada")

@@ -79,8 +79,8 @@ def voucher(entry: Entry, identity: Identity) -> Fields:
         "Ticket": entry.ticket,
         "AuthorizationCode": entry.authorization_code,
         "Amount": entry.amount,
-        "SharesNumber": 0,
-        "SharesAmount": 0,
+        "SharesNumber": entry.installments,
+        "SharesAmount": entry.amount // entry.installments if entry.installments else 0,
         "Last4Digits": entry.card.last4,
         "OperationId": operation_id,
         "CardType": entry.card.type,
@@ -107,8 +107,16 @@ def voucher(entry: Entry, identity: Identity) -> Fields:
 
 
 def voucher_with_number(entry: Entry, identity: Identity) -> Fields:
-    """The fields of a last voucher or a duplicate, whose last digits are a number: leading zeros are lost."""
-    return {**voucher(entry, identity), "Last4Digits": int(entry.card.last4)}
+    """The fields of a last voucher or a duplicate, whose last digits are a number: leading zeros are lost.
+
+    What the operation's own reply had beside a voucher is there too.
+    """
+    fields = {**voucher(entry, identity), "Last4Digits": int(entry.card.last4)}
+    if entry.is_return or entry.kind is EntryKind.RELEASE:
+        fields["Success"] = True
+    if entry.kind is EntryKind.REFUND:
+        fields["DateTime"] = entry.real_date
+    return fields
 
 
 def settled(entry: Entry, identity: Identity) -> Fields:
@@ -204,7 +212,7 @@ def tips(charges: Iterable[Entry]) -> list[Fields]:
     return [
         {
             "EmployeeId": employee,
-            "Tx": len(entries),
+            "Tx": str(len(entries)),
             "Sales": sum(entry.amount for entry in entries),
             "Tips": sum(entry.tip for entry in entries),
         }
@@ -267,7 +275,7 @@ def sim() -> Fields:
         "SimId": "8956000000000000000",
         "SimProvider": "VIRTUAL",
         "SimUsed": "1",
-        "BatteryPercentage": 100,
+        "BatteryPercentage": 87,
         "IntensitySignal": "4",
         "Rssi": "-70",
         "SimStatus": "READY",

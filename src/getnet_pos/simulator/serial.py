@@ -8,14 +8,18 @@ import selectors
 import shutil
 import tempfile
 from collections import deque
+from collections.abc import Callable
 
 import serial
 
-from ..errors import ConfigurationError
-from .server import Port, Server
+from ..errors import ConfigurationError, InvalidValue
+from .server import GAP, Port, Server
 from .terminal import VirtualTerminal
 
 if os.name == "posix":
+    import fcntl
+    import struct
+    import termios
     import tty
 
 __all__ = ["SerialServer"]
@@ -29,8 +33,8 @@ class SerialServer(Server):
     end of its cable.
     """
 
-    def __init__(self, terminal: VirtualTerminal, *, port: str | None = None) -> None:
-        super().__init__(terminal)
+    def __init__(self, terminal: VirtualTerminal, *, port: str | None = None, gap: float = GAP) -> None:
+        super().__init__(terminal, gap=gap)
         self._named_port = port
         self._folder = ""
         self._device = port or ""
@@ -45,6 +49,17 @@ class SerialServer(Server):
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def rename(self, name: str) -> None:
+        """Unplug the terminal and plug it in again under another name in the same folder, as systems name a port anew.
+
+        The kernel's own name of a pseudo-terminal, ``os.path.realpath(device)``, is another name of the same port.
+        """
+        if self._named_port is not None or os.path.basename(name) != name or name in ("", ".", ".."):
+            raise InvalidValue("a pseudo-terminal can be renamed, and a name has no folder")
+        self.unplug()
+        self._device = os.path.join(self._folder, name)
+        self.plug()
+
     def _opened(self) -> Port:
         if self._named_port is not None:
             return _SerialPort(self._named_port)
@@ -53,18 +68,21 @@ class SerialServer(Server):
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix="getnet-pos-")
             self._device = os.path.join(self._folder, "terminal")
-        return _Pty(self._device)
+        return _Pty(self._device, lambda: self.terminal.flush(self._now()))
 
 
 class _Pty:
     """A pseudo-terminal, and a link to the side that the register opens."""
 
-    def __init__(self, link: str) -> None:
+    def __init__(self, link: str, flushed: Callable[[], None]) -> None:
         # The register's side is held open as well: else each close of the register would look like an unplugged cable,
         # and the system would forget the raw mode.
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
+        # Before the bytes of each read stands a zero then, or what else the register has done to the line.
+        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
+        self._flushed = flushed
         self._unwritten: deque[bytes] = deque()
         self._wake_read, self._wake_write = os.pipe()
         self._selector = selectors.DefaultSelector()
@@ -84,7 +102,10 @@ class _Pty:
             if events & selectors.EVENT_WRITE:
                 self._write_on()
             if events & selectors.EVENT_READ:
-                data = os.read(self._master, 65536)
+                said = os.read(self._master, 65536)
+                if said and said[0] & termios.TIOCPKT_FLUSHREAD:
+                    self._flushed()
+                data = said[1:]
         return data
 
     def write(self, data: bytes) -> None:

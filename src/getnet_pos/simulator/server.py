@@ -5,6 +5,7 @@ One thread does it, and sleeps until bytes come or the terminal is due to speak.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -14,13 +15,16 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import LifecycleError
+from ..errors import InvalidValue, LifecycleError
 from .terminal import VirtualTerminal
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Port", "Server"]
+__all__ = ["GAP", "Port", "Server"]
+
+GAP = 0.03
+"""Seconds between two writes. Registers that take each read for one message miss those that come joined."""
 
 
 class Port(Protocol):
@@ -44,16 +48,19 @@ class Server(ABC):
 
     A context manager: the port is there within it, and the terminal's time goes on from where it stood. While it
     serves, other threads may read the terminal's books and extend its script; what changes the link goes through the
-    methods here.
+    methods here. ``gap`` is the least seconds between two writes of the terminal; 0: they may come joined.
     """
 
-    def __init__(self, terminal: VirtualTerminal) -> None:
+    def __init__(self, terminal: VirtualTerminal, *, gap: float = GAP) -> None:
+        if not 0 <= gap < math.inf:
+            raise InvalidValue("gap must be a number of seconds, 0 or more")
         self.terminal = terminal
+        self._gap = gap
         self._port: Port | None = None
         self._started = 0.0
         self._lock = threading.Lock()
         """Held while the port or ``_ended`` changes, and while a request is made."""
-        self._requests: deque[tuple[Callable[[float], None], Future[None]]] = deque()
+        self._requests: deque[tuple[Callable[[float], object], Future[None]]] = deque()
         self._wanted = threading.Event()
         self._closing = False
         self._ended = True
@@ -68,6 +75,7 @@ class Server(ABC):
         if self._thread is not None:
             raise LifecycleError(f"a {type(self).__name__} serves once: make a new one")
         self._started = time.monotonic() - self.terminal.now
+        self.terminal.gap = self._gap
         try:
             self._show(self.terminal.now)
         except BaseException:
@@ -111,7 +119,28 @@ class Server(ABC):
         """Restart the terminal; its port is away for ``seconds``."""
         self._request(lambda now: self.terminal.reboot(keep_record, now, seconds=seconds))
 
-    def act(self, action: Callable[[float], None]) -> Future[None]:
+    def key_in(self, amount: int) -> None:
+        """Have a cashier sell on the terminal itself, without the register; ``amount`` is in wire units."""
+        self._request(lambda now: self.terminal.key_in(amount, now))
+
+    def swap(self, other: Server) -> None:
+        """Unplug both terminals, and plug each in where the other one was."""
+        if other is self or other._ended:
+            raise LifecycleError("a terminal can be swapped with that of another server, which serves")
+        # While this server's thread waits for the other's, neither terminal is looked at but here.
+        self._request(lambda _: other._request(lambda _: self._exchange(other)))
+
+    def _exchange(self, other: Server) -> None:
+        for server in (self, other):
+            server.terminal.disconnect(server._now())
+            server._show(server._now())
+        self.terminal, other.terminal = other.terminal, self.terminal
+        for server in (self, other):
+            server._started = time.monotonic() - server.terminal.now
+            server.terminal.gap = server._gap
+            server.terminal.connect(server._now())
+
+    def act(self, action: Callable[[float], object]) -> Future[None]:
         """Have the server's thread do something to the terminal, which is given the terminal's time.
 
         The future is done once the port shows it.
@@ -126,7 +155,7 @@ class Server(ABC):
 
     # ------------------------------------------------------------------------------------------------------ the thread
 
-    def _request(self, action: Callable[[float], None]) -> None:
+    def _request(self, action: Callable[[float], object]) -> None:
         self.act(action).result()
 
     def _wake(self) -> None:
@@ -153,10 +182,9 @@ class Server(ABC):
     def _do_requests(self) -> None:
         while self._requests:
             action, done = self._requests.popleft()
-            now = self._now()
             try:
-                action(now)
-                self._show(now)
+                action(self._now())
+                self._show(self._now())
             except BaseException as error:
                 done.set_exception(error)
                 raise
@@ -170,6 +198,8 @@ class Server(ABC):
         if port is not None:
             for data in writes:
                 port.write(data)
+            if writes:
+                self.terminal.wrote(self._now())
         event = self.terminal.next_event()
         timeout = None if event is None else max(0.0, event - self._now())
         if self._requests or self._closing:

@@ -12,12 +12,16 @@ import time
 from collections.abc import Callable, Iterable
 
 from ..codec import Decoder
-from ..messages import CommandMessage, Reply
+from ..messages import Ack, BadFrame, CommandMessage, FrameFault, Reply
 from .network import ANY_NETWORK, NetworkFault, NetworkFaultKind, Trouble
-from .server import Port, Server
+from .server import GAP, Port, Server
 from .terminal import VirtualTerminal
 
 __all__ = ["TcpServer"]
+
+_END = NetworkFault(NetworkFaultKind.SLOW_CLOSE, seconds=2.0)
+"""How a terminal ends a connection itself: what the register still says, such as that it has received the reply, must
+not become a reset, which would take the reply away from it."""
 
 RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
@@ -26,6 +30,8 @@ class TcpServer(Server):
     """Serves a ``VirtualTerminal`` at ``address``, a host and a port; ``port=0`` takes one that is free.
 
     The terminal speaks to the register that connected last. What is on its way when a connection ends is lost.
+    ``closes``: it ends a connection when it has replied to all that came over it, as registers need that read to the
+    end of the stream.
     """
 
     def __init__(
@@ -34,10 +40,13 @@ class TcpServer(Server):
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        closes: bool = False,
+        gap: float = GAP,
         faults: Iterable[NetworkFault] = (),
     ) -> None:
-        super().__init__(terminal)
+        super().__init__(terminal, gap=gap)
         self._address = (host, port)
+        self._closes = closes
         self._trouble = Trouble(ANY_NETWORK)
         for fault in faults:
             self.inject(fault)
@@ -54,7 +63,7 @@ class TcpServer(Server):
     def _opened(self) -> Port:
         listener = listening(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
-        return _Listener(listener, self._trouble, self._forget)
+        return _Listener(listener, self._closes, self._trouble, self._forget)
 
     def _forget(self) -> None:
         """Lose what is on its way on a connection that has ended."""
@@ -68,6 +77,13 @@ def listening(host: str, port: int) -> socket.socket:
     return socket.create_server((address[0], address[1]), family=family)
 
 
+def _ends_a_command(message: object) -> bool:
+    """Whether it is a reply, one with a wrong signature too, or ``Received: false``."""
+    if isinstance(message, BadFrame):
+        return message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM)
+    return isinstance(message, Reply) or (isinstance(message, Ack) and not message.received)
+
+
 class _Connection:
     """One register's connection, and what happens to it."""
 
@@ -79,14 +95,19 @@ class _Connection:
         self.commands = Decoder()
         self.replies = Decoder()
         self.at_reply: NetworkFault | None = None
+        self.unanswered = 0
+        """How many commands have come that were not replied to."""
+        self.ending = False
+        """Whether it is ended when all is written."""
         self.mute = False
         self.ends_at = math.inf
         self.resets = True
 
 
 class _Listener:
-    def __init__(self, listener: socket.socket, trouble: Trouble, forget: Callable[[], None]) -> None:
+    def __init__(self, listener: socket.socket, closes: bool, trouble: Trouble, forget: Callable[[], None]) -> None:
         self._listener = listener
+        self._closes = closes
         self._trouble = trouble
         self._forget = forget
         self._connections: list[_Connection] = []
@@ -142,6 +163,7 @@ class _Listener:
     def _watch(self, connection: _Connection, data: bytes) -> None:
         """See which commands have come, and whether one of them meets a fault."""
         for message in connection.commands.feed(data):
+            connection.unanswered += isinstance(message, CommandMessage)
             fault = self._trouble.take(message.code) if isinstance(message, CommandMessage) else None
             if fault is not None and fault.at_reply:
                 connection.at_reply = fault
@@ -152,10 +174,12 @@ class _Listener:
         if not self._connections or self._connections[-1].mute:
             return
         connection = self._connections[-1]
-        fault = connection.at_reply
-        if fault is not None and any(isinstance(message, Reply) for message in connection.replies.feed(data)):
-            self._befall(connection, fault)
+        replies = sum(_ends_a_command(message) for message in connection.replies.feed(data))
+        if replies and connection.at_reply is not None:
+            self._befall(connection, connection.at_reply)
             return
+        connection.unanswered -= replies
+        connection.ending = replies > 0 and self._closes and connection.unanswered <= 0
         connection.unwritten += data
         self._serve(connection, selectors.EVENT_WRITE)
 
@@ -166,6 +190,9 @@ class _Listener:
                 del connection.unwritten[: connection.line.send(connection.unwritten)]
         writing = selectors.EVENT_WRITE if connection.unwritten else 0
         self._selector.modify(connection.line, selectors.EVENT_READ | writing, connection)
+        if connection.ending and not connection.unwritten:
+            connection.ending = False
+            self._befall(connection, _END)
 
     def _befall(self, connection: _Connection, fault: NetworkFault) -> None:
         connection.mute = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,6 +34,7 @@ from ..money import MAX_AMOUNT
 from . import replies
 from .behaviour import Behaviour, Outcome
 from .faults import Direction, Fault, Frame, Frames, Line
+from .firmware import Firmware
 from .ledger import Entry, EntryKind, Ledger
 from .refusals import Declined, Refusal
 from .replies import Fields, Identity
@@ -41,6 +43,9 @@ from .watcher import Watcher
 __all__ = ["VirtualTerminal"]
 
 _NOISE = b'{}[]"\\:\x00\x02\x03\x0a\x7f\xff0a'
+
+_REDELIVERS_AFTER = 1.0
+"""Seconds from when a terminal is plugged in again until it sends the reply that it could not send."""
 
 _PLAIN = Behaviour()
 _NO_COMMAND = CommandMessage(0, {})
@@ -76,7 +81,8 @@ class VirtualTerminal:
     the script. A ``watcher`` looks on: while it attends, a money command that no behaviour of the script is for waits
     until ``proceed`` says how to go on.
 
-    The same calls with the same ``seed`` have the same effect, to the byte.
+    The same calls with the same ``seed`` have the same effect, to the byte; without one, no two terminals make the same
+    vouchers.
     """
 
     def __init__(
@@ -87,15 +93,19 @@ class VirtualTerminal:
         answers: Mapping[int, Behaviour] | None = None,
         faults: Iterable[Fault] = (),
         identity: Identity | None = None,
+        firmware: Firmware | None = None,
         epoch: datetime = datetime(2026, 1, 1, 12),
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         self.default = default
         self.script = deque(script)
         self.answers = dict(answers or {})
         self.identity = identity or Identity()
+        self.firmware = firmware or Firmware()
         self.epoch = epoch
         """The date and time at ``now`` 0."""
+        self.gap = 0.0
+        """The least seconds between two writes, of whatever they are; the server sets it that serves the terminal."""
         self.commands: list[CommandMessage] = []
         """Every command that came whole, in order."""
         self.acknowledgements = 0
@@ -104,6 +114,7 @@ class VirtualTerminal:
         self.integrated = True
         """Whether the terminal was not told to leave integrated mode; it goes on answering in any case."""
         self.watcher: Watcher | None = None
+        seed = random.getrandbits(32) if seed is None else seed
         self._rng = random.Random(f"{seed} terminal")
         self.ledger = Ledger(self._rng.randrange(1_000_000))
         self._record: list[tuple[float, Entry]] = []
@@ -123,7 +134,12 @@ class VirtualTerminal:
         self._current: _Answer | None = None
         """The money command that is being decided."""
         self._last_reply = b""
-        self._writes: deque[tuple[float, bytes]] = deque()
+        self._unsent: tuple[bytes, Behaviour] | None = None
+        self._flushed = False
+        """Whether the register has flushed what had come in, since the terminal was plugged in."""
+        self._writes: deque[tuple[float, bytes, bool]] = deque()
+        """What is to be written, when, and whether it begins a write of its own: a fragment goes on with one."""
+        self._wrote_at = -math.inf
         self._handlers: dict[type[Command[Any]] | None, Callable[[Fields, Behaviour, int], Fields]] = {
             commands.Sale: self._sale,
             commands.LastVoucher: self._last_voucher,
@@ -168,7 +184,7 @@ class VirtualTerminal:
         """When to call ``take`` next; ``None``: not before the register writes. It may name a time that has passed."""
         times = [self._next_step()]
         if self._writes:
-            times.append(self._writes[0][0])
+            times.append(self._due())
         if self._off_until > self._now:
             times.append(self._off_until)
         first = min(times)
@@ -178,9 +194,20 @@ class VirtualTerminal:
         """What is due by ``now``, in order; each item is one write."""
         self._advance(now)
         due = []
-        while self._writes and self._writes[0][0] <= self._now:
+        while self._writes and self._due() <= self._now:
             due.append(self._writes.popleft()[1])
+            self._wrote_at = self._now
         return due
+
+    def wrote(self, now: float) -> None:
+        """What was taken has left by now, which may be later than when it was taken: the gap counts from here."""
+        self._advance(now)
+        self._wrote_at = self._now
+
+    def _due(self) -> float:
+        """When the next write may leave. The gap counts from when the one before left, however late that was."""
+        at, _, begins = self._writes[0]
+        return max(at, self._wrote_at + self.gap) if begins else at
 
     def connected(self, now: float) -> bool:
         """Whether the terminal is on the line: plugged in, and not restarting."""
@@ -196,8 +223,18 @@ class VirtualTerminal:
     def connect(self, now: float) -> None:
         """Plug the link in again."""
         self._advance(now)
-        self._plugged = True
+        self._plugged, self._flushed = True, False
+        if self._unsent is not None:
+            (frame, behaviour), self._unsent = self._unsent, None
+            answer = _Answer(_NO_COMMAND, Wire.SIGNED, behaviour)
+            answer.steps = self._sent(frame, behaviour)
+            self._wait(answer, _REDELIVERS_AFTER)
         self._tell_of_link()
+
+    def flush(self, now: float) -> None:
+        """The register has flushed what had come in."""
+        self._advance(now)
+        self._flushed = True
 
     def reboot(self, keep_record: bool, now: float, *, seconds: float = 0.0) -> None:
         """Restart: what is in progress ends without a reply, and the terminal is off the line for ``seconds``.
@@ -217,14 +254,17 @@ class VirtualTerminal:
         answer = self._current
         if answer is not None:
             self._answering = [entry for entry in self._answering if entry[2] is not answer]
-            answer.behaviour = behaviour
+            answer.behaviour = self._in_case(behaviour)
             answer.steps = self._decision(answer)
             self._go_on(answer)
 
     def key_in(self, amount: int, now: float) -> Entry:
-        """Have a cashier sell on the terminal itself, without a register: the voucher has no ticket."""
+        """Have a cashier sell on the terminal itself, without a register: the voucher has no ticket.
+
+        ``amount`` is in wire units.
+        """
         self._advance(now)
-        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self._date()), self.default)
+        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
 
     def inject(self, fault: Fault) -> None:
         """Have a fault happen on the link; its counting begins now."""
@@ -234,6 +274,10 @@ class VirtualTerminal:
     def now(self) -> float:
         """The terminal's time: the latest it was told. Who drives it next goes on from there."""
         return self._now
+
+    def date(self) -> str:
+        """The terminal's date and time, as its vouchers have it."""
+        return (self.epoch + timedelta(seconds=self._now)).strftime("%Y-%m-%d %H:%M:%S")
 
     @property
     def busy(self) -> bool:
@@ -309,7 +353,7 @@ class VirtualTerminal:
             due = max(self._now, self._writes[-1][0]) if self._writes else self._now
             size = behaviour.fragment or len(data)
             for place in range(0, len(data), size):
-                self._writes.append((due, data[place : place + size]))
+                self._writes.append((due, data[place : place + size], place == 0))
                 due += behaviour.fragment_every
 
     def _cut(self) -> None:
@@ -326,6 +370,7 @@ class VirtualTerminal:
         self._answering.clear()
         self._cut()
         self._last_reply = b""
+        self._unsent, self._flushed = None, False
         self._record = [item for item in self._record if keep_record and item[0] <= self._now]
         self.integrated = True
         self._off_until = self._now + seconds
@@ -350,21 +395,25 @@ class VirtualTerminal:
     def _understand(self, message: Message, heard: bytes) -> None:
         wire = Wire.SIGNED if b"erialized" in heard else Wire.SIMPLIFIED
         if self.watcher:
-            self.watcher.heard(message, len(heard))
+            self.watcher.heard(message)
         if isinstance(message, CommandMessage):
             self._begin(message, wire, heard)
         elif isinstance(message, Ack):
             self.acknowledgements += message.received
         elif isinstance(message, BadFrame) and wire is Wire.SIGNED and message.fault is FrameFault.SIGNATURE:
-            self._reply(_Answer(_NO_COMMAND, wire, self.default.manner(), accepted=False))
+            self._reply(_Answer(_NO_COMMAND, wire, self._manner(), accepted=False))
         elif isinstance(message, BadFrame) and message.sealed:
-            self._reply(_Answer(_NO_COMMAND, wire, self.default.manner()))
+            self._reply(_Answer(_NO_COMMAND, wire, self._manner()))
 
     def _begin(self, command: CommandMessage, wire: Wire, heard: bytes) -> None:
         self.commands.append(command)
+        if self._flushed and self.firmware.stops_at_flush and CATALOGUE.facts(command.code).moves_money:
+            return
         busy = self._current is not None and command.code != CancelSale.code
-        behaviour = self._behaviour(command.code, busy)
-        answer = _Answer(command, wire, behaviour, accepted=behaviour.acknowledge is not False, busy=busy)
+        unwanted = self.firmware.refuses_iso_dates and _dated_year_first(command)
+        behaviour = self._manner() if busy or unwanted else self._behaviour(command.code)
+        accepted = behaviour.acknowledge is not False and not unwanted
+        answer = _Answer(command, wire, behaviour, accepted=accepted, busy=busy)
         if behaviour.echo:
             self._lines[Direction.TO_REGISTER].put(Frame(heard, behaviour), self._now)
         silent = behaviour.outcome is Outcome.SILENT
@@ -374,16 +423,22 @@ class VirtualTerminal:
                 self.watcher.began(command, behaviour.decide_after == math.inf)
         self._reply(answer)
 
-    def _behaviour(self, code: int, busy: bool) -> Behaviour:
-        if busy:
-            return self.default.manner()
+    def _behaviour(self, code: int) -> Behaviour:
         if not CATALOGUE.facts(code).moves_money:
-            return self.answers.get(code) or self.default.manner()
-        if self.script:
-            return self.script.popleft()
-        if self.watcher and self.watcher.attends():
-            return replace(self.default.manner(), progress=(ProgressCode.CARD_READING,), decide_after=math.inf)
-        return self.answers.get(code, self.default)
+            behaviour = self.answers.get(code) or self.default.manner()
+        elif self.script:
+            behaviour = self.script.popleft()
+        elif self.watcher and self.watcher.attends():
+            behaviour = replace(self.default.manner(), progress=(ProgressCode.CARD_READING,), decide_after=math.inf)
+        else:
+            behaviour = self.answers.get(code, self.default)
+        return self._in_case(behaviour)
+
+    def _manner(self) -> Behaviour:
+        return self._in_case(self.default.manner())
+
+    def _in_case(self, behaviour: Behaviour) -> Behaviour:
+        return replace(behaviour, camel_case=True) if self.firmware.camel_case else behaviour
 
     # -------------------------------------------------------------------------------------------------------- answering
 
@@ -407,9 +462,10 @@ class VirtualTerminal:
 
     def _decision(self, answer: _Answer) -> Iterator[bytes | float]:
         """One command from its progress messages to its reply."""
-        if CATALOGUE.facts(answer.command.code).takes_card and not answer.busy:
-            yield from self._progress(answer)
-        yield answer.behaviour.decide_after
+        if not answer.busy and not _is_malformed(answer.command):
+            if CATALOGUE.facts(answer.command.code).takes_card:
+                yield from self._progress(answer)
+            yield answer.behaviour.decide_after
         if self._reboots(answer, approved=False):
             return
         before = self._current
@@ -442,10 +498,11 @@ class VirtualTerminal:
     def _final(self, answer: _Answer, reply: Fields) -> Iterator[bytes | float]:
         """A reply on its way, as often as the behaviour has it."""
         behaviour = answer.behaviour
-        fields = {name: value for name, value in {**reply, **behaviour.change}.items() if name not in behaviour.omit}
+        reply = {**self._spoken(reply, answer.command.code), **behaviour.change}
+        fields = {name: value for name, value in reply.items() if name not in behaviour.omit}
         moves_money = CATALOGUE.facts(answer.command.code).moves_money and not answer.busy
         if self.watcher and moves_money:
-            self.watcher.decided(answer.command, fields)
+            self.watcher.decided(answer.command, reply)
         if answer.wire is Wire.SIGNED:
             frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
         else:
@@ -454,7 +511,7 @@ class VirtualTerminal:
             self._last_reply = frame
         yield behaviour.reply_after
         answer.holding = False
-        yield frame
+        yield from self._sent(frame, behaviour)
         if behaviour.duplicate:
             yield frame
         for _ in range(behaviour.resends):
@@ -463,6 +520,24 @@ class VirtualTerminal:
             if self.acknowledgements > before:
                 return
             yield frame
+
+    def _sent(self, frame: bytes, behaviour: Behaviour) -> Iterator[bytes | float]:
+        if self.connected(self._now) or not self.firmware.delivers_unsent:
+            yield frame
+        else:
+            self._unsent = frame, behaviour
+
+    def _spoken(self, reply: Fields, code: int) -> Fields:
+        """A reply as the firmware has it."""
+        omit = self.firmware.omit
+        if code == commands.LastVoucher.code:
+            omit += self.firmware.record_omit
+            if reply["ResponseCode"] == 0:
+                reply = {**reply, **self.firmware.record_change}
+        spoken = _without(reply, omit)
+        if omit and "SaleDetails" in spoken:
+            spoken["SaleDetails"] = [_without(row, omit) for row in spoken["SaleDetails"]]
+        return spoken
 
     def _decide(self, answer: _Answer) -> Fields:
         """Do what was asked, or do not, and say which."""
@@ -473,10 +548,15 @@ class VirtualTerminal:
         try:
             if answer.busy:
                 raise Declined.because(Refusal.BUSY)
+            if _is_malformed(command):
+                raise _Malformed
             refusal = behaviour.refusal()
-            if refusal is not None:
+            is_done = refusal is None or behaviour.outcome is Outcome.PRINTING_ERROR
+            if refusal is not None and not is_done:
                 raise refusal
             body = handler(_spelled(command.fields), behaviour, command.code)
+            if refusal is not None:
+                return _header(command.code, refusal.code, refusal.message)
             return {**_header(command.code, 0, "Aprobado"), **body}
         except _Malformed:
             return _header(0, Refusal.MALFORMED.code, Refusal.MALFORMED.message)
@@ -508,27 +588,16 @@ class VirtualTerminal:
         return replies.voucher(self._charge(EntryKind.SALE, fields, behaviour, code), self.identity)
 
     def _multi_commerce_sale(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
-        entry = self._charge(
-            EntryKind.SALE, fields, behaviour, code, commerce_rut=_optional(fields, "RutCommerceSon", "")
-        )
+        entry = self._charge(EntryKind.SALE, fields, behaviour, code)
         return {**replies.voucher(entry, self.identity), **replies.host_data(entry)}
 
     def _pre_authorize(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
         return replies.voucher(self._charge(EntryKind.PRE_AUTHORIZATION, fields, behaviour, code), self.identity)
 
-    def _charge(self, kind: EntryKind, fields: Fields, behaviour: Behaviour, code: int, **more: Any) -> Entry:
-        entry = self.ledger.add(
-            kind,
-            code,
-            _amount(fields),
-            self._date(),
-            ticket=_optional(fields, "TicketNumber", ""),
-            card=behaviour.card,
-            employee_id=_optional(fields, "EmployeeId", 0),
-            sale_type=_optional(fields, "SaleType", self.default_sale_type),
-            tip=behaviour.tip,
-            **more,
-        )
+    def _charge(self, kind: EntryKind, fields: Fields, behaviour: Behaviour, code: int) -> Entry:
+        order = _order(fields, self.default_sale_type)
+        order["tip"] = order["tip"] or behaviour.tip
+        entry = self.ledger.add(kind, code, _amount(fields), self.date(), card=behaviour.card, **order)
         return self._recorded(entry, behaviour)
 
     def _void(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
@@ -545,7 +614,7 @@ class VirtualTerminal:
         operation_id = _integer(fields, "OperationId")
         if all(entry.operation_id != operation_id for entry in self._known()):
             raise Declined.because(Refusal.NOT_FOUND)
-        return self._recorded(self.ledger.void(operation_id, code, self._date()), behaviour)
+        return self._recorded(self.ledger.void(operation_id, code, self.date()), behaviour)
 
     def _refund(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
         entry = self._given_back(fields, behaviour, code)
@@ -556,16 +625,16 @@ class VirtualTerminal:
         return {**replies.settled(entry, self.identity), "DateTime": entry.real_date, **replies.host_data(entry)}
 
     def _given_back(self, fields: Fields, behaviour: Behaviour, code: int) -> Entry:
-        authorization_code, amount = _text(fields, "AuthorizationCode"), _amount(fields)
-        return self._recorded(self.ledger.refund(authorization_code, amount, code, self._date()), behaviour)
+        authorization_code, amount = _authorization_code(fields), _amount(fields)
+        return self._recorded(self.ledger.refund(authorization_code, amount, code, self.date()), behaviour)
 
     def _complete(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
-        authorization_code, amount = _text(fields, "AuthorizationCode"), _amount(fields)
-        entry = self._recorded(self.ledger.complete(authorization_code, amount, code, self._date()), behaviour)
+        authorization_code, amount = _authorization_code(fields), _amount(fields)
+        entry = self._recorded(self.ledger.complete(authorization_code, amount, code, self.date()), behaviour)
         return replies.voucher(entry, self.identity)
 
     def _release(self, fields: Fields, behaviour: Behaviour, code: int) -> Fields:
-        entry = self.ledger.release(_text(fields, "AuthorizationCode"), code, self._date())
+        entry = self.ledger.release(_authorization_code(fields), code, self.date())
         return replies.settled(self._recorded(entry, behaviour), self.identity)
 
     def _cancel_sale(self, *_: Any) -> Fields:
@@ -593,9 +662,6 @@ class VirtualTerminal:
         employee = _optional(fields, "EmployeeId", 0)
         return [entry for entry in self._open_batch() if entry.is_charge and employee in (0, entry.employee_id)]
 
-    def _date(self) -> str:
-        return (self.epoch + timedelta(seconds=self._now)).strftime("%Y-%m-%d %H:%M:%S")
-
     def _last_voucher(self, *_: Any) -> Fields:
         known = self._known()
         if not known:
@@ -610,7 +676,7 @@ class VirtualTerminal:
         raise Declined.because(Refusal.NOT_FOUND)
 
     def _close_batch(self, *_: Any) -> Fields:
-        self.ledger.close_batch(self._date())
+        self.ledger.close_batch(self.date())
         return {"CommerceCode": self.identity.commerce_code, "TerminalId": self.identity.terminal_id, "Success": True}
 
     def _normal_mode(self, *_: Any) -> Fields:
@@ -652,12 +718,45 @@ def _amount(fields: Fields) -> int:
     return amount
 
 
-def _text(fields: Fields, name: str) -> str:
-    """A text that is not empty; some registers send a number, as the manual's own example does."""
-    value: str = _optional(fields, name, "")
-    if not value:
-        raise _Malformed(name)
-    return value
+def _authorization_code(fields: Fields) -> str:
+    """Some registers send a number, as the manual's own example does: it has lost its leading zeros."""
+    code = _optional(fields, "AuthorizationCode", "")
+    if not code:
+        raise _Malformed("AuthorizationCode")
+    return f"{code:0>6}" if type(fields["AuthorizationCode"]) is int else str(code)
+
+
+def _order(fields: Fields, sale_type: int = 0) -> Fields:
+    """What a command says of a payment by card beside its amount, as an ``Entry`` has it."""
+    return {
+        "ticket": _optional(fields, "TicketNumber", ""),
+        "employee_id": _optional(fields, "EmployeeId", 0),
+        "sale_type": _optional(fields, "SaleType", sale_type),
+        "tip": _optional(fields, "Tip", 0),
+        "installments": _optional(fields, "Installments", 0),
+        "commerce_rut": _optional(fields, "RutCommerceSon", ""),
+    }
+
+
+def _dated_year_first(command: CommandMessage) -> bool:
+    return re.match(r"\d{4}-", str(_spelled(command.fields).get("DateTime"))) is not None
+
+
+def _is_malformed(command: CommandMessage) -> bool:
+    """Whether a payment by card cannot be begun: the customer sees nothing of it."""
+    if not CATALOGUE.facts(command.code).takes_card:
+        return False
+    fields = _spelled(command.fields)
+    try:
+        _amount(fields)
+        _order(fields)
+    except _Malformed:
+        return True
+    return False
+
+
+def _without(fields: Fields, omit: tuple[str, ...]) -> Fields:
+    return {name: value for name, value in fields.items() if name not in omit}
 
 
 def _optional(fields: Fields, name: str, default: Any) -> Any:

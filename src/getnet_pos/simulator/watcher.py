@@ -18,8 +18,8 @@ class Watcher(Protocol):
         """Whether a money command that no script is for waits for ``VirtualTerminal.proceed``."""
         ...
 
-    def heard(self, message: Message, size: int) -> None:
-        """A message of the register came, in ``size`` bytes."""
+    def heard(self, message: Message) -> None:
+        """A message of the register came."""
         ...
 
     def said(self, data: bytes) -> None:

@@ -41,9 +41,10 @@ TROUBLES: Mapping[str, Mapping[str, Any]] = {
     "damaged": {"wrong_signature": True},
     "restart-before": {"reboot": Reboot(approved=False, seconds=_RESTART)},
     "restart-after": {"reboot": Reboot(approved=True, seconds=_RESTART)},
-    "1003": {"change": {"ResponseCode": 1003, "ResponseMessage": "Tapa abierta"}},
-    "1004": {"change": {"ResponseCode": 1004, "ResponseMessage": "Sin papel"}},
-    "1005": {"change": {"ResponseCode": 1005, "ResponseMessage": "Papel atascado"}},
+    **{
+        str(code): {"outcome": Outcome.PRINTING_ERROR, "response_code": code, "response_message": message}
+        for code, message in ((1003, "Tapa abierta"), (1004, "Sin papel"), (1005, "Papel atascado"))
+    },
 }
 """What may go wrong after a decision, as the behaviour that it is."""
 
@@ -78,7 +79,7 @@ class Seat:
 
     # ------------------------------------------------------------------------------------------- for the terminal alone
 
-    def heard(self, message: Message, size: int) -> None:
+    def heard(self, message: Message) -> None:
         self._note("in", message)
 
     def said(self, data: bytes) -> None:
@@ -229,8 +230,9 @@ class Seat:
         elif (self._stage, what) in _APPROVING:
             self._proceed("working", now, **_ANSWERED, **TROUBLES[trouble])
         elif self._stage in _WAITING and what == "decline":
-            refused = {"outcome": Outcome.DECLINE, "response_code": code}
-            self._proceed("working", now, **_ANSWERED, **refused, **TROUBLES[trouble])
+            # A decline has no voucher that could not be printed.
+            refused = {"outcome": Outcome.DECLINE, "response_code": code, "response_message": None}
+            self._proceed("working", now, **_ANSWERED, **{**TROUBLES[trouble], **refused})
         elif self._stage in _WAITING and what in ("cancel", "leave"):
             outcome = Outcome.CANCEL if what == "cancel" else Outcome.TIME_OUT
             self._proceed("working", now, outcome=outcome, progress=())
