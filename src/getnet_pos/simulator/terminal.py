@@ -218,7 +218,7 @@ class VirtualTerminal:
         self._advance(now)
         self._plugged = False
         self._cut()
-        self._tell_of_link()
+        self._tell()
 
     def connect(self, now: float) -> None:
         """Plug the link in again."""
@@ -229,7 +229,7 @@ class VirtualTerminal:
             answer = _Answer(_NO_COMMAND, Wire.SIGNED, behaviour)
             answer.steps = self._sent(frame, behaviour)
             self._wait(answer, _REDELIVERS_AFTER)
-        self._tell_of_link()
+        self._tell()
 
     def flush(self, now: float) -> None:
         """The register has flushed what had come in."""
@@ -264,7 +264,9 @@ class VirtualTerminal:
         ``amount`` is in wire units.
         """
         self._advance(now)
-        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
+        entry = self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
+        self._tell()
+        return entry
 
     def inject(self, fault: Fault) -> None:
         """Have a fault happen on the link; its counting begins now."""
@@ -374,11 +376,11 @@ class VirtualTerminal:
         self._record = [item for item in self._record if keep_record and item[0] <= self._now]
         self.integrated = True
         self._off_until = self._now + seconds
-        self._tell_of_link()
+        self._tell()
 
-    def _tell_of_link(self) -> None:
+    def _tell(self) -> None:
         if self.watcher:
-            self.watcher.linked()
+            self.watcher.changed()
 
     # ---------------------------------------------------------------------------------------------------------- hearing
 

@@ -34,6 +34,6 @@ class Watcher(Protocol):
         """A money command has this reply, by wire names, which may never leave."""
         ...
 
-    def linked(self) -> None:
-        """The terminal was unplugged, plugged in or restarted."""
+    def changed(self) -> None:
+        """The terminal was unplugged, plugged in, restarted, or sold on by hand."""
         ...

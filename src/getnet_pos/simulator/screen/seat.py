@@ -105,7 +105,7 @@ class Seat:
             self._voucher = self._printed(entries[-1])
         self._changed(self)
 
-    def linked(self) -> None:
+    def changed(self) -> None:
         if not self.terminal.busy and self._stage in (*_WAITING, "working"):
             self._stage, self._command = "idle", None
         self._decoder.reset()
