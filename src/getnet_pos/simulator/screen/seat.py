@@ -152,6 +152,11 @@ class Seat:
         """Have the customer of a command that waits walk away."""
         self.do("leave", turn=self._turn)
 
+    def close(self) -> None:
+        """Leave, and look on no more. In the terminal's thread, which may be about to tell of something."""
+        self.leave()
+        self._act(lambda _: setattr(self.terminal, "watcher", None))
+
     def view(self) -> dict[str, Any]:
         """What the display shows, as JSON."""
         command, result = self._command, self._result

@@ -111,8 +111,7 @@ class ScreenServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for seat in self.seats:
-            seat.leave()
-            seat.terminal.watcher = None
+            seat.close()
         self._server.stop()
 
     def wait_for_page(self, timeout: float | None = None) -> bool:
