@@ -60,6 +60,11 @@ class Installation(unittest.TestCase):
         kinds = {path.suffix for path in FOLDER.rglob("*") if path.is_file()} - {".pyc"}
         assert kinds <= {".py", ".pyi", ".typed", ".so", ".pyd"}
 
+    @unittest.skipUnless(INSTALLED, "a checkout may have been installed before it had the plugin")
+    def test_pytest_finds_the_plugin(self) -> None:
+        [entry] = [e for e in importlib.metadata.entry_points(group="pytest11") if e.value.startswith("getnet_pos")]
+        assert (entry.name, entry.value) == ("getnet-pos", "getnet_pos.pytest_plugin")
+
     def test_heavy_packages_are_not_imported(self) -> None:
         code = "import sys, getnet_pos; print(*{'Cython', 'typer', 'starlette', 'uvicorn'} & set(sys.modules))"
         shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

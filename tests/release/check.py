@@ -15,6 +15,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from configparser import ConfigParser
 from email.parser import BytesParser
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +35,11 @@ LIBRARIES = ["_native", "_native_terminals"]
 STUBS = [f"getnet_pos/codec/{name}.pyi" for name in LIBRARIES]
 PAGE = [f"getnet_pos/simulator/screen/page.{suffix}" for suffix in ("css", "html", "js")]
 NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/pure.py", *STUBS, *PAGE)
+ENTRIES = {
+    "console_scripts": {"getnet-pos": "getnet_pos.cli:main"},
+    "pytest11": {"getnet-pos": "getnet_pos.pytest_plugin"},
+}
+"""What the installed copy registers: its command, and its plugin with pytest."""
 
 
 def version() -> str:
@@ -73,6 +79,10 @@ def of_wheel(path: Path) -> Iterator[str]:
     yield from (f"{file} is missing" for file in (*NEEDED, f"{info}/licenses/LICENSE") if file not in content)
     yield from _recorded(content, f"{info}/RECORD")
     yield from _metadata(content[f"{info}/METADATA"])
+    entries = ConfigParser()
+    entries.read_string(content.get(f"{info}/entry_points.txt", b"").decode())
+    if (found_entries := {group: dict(entries[group]) for group in entries.sections()}) != ENTRIES:
+        yield f"it registers {found_entries}, not {ENTRIES}"
     tags = re.findall(r"^Tag: (\S+)", content[f"{info}/WHEEL"].decode(), re.MULTILINE)
     if set(tags) != {f"{python}-{abi}-{part}" for part in platform.split(".")}:
         yield f"its name and its tags {tags} differ"

@@ -16,7 +16,7 @@ import getnet_pos.errors
 from getnet_pos import Intent, IntentState, SqliteJournal
 from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
 from tests.sample_api import api
-from tests.test_docs import README
+from tests.test_docs import README, is_a_test
 
 __all__ = ["api"]
 
@@ -28,9 +28,12 @@ DEVICES = ('"/dev/ttyACM0"', '"/dev/getnet-pos"', '"COM7"')
 
 
 def samples() -> list[Any]:
+    """All but those that are tests."""
     found = []
     for page in PAGES:
         for place, (excuse, _, code) in enumerate(SAMPLE.findall(page.read_text(encoding="utf-8")), 1):
+            if is_a_test(code):
+                continue
             marks = [pytest.mark.skip(reason=excuse[9:-5])] if excuse else []
             found.append(pytest.param(dedent(code), marks=marks, id=f"{page.relative_to(DOCS)}-{place}"))
     return found
@@ -72,8 +75,9 @@ def _leave_unknown(path: Path) -> None:
 
 def test_few_samples_are_not_run() -> None:
     assert sum(bool(sample.marks) for sample in samples()) <= 1
-    fences = sum(page.read_text(encoding="utf-8").count("```python") for page in PAGES)
-    assert len(samples()) == fences
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    tests = sum(is_a_test(code) for text in texts for _, _, code in SAMPLE.findall(text))
+    assert len(samples()) + tests == sum(text.count("```python") for text in texts)
 
 
 # ------------------------------------------------------------------------------------------------------------ structure
@@ -95,13 +99,21 @@ def test_advice_has_every_error(page: str) -> None:
     assert len(told) == len(errors)
 
 
-@pytest.mark.parametrize("page", ["es/index.md", "pt/index.md"])
-def test_first_page_has_the_same_code_in_every_language(page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "english"),
+    [
+        ("es/index.md", "index.md"),
+        ("pt/index.md", "index.md"),
+        ("es/pruebas.md", "guides/testing.md"),
+        ("pt/testes.md", "guides/testing.md"),
+    ],
+)
+def test_a_page_has_the_same_code_in_every_language(page: str, english: str) -> None:
     def code(name: str) -> list[str]:
         blocks = re.findall(r"^```\w+\n.*?^```$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
         return [re.sub(r" +# .*", "", block) for block in blocks]
 
-    assert code(page) == code("index.md")
+    assert code(page) == code(english)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())

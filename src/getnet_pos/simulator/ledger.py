@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from ..errors import InvalidValue
+from ..masking import mask
 from .refusals import Declined, Refusal
 
 __all__ = ["ANY_CARD", "Batch", "Card", "Entry", "EntryKind", "Ledger"]
@@ -83,6 +84,10 @@ class Entry:
     def is_return(self) -> bool:
         return self.kind in _RETURNS
 
+    def __str__(self) -> str:
+        of = "" if self.refers_to is None else f" of {self.refers_to}"
+        return f"{self.operation_id}: {self.kind.value}{of}, amount {self.amount}, ticket {mask(self.ticket)!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -102,6 +107,14 @@ class Ledger:
         self.closed: list[Batch] = []
         self._entries: list[Entry] = []
         self._first_authorization = first_authorization
+
+    def __str__(self) -> str:
+        """A line for each operation."""
+        return "\n".join(map(str, self._entries)) or "no operation"
+
+    def __repr__(self) -> str:
+        """All that a failed assertion about it needs to show."""
+        return f"<Ledger: {'; '.join(map(str, self._entries)) or 'no operation'}>"
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -124,6 +137,13 @@ class Ledger:
     def balance(self, ticket: str | None = None) -> int:
         """What the customer has paid in the end."""
         return self.charged(ticket) - self.returned(ticket)
+
+    def balances(self) -> dict[str, int]:
+        """What was paid in the end of each ticket that was ever charged; ``""`` is what has none.
+
+        ``assert ledger.balances() == {"A1": 25_000}`` says that this was paid, and nothing beside it.
+        """
+        return {entry.ticket: self.balance(entry.ticket) for entry in self.charges()}
 
     def held(self, ticket: str | None = None) -> int:
         """The sum of the pre-authorizations that were neither completed nor released."""
