@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "count" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(seconds))
     if not (config.getoption("--evidence") or config.getoption("--long")):
-        left_out = _left_out(items)
+        left_out = _left_out(items) | {item for item in items if "browser" in getattr(item, "fixturenames", ())}
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
 

@@ -50,6 +50,7 @@ OPTIONAL = {
     "rich": "cli",
     "starlette": "simulator",
     "uvicorn": "simulator",
+    "wsproto": "simulator",
     "pytest": "pytest_plugin",  # Only pytest loads it, so pytest is there.
 }
 """What not every installation has, and the one room that may import it."""

@@ -143,6 +143,8 @@ class Profile:
     8601."""
     empty_codes: frozenset[int] = frozenset({21, 99})
     """The response codes to a query for the last voucher that mean that there is none."""
+    language: str = "es"
+    """What a virtual terminal's screen shows at first: ``es``, ``pt`` or ``en``."""
 
     INTEGRATED_POS: ClassVar[Profile]
     """The terminal as the Integrated POS documentation describes it; the currency's decimals are not public."""

@@ -15,7 +15,7 @@ from dataclasses import fields
 from .codec import Message
 from .messages import Ack, BadFrame, Command, CommandMessage, Progress, Reply
 
-__all__ = ["is_on", "received", "sent", "start", "stop"]
+__all__ = ["is_on", "received", "sent", "shown", "start", "stop"]
 
 log = logging.getLogger("getnet_pos.wire")
 
@@ -42,16 +42,17 @@ def is_on() -> bool:
 def sent(message: Command | Ack, size: int) -> None:
     """A message left, in ``size`` bytes."""
     if _on:
-        log.debug("-> %d bytes: %s", size, _shown(message))
+        log.debug("-> %d bytes: %s", size, shown(message))
 
 
 def received(messages: Sequence[Message], size: int) -> None:
     """``size`` bytes came, and made these messages whole."""
     if _on:
-        log.debug("<- %d bytes: %s", size, "; ".join(map(_shown, messages)) or "no whole message")
+        log.debug("<- %d bytes: %s", size, "; ".join(map(shown, messages)) or "no whole message")
 
 
-def _shown(message: Command | Message) -> str:
+def shown(message: Command | Message) -> str:
+    """A message in words: its kind, its codes and the names of its fields."""
     kind = type(message).__name__
     if isinstance(message, Ack):
         return f"{kind} {message.received}"
@@ -64,9 +65,9 @@ def _shown(message: Command | Message) -> str:
     names = [item.name for item in fields(message) if item.name != "extra"]  # type: ignore[arg-type]  # all have fields
     present = [name for name in names if getattr(message, name) is not None]
     if isinstance(message, Reply):
-        held = _names([*present, *message.extra])
+        held = " ".join([*present, *filter(None, [_names(message.extra)])])
         return f"{kind} {message.function_code}, response {message.response_code}, with {held}"
-    return f"{kind} {message.code} with {_names(present)}"
+    return f"{kind} {message.code} with {' '.join(present)}"
 
 
 def _names(names: Iterable[str]) -> str:

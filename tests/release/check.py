@@ -33,7 +33,8 @@ INSTALLED = {".py", ".pyi", ".typed"}
 LIBRARY = re.compile(r"getnet_pos/codec/(_native\w*)(\.[\w-]+)?\.(so|pyd)")
 LIBRARIES = ["_native", "_native_terminals"]
 STUBS = [f"getnet_pos/codec/{name}.pyi" for name in LIBRARIES]
-NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/pure.py", *STUBS)
+PAGE = [f"getnet_pos/simulator/screen/page.{suffix}" for suffix in ("css", "html", "js")]
+NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/pure.py", *STUBS, *PAGE)
 ENTRIES = {
     "console_scripts": {"getnet-pos": "getnet_pos.cli:main"},
     "pytest11": {"getnet-pos": "getnet_pos.pytest_plugin"},
@@ -70,7 +71,9 @@ def of_wheel(path: Path) -> Iterator[str]:
     if sorted(libraries.values()) != (LIBRARIES if kind == "native" else []):
         yield f"it has the compiled parts {list(libraries.values())}"
     for file in content:
-        inside = file.startswith("getnet_pos/") and (PurePosixPath(file).suffix in INSTALLED or file in libraries)
+        inside = file.startswith("getnet_pos/") and (
+            PurePosixPath(file).suffix in INSTALLED or file in libraries or file in PAGE
+        )
         if not (inside or file.startswith(f"{info}/")):
             yield f"{file} does not belong into a wheel"
     yield from (f"{file} is missing" for file in (*NEEDED, f"{info}/licenses/LICENSE") if file not in content)
@@ -121,7 +124,7 @@ def of_sdist(path: Path) -> Iterator[str]:
     if not any(name.startswith("tests/installed/") for name in inside):
         yield "the tests of an installed copy are missing"
     for name in inside:
-        if re.search(r"\.(so|pyd|o|a|pyc|html)$|(^|/)(\.git|\.hypothesis|__pycache__)/|^_native/codec\.c$", name):
+        if re.search(r"\.(so|pyd|o|a|pyc)$|(^|/)(\.git|\.hypothesis|__pycache__)/|^_native/(codec\.c|.*\.html)$", name):
             yield f"{name} is built, not a source"
     yield from _size(path, "sdist")
 

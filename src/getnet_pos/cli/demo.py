@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -15,7 +16,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ..codec import BACKEND
 from ..connector import AsyncConnector, Connector
@@ -26,18 +29,26 @@ from ..profiles import Profile
 from .ends import ExitCode, clean
 from .register import JsonOption
 from .screen import console, print_document
-from .simulate import missing_server
+from .simulate import missing_server, screen
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..messages.terminals import TerminalList
-    from ..simulator import VirtualTerminal
+    from ..simulator import ScreenServer, SerialServer, VirtualTerminal
 
 __all__ = ["demo"]
 
+_PATIENCE = 30.0
+"""Seconds in which somebody opens the page of ``--screen``."""
 
-def demo(as_json: JsonOption = False) -> int:
+
+def demo(
+    as_json: JsonOption = False,
+    with_screen: Annotated[
+        bool, typer.Option("--screen", help="Begin with a sale that you pay on a page. Its URL is line two.")
+    ] = False,
+) -> int:
     """Walk through a payment's whole life on a virtual terminal; nothing outside is touched."""
     if os.name != "posix":
         raise ConfigurationError(
@@ -46,8 +57,18 @@ def demo(as_json: JsonOption = False) -> int:
         )
     walk = Walk(None if as_json else console())
     walk.begin()
-    with tempfile.TemporaryDirectory(prefix="getnet-pos-demo-") as folder:
-        for title, section in _SECTIONS:
+    with tempfile.TemporaryDirectory(prefix="getnet-pos-demo-") as folder, contextlib.ExitStack() as served:
+        sections = _SECTIONS
+        if with_screen:
+            from ..simulator import SerialServer, VirtualTerminal
+
+            server = SerialServer(VirtualTerminal())
+            page = screen(server)
+            served.enter_context(server)
+            # The document of --json has standard output to itself.
+            print(f"screen on {served.enter_context(page).url}", file=sys.stderr if as_json else None, flush=True)
+            sections = (("A terminal on a screen", partial(_on_screen, server=server, page=page)), *sections)
+        for title, section in sections:
             with walk.section(title):
                 section(walk, Path(folder))
     walk.end()
@@ -152,6 +173,21 @@ class Walk:
 
 
 # ------------------------------------------------------------------------------------------------------------- sections
+
+
+def _on_screen(walk: Walk, folder: Path, server: SerialServer, page: ScreenServer) -> None:
+    terminal, path = server.terminal, folder / "screen.sqlite3"
+    with walk.step("open the page") as step:
+        opened = page.wait_for_page(_PATIENCE)
+        step.gave("open" if opened else "nobody did: the terminal approves by itself", good=True)
+    with Connector.create_usb(server.device, journal=path) as pos:
+        with walk.step("polling") as step:
+            poll = pos.polling()
+            step.gave("connected and ready", good=poll.approved)
+        with walk.step("sale of 25000: pay it") as step:
+            sale = pos.sale(25_000, ticket="S1")
+            step.gave(_approval(sale), good=sale.approved == (terminal.ledger.charged() == 25_000))
+    _compare(walk, terminal, path, balance=terminal.ledger.charged())
 
 
 def _usb(walk: Walk, folder: Path) -> None:

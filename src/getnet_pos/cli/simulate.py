@@ -24,10 +24,11 @@ from .hands import obey
 from .register import WireName, profile_named, with_options
 
 if TYPE_CHECKING:
-    from ..simulator import Behaviour, VirtualTerminal
+    from ..simulator import Behaviour, ScreenServer, VirtualTerminal
+    from ..simulator.cloud import VirtualCloud
     from ..simulator.server import Server
 
-__all__ = ["cloud", "equipment", "http", "missing_server", "serial", "tcp"]
+__all__ = ["cloud", "equipment", "http", "missing_server", "screen", "serial", "tcp"]
 
 
 class OutcomeName(str, Enum):
@@ -111,6 +112,10 @@ class Manners:
     crlf: Annotated[bool, _flag("--crlf", _LINK, "A line end behind each frame.")] = False
     echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False
     seed: Annotated[int | None, _number(_SERVER, "The same seed, the same noise and codes.")] = None
+
+    screen: Annotated[
+        bool, _flag("--screen", _SERVER, "Serve a page that is the terminal: a person pays there. Its URL is line two.")
+    ] = False
 
     def behaviour(self) -> Behaviour:
         from ..simulator import Behaviour, Outcome
@@ -211,7 +216,7 @@ def serial(
     from ..simulator import SerialServer
 
     server = SerialServer(manners.terminal(), port=port, gap=manners.gap)
-    return _serve(server, lambda: server.device, "--port", wire, port or "a pseudo-terminal")
+    return _serve(server, lambda: server.device, "--port", wire, port or "a pseudo-terminal", manners.screen)
 
 
 @_virtual
@@ -233,7 +238,7 @@ def tcp(
     from ..simulator import TcpServer
 
     server = TcpServer(manners.terminal(), host=host, port=port, closes=close_after_reply, gap=manners.gap)
-    return _serve(server, lambda: join_address(*server.address), "--tcp", wire, f"{host}, port {port},")
+    return _serve(server, lambda: join_address(*server.address), "--tcp", wire, f"{host}, port {port},", manners.screen)
 
 
 @_virtual
@@ -253,7 +258,7 @@ def http(
     with _extra():
         from ..simulator.http import HttpServer
     server = HttpServer(manners.terminal(), host=host, port=port, path=path, gap=manners.gap)
-    return _serve(server, lambda: server.url, "--http", wire, f"{host}, port {port},")
+    return _serve(server, lambda: server.url, "--http", wire, f"{host}, port {port},", manners.screen)
 
 
 @partial(_virtual, manners=Manners)
@@ -294,29 +299,45 @@ def cloud(
         terminal.script.extend(script)
     virtual.inject(*(CloudFault(kinds[name]) for name in fault or ()))
 
+    page = screen(virtual) if manners.screen else None
+    served = contextlib.ExitStack()
+
     def ready(address: str) -> None:
         print(f"listening on {address}", flush=True)
+        if page is not None:
+            print(f"screen on {served.enter_context(page).url}", flush=True)
         where = f"--cloud {address} --key-pos {virtual.key_pos} --profile {profile.name}"
         secrets = "GETNET_POS_CLIENT_ID=id GETNET_POS_CLIENT_SECRET=secret"
         print(f"try: {secrets} getnet-pos sale 1000 {where}", file=sys.stderr, flush=True)
 
-    return _serve_api(lambda: serve(host, port, ready, cloud=virtual), host, port)
+    with served:
+        return _serve_api(lambda: serve(host, port, ready, cloud=virtual), host, port)
 
 
 def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName, place: str) -> int:
+def screen(served: Server | VirtualCloud) -> ScreenServer:
+    """The screen of what is served; it is not there before it is entered."""
+    with _extra():
+        from ..simulator import ScreenServer
+    return ScreenServer(served)
+
+
+def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName, place: str, with_screen: bool) -> int:
     """Serve until told to stop."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         # In a thread: an exception that breaks into a wait for the server's thread can leave it taken for ended.
         threading.Thread(target=server.close).start()
 
+    page = screen(server) if with_screen else None
     try:
-        with _stopped_by(stop), server:
+        with _stopped_by(stop), server, contextlib.ExitStack() as served:
             print(f"listening on {where()}", flush=True)
+            if page is not None:
+                print(f"screen on {served.enter_context(page).url}", flush=True)
             wire_option = f" --wire {wire.value}" if wire is not WireName.SIGNED else ""
             print(f"try: getnet-pos sale 1000 {option} {where()}{wire_option}", file=sys.stderr, flush=True)
             obey(server)
@@ -363,7 +384,7 @@ def _extra() -> Iterator[None]:
 def missing_server(error: ModuleNotFoundError) -> str:
     """The package of the extra ``simulator`` that is not installed; raises ``error`` again where it is another one."""
     name = (error.name or "").partition(".")[0]
-    if name not in ("starlette", "uvicorn"):
+    if name not in ("starlette", "uvicorn", "wsproto"):
         raise error
     return name
 

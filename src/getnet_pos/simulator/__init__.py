@@ -28,6 +28,7 @@ from .terminal import VirtualTerminal
 
 if TYPE_CHECKING:
     from .http import HttpServer as HttpServer
+    from .screen import ScreenServer as ScreenServer
 
 __all__ = [
     "A920",
@@ -55,12 +56,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``HttpServer`` needs uvicorn, which only ``getnet-pos[simulator]`` installs: it is imported when it is named.
+    """``HttpServer`` and ``ScreenServer`` need what only ``getnet-pos[simulator]`` installs, so they are imported when
+    they are named.
 
-    So it is not in ``__all__``: ``import *`` must not need uvicorn.
+    So they are not in ``__all__``: ``import *`` must not need uvicorn.
     """
     if name == "HttpServer":
         from .http import HttpServer
 
         return HttpServer
+    if name == "ScreenServer":
+        from .screen import ScreenServer
+
+        return ScreenServer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

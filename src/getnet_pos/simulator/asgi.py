@@ -127,8 +127,14 @@ async def serve_until_closed(
 class ThreadedServer:
     """Serves in a thread from ``start`` to ``stop``."""
 
-    def __init__(self, app: Any, *, host: str = "127.0.0.1", port: int = 0, keep_alive: float = 5.0) -> None:
-        self._app, self._where, self._keep_alive = app, (host, port), keep_alive
+    loop: asyncio.AbstractEventLoop
+    """Once it is started."""
+
+    def __init__(
+        self, app: Any, *, host: str = "127.0.0.1", port: int = 0, keep_alive: float = 5.0, **settings: Any
+    ) -> None:
+        self._app, self._where = app, (host, port)
+        self._settings = {"timeout_keep_alive": keep_alive, **settings}
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
@@ -145,13 +151,11 @@ class ThreadedServer:
         return _address(listener)
 
     async def _serve(self, listener: socket.socket, ready: Callable[[], object]) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         with listener:
-            await serve_until_closed(
-                self._app, listener, self._closing, ready=ready, timeout_keep_alive=self._keep_alive
-            )
+            await serve_until_closed(self._app, listener, self._closing, ready=ready, **self._settings)
 
     def stop(self) -> None:
         if self._thread is not None:
-            self._loop.call_soon_threadsafe(self._closing.set)
+            self.loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(15)

@@ -38,9 +38,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import orjson
 
-from ..codec import acknowledgement, envelope
+from ..codec import acknowledgement, envelope, signature
 from ..codec.messages import whole
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LifecycleError
 from ..messages import CATALOGUE, Command, GetTransaction, KeyPos, LastVoucher, PrintDocument
 from ..profiles import CloudProfile, Profile
 from .behaviour import Behaviour
@@ -297,6 +297,8 @@ class VirtualCloud:
         self.documents: list[Any] = []
         """What the print service was given."""
         self.on_webhook: Callable[[str, bytes], object] = lambda url, body: None
+        self.in_time: Callable[[Callable[[float], object]], object] = lambda action: action(self.now)
+        """Has something done in the thread that serves the cloud, which is given the time."""
         self.now = 0.0
         self.url = ""
         """Where it is served, ending in ``/api/postxs``."""
@@ -347,6 +349,16 @@ class VirtualCloud:
     def count(self, path: str) -> int:
         """How many calls went to a path that ends with ``path``."""
         return sum(call.path.endswith(path) for call in self.requests)
+
+    def act(self, key_pos: KeyPos, action: Callable[[float], object]) -> None:
+        """Do something to a terminal, which is given the cloud's time; from any thread."""
+
+        def do(now: float) -> None:
+            self.advance(now)
+            action(now)
+            self._look(self._lines[key_pos])
+
+        self.in_time(do)
 
     # ---------------------------------------------------------------------------------------------------------- driving
 
@@ -578,12 +590,14 @@ class VirtualCloud:
             self._plan(max(0.0, event - self.now), lambda: self._look(line))
 
     def _hear(self, line: _Line, piece: bytes) -> bool:
-        """Take what should be one message; false where it is none."""
+        """Take what should be one message; false where it is none. What was damaged on its way is passed over."""
         try:
             outer = orjson.loads(piece)
+            if "JsonSerialized" in outer and outer["Sign"] != signature(outer["JsonSerialized"]):
+                return True
             inner = orjson.loads(outer["JsonSerialized"]) if "JsonSerialized" in outer else {}
             inner = {name[:1].upper() + name[1:]: value for name, value in inner.items()}
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, KeyError):
             return False
         if type(inner.get("FunctionCode")) is not int or "ResponseCode" not in inner:
             # An acknowledgement or a progress message.
@@ -647,6 +661,7 @@ class VirtualCloud:
         self._app = _App(self)
         self._server = ThreadedServer(self._app, host=self._where[0], port=self._where[1])
         self.url = self._server.start() + BASE_PATH
+        self._app.begin(self._server.loop)
         return self
 
     def __exit__(
@@ -779,10 +794,25 @@ class _App:
         self._posting: set[asyncio.Task[None]] = set()
         cloud.on_webhook = self._post
 
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be served by a loop."""
+        self._loop, self._started = loop, loop.time() - self._cloud.now
+        self._cloud.in_time = self._in_time
+
+    def _in_time(self, action: Callable[[float], object]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._do, action)
+        except RuntimeError as error:
+            raise LifecycleError("the cloud is not served any more") from error
+
+    def _do(self, action: Callable[[float], object]) -> None:
+        action(self._now())
+        self._wind()
+
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop, self._started = loop, loop.time() - self._cloud.now
+            self.begin(asyncio.get_running_loop())
         body = b""
         more = True
         while more:
@@ -860,11 +890,12 @@ def serve(
     from .asgi import serve_until_told
 
     cloud = cloud or VirtualCloud()
+    app = _App(cloud)
 
     def listening(address: str) -> None:
-        assert cloud is not None
+        app.begin(asyncio.get_running_loop())
         cloud.url = address + BASE_PATH
         if ready is not None:
             ready(cloud.url)
 
-    serve_until_told(_App(cloud), host, port, listening)
+    serve_until_told(app, host, port, listening)

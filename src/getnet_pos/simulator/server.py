@@ -140,17 +140,23 @@ class Server(ABC):
             server.terminal.gap = server._gap
             server.terminal.connect(server._now())
 
-    # ------------------------------------------------------------------------------------------------------ the thread
+    def act(self, action: Callable[[float], object]) -> Future[None]:
+        """Have the server's thread do something to the terminal, which is given the terminal's time.
 
-    def _request(self, action: Callable[[float], object]) -> None:
-        """Have the thread do something to the terminal, and wait until the port shows it."""
+        The future is done once the port shows it.
+        """
         done: Future[None] = Future()
         with self._lock:
             if self._ended:
                 raise LifecycleError("the server does not serve")
             self._requests.append((action, done))
             self._wake()
-        done.result()
+        return done
+
+    # ------------------------------------------------------------------------------------------------------ the thread
+
+    def _request(self, action: Callable[[float], object]) -> None:
+        self.act(action).result()
 
     def _wake(self) -> None:
         self._wanted.set()

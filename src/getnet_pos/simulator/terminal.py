@@ -18,7 +18,18 @@ from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
 from ..codec.messages import boolean, whole
-from ..messages import CATALOGUE, Ack, BadFrame, CancelSale, Command, CommandMessage, FrameFault, Wire, commands
+from ..messages import (
+    CATALOGUE,
+    Ack,
+    BadFrame,
+    CancelSale,
+    Command,
+    CommandMessage,
+    FrameFault,
+    ProgressCode,
+    Wire,
+    commands,
+)
 from ..money import MAX_AMOUNT
 from . import replies
 from .behaviour import Behaviour, Outcome
@@ -27,6 +38,7 @@ from .firmware import Firmware
 from .ledger import Entry, EntryKind, Ledger
 from .refusals import Declined, Refusal
 from .replies import Fields, Identity
+from .watcher import Watcher
 
 __all__ = ["VirtualTerminal"]
 
@@ -66,7 +78,8 @@ class VirtualTerminal:
     for each money command; when it is empty, ``answers`` (by command code) and then ``default`` say how. Other commands
     are answered by ``answers`` too, or else as a good terminal would, in the manner of ``default``. A command that
     comes while a money command is being decided, other than a cancellation, is refused as busy and takes nothing from
-    the script.
+    the script. A ``watcher`` looks on: while it attends, a money command that no behaviour of the script is for waits
+    until ``proceed`` says how to go on.
 
     The same calls with the same ``seed`` have the same effect, to the byte; without one, no two terminals make the same
     vouchers.
@@ -100,6 +113,7 @@ class VirtualTerminal:
         self.default_sale_type = 0
         self.integrated = True
         """Whether the terminal was not told to leave integrated mode; it goes on answering in any case."""
+        self.watcher: Watcher | None = None
         seed = random.getrandbits(32) if seed is None else seed
         self._rng = random.Random(f"{seed} terminal")
         self.ledger = Ledger(self._rng.randrange(1_000_000))
@@ -204,6 +218,7 @@ class VirtualTerminal:
         self._advance(now)
         self._plugged = False
         self._cut()
+        self._tell()
 
     def connect(self, now: float) -> None:
         """Plug the link in again."""
@@ -214,6 +229,7 @@ class VirtualTerminal:
             answer = _Answer(_NO_COMMAND, Wire.SIGNED, behaviour)
             answer.steps = self._sent(frame, behaviour)
             self._wait(answer, _REDELIVERS_AFTER)
+        self._tell()
 
     def flush(self, now: float) -> None:
         """The register has flushed what had come in."""
@@ -229,13 +245,28 @@ class VirtualTerminal:
         self._advance(now)
         self._restart(keep_record, seconds)
 
+    def proceed(self, behaviour: Behaviour, now: float) -> None:
+        """Go on with the money command that is being decided as ``behaviour`` has it, from its progress messages on.
+
+        Nothing happens where none is being decided.
+        """
+        self._advance(now)
+        answer = self._current
+        if answer is not None:
+            self._answering = [entry for entry in self._answering if entry[2] is not answer]
+            answer.behaviour = self._in_case(behaviour)
+            answer.steps = self._decision(answer)
+            self._go_on(answer)
+
     def key_in(self, amount: int, now: float) -> Entry:
         """Have a cashier sell on the terminal itself, without a register: the voucher has no ticket.
 
         ``amount`` is in wire units.
         """
         self._advance(now)
-        return self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
+        entry = self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
+        self._tell()
+        return entry
 
     def inject(self, fault: Fault) -> None:
         """Have a fault happen on the link; its counting begins now."""
@@ -254,6 +285,11 @@ class VirtualTerminal:
     def busy(self) -> bool:
         """Whether a money command is being decided."""
         return self._current is not None
+
+    @property
+    def plugged(self) -> bool:
+        """Whether the cable is in; the terminal may be restarting all the same."""
+        return self._plugged
 
     # ------------------------------------------------------------------------------------------------------------- time
 
@@ -314,6 +350,8 @@ class VirtualTerminal:
             else:
                 joined.append(frame)
         for data, behaviour in joined:
+            if self.watcher:
+                self.watcher.said(data)
             due = max(self._now, self._writes[-1][0]) if self._writes else self._now
             size = behaviour.fragment or len(data)
             for place in range(0, len(data), size):
@@ -338,6 +376,11 @@ class VirtualTerminal:
         self._record = [item for item in self._record if keep_record and item[0] <= self._now]
         self.integrated = True
         self._off_until = self._now + seconds
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.watcher:
+            self.watcher.changed()
 
     # ---------------------------------------------------------------------------------------------------------- hearing
 
@@ -353,6 +396,8 @@ class VirtualTerminal:
 
     def _understand(self, message: Message, heard: bytes) -> None:
         wire = Wire.SIGNED if b"erialized" in heard else Wire.SIMPLIFIED
+        if self.watcher:
+            self.watcher.heard(message)
         if isinstance(message, CommandMessage):
             self._begin(message, wire, heard)
         elif isinstance(message, Ack):
@@ -376,13 +421,19 @@ class VirtualTerminal:
         silent = behaviour.outcome is Outcome.SILENT
         if CATALOGUE.facts(command.code).moves_money and answer.accepted and not busy and not silent:
             self._current = answer
+            if self.watcher:
+                self.watcher.began(command, behaviour.decide_after == math.inf)
         self._reply(answer)
 
     def _behaviour(self, code: int) -> Behaviour:
         if not CATALOGUE.facts(code).moves_money:
             behaviour = self.answers.get(code) or self.default.manner()
+        elif self.script:
+            behaviour = self.script.popleft()
+        elif self.watcher and self.watcher.attends():
+            behaviour = replace(self.default.manner(), progress=(ProgressCode.CARD_READING,), decide_after=math.inf)
         else:
-            behaviour = self.script.popleft() if self.script else self.answers.get(code, self.default)
+            behaviour = self.answers.get(code, self.default)
         return self._in_case(behaviour)
 
     def _manner(self) -> Behaviour:
@@ -409,10 +460,14 @@ class VirtualTerminal:
             yield acknowledgement(answer.accepted)
         if not answer.accepted or behaviour.outcome is Outcome.SILENT:
             return
+        yield from self._decision(answer)
+
+    def _decision(self, answer: _Answer) -> Iterator[bytes | float]:
+        """One command from its progress messages to its reply."""
         if not answer.busy and not _is_malformed(answer.command):
             if CATALOGUE.facts(answer.command.code).takes_card:
                 yield from self._progress(answer)
-            yield behaviour.decide_after
+            yield answer.behaviour.decide_after
         if self._reboots(answer, approved=False):
             return
         before = self._current
@@ -447,11 +502,14 @@ class VirtualTerminal:
         behaviour = answer.behaviour
         reply = {**self._spoken(reply, answer.command.code), **behaviour.change}
         fields = {name: value for name, value in reply.items() if name not in behaviour.omit}
+        moves_money = CATALOGUE.facts(answer.command.code).moves_money and not answer.busy
+        if self.watcher and moves_money:
+            self.watcher.decided(answer.command, reply)
         if answer.wire is Wire.SIGNED:
             frame = replies.signed(fields, behaviour, wrong_signature=behaviour.wrong_signature)
         else:
             frame = replies.simplified(answer.command.code, fields, wrong_checksum=behaviour.wrong_signature)
-        if CATALOGUE.facts(answer.command.code).moves_money and not answer.busy:
+        if moves_money:
             self._last_reply = frame
         yield behaviour.reply_after
         answer.holding = False
