@@ -51,6 +51,8 @@ def test_sample_runs(
     # Addresses of the world become those of servers of this test.
     code = code.replace("https://cloud.example", api).replace("(Environment.HTI", f"({api!r}")
     code = code.replace("(STAGING_TOKEN_URL", f"({api + '/token'!r}")
+    # Nobody opens a page here.
+    code = code.replace("wait_for_page(timeout=60)", "wait_for_page(timeout=0.1)")
     serial, tcp, http = VirtualTerminal(), VirtualTerminal(), VirtualTerminal()
     with SerialServer(serial, gap=0) as line, TcpServer(tcp, gap=0) as socket, HttpServer(http, gap=0) as web:
         monkeypatch.setattr("getnet_pos.connector.candidate_ports", lambda: [line.device])
