@@ -22,8 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three for each processor: many tests wait for a terminal."""
-    return 3 * (os.cpu_count() or 1)
+    """Four for each processor: many tests wait for a terminal."""
+    return 4 * (os.cpu_count() or 1)
 
 
 _VARIANTS = 2

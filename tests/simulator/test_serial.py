@@ -234,7 +234,7 @@ def test_nobody_waits_for_a_server_that_has_ended():
 
 
 def test_another_name_leads_to_the_terminal_that_goes_on(terminal, server, line):
-    terminal.script.append(Behaviour(decide_after=0.05))
+    terminal.script.append(Behaviour(decide_after=0.4))
     line.write(seal(m.Sale(700)))
     hear(line, 1)
     before = server.device
