@@ -21,9 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="take as many faults and inputs as before a release")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Four for each processor: many tests wait for a terminal."""
-    return 4 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Several for each processor: many tests wait for a terminal, and those that count faults do not."""
+    return (4 if _is_short(config) else 3) * (os.cpu_count() or 1)
+
+
+def _is_short(config: pytest.Config) -> bool:
+    return not (config.getoption("--evidence") or config.getoption("--long"))
 
 
 _VARIANTS = 2
@@ -37,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "count" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(seconds))
-    if not (config.getoption("--evidence") or config.getoption("--long")):
+    if _is_short(config):
         left_out = _left_out(items) | {item for item in items if "browser" in getattr(item, "fixturenames", ())}
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))

@@ -143,7 +143,7 @@ def _run_shop(folder: Path, seed: int, sales: int) -> Counter[str]:
 
 
 def test_the_journal_agrees_with_foreign_books(count: Count, folder: Path, evidence: Callable[[str], None]) -> None:
-    sales = count(short=20, evidence=200, long=1_000)
+    sales = count(short=10, evidence=200, long=1_000)
     start = time.monotonic()
     with ThreadPoolExecutor(_SHOPS) as pool:
         shops = pool.map(lambda seed: _run_shop(folder, seed, sales // _SHOPS), range(_SHOPS))

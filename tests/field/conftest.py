@@ -85,19 +85,31 @@ class Place:
             assert pos.polling().approved
             yield pos
 
-    def give_up(self, amount: int = 1000, *, after: float = 0.15, stays: bool = False, **sale: Any) -> None:
-        """Sell, be cancelled in the middle of it, and go: the terminal is at it a little longer."""
+    def give_up(
+        self, amount: int = 1000, *, at: Callable[[], bool] | None = None, stays: bool = False, **sale: Any
+    ) -> None:
+        """Sell, be cancelled once the terminal is at it, or at what ``at`` says, and go; the terminal goes on."""
+        done = self._done()
 
         async def sell() -> None:
             options = {"timeouts": QUICK, **self.settings}
             async with getattr(AsyncConnector, self.create)(*self.where, **options) as pos:
                 await pos.polling()
-                with pytest.raises(asyncio.TimeoutError):
-                    await asyncio.wait_for(pos.sale(amount, **sale), after)
+                selling = asyncio.ensure_future(pos.sale(amount, **sale))
+                while not (self._done() > done if at is None else at()):
+                    assert not selling.done()
+                    await asyncio.sleep(0.002)
+                selling.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await selling
 
         asyncio.run(sell())
         if not stays:
             self.terminal.rest()
+
+    def _done(self) -> int:
+        """How many sales the terminal got, or carried out for a cloud."""
+        return self.terminal.sent(100) + len(self.terminal.operations)
 
     def charge_late(self, seconds: float = 0.25) -> None:
         """The next sale is charged at once, and its reply comes late."""

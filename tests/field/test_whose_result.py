@@ -137,7 +137,7 @@ def test_a_cancellation_before_the_first_byte_is_no_ones_work(visit: Visit, book
     place = visit("tcp")
     place.terminal.says = without("Ticket")
     place.terminal.then(101, Terminal.carry_out, waits(0.3))
-    place.give_up(25_000, ticket="A1", after=0.1)
+    place.give_up(25_000, ticket="A1", at=lambda: place.terminal.sent(101) == 2)
     assert [intent.state for intent in book() if intent.state is not IntentState.NOT_SENT] == []
     assert place.terminal.sent(101) == 2
     assert place.terminal.sent(100) == 0
