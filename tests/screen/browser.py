@@ -53,14 +53,15 @@ class Window:
         self.wait_for(lambda: self.device("stage") != "")
 
     @property
-    def driver(self) -> webdriver.Chrome:
+    def driver(self) -> Any:
         """The browser, with this window in front."""
         if self._driver.current_window_handle != self._name:
             self._driver.switch_to.window(self._name)
         return self._driver
 
     def find(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+        element: WebElement = self.driver.find_element(By.CSS_SELECTOR, selector)
+        return element
 
     def tap(self, *names: str) -> None:
         """Tap buttons: what they do, a key of the keypad, or the cable."""
@@ -96,11 +97,11 @@ class Window:
         self.wait_for(lambda: self.device("stage") != "")
 
     def run(self, script: str) -> Any:
-        return self.driver.execute_script(script)  # type: ignore[no-untyped-call]  # as selenium declares it
+        return self.driver.execute_script(script)
 
     def complaints(self) -> list[str]:
         """What the browser had to say against the page, since it was last asked."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
 
     def close(self) -> None:
         self.driver.close()
