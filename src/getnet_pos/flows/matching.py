@@ -96,6 +96,8 @@ class Circumstances:
     """The link has held since the command left, or names the terminal: nobody else can be there."""
     sent_after: str | None = None
     """The terminal's clock when the command left, or a little before."""
+    told: VoucherMark | None = None
+    """The last voucher that the terminal told before the command left; it may have lost it since."""
     awaited: bool = True
     """Its caller has waited for the command ever since it left."""
 
@@ -388,7 +390,8 @@ def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> b
     seen = _identity(reply)
     if not reply.approved or not (seen.real_date or seen.operation_id or seen.authorization_code):
         return False
-    if reply == known.previous or (intent.baseline is not None and _is_same(intent.baseline, seen)):
+    before = [one for one in (intent.baseline, known.told) if one is not None]
+    if reply == known.previous or any(_is_same(one, seen) for one in before):
         return True
     # What bears the command's own ticket cannot be the voucher of a command that had another.
     own = same_ticket(intent.ticket, reply.ticket) is True
