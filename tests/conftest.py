@@ -11,6 +11,7 @@ import pytest
 
 from getnet_pos import codec
 from getnet_pos.journal import MemoryJournal
+from tests import databases
 from tests.evidence import count
 
 __all__ = ["count"]
@@ -19,6 +20,10 @@ __all__ = ["count"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--evidence", action="store_true", help="take as many faults and inputs as before each change")
     parser.addoption("--long", action="store_true", help="take as many faults and inputs as before a release")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "postgres: needs PostgreSQL; the short run takes those with short=True alone")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -30,6 +35,7 @@ def _is_short(config: pytest.Config) -> bool:
     return not (config.getoption("--evidence") or config.getoption("--long"))
 
 
+_DATABASE = pytest.StashKey[int]()
 _VARIANTS = 2
 """How many variants of a test the short run takes where each runs servers or processes, spread over all."""
 _ROOMS = {"cli", "cloud", "connector", "equipment", "faults", "field", "journal", "network"}
@@ -42,6 +48,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "count" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(seconds))
     if _is_short(config):
+        slow = [item for item in items if (mark := item.get_closest_marker("postgres")) and not mark.kwargs]
+        items[:] = [item for item in items if item not in set(slow)]
+        config.stash[_DATABASE] = len(slow)
+        config.hook.pytest_deselected(items=slow)
         left_out = _left_out(items) | {item for item in items if "browser" in getattr(item, "fixturenames", ())}
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
@@ -61,7 +71,12 @@ def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the tests of faults have counted."""
+    """What the tests of faults have counted, and what was left out."""
+    left_out = terminalreporter.config.stash.get(_DATABASE, 0)
+    if left_out:
+        terminalreporter.write_line(f"left out: {left_out} tests of the journal in PostgreSQL (run pytest --evidence)")
+    if not databases.is_there():
+        terminalreporter.write_line(f"left out: all that needs a database: {databases.WHY_NOT}")
     calls = [report for reports in terminalreporter.stats.values() for report in reports]
     lines = [
         str(line)

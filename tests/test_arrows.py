@@ -48,6 +48,7 @@ ROOMS_THAT_DECIDE = {"errors", "money", "messages", "profiles", "codec", "flows"
 OPTIONAL = {
     "typer": "cli",
     "rich": "cli",
+    "psycopg": "journal",
     "starlette": "simulator",
     "uvicorn": "simulator",
     "wsproto": "simulator",

@@ -18,7 +18,7 @@ SOURCE = Path(getnet_pos.__file__).parent
 BUILT = find_spec("getnet_pos.codec._native") is not None
 needs_native = pytest.mark.skipif(not BUILT, reason="the native codec was not built")
 
-FOREIGN = {"typer", "rich", "starlette", "uvicorn", "Cython", "hypothesis", "pytest"}
+FOREIGN = {"typer", "rich", "psycopg", "starlette", "uvicorn", "Cython", "hypothesis", "pytest"}
 WITHOUT_FOREIGN = f"import sys; sys.modules.update(dict.fromkeys({FOREIGN!r})); import getnet_pos; print('works')"
 SHOW_BACKEND = "from getnet_pos import codec; print(codec.BACKEND)"
 
@@ -45,6 +45,18 @@ def pure_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_library_works_without_what_only_its_extras_need() -> None:
     done = run(WITHOUT_FOREIGN)
     assert (done.stdout, done.stderr) == ("works\n", "")
+
+
+def test_a_journal_in_a_database_says_what_it_needs() -> None:
+    done = run(
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from getnet_pos.journal import open_journal\n"
+        "try: open_journal('postgresql://localhost/shop')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    assert done.stdout == (
+        'ConfigurationError a journal in PostgreSQL needs psycopg: pip install "getnet-pos[postgres]"\n'
+    )
 
 
 def test_all_names_of_the_simulator_are_there_without_its_extra() -> None:

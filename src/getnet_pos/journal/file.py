@@ -81,7 +81,7 @@ class SqliteJournal:
 
         return self._ask(read)
 
-    def claim(self, intent_id: str) -> Lease | None:
+    def claim(self, intent_id: str, terminal: str | None = None) -> Lease | None:
         try:
             return claim_file(self.path.with_name(f"{self.path.name}.leases"), intent_id)
         except OSError as error:

@@ -80,7 +80,7 @@ class MemoryJournal:
         intent_id = None if search.idempotency_key is None else self._keys.get(search.idempotency_key)
         return [] if intent_id is None else [self._steps[intent_id][-1]]
 
-    def claim(self, intent_id: str) -> Lease | None:
+    def claim(self, intent_id: str, terminal: str | None = None) -> Lease | None:
         # Without the lock: a lease may be forgotten, and with that released, at any moment.
         own = object()
         if self._claimed.setdefault(intent_id, own) is not own:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import platformdirs
 
@@ -17,6 +17,9 @@ from ..errors import ConfigurationError
 from .file import SqliteJournal
 from .memory import MemoryJournal
 from .rules import Journal
+
+if TYPE_CHECKING:
+    from .postgres import PostgresJournal
 
 __all__ = ["DEFAULT_JOURNAL", "JournalSource", "default_path", "journal_opener", "open_journal"]
 
@@ -32,10 +35,11 @@ DEFAULT_JOURNAL: Final = _Default()
 """Stands for the journal file in the user's state directory."""
 
 JournalSource = _Default | str | os.PathLike[str] | Journal | None
-"""Where a connector takes its journal from: a path, a journal object, or ``None`` to switch the durable record off."""
+"""Where a connector takes its journal from: a path, the connection string of a database (``postgresql://...``), a
+journal object, or ``None`` to switch the durable record off."""
 
 _CALLS = ("record", "unsettled", "recent", "find", "claim", "resolve", "intents", "steps")
-_opened: weakref.WeakValueDictionary[str, SqliteJournal] = weakref.WeakValueDictionary()
+_opened: weakref.WeakValueDictionary[str, SqliteJournal | PostgresJournal] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 _memory = MemoryJournal()
 """What is kept where the journal is switched off: one memory, so that it lasts as long as the process."""
@@ -50,7 +54,7 @@ def default_path() -> Path:
 
 
 def open_journal(source: JournalSource) -> Journal:
-    """The journal that ``source`` stands for. One file has one journal object in a process."""
+    """The journal that ``source`` stands for. One file or database has one journal object in a process."""
     return journal_opener(source)()
 
 
@@ -63,23 +67,35 @@ def journal_opener(source: JournalSource) -> Callable[[], Journal]:
     if source is None:
         log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
         return lambda: _memory
+    if isinstance(source, str) and source.startswith(("postgresql://", "postgres://")):
+        return partial(_open_database, source)
     if isinstance(source, (_Default, str, os.PathLike)):
         path = default_path() if isinstance(source, _Default) else Path(source)
         return partial(_open_file, os.path.realpath(path), path)
     missing = [name for name in _CALLS if not hasattr(source, name)]
     if missing:
         raise ConfigurationError(
-            f"a journal is a path, an object with {', '.join(f'{name}()' for name in _CALLS)}, or None: {source!r} has "
-            f"no {missing[0]}()"
+            "a journal is a path, a connection string postgresql://..., an object with "
+            f"{', '.join(f'{name}()' for name in _CALLS)}, or None: {source!r} has no {missing[0]}()"
         )
     return lambda: source
 
 
-def _open_file(key: str, path: Path) -> SqliteJournal:
+def _open_file(key: str, path: Path) -> Journal:
+    return _open_once(key, partial(SqliteJournal, path))
+
+
+def _open_database(dsn: str) -> Journal:
+    from .postgres import PostgresJournal
+
+    return _open_once(dsn, partial(PostgresJournal, dsn))
+
+
+def _open_once(key: str, make: Callable[[], SqliteJournal | PostgresJournal]) -> Journal:
     with _lock:
         journal = _opened.get(key)
         if journal is None:
-            journal = _opened[key] = SqliteJournal(path)
+            journal = _opened[key] = make()
     return journal
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from ..masking import mask
 from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, Search, Step, same_terminal
 
 __all__ = [
-    "ASKED", "FILLED_ONCE", "RECENT", "Journal", "Lease", "check", "decided", "elsewhere", "kept",
+    "ASKED", "FILLED_ONCE", "RECENT", "Journal", "Keep", "Lease", "check", "decided", "elsewhere", "kept",
     "moment", "now", "one_of",
 ]  # fmt: skip
 
@@ -21,11 +22,28 @@ RECENT: Final = 16
 """How many settled intents of a terminal are remembered: a late copy of a reply is of one of the last few."""
 
 
+class Keep(Protocol):
+    """The right to work on a terminal, which ends when nobody refers to it any more."""
+
+    @property
+    def until(self) -> float:
+        """Until when nobody else can have it, on the monotonic clock. It grows while it is kept."""
+        ...
+
+
 class Lease:
     """The right to work on one intent. One that is forgotten without being released is released."""
 
-    def __init__(self, let_go: Callable[[], None]) -> None:
+    def __init__(self, let_go: Callable[[], object], keep: Keep | None = None) -> None:
         self._let_go = weakref.finalize(self, let_go)
+        self.keep = keep
+        """What keeps the terminal for this host, as long as anybody refers to it; ``None`` where no other host can have
+        it."""
+
+    @property
+    def until(self) -> float:
+        """Until when nobody else can work on the intent, on the monotonic clock."""
+        return math.inf if self.keep is None else self.keep.until
 
     def release(self) -> None:
         """Let somebody else work on the intent. It never waits and never fails, and may be called again."""
@@ -58,10 +76,11 @@ class Journal(Protocol):
         """
         ...
 
-    def claim(self, intent_id: str) -> Lease | None:
-        """Hold an intent while its command is in progress; ``None`` where somebody living holds it.
+    def claim(self, intent_id: str, terminal: str | None = None) -> Lease | None:
+        """Hold an intent of ``terminal`` while its command is in progress; ``None`` where somebody living holds it.
 
-        The lease ends when it is released or forgotten, or with its process.
+        The lease ends when it is released or forgotten, or with its process. Without ``terminal`` it only shows that
+        nobody holds the intent, and no step may be recorded under it.
         """
         ...
 

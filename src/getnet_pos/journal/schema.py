@@ -13,8 +13,8 @@ from ..messages import HowFound, Intent, IntentState, Step, VoucherMark
 from .known import Row
 
 __all__ = [
-    "APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "WHOLE", "digest", "migrate",
-    "read_row", "written_row",
+    "APPLICATION", "COLUMNS", "CREATE", "DESCRIPTION", "INSERT", "SCHEMA", "SELECT", "STEP_COLUMNS", "WHOLE", "digest",
+    "migrate", "read_row", "read_step", "written_row", "written_step",
 ]  # fmt: skip
 
 APPLICATION: Final = 0x47504F53
@@ -83,6 +83,9 @@ COLUMNS = (
 )  # fmt: skip
 """The columns that the digest covers: all the others."""
 
+STEP_COLUMNS = COLUMNS[1:-1]
+"""Those that hold the step itself, in any store."""
+
 SELECT = f"SELECT {', '.join(COLUMNS)}, digest FROM step"
 INSERT = f"INSERT INTO step ({', '.join(COLUMNS)}, digest) VALUES (?{', ?' * len(COLUMNS)})"
 
@@ -110,11 +113,29 @@ def digest(values: Sequence[Any]) -> str:
 
 def written_row(row: Row) -> tuple[Value, ...]:
     """The values of ``INSERT``. Raises ``JournalError`` where they could not be read again."""
-    intent, unsettled = row.step.intent, row.unsettled
-    values: dict[str, Any] = {
-        "id": row.number,
-        "sequence": row.step.sequence,
-        "at": row.step.at,
+    unsettled = None if row.unsettled is None else " ".join(map(str, row.unsettled))
+    return _written({"id": row.number, **_values(row.step), "unsettled": unsettled})
+
+
+def written_step(step: Step) -> tuple[Value, ...]:
+    """The values of ``STEP_COLUMNS`` and their digest. Raises ``JournalError`` where they could not be read again."""
+    return _written(_values(step))
+
+
+def _written(values: dict[str, Any]) -> tuple[Value, ...]:
+    try:
+        _check(values)
+    except ValueError as error:
+        raise JournalError(f"a step cannot be recorded: {error}") from None
+    written = tuple(values.values())
+    return (*written, digest(written))
+
+
+def _values(step: Step) -> dict[str, Any]:
+    intent = step.intent
+    return {
+        "sequence": step.sequence,
+        "at": step.at,
         "intent_id": intent.intent_id,
         "terminal": intent.terminal,
         "terminal_id": intent.terminal_id,
@@ -139,14 +160,17 @@ def written_row(row: Row) -> tuple[Value, ...]:
         "reply": intent.reply,
         "decided_by": intent.decided_by,
         "note": intent.note,
-        "unsettled": None if unsettled is None else " ".join(map(str, unsettled)),
     }
-    try:
-        _check(values)
-    except ValueError as error:
-        raise JournalError(f"a step cannot be recorded: {error}") from None
-    written = tuple(values.values())
-    return (*written, digest(written))
+
+
+def read_step(values: Sequence[Any]) -> Step:
+    """The step that ``written_step`` wrote. Raises ``ValueError`` where it is not as it was written."""
+    *written, told = values
+    if digest(written) != told:
+        raise ValueError("it is not as it was written")
+    known = dict(zip(STEP_COLUMNS, written, strict=True))
+    _check(known)
+    return Step(_intent(known), known["sequence"], known["at"])
 
 
 def read_row(values: Sequence[Any]) -> Row:

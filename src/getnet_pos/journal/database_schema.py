@@ -1,0 +1,185 @@
+"""The journal's schema in PostgreSQL, written out: its tables, the functions that alone write them, and how it is made.
+
+A host needs no more than to read the tables and to call the functions: it may neither change nor delete a row.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..messages import FINAL_STATES
+from .schema import STEP_COLUMNS
+
+__all__ = ["CHANNEL", "CREATE", "FINAL", "MIGRATIONS", "SCHEMA", "VERSION", "granted"]
+
+SCHEMA: Final = "getnet_pos"
+"""The schema of the database that the journal has for itself."""
+
+VERSION: Final = 1
+"""Which description its tables have."""
+
+CHANNEL: Final = "getnet_pos"
+"""Where it is told that a notice was stored."""
+
+FINAL: Final = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+
+_ONE_AT_A_TIME: Final = "PERFORM pg_advisory_xact_lock(1196445523)"
+"""Who writes or changes an owner waits for the one before, no longer than its transaction lasts on the server."""
+
+_FUNCTION: Final = f"""LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = {SCHEMA}, pg_temp SET lock_timeout = '4s'"""
+
+_INTEGERS: Final = {"sequence", "command"}
+_LONG: Final = {"commerce_code", "amount", "response_code", "operation_id"}
+_ALWAYS: Final = {"sequence", "at", "intent_id", "terminal", "command", "state"}
+
+
+def _column(name: str) -> str:
+    kind = "bigint" if name in _LONG | _INTEGERS else 'text COLLATE "C"'
+    return f"{name} {kind}{' NOT NULL' if name in _ALWAYS else ''}"
+
+
+CREATE: Final = (
+    f"CREATE SCHEMA {SCHEMA}",
+    f"SET LOCAL search_path = {SCHEMA}, pg_temp",
+    "CREATE TABLE version (number integer NOT NULL)",
+    f"INSERT INTO version VALUES ({VERSION})",
+    f"""CREATE TABLE step (
+    id bigint PRIMARY KEY,
+    {", ".join(map(_column, STEP_COLUMNS))},
+    digest text NOT NULL,
+    UNIQUE (intent_id, sequence)
+)""",
+    f"CREATE INDEX settled_here ON step (terminal, id) WHERE state IN ({FINAL})",
+    f"CREATE INDEX settled_device ON step (device, id) WHERE state IN ({FINAL}) AND device IS NOT NULL",
+    f"CREATE INDEX settled_name ON step (terminal_id, id) WHERE state IN ({FINAL}) AND terminal_id IS NOT NULL",
+    "CREATE INDEX of_key ON step (idempotency_key, id) WHERE idempotency_key IS NOT NULL AND sequence = 0",
+    """CREATE INDEX paid ON step (ticket, id)
+    WHERE state IN ('APPROVED', 'RESOLVED_PAID') AND found IS DISTINCT FROM 'call'""",
+    # The last steps of what is not settled, with the names that it is looked for by: made from the steps, by write_steps().
+    """CREATE TABLE unsettled (
+    intent_id text COLLATE "C" PRIMARY KEY,
+    step bigint NOT NULL UNIQUE REFERENCES step,
+    terminal text COLLATE "C" NOT NULL,
+    device text COLLATE "C",
+    terminal_id text COLLATE "C",
+    ticket text COLLATE "C",
+    idempotency_key text COLLATE "C"
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)""",
+    "CREATE INDEX ON unsettled (terminal)",
+    "CREATE INDEX ON unsettled (device) WHERE device IS NOT NULL",
+    "CREATE INDEX ON unsettled (terminal_id) WHERE terminal_id IS NOT NULL",
+    "CREATE INDEX ON unsettled (ticket) WHERE ticket IS NOT NULL",
+    "CREATE INDEX ON unsettled (idempotency_key) WHERE idempotency_key IS NOT NULL",
+    """CREATE TABLE lease (
+    terminal text COLLATE "C" PRIMARY KEY,
+    host text NOT NULL,
+    token bigint NOT NULL,
+    until timestamptz NOT NULL
+)""",
+    """CREATE TABLE notice (
+    key text COLLATE "C" PRIMARY KEY,
+    transaction_id text COLLATE "C",
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    content jsonb NOT NULL
+)""",
+    "CREATE INDEX ON notice (transaction_id) WHERE transaction_id IS NOT NULL",
+    """CREATE FUNCTION never_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the journal is insert-only'; END $$""",
+    *(
+        f"""CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION never_changed()"""
+        for table in ("step", "notice")
+    ),
+    # Steps are written in the order given, if nothing that concerns them came after the row "seen": else null, and the
+    # caller looks again. The answer are the places, from 1, of those that the lease of their terminal does not allow;
+    # a person's decision needs none.
+    f"""CREATE FUNCTION write_steps(seen bigint, written jsonb) RETURNS integer[] {_FUNCTION} AS $$
+DECLARE
+    last bigint;
+    refused integer[];
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' OR current_setting('fsync') = 'off' THEN
+        RAISE EXCEPTION 'a step would not be synced to the disk: turn synchronous_commit and fsync on';
+    END IF;
+    {_ONE_AT_A_TIME};
+    SELECT coalesce(max(id), 0) INTO last FROM step;
+    IF last > seen AND EXISTS (
+        SELECT FROM step s, jsonb_populate_recordset(null::step, written) w
+        WHERE s.id > seen AND (s.intent_id = w.intent_id OR w.sequence = 0 AND (
+            s.terminal = w.terminal OR s.device = w.device OR s.terminal_id = w.terminal_id
+            OR s.idempotency_key = w.idempotency_key))
+    ) THEN
+        RETURN null;
+    END IF;
+    SELECT coalesce(array_agg(place::integer), '{{}}') INTO refused
+        FROM jsonb_array_elements(written) WITH ORDINALITY AS one (w, place)
+        WHERE w ? 'place' AND NOT EXISTS (
+            SELECT FROM lease l
+            WHERE l.terminal = w->>'place' AND l.host = w->>'host' AND l.token = (w->>'token')::bigint
+        );
+    INSERT INTO step SELECT last + row_number() OVER (ORDER BY place), {", ".join(f"(r).{n}" for n in STEP_COLUMNS)},
+        (r).digest FROM (
+            SELECT jsonb_populate_record(null::step, w) AS r, place
+            FROM jsonb_array_elements(written) WITH ORDINALITY AS one (w, place) WHERE NOT place = ANY (refused)
+        ) AS taken;
+    WITH newest AS (
+        SELECT DISTINCT ON (intent_id) * FROM step WHERE id > last ORDER BY intent_id, id DESC
+    ), settled AS (
+        DELETE FROM unsettled u USING newest n WHERE n.intent_id = u.intent_id AND n.state IN ({FINAL})
+    )
+    INSERT INTO unsettled AS u
+        SELECT intent_id, id, terminal, device, terminal_id, ticket, idempotency_key
+        FROM newest WHERE state NOT IN ({FINAL})
+        ON CONFLICT (intent_id) DO UPDATE SET step = excluded.step, terminal_id = excluded.terminal_id;
+    RETURN refused;
+END $$""",
+    # The terminals of which "host" is the owner from now on, with their tokens: those that were free, or its own.
+    f"""CREATE FUNCTION hold(host text, terminals text[], seconds double precision)
+    RETURNS TABLE (terminal text, token bigint) {_FUNCTION} AS $$
+#variable_conflict use_column
+BEGIN
+    {_ONE_AT_A_TIME};
+    RETURN QUERY INSERT INTO lease AS l
+        SELECT one, $1, 1, clock_timestamp() + make_interval(secs => seconds) FROM unnest(terminals) AS one
+        ON CONFLICT (terminal) DO UPDATE SET host = excluded.host, until = excluded.until,
+            token = l.token + (l.host <> excluded.host)::integer
+        WHERE l.host = excluded.host OR l.until < clock_timestamp()
+        RETURNING l.terminal, l.token;
+END $$""",
+    f"""CREATE FUNCTION renew(host text, terminals text[], seconds double precision)
+    RETURNS TABLE (terminal text, token bigint) {_FUNCTION} AS $$
+#variable_conflict use_column
+BEGIN
+    {_ONE_AT_A_TIME};
+    RETURN QUERY UPDATE lease l SET until = clock_timestamp() + make_interval(secs => seconds)
+        WHERE l.host = $1 AND l.terminal = ANY (terminals) RETURNING l.terminal, l.token;
+END $$""",
+    f"""CREATE FUNCTION give_back(host text, terminals text[]) RETURNS void {_FUNCTION} AS $$
+#variable_conflict use_column
+BEGIN
+    {_ONE_AT_A_TIME};
+    UPDATE lease l SET until = '-infinity' WHERE l.host = $1 AND l.terminal = ANY (terminals);
+END $$""",
+    # Whether the notice is a new one.
+    f"""CREATE FUNCTION keep_notice(key text, transaction_id text, content jsonb) RETURNS boolean {_FUNCTION} AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO notice VALUES ($1, $2, DEFAULT, $3) ON CONFLICT (key) DO NOTHING;
+    RETURN FOUND;
+END $$""",
+    f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC",
+)
+"""What makes it, in one transaction."""
+
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+"""Of each older version: what makes the next one of it, in one transaction."""
+
+
+def granted(role: str) -> tuple[str, ...]:
+    """What a host's role may do; ``role`` is quoted already."""
+    return (
+        f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {role}",
+        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {role}",
+    )

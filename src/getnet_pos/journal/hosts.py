@@ -1,0 +1,148 @@
+"""Which host owns which terminal: leases in the database with tokens that fence. A host renews its own in a thread.
+
+The owner of a terminal may write its steps. It stays the owner as long as something here keeps the terminal and the
+database hears of the host; after that another host may take it, with a greater token, and what the old one writes is
+refused. Time is the server's; a host reckons from before it asked, on its monotonic clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+import uuid
+import weakref
+from functools import partial
+from typing import Final
+
+from ..errors import JournalError
+from .database import Database
+from .database_schema import SCHEMA
+
+__all__ = ["Hold", "Host"]
+
+log = logging.getLogger("getnet_pos.journal")
+
+LIFE: Final = 15.0
+"""How long a lease lasts without being renewed, in seconds."""
+
+_HOLD: Final = f"SELECT * FROM {SCHEMA}.hold(%s, %s, %s)"
+_RENEW: Final = f"SELECT * FROM {SCHEMA}.renew(%s, %s, %s)"
+_GIVE_BACK: Final = f"SELECT {SCHEMA}.give_back(%s, %s)"
+
+
+class Hold:
+    """A terminal that this host owns. One that nobody here refers to any more is given back."""
+
+    def __init__(self, terminal: str, token: int, until: float) -> None:
+        self.terminal = terminal
+        self.token = token
+        self.until = until
+        """Until when no other host can own it, on the monotonic clock; it grows as the lease is renewed."""
+        self.fenced = False
+        """Whether another host has owned it since: what this one still writes is refused."""
+
+
+class Host:
+    """This host, as the database knows it: a new one in each process."""
+
+    def __init__(self, database: Database, life: float = LIFE) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        self._database = database
+        self._life = life
+        self._held: weakref.WeakValueDictionary[str, Hold] = weakref.WeakValueDictionary()
+        self._lock = threading.RLock()
+        """Held while the database is asked to change an owner: what is given back and what is taken must not cross."""
+        self._left: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        """The terminals that nobody keeps any more. A finalizer may add to it at any moment, in any thread."""
+        self._thread: threading.Thread | None = None
+
+    def hold(self, terminal: str) -> Hold | None:
+        """Own ``terminal``; ``None`` where another host does.
+
+        Raises:
+            JournalError: the database cannot be used.
+        """
+        with self._lock:
+            hold = self._held.get(terminal)
+            if hold is not None and not hold.fenced and hold.until - time.monotonic() > self._life / 3:
+                return hold
+            asked = time.monotonic()
+            rows = self._database.ask(_HOLD, [self.name, [terminal], self._life])
+            if not rows:
+                if hold is not None:
+                    self.lost(hold)
+                return None
+            [[_, token]] = rows
+            if hold is not None and hold.token == token and not hold.fenced:
+                hold.until = asked + self._life
+                return hold
+            if hold is not None:
+                self.lost(hold)
+            hold = self._held[terminal] = Hold(terminal, token, asked + self._life)
+            weakref.finalize(hold, partial(self._left.put, terminal)).atexit = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep, name="getnet-pos leases", daemon=True)
+                self._thread.start()
+            return hold
+
+    def lost(self, hold: Hold) -> None:
+        """The database has refused a step under it: another host owns the terminal, or has owned it."""
+        hold.fenced, hold.until = True, float("-inf")
+
+    def close(self) -> None:
+        """Give everything back; never fails."""
+        with self._lock:
+            if self._thread is not None:
+                self._left.put(None)
+                self._thread = None
+            held = list(self._held.values())
+            for hold in held:
+                self.lost(hold)
+            self._held.clear()
+            self._give_back([hold.terminal for hold in held])
+
+    def _give_back(self, terminals: list[str]) -> None:
+        if terminals:
+            try:
+                self._database.ask(_GIVE_BACK, [self.name, terminals])
+            except JournalError as error:
+                log.warning("%d terminals could not be given back, their leases will end: %s", len(terminals), error)
+
+    def _keep(self) -> None:
+        """Renew what is held at a third of its life, and give back what is not kept any more."""
+        due = time.monotonic() + self._life / 3
+        while True:
+            try:
+                terminal = self._left.get(timeout=max(due - time.monotonic(), 0.0))
+            except queue.Empty:
+                due = time.monotonic() + self._life / 3
+                self._renew()
+                continue
+            with self._lock:
+                if self._thread is not threading.current_thread():
+                    return
+                if terminal is not None and terminal not in self._held:
+                    self._give_back([terminal])
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = {hold.terminal: hold for hold in list(self._held.values()) if not hold.fenced}
+            if not held or self._thread is not threading.current_thread():
+                return
+            asked = time.monotonic()
+            try:
+                rows = self._database.ask(_RENEW, [self.name, [*held], self._life])
+            except JournalError as error:
+                log.warning("the leases of %d terminals could not be renewed: %s", len(held), error)
+                return
+            kept = dict(rows)
+            for terminal, hold in held.items():
+                if kept.get(terminal) == hold.token:
+                    hold.until = asked + self._life
+                else:
+                    log.error("another host has taken the terminal %s from this one", terminal)
+                    self.lost(hold)

@@ -1,0 +1,128 @@
+"""Notices of webhooks in the database, and who waits for them: told by NOTIFY, which is a hint; the row is what counts.
+
+What is told may be lost, with its connection or by a pooler: whoever waits is looked up for from time to time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Final
+
+import psycopg
+
+from .database import Database
+from .database_schema import CHANNEL, SCHEMA
+
+__all__ = ["Notices"]
+
+log = logging.getLogger("getnet_pos.journal")
+
+_LOOK_EVERY: Final = 0.5
+"""How often the table is looked at while somebody waits, in seconds."""
+
+_CONNECT_EVERY: Final = 5.0
+_KEEP: Final = f"SELECT {SCHEMA}.keep_notice(%s, %s, %s::jsonb)"
+_TELL: Final = "SELECT pg_notify(%s, %s)"
+_STORED: Final = f"SELECT DISTINCT transaction_id FROM {SCHEMA}.notice WHERE transaction_id = ANY (%s)"
+
+
+class Notices:
+    """The notices of one database, for one process."""
+
+    def __init__(self, database: Database, listen: str | None) -> None:
+        self._database = database
+        self._dsn = listen
+        self._waiting: dict[str, weakref.WeakSet[Future[None]]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def keep(self, key: str, transaction_id: str | None, content: Mapping[str, Any]) -> bool:
+        """Store a notice and, once it is committed, tell whoever waits for its transaction; false where it was stored
+        before.
+        """
+        [[new]] = self._database.ask(_KEEP, [key, transaction_id, json.dumps(content)])
+        if transaction_id is not None:
+            # In a transaction of its own: inside the other one it would make all that tell wait for each other.
+            self._database.ask(_TELL, [CHANNEL, transaction_id])
+        return bool(new)
+
+    def stored(self, transaction_id: str) -> Future[None]:
+        """Done once a notice of the transaction is stored, now or later. Who forgets it does not wait any more."""
+        future: Future[None] = Future()
+        with self._lock:
+            self._waiting.setdefault(transaction_id, weakref.WeakSet()).add(future)
+            if self._thread is None:
+                self._closed = False
+                self._thread = threading.Thread(target=self._listen, name="getnet-pos notices", daemon=True)
+                self._thread.start()
+        return future
+
+    def close(self) -> None:
+        self._closed = True
+
+    # ------------------------------------------------------------------------------------------------------ its thread
+
+    def _listen(self) -> None:
+        """Listen as long as anybody waits; without a connection to listen on, look."""
+        connection: psycopg.Connection[Any] | None = None
+        not_before = 0.0
+        try:
+            while self._anybody():
+                if connection is None and time.monotonic() >= not_before:
+                    not_before = time.monotonic() + _CONNECT_EVERY
+                    connection = self._connected()
+                self._look([*self._waiting])
+                if connection is None:
+                    time.sleep(_LOOK_EVERY)
+                    continue
+                try:
+                    for told in connection.notifies(timeout=_LOOK_EVERY):
+                        if told.payload in self._waiting:
+                            self._look([told.payload])
+                except psycopg.Error as error:
+                    log.warning(
+                        "notices are looked for, and not heard of, until there is a connection again: %s", error
+                    )
+                    connection.close()
+                    connection = None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _anybody(self) -> bool:
+        with self._lock:
+            for number in [number for number, futures in self._waiting.items() if not futures]:
+                del self._waiting[number]
+            if not self._waiting or self._closed:
+                self._thread = None
+            return self._thread is not None
+
+    def _connected(self) -> psycopg.Connection[Any] | None:
+        connection = None
+        try:
+            connection = self._database.listener(self._dsn)
+            if connection is not None:
+                connection.execute(f"LISTEN {CHANNEL}")
+        except psycopg.Error as error:
+            log.warning("notices are looked for, and not heard of: %s", self._database.error(error))
+            if connection is not None:
+                connection.close()
+            return None
+        return connection
+
+    def _look(self, numbers: list[str]) -> None:
+        with contextlib.suppress(Exception):
+            for [number] in self._database.ask_once(_STORED, [numbers]):
+                with self._lock:
+                    futures = list(self._waiting.pop(number, ()))
+                for future in futures:
+                    with contextlib.suppress(Exception):
+                        future.set_result(None)

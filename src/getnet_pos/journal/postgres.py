@@ -1,0 +1,374 @@
+"""The journal in PostgreSQL, for many hosts: each step is synced by the server before ``record`` returns.
+
+Steps that wait together are written together, by one statement that checks that nothing which concerns them has been
+written since they were judged, and that this host owns their terminals.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, Final
+
+from ..errors import JournalError
+from ..messages import REMEMBERED, Intent, Search, Step, same_terminal
+from .database import PATIENCE, Away, Database, Pool
+from .database_schema import FINAL, SCHEMA
+from .hosts import LIFE, Hold, Host
+from .known import Named, Row
+from .notices import Notices
+from .rules import RECENT, Lease, check, decided, kept, moment, one_of
+from .schema import STEP_COLUMNS, read_step, written_step
+
+__all__ = ["PostgresJournal"]
+
+log = logging.getLogger("getnet_pos.journal")
+
+_PAUSE: Final = 0.1
+_TOGETHER: Final = 256
+"""How many steps are written by one statement at most."""
+
+_COLUMNS: Final = f"s.id, {', '.join(f's.{name}' for name in STEP_COLUMNS)}, s.digest"
+_SELECT: Final = f"SELECT {_COLUMNS} FROM {SCHEMA}.step s"
+_UNSETTLED: Final = f"{_SELECT} JOIN {SCHEMA}.unsettled u ON u.step = s.id"
+_IS_LAST: Final = (
+    f"NOT EXISTS (SELECT FROM {SCHEMA}.step t WHERE t.intent_id = s.intent_id AND t.sequence > s.sequence)"
+)
+_LATELY: Final = """(SELECT id FROM {schema}.step WHERE {name} = %({name})s AND state IN ({final})
+    ORDER BY id DESC LIMIT {recent})"""
+_FIND: Final = f"""WITH found AS (
+    SELECT step AS id FROM {SCHEMA}.unsettled WHERE terminal = %(terminal)s OR device = %(device)s
+        OR terminal_id = %(terminal_id)s OR ticket = %(ticket)s OR idempotency_key = %(key)s
+    UNION {
+    " UNION ".join(
+        _LATELY.format(schema=SCHEMA, name=name, final=FINAL, recent=RECENT)
+        for name in ("terminal", "device", "terminal_id")
+    )
+}
+    UNION (SELECT id FROM {SCHEMA}.step WHERE ticket = %(ticket)s AND amount IS NOT DISTINCT FROM %(amount)s::bigint
+        AND state IN ('APPROVED', 'RESOLVED_PAID') AND found IS DISTINCT FROM 'call' AND at >= %(oldest)s
+        ORDER BY id DESC LIMIT {RECENT})
+    UNION (SELECT t.id FROM (SELECT intent_id FROM {SCHEMA}.step WHERE idempotency_key = %(key)s AND sequence = 0
+        ORDER BY id DESC LIMIT 1) k JOIN {SCHEMA}.step t USING (intent_id) ORDER BY t.sequence DESC LIMIT 1)
+)
+SELECT {_COLUMNS} FROM found JOIN {SCHEMA}.step s USING (id) WHERE {_IS_LAST} ORDER BY s.id"""
+_RELATED: Final = f"""WITH asked AS (
+    SELECT * FROM unnest(%(ids)s::text[], %(terminals)s::text[], %(devices)s::text[], %(names)s::text[],
+        %(keys)s::text[]) AS one (intent_id, terminal, device, terminal_id, key)
+), found AS (
+    SELECT t.id FROM asked a CROSS JOIN LATERAL (SELECT id FROM {SCHEMA}.step WHERE intent_id = a.intent_id
+        ORDER BY sequence DESC LIMIT 1) t
+    UNION SELECT u.step FROM asked a JOIN {SCHEMA}.unsettled u ON u.terminal = a.terminal
+    UNION SELECT u.step FROM asked a JOIN {SCHEMA}.unsettled u ON u.device = a.device
+    UNION SELECT u.step FROM asked a JOIN {SCHEMA}.unsettled u ON u.terminal_id = a.terminal_id
+    UNION SELECT u.step FROM asked a JOIN {SCHEMA}.unsettled u ON u.idempotency_key = a.key
+    UNION SELECT t.id FROM asked a CROSS JOIN LATERAL (SELECT intent_id FROM {SCHEMA}.step
+        WHERE idempotency_key = a.key AND sequence = 0 ORDER BY id DESC LIMIT 1) k
+        CROSS JOIN LATERAL (SELECT id FROM {SCHEMA}.step WHERE intent_id = k.intent_id
+        ORDER BY sequence DESC LIMIT 1) t
+)
+SELECT (SELECT coalesce(max(id), 0) FROM {SCHEMA}.step), clock_timestamp(), {_COLUMNS}
+    FROM (SELECT) one LEFT JOIN found ON true LEFT JOIN {SCHEMA}.step s USING (id)"""
+_WRITE: Final = f"SELECT {SCHEMA}.write_steps(%s, %s::jsonb)"
+_OWNED: Final = f"""SELECT 1 FROM {SCHEMA}.unsettled u JOIN {SCHEMA}.lease l USING (terminal)
+    WHERE u.intent_id = %s AND l.host <> %s AND l.until >= clock_timestamp()"""
+_BEGINNING_WITH: Final = f"SELECT 1 FROM {SCHEMA}.step WHERE starts_with(intent_id, %s) AND %s <> '' LIMIT 1"
+_OLDEST_FIRST: Final = f"""ORDER BY
+    (SELECT id FROM {SCHEMA}.step f WHERE f.intent_id = s.intent_id AND f.sequence = 0)"""
+
+
+class PostgresJournal:
+    """The journal in a PostgreSQL database that many hosts share (docs/guides/hosts.md).
+
+    Args:
+        source: a connection string of libpq, ``postgresql://...``, or a pool of ``psycopg_pool``.
+        listen: a connection string that leads past a pooler, to hear of notices at once; without one the table is
+            looked at twice a second where ``source`` does not allow to listen.
+        lease: how long a host that is not heard of keeps its terminals, in seconds.
+
+    Raises:
+        ConfigurationError: the connection string cannot be read, or psycopg is not installed.
+        JournalError: the database cannot be reached, has no journal, or may lose what it has confirmed.
+    """
+
+    def __init__(self, source: str | Pool, *, listen: str | None = None, lease: float = LIFE) -> None:
+        self._database = Database(source)
+        self._listen, self._life = listen, lease
+        self._begin()
+        self._database.check()
+        _all.add(self)
+
+    def __repr__(self) -> str:
+        return f"<PostgresJournal {self._database.name}>"
+
+    def _begin(self) -> None:
+        """What belongs to this process alone."""
+        self._host = Host(self._database, self._life)
+        self._notices = Notices(self._database, self._listen)
+        self._claimed: dict[str, _Claim] = {}
+        self._queue: deque[_Waiting] = deque()
+        self._writing = threading.Lock()
+        self._ended = weakref.finalize(self, _end, self._host, self._notices, self._database)
+
+    # ---------------------------------------------------------------------------------------------------------- reading
+
+    def unsettled(self, terminal: str) -> list[Intent]:
+        return [step.intent for step in self._steps(f"{_UNSETTLED} WHERE u.terminal = %s {_OLDEST_FIRST}", [terminal])]
+
+    def recent(self, terminal: str) -> list[Intent]:
+        lately = _LATELY.format(schema=SCHEMA, name="terminal", final=FINAL, recent=RECENT)
+        query = f"{_SELECT} WHERE s.id IN {lately} AND {_IS_LAST} ORDER BY s.id"
+        return [step.intent for step in self._steps(query, {"terminal": terminal})]
+
+    def find(self, search: Search) -> list[Step]:
+        asked = {
+            "terminal": search.terminal,
+            "device": search.device,
+            "terminal_id": search.terminal_id,
+            "ticket": search.ticket,
+            "amount": search.amount,
+            "key": search.idempotency_key,
+            "oldest": moment(datetime.now(timezone.utc) - REMEMBERED),
+        }
+        return [step for step in self._steps(_FIND, asked) if _is_asked_for(search, step.intent)]
+
+    def intents(self, *, settled: bool = False) -> list[Intent]:
+        if settled:
+            return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
+        return [step.intent for step in self._steps(f"{_UNSETTLED} {_OLDEST_FIRST}")]
+
+    def steps(self, intent_id: str | None = None) -> list[Step]:
+        if intent_id is None:
+            return self._steps(f"{_SELECT} ORDER BY s.id")
+        return self._steps(f"{_SELECT} WHERE s.intent_id = %s ORDER BY s.sequence", [intent_id])
+
+    def _steps(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[Step]:
+        return [self._step(row) for row in self._database.ask(query, arguments)]
+
+    def _step(self, row: Sequence[Any]) -> Step:
+        try:
+            return read_step(row[1:])
+        except (ValueError, RecursionError) as error:
+            raise JournalError(
+                f"the journal in the database {self._database.name} is damaged: row {row[0]}: {error}. Look with "
+                "getnet-pos journal check, and at the terminal's vouchers for what it held"
+            ) from None
+
+    # --------------------------------------------------------------------------------------------------------- deciding
+
+    def claim(self, intent_id: str, terminal: str | None = None) -> Lease | None:
+        hold = None
+        if terminal is not None:
+            hold = self._host.hold(terminal)
+            if hold is None:
+                return None
+        elif self._database.ask(_OWNED, [intent_id, self._host.name]):
+            return None
+        return self._claim(intent_id, hold)
+
+    def _claim(self, intent_id: str, hold: Hold | None) -> Lease | None:
+        own = _Claim(hold)
+        if self._claimed.setdefault(intent_id, own) is not own:
+            return None
+        return Lease(partial(self._claimed.pop, intent_id, None), hold)
+
+    def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
+        settled = self._database.ask(_BEGINNING_WITH, [intent_id, intent_id])
+        intent = one_of(self.intents(), intent_id, settled)
+        # Of what is open the owner of the terminal may be about to hear; of what is not, a person may know more.
+        claim = self.claim(intent.intent_id, intent.terminal) if intent.open else self._claim(intent.intent_id, None)
+        try:
+            intent = decided(intent, claim, paid=paid, by=by, note=note)
+            self._record(intent, None if claim is None or claim.keep is None else self._claimed[intent.intent_id].hold)
+        finally:
+            if claim is not None:
+                claim.release()
+        return intent
+
+    # ---------------------------------------------------------------------------------------------------------- writing
+
+    def record(self, intent: Intent) -> None:
+        claimed = self._claimed.get(intent.intent_id)
+        hold = claimed.hold if claimed is not None else None
+        if hold is None:
+            hold = self._host.hold(intent.terminal)
+            if hold is None:
+                raise JournalError(f"another host owns the terminal {intent.terminal}: this step is refused")
+        self._record(intent, hold)
+
+    def _record(self, intent: Intent, hold: Hold | None) -> None:
+        one = _Waiting(kept(intent), hold)
+        self._queue.append(one)
+        while not one.done:
+            # Whoever comes first writes for all that wait; the others find that it is done.
+            with self._writing:
+                if not one.done:
+                    self._write([self._queue.popleft() for _ in range(min(len(self._queue), _TOGETHER))])
+        if one.error is not None:
+            raise one.error
+
+    def _write(self, waiting: list[_Waiting]) -> None:
+        """Write what the rules allow, each step or its refusal for itself."""
+        end, was_away, why = time.monotonic() + PATIENCE, False, JournalError("")
+        try:
+            while left := [one for one in waiting if not one.done]:
+                try:
+                    if self._written(left, was_away):
+                        continue
+                    why = JournalError(f"the journal in the database {self._database.name} is too busy")
+                except Away as error:
+                    was_away, why = True, self._database.error(error.why)
+                    time.sleep(_PAUSE)
+                except JournalError as error:
+                    why, end = error, 0.0
+                if time.monotonic() > end:
+                    for one in left:
+                        one.end(JournalError(str(why)))
+        finally:
+            # An interruption is that of one of them: the others are written by the next one.
+            self._queue.extendleft(one for one in reversed(waiting) if not one.done)
+
+    def _written(self, waiting: list[_Waiting], was_away: bool) -> bool:
+        """False where something was written meanwhile that concerns them: then they must be judged anew."""
+        intents = [one.intent for one in waiting]
+        asked: dict[str, list[str | None]] = {
+            "ids": [intent.intent_id for intent in intents],
+            "terminals": [intent.terminal for intent in intents],
+            "devices": [intent.device for intent in intents],
+            "names": [intent.terminal_id for intent in intents],
+            "keys": [intent.idempotency_key for intent in intents],
+        }
+        rows = self._database.ask_once(_RELATED, {name: [_plain(v) for v in values] for name, values in asked.items()})
+        seen, at = rows[0][0], moment(rows[0][1].astimezone(timezone.utc))
+        known = Named()
+        for row in rows:
+            if row[2] is not None:
+                known.put(Row(row[2], self._step(row[2:])))
+        written: list[tuple[_Waiting, dict[str, Any]]] = []
+        for one in waiting:
+            before = known.rows.get(one.intent.intent_id)
+            if was_away and before is not None and before.intent == one.intent:
+                one.end()  # It was written before the answer was lost.
+                continue
+            try:
+                related = [] if before else [*known.of_terminal(one.intent), *known.of_key(one.intent)]
+                check(one.intent, before.intent if before else None, [row.intent for row in related])
+                step = Step(one.intent, before.step.sequence + 1 if before else 0, at)
+                written.append((one, one.row(step, self._host.name)))
+            except JournalError as error:
+                one.end(error)
+                continue
+            known.put(Row(seen + len(written), step))
+        if not written:
+            return True
+        [[refused]] = self._database.ask_once(_WRITE, [seen, json.dumps([row for _, row in written])])
+        if refused is None:
+            return False
+        for place, (one, _) in enumerate(written, 1):
+            one.end(self._fenced(one) if place in refused else None)
+        return True
+
+    def _fenced(self, one: _Waiting) -> JournalError:
+        assert one.hold is not None
+        self._host.lost(one.hold)
+        return JournalError(
+            f"another host has taken the terminal {one.hold.terminal} since this one was last heard of: state "
+            f"{one.intent.state} of intent {one.intent.intent_id} is refused"
+        )
+
+    # ---------------------------------------------------------------------------------------------------------- notices
+
+    def keep_notice(self, key: str, transaction_id: str | None, content: Mapping[str, Any]) -> bool:
+        """Store what a webhook told, for all hosts; false where a notice of the same ``key`` is stored already."""
+        return self._notices.keep(key, transaction_id, content)
+
+    def noticed(self, transaction_id: str) -> Future[None]:
+        """Done once a notice of the transaction is stored, now or later, at whichever host it came."""
+        return self._notices.stored(transaction_id)
+
+    # ----------------------------------------------------------------------------------------------------------- ending
+
+    def close(self) -> None:
+        """Give the terminals back and close the connections; the next call opens them again."""
+        self._host.close()
+        self._notices.close()
+        self._database.close()
+
+    def _forked(self) -> None:
+        """In the child of a fork: another host, which holds nothing."""
+        self._ended.detach()
+        self._database.forked()
+        self._begin()
+
+
+def _end(host: Host, notices: Notices, database: Database) -> None:
+    host.close()
+    notices.close()
+    database.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Claim:
+    """An intent that is held here, with the terminal where its steps may be recorded."""
+
+    hold: Hold | None
+
+
+class _Waiting:
+    """A step that is to be written."""
+
+    def __init__(self, intent: Intent, hold: Hold | None) -> None:
+        self.intent = intent
+        self.hold = hold
+        self.error: JournalError | None = None
+        self.done = False
+
+    def end(self, error: JournalError | None = None) -> None:
+        self.error = error
+        self.done = True
+
+    def row(self, step: Step, host: str) -> dict[str, Any]:
+        """What ``write_steps`` takes. Raises ``JournalError`` where the database cannot hold it."""
+        values = dict(zip((*STEP_COLUMNS, "digest"), written_step(step), strict=True))
+        unfit = [name for name, value in values.items() if _plain(value) != value]
+        if unfit:
+            raise JournalError(f"a step cannot be recorded: {unfit[0]} holds what is no text")
+        if self.hold is None:
+            return values
+        return {**values, "place": self.hold.terminal, "host": host, "token": self.hold.token}
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as a database can be asked for it."""
+    return value.replace("\0", "").encode(errors="ignore").decode() if isinstance(value, str) else value
+
+
+def _is_asked_for(search: Search, intent: Intent) -> bool:
+    sale, key = search.ticket is not None, search.idempotency_key is not None
+    return (
+        same_terminal(search, intent)
+        or (sale and (intent.ticket, intent.amount) == (search.ticket, search.amount))
+        or (key and intent.idempotency_key == search.idempotency_key)
+    )
+
+
+_all: weakref.WeakSet[PostgresJournal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for journal in list(_all):
+        journal._forked()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)
