@@ -200,6 +200,7 @@ class Session:
             yield Take(place)
             self.closed = True
             yield from self.till.carrier.close()
+            self.till.keep = None
         finally:
             place.leave()
 

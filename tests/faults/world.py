@@ -268,8 +268,8 @@ class Register:
                 return self.journal.find(search)
             case Unsettled(search, most):
                 return elsewhere(self.journal, search, most)
-            case Claim(intent_id):
-                return self.journal.claim(intent_id)
+            case Claim(intent_id, terminal):
+                return self.journal.claim(intent_id, terminal)
             case Report():
                 pass
             case _:

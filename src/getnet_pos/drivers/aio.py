@@ -128,8 +128,8 @@ class AsyncDriver:
                 return await to_the_end(lambda: self.journal.find(search))
             case Unsettled(search, most):
                 return await to_the_end(lambda: elsewhere(self.journal, search, most))
-            case Claim(intent_id):
-                return await to_the_end(lambda: self.journal.claim(intent_id))
+            case Claim(intent_id, terminal):
+                return await to_the_end(lambda: self.journal.claim(intent_id, terminal))
             case Resolve(intent_id, paid, by, note):
                 return await to_the_end(lambda: self.journal.resolve(intent_id, paid=paid, by=by, note=note))
             case Intents(settled):

@@ -130,8 +130,8 @@ class BlockingDriver:
                 return self.journal.find(search)
             case Unsettled(search, most):
                 return elsewhere(self.journal, search, most)
-            case Claim(intent_id):
-                return self.journal.claim(intent_id)
+            case Claim(intent_id, terminal):
+                return self.journal.claim(intent_id, terminal)
             case Resolve(intent_id, paid, by, note):
                 return self.journal.resolve(intent_id, paid=paid, by=by, note=note)
             case Intents(settled):

@@ -85,7 +85,11 @@ class Connections(httpx.BaseTransport):
             if fresh:
                 transport.close()
 
-        def trace(event: str, _: object) -> None:
+        watch = request.extensions.get("trace")
+
+        def trace(event: str, information: object) -> None:
+            if watch is not None:
+                watch(event, information)
             if event.endswith(_SENT):
                 place.leave()
 
@@ -125,7 +129,11 @@ class AsyncConnections(httpx.AsyncBaseTransport):
             if fresh:
                 await transport.aclose()
 
-        async def trace(event: str, _: object) -> None:
+        watch = request.extensions.get("trace")
+
+        async def trace(event: str, information: object) -> None:
+            if watch is not None:
+                await watch(event, information)
             if event.endswith(_SENT):
                 place.leave()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 import zlib
@@ -27,6 +28,7 @@ __all__ = ["AsyncHttpClient", "HttpClient"]
 
 _LONGEST_CONNECT = 10.0
 """Seconds for opening a connection, within the time-out of the whole."""
+_LEAVING = "send_request_headers.started"
 _GZIP = 16 + zlib.MAX_WBITS
 """Tells zlib that gzip comes, and nothing else."""
 
@@ -185,14 +187,32 @@ class _Body:
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     timeout = httpx.Timeout(request.timeout, connect=min(request.timeout, _LONGEST_CONNECT))
+    extensions: dict[str, object] = {"fresh": True} if request.fresh else {}
+    if request.leave_by < math.inf:
+        watch = _Watch(request)
+        extensions["trace"] = watch if isinstance(client, httpx.Client) else watch.on_loop
     return client.build_request(
         request.method,
         request.url,
         headers={**request.headers, "Accept-Encoding": "gzip"},
         content=request.content or None,
         timeout=timeout,
-        extensions={"fresh": True} if request.fresh else None,
+        extensions=extensions,
     )
+
+
+class _Watch:
+    """Lets nothing of a request leave once its time is over."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __call__(self, event: str, _: object) -> None:
+        if event.endswith(_LEAVING) and time.monotonic() >= self._request.leave_by:
+            raise DeadlineExceeded(f"{_shown(self._request)} was not sent: it took too long to connect")
+
+    async def on_loop(self, event: str, information: object) -> None:
+        self(event, information)
 
 
 def _check_open(closed: bool) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Protocol, TypeVar
 
-from ..errors import ApiError, GetnetError, ProtocolError, TransportError
+from ..errors import ApiError, DeadlineExceeded, GetnetError, ProtocolError, TransportError
 from ..messages import Command, Intent, Reply, VoucherMark, Waits
 from ..messages.declaring import Facts
 from ..profiles import Profile, Timeouts
-from .effects import Flow
+from .effects import Flow, Lease
 
 C = TypeVar("C", bound=Command[Any])
 
 __all__ = ["Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "Refused", "Sent",
-           "Source", "may_have_left"]  # fmt: skip
+           "Source", "may_have_left", "may_leave_until"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,22 @@ class Refused:
     error: GetnetError
 
 
+def may_leave_until(lease: Lease | None, now: float) -> float:
+    """Until when a command may leave: as long as nobody else can work on it.
+
+    Raises:
+        DeadlineExceeded: not any more; nothing was sent.
+    """
+    if lease is None:
+        return math.inf
+    if lease.until <= now:
+        raise DeadlineExceeded(
+            "nothing was sent: the database has not heard of this host for so long that another one may have the "
+            "terminal by now"
+        )
+    return lease.until
+
+
 def may_have_left(error: GetnetError) -> bool:
     """Whether the command may have left when ``error`` was raised by sending it."""
     if isinstance(error, TransportError):
@@ -105,8 +122,9 @@ class Attempt(Protocol):
         """Do all that can fail before the command leaves."""
         ...
 
-    def submit(self, recorded: Intent | None = None) -> Flow[Event]:
-        """Send the command; ``recorded`` is its intent where it moves money.
+    def submit(self, recorded: Intent | None = None, lease: Lease | None = None) -> Flow[Event]:
+        """Send the command. Where it moves money, ``recorded`` is its intent, and its first byte leaves while ``lease``
+        is good or not at all.
 
         Raises:
             TransportError: ``bytes_written`` says whether anything left.

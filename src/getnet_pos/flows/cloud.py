@@ -41,9 +41,9 @@ from ..messages import (
     Reply,
 )
 from ..profiles import CloudEndpoint, Timeouts
-from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source, may_have_left
+from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source, may_have_left, may_leave_until
 from .cloud_calls import Cloud, call, checked, is_token_refusal, status, understood, was_not_done
-from .effects import Flow, Now, Request, Response, Sleep, Take
+from .effects import Flow, Lease, Now, Request, Response, Sleep, Take
 from .http_calls import Secret, refusal, with_token
 from .intents import generated_ticket
 from .matching import newest, recorded
@@ -277,10 +277,10 @@ class CloudAttempt:
         if self._place is not None:
             self._place.leave()
 
-    def submit(self, recorded: Intent | None = None) -> Flow[Event]:
+    def submit(self, recorded: Intent | None = None, lease: Lease | None = None) -> Flow[Event]:
         try:
             if self._command.moves_money:
-                event = yield from self._pay(recorded)
+                event = yield from self._pay(recorded, lease)
             else:
                 event = yield from self._ask()
         finally:
@@ -321,13 +321,14 @@ class CloudAttempt:
 
     # ------------------------------------------------------------------------------------------------------------ money
 
-    def _pay(self, recorded: Intent | None) -> Flow[Event]:
+    def _pay(self, recorded: Intent | None, lease: Lease | None) -> Flow[Event]:
         if self.begun or recorded is None or recorded.state is not IntentState.INTENT or self._token is None:
             raise JournalError("a command that moves money is sent once, after it was recorded")
         token = self._token
         self._sent_at = sent_at = yield Now()
         self._deadline = sent_at + self._limits.total
-        response = yield from self._cloud.sent_now(with_token(self._request, token))
+        request = replace(self._request, leave_by=may_leave_until(lease, sent_at))
+        response = yield from self._cloud.sent_now(with_token(request, token))
         if (yield from self._was_refused_for_its_token(response, token)):
             # The cloud has shown that it did not pass the command on: it goes once more, with another token.
             try:
@@ -337,9 +338,10 @@ class CloudAttempt:
             if renewed is None:
                 return Refused(refusal(response, self._what, (token,)))
             token = renewed
-            self._sent_at = yield Now()
+            self._sent_at = sent_at = yield Now()
             try:
-                response = yield from self._cloud.sent_now(with_token(self._request, token))
+                request = replace(request, leave_by=may_leave_until(lease, sent_at))
+                response = yield from self._cloud.sent_now(with_token(request, token))
             except GetnetError as error:
                 if may_have_left(error):
                     raise

@@ -5,6 +5,7 @@ A driver is total: it performs every effect here, or raises ``NotImplementedErro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -86,6 +87,8 @@ class Request:
     """The longest body taken, in bytes, after unpacking."""
     fresh: bool = False
     """On a new connection if the client can do that: a used one may be closing at the other end."""
+    leave_by: float = math.inf
+    """When its first byte must have left, on the monotonic clock: later, nothing is sent (``DeadlineExceeded``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +193,26 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Hold an intent while its command is in progress: a ``Lease``, or ``None`` where somebody living holds it."""
+    """Hold an intent of ``terminal`` while its command is in progress: a ``Lease``, or ``None`` where somebody living
+    holds it. Without ``terminal`` the lease shows that nobody does, and no step may be recorded under it.
+    """
 
     intent_id: str
+    terminal: str | None = None
 
 
 class Lease(Protocol):
     """The right to work on one intent."""
+
+    @property
+    def keep(self) -> object:
+        """What keeps the terminal for this host, as long as anybody refers to it; ``None`` where only one host is."""
+        ...
+
+    @property
+    def until(self) -> float:
+        """Until when nobody else can work on it, on the monotonic clock."""
+        ...
 
     def release(self) -> None:
         """Let somebody else work on it. It never waits and never fails, and may be called again."""

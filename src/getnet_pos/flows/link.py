@@ -11,7 +11,8 @@ from ..codec import Decoder, Message, acknowledgement, encode_simplified, seal
 from ..errors import TransportError
 from ..messages import Ack, BadFrame, Catalogue, Command, LastVoucher, Progress, Reply, Wire
 from ..profiles import Timeouts
-from .effects import Close, Flow, Now, Open, Receive, Send
+from .carrier import may_leave_until
+from .effects import Close, Flow, Lease, Now, Open, Receive, Send
 
 __all__ = ["Link", "describe"]
 
@@ -61,12 +62,15 @@ class Link:
         self.is_open = False
         yield Close()
 
-    def send(self, command: Command[Any], data: bytes, *, beside: bool = False) -> Flow[float]:
+    def send(
+        self, command: Command[Any], data: bytes, *, beside: bool = False, lease: Lease | None = None
+    ) -> Flow[float]:
         """Write a command that was encoded as ``data``; return the time at which it had been written."""
         now = yield Now()
+        deadline = min(now + self.timeouts.acknowledgement, may_leave_until(lease, now))
         tracing.sent(command, len(data))
         self.heard = False
-        yield Send(data, now + self.timeouts.acknowledgement, beside)
+        yield Send(data, deadline, beside)
         self.awaits_voucher |= isinstance(command, LastVoucher)
         sent: float = yield Now()
         return sent

@@ -123,7 +123,7 @@ class Till:
     previous: Reply | None = None
     """The last final reply, to know a copy of it by."""
     unrecorded: Intent | None = None
-    """The last result that its caller was told and that the journal did not take."""
+    """The last end of a command that its caller was told and that the journal did not take."""
     known: list[Step] = field(default_factory=list)
     """The commands that matter to this terminal, as the journal last told."""
     current: str | None = None
@@ -132,8 +132,16 @@ class Till:
     """The intents that were unsettled when the journal was last asked, and whose end was not handed over yet."""
     sent_on: int | None = None
     """The opening of the link on which the last command left."""
+    keep: object = None
+    """What keeps the terminal for this host until the connector is closed."""
     sent_after: str | None = None
     """What the terminal's clock showed when the last command left, or a little less."""
+
+    def keep_for(self, lease: Lease) -> None:
+        """Keep the terminal for this host; what was known of it may be old where another one has had it since."""
+        if lease.keep is not self.keep:
+            self.keep = lease.keep
+            self.baseline = self.told = self.previous = None
 
     @contextlib.contextmanager
     def settling(self, intent: Intent) -> Iterator[None]:
@@ -448,6 +456,27 @@ def pay(
     carrier = till.carrier
     command = carrier.check(command, intent_id)
     carrier.rearm()
+    lease: Lease | None = yield Claim(intent_id, till.terminal)
+    if lease is None:
+        raise TerminalBusy(f"{till.terminal} is busy: another host has it")
+    try:
+        till.keep_for(lease)
+        return (yield from _paid(till, command, intent_id, timeout, lease, key=key, again=again))
+    finally:
+        lease.release()
+
+
+def _paid(
+    till: Till,
+    command: Command[R],
+    intent_id: str,
+    timeout: float | None,
+    lease: Lease,
+    *,
+    key: str | None,
+    again: bool,
+) -> Flow[R]:
+    carrier = till.carrier
     till.is_fresh = False
     if not carrier.is_open or ((yield from _clear(till)) and carrier.is_pluggable):
         # After the link was lost another terminal may be there, or one that is not ready.
@@ -475,16 +504,12 @@ def pay(
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
-    lease: Lease | None = None
     try:
         yield from attempt.reserve()
-        lease = yield Claim(intent_id)
         with till.settling(intent):
-            return cast("R", (yield from _recorded_and_sent(till, command, intent, attempt, limits)))
+            return cast("R", (yield from _recorded_and_sent(till, command, intent, attempt, limits, lease)))
     finally:
         attempt.release()
-        if lease is not None:
-            lease.release()
 
 
 def _stored(till: Till, intent: Intent) -> Reply | None:
@@ -559,7 +584,7 @@ def _freshen_baseline(till: Till, command: Command[Any], limits: Limits) -> Flow
 
 
 def _recorded_and_sent(
-    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits
+    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits, lease: Lease
 ) -> Flow[Reply]:
     now: float = yield Now()
     till.sent_after, till.sent_on = till.clock_at(now), till.carrier.line
@@ -567,10 +592,12 @@ def _recorded_and_sent(
     try:
         yield Record(intent)
         due, left = limits.total + (yield Now()), True
-        event = yield from attempt.submit(intent)
+        event = yield from attempt.submit(intent, lease)
         till.sent_on = till.carrier.line
     except GetnetError as error:
         if not left:
+            # It may be in the journal all the same, where only the answer was lost.
+            till.unrecorded = replace(intent, state=IntentState.NOT_SENT)
             raise
         if not may_have_left(error):
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
@@ -738,7 +765,7 @@ def _settle_late(till: Till, reply: Reply, *, confirmed: bool = False) -> Flow[b
             continue
         comparable, known = till.comparable(intent), till.circumstances(intent)
         if has_own_ticket(comparable, reply, known.others) and not recognise(comparable, reply, known):
-            lease: Lease | None = yield Claim(intent.intent_id)
+            lease: Lease | None = yield Claim(intent.intent_id, intent.terminal)
             if lease is None:
                 return False
             try:
@@ -812,15 +839,17 @@ def _settle_each(
         intent = next(one for one in till.own() if one.intent_id == intent_id)
         if intent.state not in states or intent_id in skipped:
             continue
-        lease: Lease | None = yield Claim(intent_id)
+        lease: Lease | None = yield Claim(intent_id, intent.terminal)
         if lease is None:
             # Somebody may only have looked whether it is held.
             yield Sleep(_LOOKING)
-            lease = yield Claim(intent_id)
+            lease = yield Claim(intent_id, intent.terminal)
         if lease is None:
             in_progress.append(intent)
             continue
         try:
+            if intent.terminal == till.terminal:
+                till.keep_for(lease)
             with till.settling(intent):
                 if intent.open and (yield from _is_recorded_now(till, intent)):
                     pass
@@ -884,7 +913,7 @@ def _adopted(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Inten
             continue
         if recognise(comparable, record, known):
             continue
-        lease: Lease | None = yield Claim(intent.intent_id)
+        lease: Lease | None = yield Claim(intent.intent_id, intent.terminal)
         if lease is None:
             return None
         try:

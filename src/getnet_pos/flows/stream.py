@@ -40,7 +40,7 @@ from ..messages import (
 )
 from ..profiles import Profile, Timeouts
 from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Sent, Source
-from .effects import Flow, Now, Report, Sleep, WallClock
+from .effects import Flow, Lease, Now, Report, Sleep, WallClock
 from .link import Link, describe
 from .matching import newest
 
@@ -278,7 +278,7 @@ class StreamAttempt:
     def release(self) -> None:
         """Nothing is reserved."""
 
-    def submit(self, recorded: Intent | None = None) -> Flow[Event]:
+    def submit(self, recorded: Intent | None = None, lease: Lease | None = None) -> Flow[Event]:
         """Write the command.
 
         Raises:
@@ -287,24 +287,24 @@ class StreamAttempt:
         if self._sent or (self._command.moves_money and (recorded is None or recorded.state is not IntentState.INTENT)):
             raise JournalError("a command that moves money is sent once, after it was recorded")
         self._sent = True
-        self._now = sent = yield from self._written()
+        self._now = sent = yield from self._written(lease)
         self._last_by = sent + self._limits.total
         self._reply_by = sent + self._limits.patience
         timeouts = self._link.timeouts
         self._acknowledged_by = sent + timeouts.acknowledgement if self._link.acknowledges else self._last_by
         return Sent()
 
-    def _written(self) -> Flow[float]:
+    def _written(self, lease: Lease | None) -> Flow[float]:
         """Write the command, on a new connection where the peer has closed the old one before a byte of it left."""
         try:
-            return (yield from self._link.send(self._command, self.data))
+            return (yield from self._link.send(self._command, self.data, lease=lease))
         except Disconnected as error:
             if error.bytes_written or not self._reconnects:
                 raise
             log.info("the peer closed before command %d left (%s): connecting anew", self._command.code, error)
         yield from self._link.close()
         yield from self._link.open()
-        return (yield from self._link.send(self._command, self.data))
+        return (yield from self._link.send(self._command, self.data, lease=lease))
 
     def next_event(self) -> Flow[Event]:
         """Wait for a reply, or for the first sign that the terminal has the command.

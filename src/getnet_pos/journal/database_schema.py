@@ -56,7 +56,7 @@ CREATE: Final = (
     "CREATE INDEX of_key ON step (idempotency_key, id) WHERE idempotency_key IS NOT NULL AND sequence = 0",
     """CREATE INDEX paid ON step (ticket, id)
     WHERE state IN ('APPROVED', 'RESOLVED_PAID') AND found IS DISTINCT FROM 'call'""",
-    # The last steps of what is not settled, with the names that it is looked for by: made from the steps, by write_steps().
+    # The last steps of what is not settled, with the names that it is looked for by: write_steps() makes it of them.
     """CREATE TABLE unsettled (
     intent_id text COLLATE "C" PRIMARY KEY,
     step bigint NOT NULL UNIQUE REFERENCES step,
