@@ -32,6 +32,7 @@ from getnet_pos.errors import (
     WriteTimeout,
 )
 from getnet_pos.flows.effects import (
+    AwaitNotice,
     Claim,
     Close,
     Effect,
@@ -259,7 +260,7 @@ class Register:
                 return self._paying
             case Take(place):
                 place.wait(0.0)
-            case Sleep(seconds):
+            case Sleep(seconds) | AwaitNotice(_, seconds):
                 assert seconds >= 0
                 self.pass_time(seconds)
             case Record(intent):

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import GetnetError
 from ..masking import masked
-from . import about, decoding, demo, doctor, payments, ports, records, simulate, terminals
+from . import about, decoding, demo, doctor, journals, payments, ports, records, simulate, terminals
 from .ends import ExitCode, clean, exit_code
 from .screen import print_document
 from .shown import error_document
@@ -43,6 +43,7 @@ for _command in (demo.demo, doctor.doctor, ports.ports, decoding.decode, about.v
 _simulators = typer.Typer(help="Serve a virtual terminal, cloud or API until interrupted.")
 for _command in (simulate.serial, simulate.tcp, simulate.http, simulate.cloud, simulate.equipment):
     _simulators.command()(_command)
+app.add_typer(journals.journals, name="journal", rich_help_panel=_MONEY)
 app.add_typer(_simulators, name="simulate", rich_help_panel=_TOOLS)
 
 

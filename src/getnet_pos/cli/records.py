@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import InvalidValue
-from ..journal import SqliteJournal, Step, default_path
+from ..journal import DEFAULT_JOURNAL, open_journal
+from ..journal.opening import absent
 from ..messages import FINAL_STATES
 from .ends import ExitCode
 from .outcomes import intent_document, show_intents
@@ -26,11 +25,10 @@ def intents(
 ) -> int:
     """Show the payment commands that are not settled: open, unknown, or contradicted."""
     screen = Screen(as_json)
-    path = journal or default_path()
     found = {}
-    if path.exists():
-        steps = _steps(path)
-        found = {step.intent.intent_id: step for step in steps}
+    path = absent(journal or DEFAULT_JOURNAL)
+    if path is None:
+        found = {step.intent.intent_id: step for step in open_journal(journal or DEFAULT_JOURNAL).steps()}
     else:
         screen.note(f"there is no journal at {path} yet: no payment command was recorded there")
     shown = [step for step in found.values() if everything or step.intent.state not in FINAL_STATES]
@@ -45,11 +43,6 @@ def intents(
     return ExitCode.DONE
 
 
-def _steps(path: Path) -> list[Step]:
-    with contextlib.closing(SqliteJournal(path)) as book:
-        return book.steps()
-
-
 def resolve(
     intent: Annotated[str, typer.Argument(metavar="INTENT", help="Its id, or as much of it as makes it the only one.")],
     paid: Annotated[bool, typer.Option("--paid/--not-paid", help="What became of the money.")],
@@ -59,11 +52,10 @@ def resolve(
     as_json: JsonOption = False,
 ) -> int:
     """Record what a person found out about a payment command that is not settled."""
-    path = journal or default_path()
-    if not path.exists():
+    path = absent(journal or DEFAULT_JOURNAL)
+    if path is not None:
         raise InvalidValue(f"there is no journal at {path}: name the one that holds the intent with --journal")
-    with contextlib.closing(SqliteJournal(path)) as book:
-        resolved = book.resolve(intent, paid=paid, by=by, note=note)
+    resolved = open_journal(journal or DEFAULT_JOURNAL).resolve(intent, paid=paid, by=by, note=note)
     Screen(as_json).result(
         intent_document(resolved),
         lambda console: console.print(f"{resolved.intent_id} is {resolved.state}", soft_wrap=True),

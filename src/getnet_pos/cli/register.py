@@ -15,7 +15,7 @@ import typer
 
 from ..connector import AsyncConnector
 from ..errors import AlreadyCharged, OutcomeUnknown
-from ..journal import SqliteJournal, default_path, open_journal
+from ..journal import DEFAULT_JOURNAL, Journal, open_journal
 from ..messages import Intent, Polled, PollReply, Reply, Wire
 from ..profiles import PROFILES, Profile, Timeouts
 from .ends import ExitCode, NotReady
@@ -51,11 +51,12 @@ def profile_named(name: str) -> Profile:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 JournalOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--journal",
-        metavar="PATH",
-        help="The journal file; else GETNET_POS_JOURNAL, or the one in the user's state directory.",
+        metavar="JOURNAL",
+        help="The journal: a file, or postgresql://...; else GETNET_POS_JOURNAL, or a file in the user's state "
+        "directory.",
     ),
 ]
 ProfileOption = Annotated[
@@ -250,10 +251,8 @@ class Register:
             printed.print("the result of the earlier one; nothing was sent now:", style="bold")
             show_reply(printed, reply, self.settings.amount_exponent)
 
-    def _book(self) -> SqliteJournal:
-        journal = open_journal(self.journal or default_path())
-        assert isinstance(journal, SqliteJournal)
-        return journal
+    def _book(self) -> Journal:
+        return open_journal(self.journal or DEFAULT_JOURNAL)
 
     def journal_intents(self) -> list[Intent]:
         """The intents of all terminals that are not settled."""

@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import hmac
 import inspect
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
@@ -32,7 +33,7 @@ from ..drivers.aio import to_the_end
 from ..errors import ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
 from ..journal import JournalSource, Search, open_journal
 from ..masking import mask
-from ..messages import FINAL_STATES, CloudResult, Intent, KeyPos
+from ..messages import FINAL_STATES, CloudResult, Intent, KeyPos, kept_reply
 from ..messages.checks import check_integer, check_text
 from ..profiles import Profile
 from .account import AsyncCloudAccount
@@ -101,7 +102,8 @@ class WebhookReceiver:
         secret_header: name and value of a header that must be there, where something in front of it sets one; else 401.
         confirm: the account whose cloud is asked for the status of each transaction before the notice is handed on.
         trust: hand on what was posted, unconfirmed. It needs a secret.
-        journal: where the intents are, to match by ``idPosTxs`` and ``customId``.
+        journal: where the intents are, to match by ``idPosTxs`` and ``customId``. One in PostgreSQL also stores what is
+            handed on: no host hands it on again, after a restart either, and the host that waits for it hears of it.
         profile: whose reply types are read; that of ``confirm`` unless given.
         max_body: the longest body taken, in bytes.
         max_pending: how many notices that are trusted or expected may be on their way to the handler; beyond it, 503.
@@ -303,6 +305,9 @@ class WebhookReceiver:
         if key in self._handed:
             return
         self._handed.add(key, result)
+        if not await self._is_new(key, result, posted, confirmed):
+            log.info("the result of transaction %s was handed on before, perhaps by another host", posted.number)
+            return
         try:
             notice = Notice(result, _intent_of(await self._unsettled(), posted), confirmed)
             if isinstance(self._handler, asyncio.Queue):
@@ -315,6 +320,22 @@ class WebhookReceiver:
             log.exception("a notice of transaction %s could not be handed on", posted.number)
             # The cloud may post it again.
             self._handed.discard(key)
+
+    async def _is_new(self, key: str, result: CloudResult, posted: _Posted, confirmed: bool) -> bool:
+        """Store the result where the journal takes notices for all hosts; false where it was stored before."""
+        keep = getattr(self._journal, "keep_notice", None)
+        if keep is None:
+            return True
+        content = {
+            "code": result.code,
+            "confirmed": confirmed,
+            "reply": None if result.reply is None else json.loads(kept_reply(result.reply)),
+        }
+        try:
+            return bool(await to_the_end(keep, key, None if posted.number is None else str(posted.number), content))
+        except GetnetError as error:
+            log.error("whether transaction %s was handed on before cannot be looked up: %s", posted.number, error)
+            return True
 
     async def _numbered(self, posted: _Posted) -> _Posted:
         """With the number that the journal has for it, where it is posted without one."""

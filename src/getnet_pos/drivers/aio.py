@@ -10,11 +10,13 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import GetnetError
 from ..flows.effects import (
+    AwaitNotice,
     Call,
     Claim,
     Close,
@@ -112,6 +114,12 @@ class AsyncDriver:
                 return time.monotonic()
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
+            case AwaitNotice(transaction_id, seconds):
+                noticed = getattr(self.journal, "noticed", None)
+                if noticed is None:
+                    await asyncio.sleep(seconds)
+                    return False
+                return await _noticed(noticed(transaction_id), seconds)
             case WallClock():
                 return datetime.now().astimezone()
             case Random():
@@ -169,6 +177,14 @@ async def to_the_end(work: Callable[..., T], *arguments: object) -> T:
             with contextlib.suppress(asyncio.CancelledError, GetnetError):
                 await asyncio.shield(task)
         raise
+
+
+async def _noticed(notice: Future[None], seconds: float) -> bool:
+    try:
+        await asyncio.wait([asyncio.wrap_future(notice)], timeout=seconds)
+        return notice.done()
+    finally:
+        notice.cancel()
 
 
 async def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

@@ -9,11 +9,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConfigurationError
 from ..flows.effects import (
+    AwaitNotice,
     Call,
     Claim,
     Close,
@@ -114,6 +116,12 @@ class BlockingDriver:
                 return time.monotonic()
             case Sleep(seconds):
                 time.sleep(seconds)
+            case AwaitNotice(transaction_id, seconds):
+                noticed = getattr(self.journal, "noticed", None)
+                if noticed is None:
+                    time.sleep(seconds)
+                    return False
+                return _noticed(noticed(transaction_id), seconds)
             case WallClock():
                 return datetime.now().astimezone()
             case Random():
@@ -159,6 +167,13 @@ class BlockingDriver:
                 raise NotImplementedError("this driver has no journal")
             self._journal = self._open_journal()
         return self._journal
+
+
+def _noticed(notice: Future[None], seconds: float) -> bool:
+    try:
+        return bool(wait([notice], timeout=seconds).done)
+    finally:
+        notice.cancel()
 
 
 def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

@@ -43,7 +43,7 @@ from ..messages import (
 from ..profiles import CloudEndpoint, Timeouts
 from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source, may_have_left, may_leave_until
 from .cloud_calls import Cloud, call, checked, is_token_refusal, status, understood, was_not_done
-from .effects import Flow, Lease, Now, Request, Response, Sleep, Take
+from .effects import AwaitNotice, Flow, Lease, Now, Request, Response, Sleep, Take
 from .http_calls import Secret, refusal, with_token
 from .intents import generated_ticket
 from .matching import newest, recorded
@@ -253,6 +253,8 @@ class CloudAttempt:
         self._place = None if urgent else self._cloud.gate.place()
         self._token: Secret | None = None
         self._sent_at: float | None = None
+        self._pushes = carrier.tells_by_number and command.moves_money
+        """Whether a notice of the transaction may come."""
         self._answered_once = False
         self._deadline = 0.0
 
@@ -389,7 +391,11 @@ class CloudAttempt:
             now: float = yield Now()
             if number is None or now + pause > self._deadline:
                 raise DeadlineExceeded(f"transaction {number} is still in process", bytes_written=1)
-            yield Sleep(pause)
+            if self._pushes:
+                # Another host may have had the webhook; then there is no more to wait for.
+                self._pushes = not (yield AwaitNotice(number, pause))
+            else:
+                yield Sleep(pause)
             pause = min(pause * _LONGER, self._timeouts.status * _LONGEST)
             now = yield Now()
             left = max(self._deadline - now, 1.0)

@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 from ..messages import Intent, Progress, Search
 from ..turns import Place
 
-__all__ = ["Call", "Claim", "Close", "Compute", "Effect", "Flow", "Intents", "Lease", "NewId", "Now", "Open",
-           "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response", "Send", "Sleep", "Take",
-           "Unsettled", "Use", "WallClock"]  # fmt: skip
+__all__ = ["AwaitNotice", "Call", "Claim", "Close", "Compute", "Effect", "Flow", "Intents", "Lease", "NewId", "Now",
+           "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response", "Send", "Sleep",
+           "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -134,6 +134,17 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitNotice:
+    """Do nothing for ``seconds``, or until the journal has a notice of a transaction; whether it has.
+
+    Where the journal takes no notices of other hosts, none comes.
+    """
+
+    transaction_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class WallClock:
     """The date and time, a ``datetime`` in the zone of this machine."""
 
@@ -239,7 +250,7 @@ class Intents:
 Effect = (
     Open | Close | Send | Receive | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
     | NewId | Take | Report | Record | Recall | Unsettled | Claim | Resolve
-    | Intents
+    | Intents | AwaitNotice
 )  # fmt: skip
 
 Flow = Generator[Effect, Any, T]

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,7 +27,7 @@ from .leases import claim_file
 from .rules import RECENT, Lease, check, decided, kept, moment, now, one_of
 from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, migrate, read_row, written_row
 
-__all__ = ["SqliteJournal"]
+__all__ = ["SqliteJournal", "write_whole"]
 
 log = logging.getLogger("getnet_pos.journal")
 
@@ -357,8 +358,21 @@ def _peek_at(path: Path) -> None:
         _identify(connection, path)
 
 
-def _create(path: Path) -> None:
-    """Make an empty journal appear whole, or not at all: so an empty file can only be a damaged one."""
+def write_whole(path: Path, rows: Iterable[Row]) -> None:
+    """Make a journal of ``rows``, which are numbered from 1 on, appear whole at ``path``, or not at all."""
+    known = Known()
+
+    def numbered() -> Iterator[Row]:
+        for row in rows:
+            unsettled = None if (row.number - 1) % WHOLE else _numbers(known, row.intent, row.number)
+            known.add(row)
+            yield replace(row, unsettled=unsettled)
+
+    _create(path, numbered())
+
+
+def _create(path: Path, rows: Iterable[Row] = ()) -> None:
+    """Make a journal appear whole, or not at all: so an empty file can only be a damaged one."""
     handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)  # of mode 0600
     os.close(handle)
     draft = Path(name)
@@ -369,6 +383,7 @@ def _create(path: Path) -> None:
             with _transaction(connection, "IMMEDIATE"):
                 for statement in CREATE:
                     connection.execute(statement)
+                connection.executemany(INSERT, map(written_row, rows))
         try:
             os.link(draft, path)
         except FileExistsError:

@@ -10,7 +10,6 @@ import json
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Final
@@ -39,7 +38,7 @@ class Notices:
     def __init__(self, database: Database, listen: str | None) -> None:
         self._database = database
         self._dsn = listen
-        self._waiting: dict[str, weakref.WeakSet[Future[None]]] = {}
+        self._waiting: dict[str, set[Future[None]]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -55,10 +54,10 @@ class Notices:
         return bool(new)
 
     def stored(self, transaction_id: str) -> Future[None]:
-        """Done once a notice of the transaction is stored, now or later. Who forgets it does not wait any more."""
+        """Done once a notice of the transaction is stored, now or later; who waits no more cancels it."""
         future: Future[None] = Future()
         with self._lock:
-            self._waiting.setdefault(transaction_id, weakref.WeakSet()).add(future)
+            self._waiting.setdefault(transaction_id, set()).add(future)
             if self._thread is None:
                 self._closed = False
                 self._thread = threading.Thread(target=self._listen, name="getnet-pos notices", daemon=True)
@@ -99,8 +98,10 @@ class Notices:
 
     def _anybody(self) -> bool:
         with self._lock:
-            for number in [number for number, futures in self._waiting.items() if not futures]:
-                del self._waiting[number]
+            for number, futures in [*self._waiting.items()]:
+                futures.difference_update([future for future in futures if future.done()])
+                if not futures:
+                    del self._waiting[number]
             if not self._waiting or self._closed:
                 self._thread = None
             return self._thread is not None

@@ -21,7 +21,15 @@ from .rules import Journal
 if TYPE_CHECKING:
     from .postgres import PostgresJournal
 
-__all__ = ["DEFAULT_JOURNAL", "JournalSource", "default_path", "journal_opener", "open_journal"]
+__all__ = [
+    "DEFAULT_JOURNAL",
+    "JournalSource",
+    "absent",
+    "default_path",
+    "is_database",
+    "journal_opener",
+    "open_journal",
+]
 
 log = logging.getLogger("getnet_pos.journal")
 
@@ -45,6 +53,11 @@ _memory = MemoryJournal()
 """What is kept where the journal is switched off: one memory, so that it lasts as long as the process."""
 
 
+def is_database(source: str) -> bool:
+    """Whether it is the connection string of a database, and not a path."""
+    return source.startswith(("postgresql://", "postgres://"))
+
+
 def default_path() -> Path:
     """The journal file in the user's state directory; ``GETNET_POS_JOURNAL`` names another one."""
     chosen = os.environ.get("GETNET_POS_JOURNAL")
@@ -64,21 +77,36 @@ def journal_opener(source: JournalSource) -> Callable[[], Journal]:
     Raises:
         ConfigurationError: it stands for none.
     """
-    if source is None:
+    chosen = _chosen(source)
+    if chosen is None:
         log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
         return lambda: _memory
-    if isinstance(source, str) and source.startswith(("postgresql://", "postgres://")):
-        return partial(_open_database, source)
-    if isinstance(source, (_Default, str, os.PathLike)):
-        path = default_path() if isinstance(source, _Default) else Path(source)
-        return partial(_open_file, os.path.realpath(path), path)
-    missing = [name for name in _CALLS if not hasattr(source, name)]
+    if isinstance(chosen, str):
+        return partial(_open_database, chosen)
+    if isinstance(chosen, Path):
+        return partial(_open_file, os.path.realpath(chosen), chosen)
+    missing = [name for name in _CALLS if not hasattr(chosen, name)]
     if missing:
         raise ConfigurationError(
             "a journal is a path, a connection string postgresql://..., an object with "
             f"{', '.join(f'{name}()' for name in _CALLS)}, or None: {source!r} has no {missing[0]}()"
         )
-    return lambda: source
+    return lambda: chosen
+
+
+def absent(source: JournalSource) -> Path | None:
+    """The path of a journal file that is not there yet; ``None`` for one that is, and for any other journal."""
+    chosen = _chosen(source)
+    return chosen if isinstance(chosen, Path) and not chosen.exists() else None
+
+
+def _chosen(source: JournalSource) -> str | Path | Journal | None:
+    """A connection string, a path, a journal, or ``None``."""
+    if isinstance(source, _Default):
+        source = os.environ.get("GETNET_POS_JOURNAL") or default_path()
+    if isinstance(source, str) and is_database(source):
+        return source
+    return Path(source) if isinstance(source, (str, os.PathLike)) else source
 
 
 def _open_file(key: str, path: Path) -> Journal:

@@ -1,0 +1,101 @@
+"""The commands over whole journals: made in a database, checked, looked at, copied."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ..journal.opening import is_database
+from ..journal.upkeep import check_journal, copy_journal, initialize_journal, journal_status
+from .ends import ExitCode, printable
+from .register import JsonOption
+from .screen import Screen
+from .shown import table
+
+__all__ = ["journals"]
+
+journals = typer.Typer(help="Make, check and copy journals: files, and databases that many hosts share.")
+
+_Database = Annotated[
+    str,
+    typer.Argument(
+        metavar="DSN", help="postgresql://USER@HOST/DATABASE; the password may come from PGPASSWORD or ~/.pgpass."
+    ),
+]
+_Journal = Annotated[str, typer.Argument(metavar="JOURNAL", help="A file, or postgresql://USER@HOST/DATABASE.")]
+
+
+@journals.command()
+def init(
+    dsn: _Database,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="NAME", help="Grant this role what a host needs, and no more.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Make the journal in a database, or bring an older one up. Nothing else ever changes its tables."""
+    before = initialize_journal(_checked(dsn), role)
+    said = "the journal was made" if before is None else f"the journal was there, version {before}, and is up to date"
+    Screen(as_json).result({"before": before}, lambda console: console.print(said))
+    return ExitCode.DONE
+
+
+@journals.command()
+def check(journal: _Journal, as_json: JsonOption = False) -> int:
+    """Read every step of a journal, each as it was written and each after the one before."""
+    found = check_journal(journal)
+    Screen(as_json).result(
+        asdict(found),
+        lambda console: console.print(
+            f"{found.steps} steps of {found.intents} commands, {found.unsettled} of them not settled; all are as they "
+            f"were written\ndigest {found.digest}",
+            soft_wrap=True,
+        ),
+    )
+    return ExitCode.DONE
+
+
+@journals.command()
+def status(dsn: _Database, as_json: JsonOption = False) -> int:
+    """Show what a database says of its journal: whether it is durable, and which host owns which terminal."""
+    found = journal_status(_checked(dsn))
+    well = found.version is not None and found.weakness is None
+
+    def show(console: object) -> None:
+        made = table("", "what", "found")
+        made.add_row("!!" if found.version is None else "ok", "version", str(found.version or "none: journal init"))
+        made.add_row("ok" if found.weakness is None else "!!", "durable", found.weakness or "yes")
+        for what, number in (("steps", found.steps), ("not settled", found.unsettled), ("notices", found.notices)):
+            made.add_row("", what, str(number))
+        for terminal, host, token, left in found.leases:
+            made.add_row("", printable(terminal), f"{printable(host)}, token {token}, {left:.0f} s")
+        console.print(made)  # type: ignore[attr-defined]  # rich is imported only where it is used
+
+    Screen(as_json).result(asdict(found), show)
+    return ExitCode.DONE if well else ExitCode.JOURNAL
+
+
+@journals.command()
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A file, or postgresql://...")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="A file that is not there yet, or an empty database.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Copy a whole journal, with no command open, and compare the digests of both."""
+    found = copy_journal(source, target)
+    Screen(as_json).result(
+        asdict(found),
+        lambda console: console.print(
+            f"{found.steps} steps of {found.intents} commands were copied; both have the digest {found.digest}",
+            soft_wrap=True,
+        ),
+    )
+    return ExitCode.DONE
+
+
+def _checked(dsn: str) -> str:
+    if not is_database(dsn):
+        raise typer.BadParameter("a database is named as postgresql://USER@HOST/DATABASE")
+    return dsn
