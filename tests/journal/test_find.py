@@ -181,7 +181,9 @@ def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, count: Count)
             after = replace(before, state=chance.choice(sorted(NEXT_STATES[before.state])), found=chance.choice(_FOUND))
         else:
             after = Intent(intent_id=f"{number:032x}", command=100, **_names(chance, number))
-        answers = [_answer(one, after) for one in (truth, chance.choice(writers))]
+        writer = chance.choice(writers)
+        answers = [_answer(one, after) for one in (truth, writer)]
+        writer.intents()  # to ask has the step written, where it would wait for the next
         assert answers[0] == answers[1]
         if answers[0] is not None:
             refused += 1

@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..codec.cloud import read_cloud
-from ..drivers.aio import to_the_end
+from ..drivers.aio import on_journal
 from ..errors import ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
 from ..journal import JournalSource, Search, open_journal
 from ..masking import mask
@@ -324,15 +324,16 @@ class WebhookReceiver:
     async def _is_new(self, key: str, result: CloudResult, posted: _Posted, confirmed: bool) -> bool:
         """Store the result where the journal takes notices for all hosts; false where it was stored before."""
         keep = getattr(self._journal, "keep_notice", None)
-        if keep is None:
+        if self._journal is None or keep is None:
             return True
+        number = None if posted.number is None else str(posted.number)
         content = {
             "code": result.code,
             "confirmed": confirmed,
             "reply": None if result.reply is None else json.loads(kept_reply(result.reply)),
         }
         try:
-            return bool(await to_the_end(keep, key, None if posted.number is None else str(posted.number), content))
+            return bool(await on_journal(self._journal, keep, key, number, content))
         except GetnetError as error:
             log.error("whether transaction %s was handed on before cannot be looked up: %s", posted.number, error)
             return True
@@ -377,7 +378,7 @@ class WebhookReceiver:
         if self._journal is None or key_pos is None:
             return False
         try:
-            steps = await to_the_end(self._journal.find, Search(terminal=f"cloud:{key_pos}"))
+            steps = await on_journal(self._journal, self._journal.find, Search(terminal=f"cloud:{key_pos}"))
         except GetnetError as error:
             log.error("whether transaction %s was settled before cannot be looked up: %s", posted.number, error)
             return False
@@ -393,7 +394,7 @@ class WebhookReceiver:
         if self._journal is None:
             return []
         try:
-            return await to_the_end(self._journal.intents)
+            return await on_journal(self._journal, self._journal.intents)
         except GetnetError as error:
             self._log.warning("the intents that webhooks are of cannot be looked up: %s", error)
             return []

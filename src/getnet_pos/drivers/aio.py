@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import os
 import random
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from ..errors import GetnetError
 from ..flows.effects import (
     AwaitNotice,
     Call,
@@ -49,11 +50,15 @@ from .loop import run_async
 if TYPE_CHECKING:
     from .http import AsyncHttpClient
 
-__all__ = ["AsyncDriver", "to_the_end"]
+__all__ = ["AsyncDriver", "on_journal"]
 
 log = logging.getLogger("getnet_pos.driver")
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+_THREADS = 32
+"""For the calls of journals that have no thread of their own, and for opening one."""
 
 
 class AsyncDriver:
@@ -73,8 +78,8 @@ class AsyncDriver:
 
     async def open_journal(self) -> None:
         """Open the journal, in a thread: another process may be writing, and then it takes seconds."""
-        if self._journal is None and self._open_journal is not None:
-            await to_the_end(lambda: self.journal)
+        if self._open_journal is not None:
+            await self._opened()
 
     async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
@@ -115,7 +120,7 @@ class AsyncDriver:
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
             case AwaitNotice(transaction_id, seconds):
-                noticed = getattr(self.journal, "noticed", None)
+                noticed = getattr(await self._opened(), "noticed", None)
                 if noticed is None:
                     await asyncio.sleep(seconds)
                     return False
@@ -131,17 +136,23 @@ class AsyncDriver:
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
-                await to_the_end(lambda: self.journal.record(intent))
+                journal = await self._opened()
+                await on_journal(journal, journal.record, intent)
             case Recall(search):
-                return await to_the_end(lambda: self.journal.find(search))
+                journal = await self._opened()
+                return await on_journal(journal, journal.find, search)
             case Unsettled(search, most):
-                return await to_the_end(lambda: elsewhere(self.journal, search, most))
+                journal = await self._opened()
+                return await on_journal(journal, elsewhere, journal, search, most)
             case Claim(intent_id, terminal):
-                return await to_the_end(lambda: self.journal.claim(intent_id, terminal))
+                journal = await self._opened()
+                return await on_journal(journal, journal.claim, intent_id, terminal)
             case Resolve(intent_id, paid, by, note):
-                return await to_the_end(lambda: self.journal.resolve(intent_id, paid=paid, by=by, note=note))
+                journal = await self._opened()
+                return await on_journal(journal, partial(journal.resolve, intent_id, paid=paid, by=by, note=note))
             case Intents(settled):
-                return await to_the_end(lambda: self.journal.intents(settled=settled))
+                journal = await self._opened()
+                return await on_journal(journal, partial(journal.intents, settled=settled))
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None
@@ -158,25 +169,64 @@ class AsyncDriver:
             raise NotImplementedError("this driver has no HTTP client")
         return self._http
 
-    @property
-    def journal(self) -> Journal:
+    async def _opened(self) -> Journal:
         if self._journal is None:
             if self._open_journal is None:
                 raise NotImplementedError("this driver has no journal")
-            self._journal = self._open_journal()
+            self._journal = await _to_the_end(_threads().submit(self._open_journal))
         return self._journal
 
 
-async def to_the_end(work: Callable[..., T], *arguments: object) -> T:
-    """Run in a thread. A cancellation waits for it, so that no later flow finds the journal half written."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError, GetnetError):
-                await asyncio.shield(task)
-        raise
+async def on_journal(journal: Journal, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Make a call of ``journal`` without holding up the event loop.
+
+    A cancellation waits for it, so that no later flow finds the journal half written.
+    """
+    submit: Callable[..., Future[T]] = getattr(journal, "submit", None) or _threads().submit
+    return await _to_the_end(submit(call, *arguments, **named))
+
+
+async def _to_the_end(work: Future[T]) -> T:
+    cancelled: asyncio.CancelledError | None = None
+    loop = asyncio.get_running_loop()
+    while not work.done():
+        waiter = loop.create_future()
+        work.add_done_callback(partial(_wake, loop, waiter))
+        try:
+            await waiter
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], _: object) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(_end, waiter)
+
+
+def _end(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    _pool = _pool or ThreadPoolExecutor(_THREADS, "getnet-journal")
+    return _pool
+
+
+def _after_fork() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _noticed(notice: Future[None], seconds: float) -> bool:

@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
 
 from .database_schema import MIGRATIONS, SCHEMA, VERSION
 
-__all__ = ["PATIENCE", "Away", "Database", "Pool"]
+__all__ = ["CONNECTIONS", "PATIENCE", "Away", "Database", "Pool"]
 
 log = logging.getLogger("getnet_pos.journal")
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 PATIENCE: Final = 5.0
 """How long a database that is away is waited for, in seconds."""
 
-_MOST: Final = 8
+CONNECTIONS: Final = 8
 """How many connections a host has at most."""
 
 _PAUSE: Final = 0.1
@@ -218,7 +218,7 @@ class _Connections:
         self.dsn = dsn
         self._settings = settings
         self._idle: list[psycopg.Connection[Any]] = []
-        self._free = threading.Semaphore(_MOST)
+        self._free = threading.Semaphore(CONNECTIONS)
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:

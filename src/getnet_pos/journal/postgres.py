@@ -13,22 +13,23 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, Final
 
 from ..errors import JournalError
-from ..messages import REMEMBERED, Intent, Search, Step, same_terminal
-from .database import PATIENCE, Away, Database, Pool
+from ..messages import REMEMBERED, Intent, IntentState, Search, Step, same_terminal
+from .database import CONNECTIONS, PATIENCE, Away, Database, Pool
 from .database_schema import FINAL, SCHEMA
 from .hosts import LIFE, Hold, Host
 from .known import Named, Row
 from .notices import Notices
 from .rules import RECENT, Lease, check, decided, kept, moment, one_of
 from .schema import STEP_COLUMNS, read_step, written_step
+from .worker import Call, NewStep, Worker
 
 __all__ = ["PostgresJournal"]
 
@@ -116,9 +117,10 @@ class PostgresJournal:
         self._host = Host(self._database, self._life)
         self._notices = Notices(self._database, self._listen)
         self._claimed: dict[str, _Claim] = {}
-        self._queue: deque[_Waiting] = deque()
-        self._writing = threading.Lock()
-        self._ended = weakref.finalize(self, _end, self._host, self._notices, self._database)
+        self._store = _Store(self._database, self._host)
+        self._worker = Worker(self._store)
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "getnet-pos journal")
+        self._ended = weakref.finalize(self, _end, self._worker, self._host, self._notices, self._database)
 
     # ---------------------------------------------------------------------------------------------------------- reading
 
@@ -140,7 +142,7 @@ class PostgresJournal:
             "key": search.idempotency_key,
             "oldest": moment(datetime.now(timezone.utc) - REMEMBERED),
         }
-        return [step for step in self._steps(_FIND, asked) if _is_asked_for(search, step.intent)]
+        return [step for step in self._steps(_FIND, asked, search) if _is_asked_for(search, step.intent)]
 
     def intents(self, *, settled: bool = False) -> list[Intent]:
         if settled:
@@ -152,17 +154,12 @@ class PostgresJournal:
             return self._steps(f"{_SELECT} ORDER BY s.id")
         return self._steps(f"{_SELECT} WHERE s.intent_id = %s ORDER BY s.sequence", [intent_id])
 
-    def _steps(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[Step]:
-        return [self._step(row) for row in self._database.ask(query, arguments)]
-
-    def _step(self, row: Sequence[Any]) -> Step:
-        try:
-            return read_step(row[1:])
-        except (ValueError, RecursionError) as error:
-            raise JournalError(
-                f"the journal in the database {self._database.name} is damaged: row {row[0]}: {error}. Look with "
-                "getnet-pos journal check, and at the terminal's vouchers for what it held"
-            ) from None
+    def _steps(
+        self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = (), search: Search | None = None
+    ) -> list[Step]:
+        """The steps in the database, with all that came before; with ``search``, only of what it asks for."""
+        self._worker.submit(partial(self._store.write_for, search)).result()
+        return [_read(self._database, row) for row in self._database.ask(query, arguments)]
 
     # --------------------------------------------------------------------------------------------------------- deciding
 
@@ -189,7 +186,7 @@ class PostgresJournal:
         claim = self.claim(intent.intent_id, intent.terminal) if intent.open else self._claim(intent.intent_id, None)
         try:
             intent = decided(intent, claim, paid=paid, by=by, note=note)
-            self._record(intent, None if claim is None or claim.keep is None else self._claimed[intent.intent_id].hold)
+            self.record(intent)
         finally:
             if claim is not None:
                 claim.release()
@@ -198,93 +195,17 @@ class PostgresJournal:
     # ---------------------------------------------------------------------------------------------------------- writing
 
     def record(self, intent: Intent) -> None:
+        self._recorded(intent).result()
+
+    def _recorded(self, intent: Intent) -> Future[None]:
         claimed = self._claimed.get(intent.intent_id)
-        hold = claimed.hold if claimed is not None else None
-        if hold is None:
-            hold = self._host.hold(intent.terminal)
-            if hold is None:
-                raise JournalError(f"another host owns the terminal {intent.terminal}: this step is refused")
-        self._record(intent, hold)
+        return self._worker.record(_OwnStep(kept(intent), None if claimed is None else claimed.hold))
 
-    def _record(self, intent: Intent, hold: Hold | None) -> None:
-        one = _Waiting(kept(intent), hold)
-        self._queue.append(one)
-        while not one.done:
-            # Whoever comes first writes for all that wait; the others find that it is done.
-            with self._writing:
-                if not one.done:
-                    self._write([self._queue.popleft() for _ in range(min(len(self._queue), _TOGETHER))])
-        if one.error is not None:
-            raise one.error
-
-    def _write(self, waiting: list[_Waiting]) -> None:
-        """Write what the rules allow, each step or its refusal for itself."""
-        end, was_away, why = time.monotonic() + PATIENCE, False, JournalError("")
-        try:
-            while left := [one for one in waiting if not one.done]:
-                try:
-                    if self._written(left, was_away):
-                        continue
-                    why = JournalError(f"the journal in the database {self._database.name} is too busy")
-                except Away as error:
-                    was_away, why = True, self._database.error(error.why)
-                    time.sleep(_PAUSE)
-                except JournalError as error:
-                    why, end = error, 0.0
-                if time.monotonic() > end:
-                    for one in left:
-                        one.end(JournalError(str(why)))
-        finally:
-            # An interruption is that of one of them: the others are written by the next one.
-            self._queue.extendleft(one for one in reversed(waiting) if not one.done)
-
-    def _written(self, waiting: list[_Waiting], was_away: bool) -> bool:
-        """False where something was written meanwhile that concerns them: then they must be judged anew."""
-        intents = [one.intent for one in waiting]
-        asked: dict[str, list[str | None]] = {
-            "ids": [intent.intent_id for intent in intents],
-            "terminals": [intent.terminal for intent in intents],
-            "devices": [intent.device for intent in intents],
-            "names": [intent.terminal_id for intent in intents],
-            "keys": [intent.idempotency_key for intent in intents],
-        }
-        rows = self._database.ask_once(_RELATED, {name: [_plain(v) for v in values] for name, values in asked.items()})
-        seen, at = rows[0][0], moment(rows[0][1].astimezone(timezone.utc))
-        known = Named()
-        for row in rows:
-            if row[2] is not None:
-                known.put(Row(row[2], self._step(row[2:])))
-        written: list[tuple[_Waiting, dict[str, Any]]] = []
-        for one in waiting:
-            before = known.rows.get(one.intent.intent_id)
-            if was_away and before is not None and before.intent == one.intent:
-                one.end()  # It was written before the answer was lost.
-                continue
-            try:
-                related = [] if before else [*known.of_terminal(one.intent), *known.of_key(one.intent)]
-                check(one.intent, before.intent if before else None, [row.intent for row in related])
-                step = Step(one.intent, before.step.sequence + 1 if before else 0, at)
-                written.append((one, one.row(step, self._host.name)))
-            except JournalError as error:
-                one.end(error)
-                continue
-            known.put(Row(seen + len(written), step))
-        if not written:
-            return True
-        [[refused]] = self._database.ask_once(_WRITE, [seen, json.dumps([row for _, row in written])])
-        if refused is None:
-            return False
-        for place, (one, _) in enumerate(written, 1):
-            one.end(self._fenced(one) if place in refused else None)
-        return True
-
-    def _fenced(self, one: _Waiting) -> JournalError:
-        assert one.hold is not None
-        self._host.lost(one.hold)
-        return JournalError(
-            f"another host has taken the terminal {one.hold.terminal} since this one was last heard of: state "
-            f"{one.intent.state} of intent {one.intent.intent_id} is refused"
-        )
+    def submit(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Future[Any]:
+        """Make one of these calls, or a function of them, without holding up an event loop."""
+        if call == self.record:
+            return self._recorded(*arguments)
+        return self._threads.submit(call, *arguments, **named)
 
     # ---------------------------------------------------------------------------------------------------------- notices
 
@@ -300,9 +221,7 @@ class PostgresJournal:
 
     def close(self) -> None:
         """Give the terminals back and close the connections; the next call opens them again."""
-        self._host.close()
-        self._notices.close()
-        self._database.close()
+        _end(self._worker, self._host, self._notices, self._database)
 
     def _forked(self) -> None:
         """In the child of a fork: another host, which holds nothing."""
@@ -311,7 +230,10 @@ class PostgresJournal:
         self._begin()
 
 
-def _end(host: Host, notices: Notices, database: Database) -> None:
+def _end(worker: Worker, host: Host, notices: Notices, database: Database) -> None:
+    thread = worker.stop()
+    if thread is not None and thread is not threading.current_thread():
+        thread.join(PATIENCE)
     host.close()
     notices.close()
     database.close()
@@ -324,28 +246,166 @@ class _Claim:
     hold: Hold | None
 
 
-class _Waiting:
-    """A step that is to be written."""
+class _OwnStep(NewStep):
+    """A step that is to be written by the owner of its terminal."""
+
+    __slots__ = ("done", "hold")
 
     def __init__(self, intent: Intent, hold: Hold | None) -> None:
-        self.intent = intent
+        super().__init__(intent, "")  # the moment is the server's
         self.hold = hold
-        self.error: JournalError | None = None
         self.done = False
 
-    def end(self, error: JournalError | None = None) -> None:
-        self.error = error
+    @property
+    def needs_owner(self) -> bool:
+        """What a person decides about an outcome that nobody knows, anybody may write."""
+        return self.intent.state not in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID)
+
+    def end(self, error: BaseException | None = None) -> None:
         self.done = True
+        if not self.is_awaited:
+            if error is not None:
+                one = self.intent
+                log.error("state %s of intent %s could not be recorded: %s", one.state, one.intent_id, error)
+        elif error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
 
     def row(self, step: Step, host: str) -> dict[str, Any]:
         """What ``write_steps`` takes. Raises ``JournalError`` where the database cannot hold it."""
         values = dict(zip((*STEP_COLUMNS, "digest"), written_step(step), strict=True))
         unfit = [name for name, value in values.items() if _plain(value) != value]
         if unfit:
-            raise JournalError(f"a step cannot be recorded: {unfit[0]} holds what is no text")
+            raise JournalError(f"a step cannot be recorded: {unfit[0]} holds a NUL character")
         if self.hold is None:
             return values
         return {**values, "place": self.hold.terminal, "host": host, "token": self.hold.token}
+
+
+class _Store:
+    """What the journal's thread does: it writes together what has come, as the rules allow each step."""
+
+    def __init__(self, database: Database, host: Host) -> None:
+        self._database = database
+        self._host = host
+        self._unwritten: deque[_OwnStep] = deque()
+
+    def turn(self, works: list[NewStep | Call[Any]]) -> None:
+        for work in works:
+            if isinstance(work, Call):
+                work.run()
+            else:
+                assert isinstance(work, _OwnStep)
+                self._unwritten.append(work)
+        if any(step.is_awaited for step in self._unwritten):
+            self.write()
+
+    def leave(self) -> None:
+        self.write()
+
+    def write_for(self, search: Search | None) -> None:
+        """Write what was not waited for, if it is asked for now."""
+        if any(search is None or _is_asked_for(search, step.intent) for step in self._unwritten):
+            self.write()
+
+    def write(self) -> None:
+        """Write all that has come: each step that the rules take is down when its future ends."""
+        while self._unwritten:
+            steps = [self._unwritten.popleft() for _ in range(min(len(self._unwritten), _TOGETHER))]
+            try:
+                self._write(steps)
+            except BaseException as error:
+                for step in steps:
+                    if not step.done:
+                        step.end(error)
+
+    def _write(self, steps: list[_OwnStep]) -> None:
+        end, was_away = time.monotonic() + PATIENCE, False
+        while left := [step for step in steps if not step.done]:
+            try:
+                if self._written(left, was_away):
+                    continue
+                why = JournalError("other hosts write the same terminals all the time")
+            except Away as error:
+                was_away, why = True, self._database.error(error.why)
+                time.sleep(_PAUSE)
+            if time.monotonic() > end:
+                for step in left:
+                    step.end(JournalError(str(why)))
+
+    def _written(self, steps: list[_OwnStep], was_away: bool) -> bool:
+        """False where something was written meanwhile that concerns them: then they must be judged anew."""
+        steps = [step for step in steps if self._is_owned(step)]
+        if not steps:
+            return True
+        intents = [step.intent for step in steps]
+        asked: dict[str, list[str | None]] = {
+            "ids": [intent.intent_id for intent in intents],
+            "terminals": [intent.terminal for intent in intents],
+            "devices": [intent.device for intent in intents],
+            "names": [intent.terminal_id for intent in intents],
+            "keys": [intent.idempotency_key for intent in intents],
+        }
+        rows = self._database.ask_once(_RELATED, {name: [_plain(v) for v in values] for name, values in asked.items()})
+        seen, at = rows[0][0], moment(rows[0][1].astimezone(timezone.utc))
+        known = Named()
+        for row in rows:
+            if row[2] is not None:
+                known.put(Row(row[2], _read(self._database, row[2:])))
+        written: list[tuple[_OwnStep, dict[str, Any]]] = []
+        for one in steps:
+            before = known.rows.get(one.intent.intent_id)
+            if was_away and before is not None and before.intent == one.intent:
+                one.end()  # It was written before the answer was lost.
+                continue
+            try:
+                related = [] if before else [*known.of_terminal(one.intent), *known.of_key(one.intent)]
+                check(one.intent, before.intent if before else None, [row.intent for row in related])
+                step = Step(one.intent, before.step.sequence + 1 if before else 0, at)
+                written.append((one, one.row(step, self._host.name)))
+            except Exception as error:
+                one.end(error)
+                continue
+            known.put(Row(seen + len(written), step))
+        if not written:
+            return True
+        [[refused]] = self._database.ask_once(_WRITE, [seen, json.dumps([row for _, row in written])])
+        if refused is None:
+            return False
+        for place, (one, _) in enumerate(written, 1):
+            one.end(self._fenced(one) if place in refused else None)
+        return True
+
+    def _is_owned(self, step: _OwnStep) -> bool:
+        """Own the terminal of a step that was not claimed; whether that is done."""
+        if step.hold is None and step.needs_owner:
+            try:
+                step.hold = self._host.hold(step.intent.terminal)
+            except JournalError as error:
+                step.end(error)
+            else:
+                if step.hold is None:
+                    step.end(JournalError(f"another host owns the terminal {step.intent.terminal}: poll it there"))
+        return not step.done
+
+    def _fenced(self, one: _OwnStep) -> JournalError:
+        assert one.hold is not None
+        self._host.lost(one.hold)
+        return JournalError(
+            f"another host has taken the terminal {one.hold.terminal} since this one was last heard of: state "
+            f"{one.intent.state} of intent {one.intent.intent_id} is refused"
+        )
+
+
+def _read(database: Database, row: Sequence[Any]) -> Step:
+    try:
+        return read_step(row[1:])
+    except (ValueError, RecursionError) as error:
+        raise JournalError(
+            f"the journal in the database {database.name} is damaged: row {row[0]}: {error}. Look with getnet-pos "
+            "journal check, and at the terminal's vouchers for what it held"
+        ) from None
 
 
 def _plain(value: Any) -> Any:
