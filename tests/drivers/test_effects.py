@@ -17,6 +17,7 @@ from getnet_pos.drivers.blocking import BlockingDriver
 from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
 from getnet_pos.errors import ConfigurationError, ConnectError, TerminalBusy
 from getnet_pos.flows.effects import (
+    AwaitNotice,
     Call,
     Claim,
     Close,
@@ -139,6 +140,11 @@ def test_the_journal(rig: Rig) -> None:
         return known, resolved.state
 
     assert rig.run(flow()) == ([step], IntentState.RESOLVED_PAID)
+
+
+def test_a_notice_of_another_host(rig: Rig) -> None:
+    """A journal of one machine has none: then it is a pause."""
+    assert rig.run(asked(AwaitNotice("4711", 0.001))) is False
 
 
 def test_progress(rig: Rig) -> None:
