@@ -122,6 +122,6 @@ def test_hosts_that_die_and_hosts_that_sleep(dsn: str, count: Count, evidence: C
     states = Counter(str(intent.state) for intent in intents)
     evidence(
         f"three hosts: {rounds:,} rounds, {dict(kinds)}, in {time.monotonic() - start:.0f} s: {len(intents)} commands, "
-        f"{len(charges)} charges, 0 charged twice, 0 forgotten, 0 wrong finals; {dict(states)}; {hosts.refused.total()} steps of "
-        f"hosts that had slept were refused; {dict(hosts.ends)}"
+        f"{len(charges)} charges, 0 charged twice, 0 forgotten, 0 wrong finals; {dict(states)}; "
+        f"{sum(hosts.refused.values())} steps of hosts that had slept were refused; {dict(hosts.ends)}"
     )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import unquote
@@ -66,19 +67,20 @@ class Database:
 
     def __init__(self, source: str | Pool) -> None:
         self._pool: Pool
+        self._hide: Callable[[str], str]
         if isinstance(source, str):
             given = _parsed(source)
-            self._secrets = _secrets(source, given)
+            self._hide = _hider(_secrets(source, given))
             self.name = _named(given)
             self._pool = own = _Connections(source, {k: v for k, v in _SETTINGS.items() if k not in given})
             self._drop: Callable[[], None] = own.close
         else:
             if not hasattr(source, "connection"):
                 raise ConfigurationError(
-                    "a journal in PostgreSQL is made from a connection string, postgresql://..., or from a pool of "
+                    "a journal in PostgreSQL is made from a connection string, postgresql://, or from a pool of "
                     "psycopg_pool"
                 )
-            self._pool, self._secrets, self.name = source, (), "of the pool"
+            self._pool, self._hide, self.name = source, str, "of the pool"
             self._drop = getattr(source, "check", lambda: None)
 
     def ask(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
@@ -115,16 +117,20 @@ class Database:
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """Everything or nothing, for what nobody waits for: making, migrating, copying."""
         try:
-            with self._pool.connection() as connection, connection.transaction():
-                yield connection
+            with self._pool.connection() as connection:
+                if isinstance(connection, _Connection):
+                    connection.patience = math.inf
+                with connection.transaction():
+                    yield connection
+                if isinstance(connection, _Connection):
+                    del connection.patience
         except psycopg.Error as error:
             raise self.error(error) from None
 
     def error(self, error: BaseException) -> JournalError:
         """``error`` without what nobody may see, and with what to do."""
-        said = " ".join(str(error).split())
-        for secret in self._secrets:
-            said = said.replace(secret, "***")
+        told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+        said = self._hide(" ".join((told or str(error)).split())).rstrip(".?")
         return JournalError(f"the journal in the database {self.name} cannot be used: {said}. {_advice(error)}")
 
     def check(self) -> None:
@@ -211,22 +217,45 @@ class Away(Exception):
         self.why = why
 
 
+class _Connection(psycopg.Connection[Any]):
+    """One that does not wait for ever for a server that has fallen silent."""
+
+    patience = 2 * PATIENCE
+
+    def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
+        return super().wait(_bounded(gen, time.monotonic() + self.patience), *arguments, **named)
+
+
+def _bounded(gen: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any, T]:
+    """``gen``, which is told ``0`` from time to time while nothing comes."""
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline:
+                raise psycopg.OperationalError("the server does not answer")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 class _Connections:
     """Connections as they are needed; one that failed is not used again."""
 
     def __init__(self, dsn: str, settings: Mapping[str, Any]) -> None:
         self.dsn = dsn
         self._settings = settings
-        self._idle: list[psycopg.Connection[Any]] = []
+        self._idle: list[_Connection] = []
         self._free = threading.Semaphore(CONNECTIONS)
 
     @contextlib.contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def connection(self) -> Iterator[_Connection]:
         with self._free:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = psycopg.connect(self.dsn, autocommit=True, prepare_threshold=None, **self._settings)
+                connection = _Connection.connect(self.dsn, autocommit=True, prepare_threshold=None, **self._settings)
             try:
                 yield connection
             except BaseException:
@@ -271,6 +300,17 @@ def _secrets(dsn: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     if written:
         found |= {written[1], unquote(written[1])}
     return tuple(sorted(found - {""}, key=len, reverse=True))
+
+
+def _hider(secrets: tuple[str, ...]) -> Callable[[str], str]:
+    """What takes the secrets out of a text; it shows none of them itself."""
+
+    def hidden(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    return hidden
 
 
 def _named(given: Mapping[str, Any]) -> str:
