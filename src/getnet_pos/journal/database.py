@@ -251,9 +251,10 @@ class _Connections:
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[_Connection]:
+        idle = self._idle
         with self._free:
             try:
-                connection = self._idle.pop()
+                connection = idle.pop()
             except IndexError:
                 connection = _Connection.connect(self.dsn, autocommit=True, prepare_threshold=None, **self._settings)
             try:
@@ -261,15 +262,19 @@ class _Connections:
             except BaseException:
                 connection.close()
                 raise
-            self._idle.append(connection)
+            if idle is self._idle:
+                idle.append(connection)
+            else:  # closed meanwhile
+                connection.close()
 
     def anew(self) -> _Connections:
         return _Connections(self.dsn, self._settings)
 
     def close(self) -> None:
-        while self._idle:
+        idle, self._idle = self._idle, []
+        while idle:
             with contextlib.suppress(IndexError):
-                self._idle.pop().close()
+                idle.pop().close()
 
 
 _inherited: list[_Connections] = []

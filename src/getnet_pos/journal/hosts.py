@@ -7,6 +7,7 @@ refused. Time is the server's; a host reckons from before it asked, on its monot
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -96,14 +97,18 @@ class Host:
     def close(self) -> None:
         """Give everything back; never fails."""
         with self._lock:
-            if self._thread is not None:
-                self._left.put(None)
-                self._thread = None
+            thread, self._thread = self._thread, None
             held = list(self._held.values())
             for hold in held:
                 self.lost(hold)
             self._held.clear()
-            self._give_back([hold.terminal for hold in held])
+            terminals = {hold.terminal for hold in held}
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    terminals.add(self._left.get_nowait() or "")
+            self._give_back(sorted(terminals - {""}))
+            if thread is not None:
+                self._left.put(None)
 
     def _give_back(self, terminals: list[str]) -> None:
         if terminals:

@@ -65,7 +65,10 @@ class Notices:
         return future
 
     def close(self) -> None:
-        self._closed = True
+        """Whoever still waits is told nothing."""
+        self._closed, thread = True, self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(2 * _LOOK_EVERY)
 
     # ------------------------------------------------------------------------------------------------------ its thread
 
