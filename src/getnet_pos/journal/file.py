@@ -134,6 +134,8 @@ class _File:
         self._known: Known | None = None
         self._version = 0
         """Of the file, when it was last read: another one shows that another connection has written."""
+        self._read: Known | None = None
+        """What the reading transaction sees that is open: the questions of one turn share it."""
         self._unwritten: list[NewStep] = []
         _all.add(self)
 
@@ -154,6 +156,9 @@ class _File:
         # They first: what they ask for need not wait for the disk.
         for call in calls:
             call.run()
+        self._end_reading()
+        for call in calls:
+            call.tell()
         if any(step.is_awaited for step in self._unwritten):
             self._write()
 
@@ -164,6 +169,7 @@ class _File:
 
     def _write(self) -> None:
         """Write all that has come: each step that the rules take is down when its future ends."""
+        self._end_reading()
         steps, self._unwritten = self._unwritten, []
         refused: dict[NewStep, BaseException] = {}
         try:
@@ -224,8 +230,17 @@ class _File:
         """One state of the file, with all that came before; with ``search``, only of that terminal for certain."""
         if any(search is None or same_terminal(search, step.intent) for step in self._unwritten):
             self._write()
-        with self._guarded(), _transaction(self._connected(), "DEFERRED"):
-            yield self._now()
+        with self._guarded():
+            if self._read is None:
+                _begin(self._connected(), "DEFERRED")
+                self._read = self._now()
+            yield self._read
+
+    def _end_reading(self) -> None:
+        known, self._read = self._read, None
+        if known is not None:
+            with contextlib.suppress(JournalError), self._guarded():
+                self._connected().execute("COMMIT")
 
     # ---------------------------------------------------------------------------------------------------------- reading
 
@@ -318,7 +333,9 @@ class _File:
 
     def decide(self, intent_id: str, decide: Callable[[list[Intent], Iterable[object]], Intent]) -> Intent:
         """Record what ``decide`` makes of what is not settled, and of what is, whose id begins with ``intent_id``."""
-        self._write()
+        if self._unwritten:
+            self._write()
+        self._end_reading()
         with self._guarded(), self._writing() as known:
             unsettled = [row.intent for row in known.unsettled.rows.values()]
             intent = decide(unsettled, self._beginning_with(intent_id))
@@ -389,14 +406,14 @@ class _File:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        self._known = None
+        self._known = self._read = None
         if connection is not None:
             connection.close()
 
     def _forked(self) -> None:
         """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
         _inherited.append(self._connection)
-        self._connection, self._known, self._unwritten = None, None, []
+        self._connection, self._known, self._read, self._unwritten = None, None, None, []
 
 
 def _tell(step: NewStep, error: BaseException | None) -> None:
@@ -504,11 +521,8 @@ def _create(path: Path) -> None:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """Everything or nothing; ``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
-    if connection.in_transaction:
-        # What interrupted an earlier call may have come between its first and its last line.
-        connection.execute("ROLLBACK")
-    connection.execute(f"BEGIN {kind}")
+    """Everything or nothing."""
+    _begin(connection, kind)
     try:
         yield
         connection.execute("COMMIT")
@@ -516,6 +530,14 @@ def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _begin(connection: sqlite3.Connection, kind: str) -> None:
+    """``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
+    if connection.in_transaction:
+        # An earlier one was not brought to its end.
+        connection.execute("ROLLBACK")
+    connection.execute(f"BEGIN {kind}")
 
 
 def _advice(error: Exception) -> str:
