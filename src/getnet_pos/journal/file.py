@@ -285,8 +285,8 @@ class _File:
             if not rows or rows[0].settled:
                 raise sqlite3.DatabaseError(f"row {number} is missing")
             known.unsettled.put(rows[0])
-        known.tail.extend(tail[: whole + 1])
-        known.number = tail[whole].number
+        for row in tail[: whole + 1]:
+            known.see(row)
         for row in tail[whole + 1 :]:
             _follow(known, row)
         return known
@@ -306,11 +306,7 @@ class _File:
         if search.ticket is None:
             return []
         oldest = moment(now() - REMEMBERED)
-        here = [
-            row
-            for row in known.tail
-            if (row.intent.ticket, row.intent.amount) == (search.ticket, search.amount) and is_paid_unheard(row, oldest)
-        ]
+        here = [row for row in known.lately.of_sale(search) if is_paid_unheard(row, oldest)]
         found = _complete(self._rows(_PAID, search.ticket, search.amount, oldest), here[-1:])
         return [row for row in found if self._last_of(row.intent) == row]
 
