@@ -98,6 +98,8 @@ def test_a_sale_that_may_have_been_paid_is_told_at_every_terminal(
 ) -> None:
     """But for one that its own call brought home: whoever asked for it knows."""
     last = record(journal, replace(intent(1), found=how), *way)
+    assert bool(found(journal, **SALE)) is told
+    journal.intents()  # to ask has the step written, where it would wait for the next
     assert found(journal, **SALE) == ([last] if told else [])
     assert found(journal, ticket="T1", amount=999) == found(journal, ticket="T2", amount=1000) == []
     assert found(journal, amount=1000) == []

@@ -10,6 +10,8 @@ import os
 import random
 import time
 import uuid
+import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -191,7 +193,8 @@ async def _to_the_end(work: Future[T]) -> T:
     loop = asyncio.get_running_loop()
     while not work.done():
         waiter = loop.create_future()
-        work.add_done_callback(partial(_wake, loop, waiter))
+        bell = _bells.get(loop) or _bells.setdefault(loop, _Bell(loop))
+        work.add_done_callback(partial(bell.wake, waiter))
         try:
             await waiter
         except asyncio.CancelledError as error:
@@ -201,14 +204,31 @@ async def _to_the_end(work: Future[T]) -> T:
     return work.result()
 
 
-def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], _: object) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(_end, waiter)
+class _Bell:
+    """Wakes those that wait on an event loop, from any thread: one call for all whose work ends together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._call_soon = weakref.WeakMethod(loop.call_soon_threadsafe)
+        self._ended: deque[asyncio.Future[None]] = deque()
+        self._rings = False
+
+    def wake(self, waiter: asyncio.Future[None], _: object) -> None:
+        self._ended.append(waiter)
+        call_soon = self._call_soon()
+        if not self._rings and call_soon is not None:
+            self._rings = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                call_soon(self._ring)
+
+    def _ring(self) -> None:
+        self._rings = False
+        while self._ended:
+            waiter = self._ended.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
 
 
-def _end(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+_bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = weakref.WeakKeyDictionary()
 
 
 _pool: ThreadPoolExecutor | None = None

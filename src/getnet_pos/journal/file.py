@@ -135,6 +135,8 @@ class _File:
         self._known: Known | None = None
         self._version = 0
         """Of the file, when it was last read: another one shows that another connection has written."""
+        self._read: Known | None = None
+        """What the reading transaction sees that is open: the questions of one turn share it."""
         self._unwritten: list[NewStep] = []
         _all.add(self)
 
@@ -155,6 +157,9 @@ class _File:
         # They first: what they ask for need not wait for the disk.
         for call in calls:
             call.run()
+        self._end_reading()
+        for call in calls:
+            call.tell()
         if any(step.is_awaited for step in self._unwritten):
             self._write()
 
@@ -165,6 +170,7 @@ class _File:
 
     def _write(self) -> None:
         """Write all that has come: each step that the rules take is down when its future ends."""
+        self._end_reading()
         steps, self._unwritten = self._unwritten, []
         refused: dict[NewStep, BaseException] = {}
         try:
@@ -225,8 +231,17 @@ class _File:
         """One state of the file, with all that came before; with ``search``, only of that terminal for certain."""
         if any(search is None or same_terminal(search, step.intent) for step in self._unwritten):
             self._write()
-        with self._guarded(), _transaction(self._connected(), "DEFERRED"):
-            yield self._now()
+        with self._guarded():
+            if self._read is None:
+                _begin(self._connected(), "DEFERRED")
+                self._read = self._now()
+            yield self._read
+
+    def _end_reading(self) -> None:
+        known, self._read = self._read, None
+        if known is not None:
+            with contextlib.suppress(JournalError), self._guarded():
+                self._connected().execute("COMMIT")
 
     # ---------------------------------------------------------------------------------------------------------- reading
 
@@ -271,8 +286,8 @@ class _File:
             if not rows or rows[0].settled:
                 raise sqlite3.DatabaseError(f"row {number} is missing")
             known.unsettled.put(rows[0])
-        known.tail.extend(tail[: whole + 1])
-        known.number = tail[whole].number
+        for row in tail[: whole + 1]:
+            known.see(row)
         for row in tail[whole + 1 :]:
             _follow(known, row)
         return known
@@ -292,11 +307,7 @@ class _File:
         if search.ticket is None:
             return []
         oldest = moment(now() - REMEMBERED)
-        here = [
-            row
-            for row in known.tail
-            if (row.intent.ticket, row.intent.amount) == (search.ticket, search.amount) and is_paid_unheard(row, oldest)
-        ]
+        here = [row for row in known.lately.of_sale(search) if is_paid_unheard(row, oldest)]
         found = _complete(self._rows(_PAID, search.ticket, search.amount, oldest), here[-1:])
         return [row for row in found if self._last_of(row.intent) == row]
 
@@ -319,7 +330,9 @@ class _File:
 
     def decide(self, intent_id: str, decide: Callable[[list[Intent], Iterable[object]], Intent]) -> Intent:
         """Record what ``decide`` makes of what is not settled, and of what is, whose id begins with ``intent_id``."""
-        self._write()
+        if self._unwritten:
+            self._write()
+        self._end_reading()
         with self._guarded(), self._writing() as known:
             unsettled = [row.intent for row in known.unsettled.rows.values()]
             intent = decide(unsettled, self._beginning_with(intent_id))
@@ -390,14 +403,14 @@ class _File:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        self._known = None
+        self._known = self._read = None
         if connection is not None:
             connection.close()
 
     def _forked(self) -> None:
         """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
         _inherited.append(self._connection)
-        self._connection, self._known, self._unwritten = None, None, []
+        self._connection, self._known, self._read, self._unwritten = None, None, None, []
 
 
 def _tell(step: NewStep, error: BaseException | None) -> None:
@@ -519,11 +532,8 @@ def _create(path: Path, rows: Iterable[Row] = ()) -> None:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """Everything or nothing; ``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
-    if connection.in_transaction:
-        # What interrupted an earlier call may have come between its first and its last line.
-        connection.execute("ROLLBACK")
-    connection.execute(f"BEGIN {kind}")
+    """Everything or nothing."""
+    _begin(connection, kind)
     try:
         yield
         connection.execute("COMMIT")
@@ -531,6 +541,14 @@ def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _begin(connection: sqlite3.Connection, kind: str) -> None:
+    """``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
+    if connection.in_transaction:
+        # An earlier one was not brought to its end.
+        connection.execute("ROLLBACK")
+    connection.execute(f"BEGIN {kind}")
 
 
 def _advice(error: Exception) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from ..messages import Intent
 
@@ -25,8 +25,8 @@ _NOTHING: Final[Future[None]] = Future()
 """What has no result has ended."""
 _NOTHING.set_result(None)
 
-_LONGEST_END = 15.0
-"""Seconds that the end of the process waits for what was not waited for."""
+_LONGEST_TURN = 15.0
+"""Seconds that the end of the process, or a fork, waits for a turn: more than a locked file keeps one."""
 
 
 class NewStep:
@@ -47,17 +47,26 @@ class NewStep:
 class Call(Generic[T]):
     """Anything else that is done on the journal."""
 
-    __slots__ = ("_call", "future")
+    __slots__ = ("_call", "_error", "_result", "future")
 
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
+        self._result: T | None = None
+        self._error: BaseException | None = None
         self.future: Future[T] = _running()
 
     def run(self) -> None:
         try:
-            self.future.set_result(self._call())
+            self._result = self._call()
         except BaseException as error:  # it is raised where the result is waited for
-            self.future.set_exception(error)
+            self._error = error
+
+    def tell(self) -> None:
+        """Tell who waits what became of it."""
+        if self._error is None:
+            self.future.set_result(cast("T", self._result))
+        else:
+            self.future.set_exception(self._error)
 
 
 def _running() -> Future[Any]:
@@ -91,7 +100,7 @@ class Worker:
         """One for each work that somebody waits for; false ends the thread."""
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._turning = threading.Lock()
+        self.turning = threading.Lock()
         """Held during a turn: an interruption of a start can leave behind a second thread."""
         self._turner = 0
 
@@ -146,7 +155,7 @@ class Worker:
             self._start()
 
     def _turn(self, goes_on: bool) -> None:
-        with self._turning:
+        with self.turning:
             self._turner = threading.get_ident()
             works = []
             while self._works:
@@ -164,16 +173,32 @@ def _end() -> None:
     """At the end of the process, write what nobody waited for."""
     for thread in [worker.stop() for worker in list(_all)]:
         if thread is not None:
-            thread.join(_LONGEST_END)
+            thread.join(_LONGEST_TURN)
 
 
 atexit.register(_end)
 
 
+_held: list[threading.Lock] = []
+
+
+def _before_fork() -> None:
+    """No turn is in progress while the process is copied."""
+    for worker in list(_all):
+        if not worker.is_here and worker.turning.acquire(timeout=_LONGEST_TURN):
+            _held.append(worker.turning)
+
+
+def _after_fork_here() -> None:
+    while _held:
+        _held.pop().release()
+
+
 def _after_fork() -> None:
+    _held.clear()
     for worker in list(_all):
         worker.forked()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_here, after_in_child=_after_fork)
