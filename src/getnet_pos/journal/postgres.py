@@ -295,6 +295,7 @@ class _Store:
         for work in works:
             if isinstance(work, Call):
                 work.run()
+                work.tell()
             else:
                 assert isinstance(work, _OwnStep)
                 self._unwritten.append(work)
