@@ -164,12 +164,12 @@ class AsyncDriver:
         return self._http
 
     async def _opened(self) -> Journal:
-        journal = self._journal
-        if journal is None:
+        if self._journal is None:
             if self._open_journal is None:
                 raise NotImplementedError("this driver has no journal")
-            journal = self._journal = await _to_the_end(_threads().submit(self._open_journal))
-        return journal
+            opened: Journal = await _to_the_end(_threads().submit(self._open_journal))
+            self._journal = opened
+        return self._journal
 
 
 async def on_journal(journal: Journal, call: Callable[..., T], *arguments: object) -> T:
