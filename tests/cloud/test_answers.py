@@ -33,6 +33,7 @@ from tests.cloud.registers import (
     canned,
     hooked,
     nested,
+    opened,
     polled,
 )
 
@@ -198,6 +199,23 @@ def test_a_result_of_the_command_before_is_not_taken(profile: Profile) -> None:
         second = register.sell(1000, "B")
         assert second.authorization_code != first.authorization_code
         assert second.authorization_code == register.terminal.ledger.entries[1].authorization_code
+
+
+@both
+def test_a_result_that_the_terminal_had_told_and_lost_is_not_taken(profile: Profile) -> None:
+    """Another register's, and no voucher names a ticket: only that it was told before shows whose it is not."""
+    register = polled(profile, echoes_ids=False, default=Behaviour(omit=("Ticket",)))
+    other = opened(profile, cloud=register.cloud)
+    assert other.poll().approved
+    assert other.sell(1000, None).approved
+    register.pass_time(other.now + 5)
+    assert register.poll().approved
+    register.terminal.reboot(False, register.now)
+    register.terminal.script.append(Behaviour(outcome=Outcome.CANCEL))
+    register.cloud.inject(CloudFault(K.PREVIOUS, Where.MONEY))
+    with pytest.raises(OutcomeUnknown):
+        register.sell(1000, None)
+    assert register.journal.states() == [IntentState.UNKNOWN]
 
 
 @both

@@ -425,6 +425,33 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
     assert "others may have been made since the terminal was last asked" in caught.value.reason
 
 
+def test_what_comes_after_a_damaged_answer_is_not_the_last_voucher() -> None:
+    """An earlier result, told again: what was recorded since is asked for once more."""
+    shop = Shop(answers={101: Behaviour(omit=("Ticket",))})
+    kept: list[bytes] = []
+
+    def keep(data: bytes) -> bytes:
+        kept.append(data)
+        return data
+
+    shop.register.to_register = keep
+    assert shop.sell(ticket=None).approved
+    result = next(data for data in kept if b'FunctionCode\\":100' in data)
+    shop.register.now += 10.0
+    keyed_in = shop.terminal.key_in(2000, shop.register.now)
+
+    def damage(data: bytes) -> bytes:
+        shop.register.to_register = keep
+        return data[10:40] + result
+
+    shop.register.to_register = lambda data: damage(data) if b'Amount\\":2000' in data else data
+    shop.register.now += 5.0
+    assert shop.poll().approved
+    assert shop.register.to_register is keep
+    assert shop.till.baseline is not None
+    assert shop.till.baseline.operation_id == keyed_in.operation_id
+
+
 def test_what_was_recovered_tells_the_terminals_clock() -> None:
     """An earlier result stands where the last voucher was asked for: what was keyed in since was made too early."""
     shop = Shop(Behaviour(wrong_signature=True), answers={101: Behaviour(omit=("Ticket",))})

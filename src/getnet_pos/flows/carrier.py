@@ -61,6 +61,8 @@ class Heard:
     """A last voucher was asked for and has not come yet."""
     named: bool = False
     """The carrier itself names the command that it answers."""
+    after_damage: bool = False
+    """Something came before it that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

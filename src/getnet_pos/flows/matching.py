@@ -52,6 +52,9 @@ __all__ = [
 _NOT_CHARGED = (IntentState.DECLINED, IntentState.NOT_SENT)
 _TO_THE_SECOND = len("2026-01-01 12:00:00")
 
+_OF_A_ROW = [item.name for item in fields(Voucher)]
+_OF_A_REPLY = [item.name for item in fields(VoucherReply)]
+
 _LEAST_CUT = 8
 """The fewest characters of a ticket that may be what is left of a longer one."""
 
@@ -96,6 +99,8 @@ class Circumstances:
     """The link has held since the command left, or names the terminal: nobody else can be there."""
     sent_after: str | None = None
     """The terminal's clock when the command left, or a little before."""
+    told: VoucherMark | None = None
+    """The last voucher that the terminal told before the command left; it may have lost it since."""
     awaited: bool = True
     """Its caller has waited for the command ever since it left."""
 
@@ -388,7 +393,8 @@ def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> b
     seen = _identity(reply)
     if not reply.approved or not (seen.real_date or seen.operation_id or seen.authorization_code):
         return False
-    if reply == known.previous or (intent.baseline is not None and _is_same(intent.baseline, seen)):
+    before = [one for one in (intent.baseline, known.told) if one is not None]
+    if reply == known.previous or any(_is_same(one, seen) for one in before):
         return True
     # What bears the command's own ticket cannot be the voucher of a command that had another.
     own = same_ticket(intent.ticket, reply.ticket) is True
@@ -466,7 +472,7 @@ def recorded(reply: Reply) -> list[Reply]:
 def _voucher(row: Voucher) -> VoucherReply:
     code = LastVoucher.code if row.function_code is None else row.function_code
     kind = CATALOGUE.reply_types.get(code, LastVoucherReply)
-    values = {item.name: getattr(row, item.name) for item in fields(Voucher)}
+    values = {name: getattr(row, name) for name in _OF_A_ROW}
     values.update(function_code=code, response_code=0 if row.response_code is None else row.response_code)
     return (kind if issubclass(kind, VoucherReply) else LastVoucherReply)(**values)
 
@@ -539,5 +545,5 @@ def typed_reply(command: Command[Any] | None, reply: Reply) -> Reply:
     kind = command.reply_type
     if not issubclass(kind, VoucherReply):
         return reply
-    values = {item.name: getattr(reply, item.name) for item in fields(VoucherReply)}
+    values = {name: getattr(reply, name) for name in _OF_A_REPLY}
     return kind(**{**values, "function_code": command.code})

@@ -102,6 +102,8 @@ class Till:
     """With ``terminal_id``, what the terminal at this place last said of itself."""
     baseline: VoucherMark | None = None
     """The terminal's last voucher; ``None`` where it is not known, and is asked for before money moves."""
+    told: VoucherMark | None = None
+    """The last voucher that it has told when asked; it may have lost it since."""
     known_on: int | None = None
     """The opening of the link on which the terminal told what is known of it."""
     introduced_on: int | None = None
@@ -154,7 +156,8 @@ class Till:
 
     def own(self) -> list[Intent]:
         """The commands of this terminal that are unsettled or were settled lately."""
-        return [step.intent for step in self.known if same_terminal(step.intent, self.search)]
+        search = self.search
+        return [step.intent for step in self.known if same_terminal(step.intent, search)]
 
     def others(self, intent: Intent) -> list[Intent]:
         return [other for other in self.own() if other.intent_id != intent.intent_id]
@@ -171,7 +174,7 @@ class Till:
 
     def comparable(self, intent: Intent) -> Intent:
         """``intent`` as vouchers can be compared with it."""
-        return intent if self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
+        return intent if intent.ticket is None or self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
 
     def circumstances(self, intent: Intent, *, is_awaited: bool = False) -> Circumstances:
         """``is_awaited``: its caller still waits for ``intent``, the last command that left."""
@@ -184,6 +187,7 @@ class Till:
             records_name_ticket=self.records_name_ticket,
             same_line=line is None or (is_awaited and line == self.sent_on),
             sent_after=self.sent_after if is_awaited else None,
+            told=self.told if is_awaited else None,
             awaited=is_awaited,
         )
 
@@ -199,7 +203,7 @@ class Till:
         line = self.carrier.line
         if self.carrier.is_pluggable and line != self.known_on:
             self.terminal_id = self.commerce_code = self.names_ticket = self.records_name_ticket = self.clock = None
-            self.baseline = None
+            self.baseline = self.told = None
         self.known_on = line
 
     def learn(self, reply: Reply, now: float, *, is_record: bool = False) -> None:
@@ -211,7 +215,7 @@ class Till:
         if told and told != self.terminal_id:
             # What was known was of the terminal that was here before.
             self.terminal_id, self.commerce_code = told, None
-            self.names_ticket, self.records_name_ticket, self.clock = None, None, None
+            self.names_ticket = self.records_name_ticket = self.clock = self.told = None
         self.commerce_code = self.commerce_code or reply.commerce_code or None
         made = _to_the_second(reply)
         if made is not None and (self.clock_at(now) or "") < str(made):
@@ -264,6 +268,9 @@ def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool)
             if isinstance(event, Heard):
                 yield from _set_aside(till, event.reply)
             event = yield from attempt.next_event()
+        if event.after_damage and event.reply.function_code != command.code:
+            yield from _set_aside(till, event.reply)
+            raise UnexpectedReply("the answer was damaged, and what came after it may be of an earlier command")
     finally:
         attempt.release()
     yield from carrier.confirm(final=True)
@@ -384,6 +391,7 @@ def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
             break
     if baseline is not None:
         till.baseline, till.is_fresh, till.tells_records = baseline, baseline.fresh, True
+        till.told = till.told if baseline == VoucherMark() else baseline
     if till.terminal_id is None:
         yield from _introduce(till)
     return told
@@ -633,7 +641,7 @@ def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
 
 def _is_result(till: Till, intent: Intent, heard: Heard) -> Flow[bool]:
     """Whether the reply is the command's; one that claims to be and cannot be believed raises."""
-    known, comparable = till.circumstances(intent), till.comparable(intent)
+    known, comparable = till.circumstances(intent, is_awaited=True), till.comparable(intent)
     others = rivals(comparable, heard.reply, known.others, named=heard.named)
     judgement = judge(comparable, heard.reply, replace(known, others=others, in_turn=heard.in_turn, asked=heard.asked))
     if judgement.verdict is Verdict.DOUBT:
@@ -1066,11 +1074,13 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
     now: float = yield Now()
     for candidate in found.candidates:
         till.learn(candidate.reply, now)
-    known = till.circumstances(intent, is_awaited=inquiry.command is not None)
-    chosen, why = settling(till.comparable(intent), found.candidates, known)
-    if chosen is not None:
-        return (yield from _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest))
-    inquiry.why = why or inquiry.why
+    if found.candidates:
+        known = till.circumstances(intent, is_awaited=inquiry.command is not None)
+        chosen, why = settling(till.comparable(intent), found.candidates, known)
+        if chosen is not None:
+            finish = _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest)
+            return (yield from finish)
+        inquiry.why = why or inquiry.why
     if found.last is not None:
         till.tells_records, till.asked_in_vain = True, False
     if now >= inquiry.due:

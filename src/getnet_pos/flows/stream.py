@@ -260,6 +260,8 @@ class StreamAttempt:
         self._sent = False
         self._accepted = False
         self._cancel_sent = False
+        self._damaged = False
+        """Whether something came that could not be read."""
         self._now = 0.0
         self._acknowledged_by = 0.0
         self._reply_by = 0.0
@@ -332,7 +334,7 @@ class StreamAttempt:
                         "poll it again"
                     )
                 in_turn = self._accepted or not link.has_acknowledged
-                return Heard(message, in_turn=in_turn, asked=link.awaits_voucher)
+                return Heard(message, in_turn=in_turn, asked=link.awaits_voucher, after_damage=self._damaged)
             yield from self._take(message)
             if message is None and self._now >= limit:
                 raise self._too_late()
@@ -376,6 +378,7 @@ class StreamAttempt:
             if message.sealed or message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM):
                 yield from link.acknowledge(received=False)
                 raise message.error()
+            self._damaged = True
 
     def _too_late(self) -> DeadlineExceeded:
         if self._accepted:
