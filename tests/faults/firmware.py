@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from getnet_pos.codec import envelope
+from getnet_pos.codec import envelope, signature
 
 __all__ = ["spelling"]
 
@@ -31,7 +31,7 @@ def spelling(rng: random.Random) -> Callable[[bytes], bytes]:
             outer = json.loads(data)
             if not isinstance(outer["JsonSerialized"], str):
                 return data
-            if outer["Sign"] != json.loads(envelope(outer["JsonSerialized"]))["Sign"]:
+            if outer["Sign"] != signature(outer["JsonSerialized"]):
                 # Damaged on its way: it stays as it is.
                 return data
             inner = json.loads(outer["JsonSerialized"])

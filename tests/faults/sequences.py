@@ -502,6 +502,9 @@ class CloudSequence(Sequence):
             count=rng.choice((1, 3) if self.truthful else (1, 3, 30)),
             retry_after=rng.choice((0, 1, 5) if self.truthful else (0, 1, 5, 600)),
         )
+        if self.truthful and kind is K.LATENCY and where is Where.MONEY:
+            # Its profile says that a cloud passes nothing on once the time of the command is over.
+            fault = replace(fault, seconds=min(fault.seconds, TIMEOUTS.report / 2))
         cloud.inject(fault)
 
     def _behaviour(self) -> Behaviour:

@@ -402,6 +402,8 @@ class StreamRegister(Register):
         """What of a read has come, while the fate of the rest is not decided."""
         self.plugged = False
         self.closing = False
+        self._reader = Decoder()
+        """Reads what the register writes."""
 
     def restarted(self, after: float = 0.0, place: str | None = None) -> StreamRegister:
         register = StreamRegister(
@@ -451,7 +453,7 @@ class StreamRegister(Register):
             raise
 
     def _send(self, data: bytes) -> None:
-        if _moves_money(data):
+        if self._moves_money(data):
             self._watch_sent(data)
             self._unconfirmed.clear()
         elif data == b'{"Received":true}' and self._unconfirmed:
@@ -465,6 +467,11 @@ class StreamRegister(Register):
         changed = self.to_terminal(data)
         if changed:
             self.terminal.receive(changed, self.now)
+
+    def _moves_money(self, data: bytes) -> bool:
+        self._reader.reset()
+        kinds = [CATALOGUE.kind(one.code) for one in self._reader.feed(data) if isinstance(one, CommandMessage)]
+        return any(kind is not None and kind.moves_money for kind in kinds)
 
     def _receive(self, deadline: float) -> bytes:
         while True:
@@ -535,11 +542,6 @@ class _Witness:
     def reset(self) -> None:
         self._unconfirmed.clear()
         self._decoder.reset()
-
-
-def _moves_money(data: bytes) -> bool:
-    kinds = (CATALOGUE.kind(one.code) for one in Decoder().feed(data) if isinstance(one, CommandMessage))
-    return any(kind is not None and kind.moves_money for kind in kinds)
 
 
 # ---------------------------------------------------------------------------------------------------------- the cloud

@@ -1,5 +1,6 @@
 """Faults of the link, each at a chosen place of a chosen direction."""
 
+import math
 import random
 
 import pytest
@@ -190,6 +191,6 @@ def test_a_stream_is_cut_behind_each_frame_and_nothing_is_left_out():
 
 def test_a_line_without_faults_passes_all():
     line = Line(random.Random(0))
-    assert (line.next_event(), line.faulty) == (None, False)
+    assert (line.due, line.faulty) == (math.inf, False)
     line.put(Frame(b"a", Behaviour()), 3.0)
-    assert (line.next_event(), line.take(2.9), line.take(3.0)) == (3.0, [], [(b"a", Behaviour())])
+    assert (line.due, line.take(2.9), line.take(3.0)) == (3.0, [], [(b"a", Behaviour())])

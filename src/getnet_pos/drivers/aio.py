@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..flows.effects import (
     AwaitNotice,
@@ -56,7 +56,6 @@ __all__ = ["AsyncDriver", "on_journal"]
 
 log = logging.getLogger("getnet_pos.driver")
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS = 32
@@ -175,17 +174,19 @@ class AsyncDriver:
         if self._journal is None:
             if self._open_journal is None:
                 raise NotImplementedError("this driver has no journal")
-            self._journal = await _to_the_end(_threads().submit(self._open_journal))
+            opened: Journal = await _to_the_end(_threads().submit(self._open_journal))
+            self._journal = opened
         return self._journal
 
 
-async def on_journal(journal: Journal, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+async def on_journal(journal: Journal, call: Callable[..., T], *arguments: object) -> T:
     """Make a call of ``journal`` without holding up the event loop.
 
     A cancellation waits for it, so that no later flow finds the journal half written.
     """
-    submit: Callable[..., Future[T]] = getattr(journal, "submit", None) or _threads().submit
-    return await _to_the_end(submit(call, *arguments, **named))
+    submit: Any = getattr(journal, "submit", None) or _threads().submit
+    work: Future[T] = submit(call, *arguments)
+    return await _to_the_end(work)
 
 
 async def _to_the_end(work: Future[T]) -> T:

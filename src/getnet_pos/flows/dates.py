@@ -8,7 +8,7 @@ from datetime import datetime
 __all__ = ["compare_dates", "read_date"]
 
 _TIME = r"[ T](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d{1,9})?)? ?(?P<zone>Z|[+-]\d\d:?\d\d)?"
-_DATE, _CLOCK = ("year", "month", "day"), ("hour", "minute", "second")
+_PARTS = ("year", "month", "day", "hour", "minute", "second", "zone")
 _FORMS = (
     re.compile(r"(?P<year>\d{4})[-/](?P<month>\d\d)[-/](?P<day>\d\d)" + _TIME, re.ASCII),
     re.compile(r"(?P<day>\d\d)[-/](?P<month>\d\d)[-/](?P<year>\d{4})" + _TIME, re.ASCII),
@@ -21,15 +21,13 @@ def read_date(text: str | None) -> str | None:
         found = form.fullmatch((text or "").strip())
         if found is None:
             continue
-        parts = found.groupdict()
+        year, month, day, hour, minute, second, zone = found.group(*_PARTS)
         try:
-            date, time = [int(parts[name] or 0) for name in _DATE], [int(parts[name] or 0) for name in _CLOCK]
-            datetime(date[0], date[1], date[2], time[0], time[1], time[2])
+            datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0))
         except ValueError:
             return None
-        seconds = "" if parts["second"] is None else f":{parts['second']}"
-        zone = (parts["zone"] or "").replace(":", "")
-        return f"{parts['year']}-{parts['month']}-{parts['day']} {parts['hour']}:{parts['minute']}{seconds}{zone}"
+        seconds = "" if second is None else f":{second}"
+        return f"{year}-{month}-{day} {hour}:{minute}{seconds}{(zone or '').replace(':', '')}"
     return None
 
 
@@ -38,15 +36,14 @@ def compare_dates(one: str | None, two: str | None) -> int | None:
 
     ``None`` where one is missing, or where they are told in different zones: then nothing is known of their order.
     """
-    if one is None or two is None or _zone(one) != _zone(two):
+    if one is None or two is None:
         return None
-    length = min(len(_plain(one)), len(_plain(two)))
-    first, second = _plain(one)[:length], _plain(two)[:length]
+    zone = _zone(one)
+    if zone != _zone(two):
+        return None
+    length = min(len(one), len(two)) - len(zone)
+    first, second = one[:length], two[:length]
     return (first > second) - (first < second)
-
-
-def _plain(date: str) -> str:
-    return date[: len(date) - len(_zone(date))]
 
 
 def _zone(date: str) -> str:

@@ -52,6 +52,9 @@ __all__ = [
 _NOT_CHARGED = (IntentState.DECLINED, IntentState.NOT_SENT)
 _TO_THE_SECOND = len("2026-01-01 12:00:00")
 
+_OF_A_ROW = [item.name for item in fields(Voucher)]
+_OF_A_REPLY = [item.name for item in fields(VoucherReply)]
+
 _LEAST_CUT = 8
 """The fewest characters of a ticket that may be what is left of a longer one."""
 
@@ -469,7 +472,7 @@ def recorded(reply: Reply) -> list[Reply]:
 def _voucher(row: Voucher) -> VoucherReply:
     code = LastVoucher.code if row.function_code is None else row.function_code
     kind = CATALOGUE.reply_types.get(code, LastVoucherReply)
-    values = {item.name: getattr(row, item.name) for item in fields(Voucher)}
+    values = {name: getattr(row, name) for name in _OF_A_ROW}
     values.update(function_code=code, response_code=0 if row.response_code is None else row.response_code)
     return (kind if issubclass(kind, VoucherReply) else LastVoucherReply)(**values)
 
@@ -542,5 +545,5 @@ def typed_reply(command: Command[Any] | None, reply: Reply) -> Reply:
     kind = command.reply_type
     if not issubclass(kind, VoucherReply):
         return reply
-    values = {item.name: getattr(reply, item.name) for item in fields(VoucherReply)}
+    values = {name: getattr(reply, name) for name in _OF_A_REPLY}
     return kind(**{**values, "function_code": command.code})

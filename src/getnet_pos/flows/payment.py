@@ -164,7 +164,8 @@ class Till:
 
     def own(self) -> list[Intent]:
         """The commands of this terminal that are unsettled or were settled lately."""
-        return [step.intent for step in self.known if same_terminal(step.intent, self.search)]
+        search = self.search
+        return [step.intent for step in self.known if same_terminal(step.intent, search)]
 
     def others(self, intent: Intent) -> list[Intent]:
         return [other for other in self.own() if other.intent_id != intent.intent_id]
@@ -181,7 +182,7 @@ class Till:
 
     def comparable(self, intent: Intent) -> Intent:
         """``intent`` as vouchers can be compared with it."""
-        return intent if self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
+        return intent if intent.ticket is None or self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
 
     def circumstances(self, intent: Intent, *, is_awaited: bool = False) -> Circumstances:
         """``is_awaited``: its caller still waits for ``intent``, the last command that left."""
@@ -1102,11 +1103,13 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
     now: float = yield Now()
     for candidate in found.candidates:
         till.learn(candidate.reply, now)
-    known = till.circumstances(intent, is_awaited=inquiry.command is not None)
-    chosen, why = settling(till.comparable(intent), found.candidates, known)
-    if chosen is not None:
-        return (yield from _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest))
-    inquiry.why = why or inquiry.why
+    if found.candidates:
+        known = till.circumstances(intent, is_awaited=inquiry.command is not None)
+        chosen, why = settling(till.comparable(intent), found.candidates, known)
+        if chosen is not None:
+            finish = _finish(till, inquiry.command, intent, chosen.reply, found="recovery", newest=chosen.newest)
+            return (yield from finish)
+        inquiry.why = why or inquiry.why
     if found.last is not None:
         till.tells_records, till.asked_in_vain = True, False
     if now >= inquiry.due:

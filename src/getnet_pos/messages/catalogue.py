@@ -41,7 +41,7 @@ class Catalogue:
 
     def facts(self, code: int) -> Facts:
         """What is known of the commands of this code; of an unknown code nothing is."""
-        kind = self.kind(code)
+        kind = self.kinds.get(code)
         return Facts(code=code, reply_type=GenericReply, recorded_as=code) if kind is None else kind.facts
 
     def with_codes(self, codes: Mapping[type[Command[Any]], int]) -> Catalogue:

@@ -56,6 +56,9 @@ class IntentState(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    # That of ``Enum`` is written in Python, and states are looked up in sets at every step.
+    __hash__ = str.__hash__
+
 
 HowFound = Literal["call", "recovery", "late reply", "person"]
 """How the result of a command was found: by the call that waited for it, by asking the terminal after doubt, from a
@@ -203,15 +206,18 @@ KEPT_FIELDS: Final = frozenset({
 """What is kept of a reply. Not among them: all that says more of a card than its last four digits, the terminal's own
 words, which may quote its number, and fields that the library does not know."""
 
+_KEPT_IN_ORDER: Final = sorted(KEPT_FIELDS)
+
 R = TypeVar("R", bound=Reply)
 
 
 def kept_reply(reply: Reply) -> str:
     """A result as the journal keeps it, as JSON: without its text, and without what could identify a card."""
-    kept: dict[str, Any] = masked({name: getattr(reply, name, None) for name in sorted(KEPT_FIELDS)})
-    if len(kept["last4_digits"] or "") > 4:  # whatever a firmware writes there
-        kept["last4_digits"] = None
-    return json.dumps({name: value for name, value in kept.items() if value is not None})
+    told = {name: getattr(reply, name, None) for name in _KEPT_IN_ORDER}
+    kept: dict[str, Any] = masked({name: value for name, value in told.items() if value is not None})
+    if len(kept.get("last4_digits", "")) > 4:  # whatever a firmware writes there
+        del kept["last4_digits"]
+    return json.dumps(kept)
 
 
 def read_kept_reply(kind: type[R], text: str) -> R:

@@ -118,6 +118,9 @@ class CloudFaultKind(Enum):
     """The webhook is called ``seconds`` late."""
     WEBHOOK_NEVER = "webhook-never"
 
+    # That of ``Enum`` is written in Python, and each call is asked for each kind.
+    __hash__ = object.__hash__
+
 
 class Where(Enum):
     """Which calls a fault is for."""
@@ -610,7 +613,7 @@ class VirtualCloud:
             line.waiting.remove(transaction)
             if not inner["ResponseCode"] and transaction.kind.recorded_as != transaction.kind.code:
                 inner["FunctionCode"] = transaction.kind.code
-            self._end(transaction, {name[:1].lower() + name[1:]: _camel(value) for name, value in inner.items()})
+            self._end(transaction, _camel(inner))
         return True
 
     def _end(self, transaction: _Transaction, result: dict[str, Any]) -> None:
@@ -686,7 +689,8 @@ def _answers(reply: dict[str, Any], asked: _Transaction) -> bool:
 
 def _camel(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name[:1].lower() + name[1:]: _camel(item) for name, item in value.items()}
+        named = ((name[:1].lower() + name[1:], item) for name, item in value.items())
+        return {name: _camel(item) if isinstance(item, (dict, list)) else item for name, item in named}
     return [_camel(item) for item in value] if isinstance(value, list) else value
 
 

@@ -6,6 +6,7 @@ They change bytes on their way and know no message: a frame here is a run of byt
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from dataclasses import dataclass
 from enum import Enum
@@ -96,6 +97,8 @@ class Line:
         self._in_flight: list[tuple[float, int, Frame]] = []
         self._overtaken: list[Frame] = []
         self._count = 0
+        self.due = math.inf
+        """When the next frame comes."""
 
     @property
     def faulty(self) -> bool:
@@ -127,24 +130,24 @@ class Line:
         for item in overtaken:
             self._push(item, now)
 
-    def next_event(self) -> float | None:
-        return self._in_flight[0][0] if self._in_flight else None
-
     def take(self, now: float) -> list[Frame]:
         """The frames that have come by ``now``."""
         frames = []
-        while self._in_flight and self._in_flight[0][0] <= now:
+        while self.due <= now:
             frames.append(heapq.heappop(self._in_flight)[2])
+            self.due = self._in_flight[0][0] if self._in_flight else math.inf
         return frames
 
     def clear(self) -> None:
         """Lose what is on its way."""
         self._in_flight.clear()
         self._overtaken.clear()
+        self.due = math.inf
 
     def _push(self, frame: Frame, due: float) -> None:
         self._count += 1
         heapq.heappush(self._in_flight, (due, self._count, frame))
+        self.due = min(self.due, due)
 
     def _damage(self, fault: Fault, place: int, frame: Frame) -> Frame:
         data = frame.data

@@ -119,7 +119,7 @@ class VirtualTerminal:
         self.ledger = Ledger(self._rng.randrange(1_000_000))
         self._record: list[tuple[float, Entry]] = []
         """The terminal's own record: what it has done, and from when on it knows."""
-        self._lines = {way: Line(random.Random(f"{seed} {way.value}")) for way in Direction}
+        self._inbound, self._outbound = (Line(random.Random(f"{seed} {way.value}")) for way in Direction)
         for fault in faults:
             self.inject(fault)
         self._frames = Frames()
@@ -175,7 +175,7 @@ class VirtualTerminal:
         self._advance(now)
         if not data or not self.connected(now):
             return
-        line = self._lines[Direction.TO_TERMINAL]
+        line = self._inbound
         for piece in self._frames.feed(data) if line.faulty else [self._frames.rest() + data]:
             line.put(Frame(piece, _PLAIN), self._now)
         self._advance(now)
@@ -270,7 +270,7 @@ class VirtualTerminal:
 
     def inject(self, fault: Fault) -> None:
         """Have a fault happen on the link; its counting begins now."""
-        self._lines[fault.direction].inject(fault)
+        (self._inbound if fault.direction is Direction.TO_TERMINAL else self._outbound).inject(fault)
 
     @property
     def now(self) -> float:
@@ -295,21 +295,17 @@ class VirtualTerminal:
 
     def _next_step(self) -> float:
         first = self._answering[0][0] if self._answering else math.inf
-        for line in self._lines.values():
-            at = line.next_event()
-            if at is not None and at < first:
-                first = at
-        return first
+        return min(first, self._inbound.due, self._outbound.due)
 
     def _advance(self, now: float) -> None:
         """Do all that is due by ``now``, each at its own time."""
         while (at := self._next_step()) <= now:
             self._now = max(self._now, at)
-            for frame in self._lines[Direction.TO_TERMINAL].take(at):
+            for frame in self._inbound.take(at):
                 self._hear(frame.data)
             if self._answering and self._answering[0][0] <= at:
                 self._go_on(self._answering.pop(0)[2])
-            self._write(self._lines[Direction.TO_REGISTER].take(at))
+            self._write(self._outbound.take(at))
         self._now = max(self._now, now)
 
     def _wait(self, answer: _Answer, after: float) -> None:
@@ -330,9 +326,8 @@ class VirtualTerminal:
         self._send(answer)
 
     def _send(self, answer: _Answer) -> None:
-        line = self._lines[Direction.TO_REGISTER]
         for data in answer.held:
-            line.put(Frame(self._dressed(data, answer.behaviour), answer.behaviour), self._now)
+            self._outbound.put(Frame(self._dressed(data, answer.behaviour), answer.behaviour), self._now)
         answer.held.clear()
 
     def _dressed(self, data: bytes, behaviour: Behaviour) -> bytes:
@@ -360,8 +355,8 @@ class VirtualTerminal:
 
     def _cut(self) -> None:
         """Lose all that is on its way, both ways."""
-        for line in self._lines.values():
-            line.clear()
+        self._inbound.clear()
+        self._outbound.clear()
         self._writes.clear()
         self._frames.rest()
         self._decoder.reset()
@@ -417,7 +412,7 @@ class VirtualTerminal:
         accepted = behaviour.acknowledge is not False and not unwanted
         answer = _Answer(command, wire, behaviour, accepted=accepted, busy=busy)
         if behaviour.echo:
-            self._lines[Direction.TO_REGISTER].put(Frame(heard, behaviour), self._now)
+            self._outbound.put(Frame(heard, behaviour), self._now)
         silent = behaviour.outcome is Outcome.SILENT
         if CATALOGUE.facts(command.code).moves_money and answer.accepted and not busy and not silent:
             self._current = answer
