@@ -102,7 +102,7 @@ class Database:
     def ask_once(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         try:
             with self._pool.connection() as connection:
-                cursor = connection.execute(query, arguments, prepare=False)
+                cursor = connection.execute(query.encode(), arguments, prepare=False)
                 return cursor.fetchall() if cursor.description else []
         except (psycopg.errors.UniqueViolation, psycopg.errors.LockNotAvailable) as error:
             raise Away(error) from None
@@ -182,7 +182,7 @@ class Database:
         steps = list(create) if before is None else [text for n in range(before, VERSION) for text in MIGRATIONS[n]]
         with self.transaction() as connection:
             for text in [*steps, *granted]:
-                connection.execute(text, prepare=False)
+                connection.execute(text.encode(), prepare=False)
         return before
 
     def role(self, name: str) -> str:

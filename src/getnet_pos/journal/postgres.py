@@ -274,7 +274,7 @@ class _OwnStep(NewStep):
 
     def row(self, step: Step, host: str) -> dict[str, Any]:
         """What ``write_steps`` takes. Raises ``JournalError`` where the database cannot hold it."""
-        values = dict(zip((*STEP_COLUMNS, "digest"), written_step(step), strict=True))
+        values: dict[str, Any] = dict(zip((*STEP_COLUMNS, "digest"), written_step(step), strict=True))
         unfit = [name for name, value in values.items() if _plain(value) != value]
         if unfit:
             raise JournalError(f"a step cannot be recorded: {unfit[0]} holds a NUL character")

@@ -172,7 +172,7 @@ def read_step(values: Sequence[Any]) -> Step:
     *written, told = values
     if digest(written) != told:
         raise ValueError("it is not as it was written")
-    known = dict(zip(STEP_COLUMNS, written, strict=True))
+    known: dict[str, Any] = dict(zip(STEP_COLUMNS, written, strict=True))
     _check(known)
     return Step(_intent(known), known["sequence"], known["at"])
 
