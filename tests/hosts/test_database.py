@@ -7,6 +7,8 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from getnet_pos import Connector, Profile
 from getnet_pos.errors import ConfigurationError, JournalError
 from getnet_pos.journal import PostgresJournal
 from getnet_pos.journal.upkeep import initialize_journal, journal_status
-from getnet_pos.messages import IntentState
+from getnet_pos.messages import Intent, IntentState
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.databases import Server, as_server, free_port, server
 from tests.faults.dying_register import QUICK
@@ -127,6 +129,8 @@ def test_a_database_that_would_forget_is_refused(settings: dict[str, str], why: 
         with pytest.raises(JournalError, match=f"may lose what it has confirmed: {why}"):
             PostgresJournal(dsn)
         assert why in (journal_status(dsn).weakness or "")
+        doctor = [sys.executable, "-m", "getnet_pos.cli", "doctor", "--json", "--tcp", "127.0.0.1:1", "--journal", dsn]
+        assert why in subprocess.run(doctor, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_database_that_is_made_to_forget_later_takes_no_step(common_server: Server, dsn: str) -> None:
@@ -318,6 +322,62 @@ def test_a_host_that_is_paused_in_the_middle_of_a_statement_holds_up_nobody(dsn:
         record(journal, intent(1), *PAID)
         assert time.monotonic() - start < 2
         paused.finish()
+
+
+@pytest.mark.parametrize("common", ["idempotency_key", "device", "terminal_id"])
+def test_of_two_hosts_that_begin_the_same_at_once_one_is_refused(dsn: str, common: str) -> None:
+    """At two places, so that no lease keeps them apart: whatever falls together, the database takes one of them."""
+    with opened(dsn) as one, opened(dsn) as other:
+        for turn in range(20):
+            gate, ends = threading.Barrier(2), list[str]()
+            threads = []
+            for number, journal in enumerate((one, other)):
+                new = intent(10 * turn + number, terminal=f"tcp:{number}-{turn}")
+                new = replace(new, ticket=None, **{common: f"the same {turn}"})  # type: ignore[arg-type]  # texts
+                threads.append(threading.Thread(target=_begin, args=(journal, new, gate, ends)))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            [why] = [end for end in ends if end != "taken"]
+            assert "has the open intent" in why or "has the same idempotency key" in why
+
+
+def _begin(journal: PostgresJournal, new: Intent, gate: threading.Barrier, ends: list[str]) -> None:
+    gate.wait()
+    try:
+        journal.record(new)
+        ends.append("taken")
+    except JournalError as error:
+        ends.append(str(error))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_of_a_fork_is_another_host(dsn: str) -> None:
+    """It holds nothing of its parent's, and its end ends none of its parent's connections."""
+    script = f"""
+        import os, sys
+        from getnet_pos.journal import PostgresJournal
+        from tests.journal.samples import *
+        journal = PostgresJournal({dsn!r})
+        lease = journal.claim(intent(1).intent_id, TERMINAL)
+        record(journal, intent(1), *OPEN)
+        child = os.fork()
+        if child == 0:
+            assert journal.claim(intent(2).intent_id, TERMINAL) is None
+            record(journal, intent(3, terminal="tcp:another:1"), *PAID)
+            journal.close()
+            sys.exit()
+        assert os.waitpid(child, 0)[1] == 0
+        record(journal, replace(intent(1), state=IntentState.APPROVED), IntentState.APPROVED)
+        journal.close()
+        print("sold")
+    """
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
+    assert done.stdout == "sold\n", done.stderr
+    with opened(dsn) as journal:
+        assert len(journal.steps()) == 8
 
 
 # ------------------------------------------------------------------------------------------------------------ PgBouncer
