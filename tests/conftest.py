@@ -35,7 +35,6 @@ def _is_short(config: pytest.Config) -> bool:
     return not (config.getoption("--evidence") or config.getoption("--long"))
 
 
-_DATABASE = pytest.StashKey[int]()
 _VARIANTS = 2
 """How many variants of a test the short run takes where each runs servers or processes, spread over all."""
 _ROOMS = {"cli", "cloud", "connector", "equipment", "faults", "field", "journal", "network"}
@@ -50,7 +49,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if _is_short(config):
         slow = [item for item in items if (mark := item.get_closest_marker("postgres")) and not mark.kwargs]
         items[:] = [item for item in items if item not in set(slow)]
-        config.stash[_DATABASE] = len(slow)
         config.hook.pytest_deselected(items=slow)
         left_out = _left_out(items) | {item for item in items if "browser" in getattr(item, "fixturenames", ())}
         items[:] = [item for item in items if item not in left_out]
@@ -72,11 +70,10 @@ def _left_out(items: list[pytest.Item]) -> set[pytest.Item]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What the tests of faults have counted, and what was left out."""
-    left_out = terminalreporter.config.stash.get(_DATABASE, 0)
-    if left_out:
-        terminalreporter.write_line(f"left out: {left_out} tests of the journal in PostgreSQL (run pytest --evidence)")
     if not databases.is_there():
-        terminalreporter.write_line(f"left out: all that needs a database: {databases.WHY_NOT}")
+        terminalreporter.write_line(f"left out: every test of the journal in a database. {databases.WHY_NOT}")
+    elif _is_short(terminalreporter.config):
+        terminalreporter.write_line("left out: most tests of the journal in a database. They need --evidence")
     calls = [report for reports in terminalreporter.stats.values() for report in reports]
     lines = [
         str(line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -54,6 +53,8 @@ def as_server() -> dict[str, Any]:
     """PostgreSQL refuses to run as root: then it runs as its own user."""
     if os.geteuid() != 0:
         return {}
+    import pwd
+
     user = pwd.getpwnam("postgres")
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
