@@ -209,17 +209,17 @@ class _Bell:
     """Wakes those that wait on an event loop, from any thread: one call for all whose work ends together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = weakref.WeakMethod(loop.call_soon_threadsafe)
+        self._loop = weakref.ref(loop)
         self._ended: deque[asyncio.Future[None]] = deque()
         self._rings = False
 
     def wake(self, waiter: asyncio.Future[None], _: object) -> None:
         self._ended.append(waiter)
-        call_soon = self._call_soon()
-        if not self._rings and call_soon is not None:
+        loop = self._loop()
+        if not self._rings and loop is not None:
             self._rings = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                call_soon(self._ring)
+                loop.call_soon_threadsafe(self._ring)
 
     def _ring(self) -> None:
         self._rings = False

@@ -113,26 +113,27 @@ class Worker:
         """Write ``step`` after those that came before it."""
         self._works.append(step)
         if step.is_awaited:
-            self._signal(True)
+            self._signal()
         return step.future
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """Make ``call``."""
         work = Call(call)
         self._works.append(work)
-        self._signal(True)
+        self._signal()
         return work.future
 
     def stop(self) -> threading.Thread | None:
         """Leave the store once all that came is done: the thread that does so, if there is one. It may begin again."""
-        if self._thread is None and not self._works:
+        thread = self._thread
+        if thread is None:
             self._turn(goes_on=False)
         else:
-            self._signal(False)
-        return self._thread
+            self._signals.put(False)
+        return thread
 
-    def _signal(self, goes_on: bool) -> None:
-        self._signals.put(goes_on)
+    def _signal(self) -> None:
+        self._signals.put(True)
         if self._thread is None:
             self._start()
 
@@ -141,18 +142,23 @@ class Worker:
             if self._thread is None:
                 # A daemon: nobody says when nothing more will come.
                 thread = threading.Thread(target=self._serve, name="getnet-journal", daemon=True)
-                thread.start()
-                self._thread = thread
+                try:
+                    self._thread = thread
+                    thread.start()
+                except BaseException:
+                    self._thread = None
+                    raise
 
     def _serve(self) -> None:
         goes_on = True
         while goes_on:
             goes_on = self._signals.get()
             self._turn(goes_on)
-        self._thread = None
+        if self._thread is threading.current_thread():
+            self._thread = None
         if self._works:
             # Whoever brought it may have seen a thread that was still there.
-            self._start()
+            self._signal()
 
     def _turn(self, goes_on: bool) -> None:
         with self.turning:
