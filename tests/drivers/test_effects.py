@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from datetime import datetime, timezone
 from typing import Any, get_args
@@ -15,7 +16,7 @@ from serial.tools.list_ports_common import ListPortInfo
 from getnet_pos.drivers.aio import AsyncDriver
 from getnet_pos.drivers.blocking import BlockingDriver
 from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
-from getnet_pos.errors import ConfigurationError, ConnectError, TerminalBusy
+from getnet_pos.errors import ConfigurationError, ConnectError, DeadlineExceeded, TerminalBusy
 from getnet_pos.flows.effects import (
     AwaitNotice,
     Call,
@@ -159,6 +160,20 @@ def test_http(rig: Rig) -> None:
     with EquipmentServer(EquipmentSimulator()) as server:
         response = rig.run(asked(Request("GET", f"{server.base_url}/nothing")))
     assert response.status in (401, 404)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_request_leaves_in_time_or_not_at_all(rig: Rig, fresh: bool) -> None:
+    """Whoever connects too slowly has not sent it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        late = Request("POST", url, content=b"a payment", leave_by=time.monotonic(), fresh=fresh)
+        with pytest.raises(DeadlineExceeded, match="was not sent: it took too long to connect") as caught:
+            rig.run(asked(late))
+        assert caught.value.bytes_written == 0
+        line, _ = server.accept()
+        with line:
+            assert line.recv(100) == b"", "it connected, and nothing left"
 
 
 def test_a_byte_stream(rig: Rig) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from getnet_pos import Connector, Profile
 from getnet_pos.errors import DeadlineExceeded, JournalError, TerminalBusy
-from getnet_pos.journal import PostgresJournal
+from getnet_pos.journal import PostgresJournal, Search, elsewhere
 from getnet_pos.messages import IntentState
 from getnet_pos.simulator import TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
@@ -110,6 +110,21 @@ def test_who_slept_too_long_may_write_nothing_in_any_state(hosts: Hosts) -> None
     assert one.claim("another", TERMINAL) is not None
     with pytest.raises(JournalError, match="another host has taken the terminal"):
         one.record(replace(intent(1), state=IntentState.APPROVED))
+
+
+def test_what_others_are_at_is_no_news(hosts: Hosts) -> None:
+    """A poll tells of what was left at other terminals, and not of what is in progress there."""
+    one, other = hosts
+    here = Search(terminal="tcp:here:1")
+    for number, journal in ((1, one), (2, other), (3, one)):
+        record(journal, intent(number, terminal=f"tcp:{number}:1"), *OPEN)
+        journal.intents()
+    _until(lambda: len(elsewhere(one, here, 16)) == 3)  # nobody keeps the terminals
+    assert [step.intent.ticket for step in elsewhere(one, here, 2)] == ["T2", "T3"]
+    leases = [journal.claim(intent(number).intent_id, f"tcp:{number}:1") for number, journal in ((1, one), (2, other))]
+    assert None not in leases
+    assert [step.intent.ticket for step in elsewhere(one, here, 16)] == ["T3"]
+    assert elsewhere(one, Search(terminal="tcp:3:1"), 16) == []
 
 
 def test_the_token_grows_with_each_owner(hosts: Hosts, common_server: Server) -> None:

@@ -101,6 +101,8 @@ class AsyncHttpClient:
             return await asyncio.wait_for(self._read(request), request.timeout)
         except httpx.HTTPError as error:
             translated = _translated(error, request)
+        except GetnetError:
+            raise  # one of our own is a TimeoutError as well
         except asyncio.TimeoutError:
             translated = _too_late(request)
         # Raised here, where the error of httpx is gone: it holds the request, and so the token.

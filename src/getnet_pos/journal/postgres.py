@@ -81,6 +81,9 @@ _RELATED: Final = f"""WITH asked AS (
 SELECT (SELECT coalesce(max(id), 0) FROM {SCHEMA}.step), clock_timestamp(), {_COLUMNS}
     FROM (SELECT) one LEFT JOIN found ON true LEFT JOIN {SCHEMA}.step s USING (id)"""
 _WRITE: Final = f"SELECT {SCHEMA}.write_steps(%s, %s::jsonb)"
+_ELSEWHERE: Final = f"""{_UNSETTLED} WHERE u.terminal <> %(terminal)s AND u.intent_id <> ALL (%(claimed)s::text[])
+    AND NOT EXISTS (SELECT FROM {SCHEMA}.lease l WHERE l.terminal = u.terminal AND l.host <> %(host)s
+    AND l.until >= clock_timestamp()) ORDER BY u.step DESC LIMIT %(most)s"""
 _OWNED: Final = f"""SELECT 1 FROM {SCHEMA}.unsettled u JOIN {SCHEMA}.lease l USING (terminal)
     WHERE u.intent_id = %s AND l.host <> %s AND l.until >= clock_timestamp()"""
 _BEGINNING_WITH: Final = f"SELECT 1 FROM {SCHEMA}.step WHERE starts_with(intent_id, %s) AND %s <> '' LIMIT 1"
@@ -148,6 +151,20 @@ class PostgresJournal:
         if settled:
             return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
         return [step.intent for step in self._steps(f"{_UNSETTLED} {_OLDEST_FIRST}")]
+
+    def elsewhere(self, search: Search, most: int) -> list[Step]:
+        """The last steps of the newest unsettled intents of other terminals that nobody living is at, the oldest first.
+
+        At most ``most`` of them.
+        """
+        names = {
+            "terminal": search.terminal,
+            "host": self._host.name,
+            "claimed": [_plain(one) for one in [*self._claimed]],
+            "most": 2 * most,  # some may be of this terminal by another name
+        }
+        found = [step for step in self._steps(_ELSEWHERE, names) if not same_terminal(search, step.intent)]
+        return found[:most][::-1]
 
     def steps(self, intent_id: str | None = None) -> list[Step]:
         if intent_id is None:

@@ -112,7 +112,13 @@ class Journal(Protocol):
 
 
 def elsewhere(journal: Journal, search: Search, most: int) -> list[Step]:
-    """The last steps of the newest unsettled intents of terminals other than that of ``search``."""
+    """The last steps of the newest unsettled intents of terminals other than that of ``search``.
+
+    A journal that can tell them at once, and leaves out those that another host is at, has ``elsewhere`` of its own.
+    """
+    own: Callable[[Search, int], list[Step]] | None = getattr(journal, "elsewhere", None)
+    if own is not None:
+        return own(search, most)
     others = [intent for intent in journal.intents() if not same_terminal(intent, search)]
     return [journal.steps(intent.intent_id)[-1] for intent in others[-most:]]
 
