@@ -324,6 +324,25 @@ def test_a_host_that_is_paused_in_the_middle_of_a_statement_holds_up_nobody(dsn:
         paused.finish()
 
 
+def test_two_syncs_a_payment(own_server: Server) -> None:
+    """Its intent and its result; what is between rides along."""
+    dsn = own_server.journal("shop")
+    synced = "SELECT wal_sync FROM pg_stat_wal"
+    with opened(dsn) as journal:
+        lease = journal.claim("all of them", TERMINAL)
+        assert lease is not None
+        record(journal, intent(1000), *PAID)
+        journal._database.close()  # what a session has counted is told when it ends
+        time.sleep(0.2)
+        [(before,)] = own_server.sql(synced)
+        for number in range(50):
+            record(journal, intent(number), *PAID)
+        journal._database.close()
+        time.sleep(0.2)
+        [(after,)] = own_server.sql(synced)
+    assert 50 <= after - before <= 110
+
+
 @pytest.mark.parametrize("common", ["idempotency_key", "device", "terminal_id"])
 def test_of_two_hosts_that_begin_the_same_at_once_one_is_refused(dsn: str, common: str) -> None:
     """At two places, so that no lease keeps them apart: whatever falls together, the database takes one of them."""
