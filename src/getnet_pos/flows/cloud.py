@@ -168,7 +168,8 @@ class CloudCarrier:
             webhook=self._webhook if webhook else None,
         )
         headers = {**cloud.headers, "Content-Type": "application/json"}
-        return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout, fresh=True)
+        once = not isinstance(command, Poll)
+        return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout, fresh=once)
 
     # ---------------------------------------------------------------------------------------------------- after a doubt
 

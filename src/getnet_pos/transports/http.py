@@ -12,75 +12,22 @@ nothing runs beside.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import ssl
 import time
 
-import h11
 import httpx
 
-from .._version import __version__
-from ..errors import ConfigurationError, Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
+from ..errors import Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
 from . import AsyncTransport, Transport
+from .http1 import BadHttp, Dialogue
 from .tcp import AsyncTcpTransport, TcpTransport
+from .tls import tls_context
 
-__all__ = ["AsyncHttpTransport", "HttpTransport", "tls_context"]
+__all__ = ["AsyncHttpTransport", "HttpTransport"]
 
 log = logging.getLogger("getnet_pos.http")
-
-
-def tls_context(verify: bool | str | os.PathLike[str] | ssl.SSLContext, pin_sha256: str | None) -> ssl.SSLContext:
-    """How a terminal's certificate is checked: by the system's CAs, by those in a file, or by its own SHA-256.
-
-    A pinned certificate is taken whoever issued it, and no other is, whoever issued that. ``verify=False`` is refused
-    without a pin: it would let anyone answer in the terminal's place.
-    """
-    if pin_sha256 is not None:
-        return _pinned_context(_digest(pin_sha256))
-    if isinstance(verify, ssl.SSLContext):
-        return verify
-    if verify is False:
-        raise ConfigurationError("verify=False needs pin_sha256: without either, anyone could answer as the terminal")
-    try:
-        return ssl.create_default_context(cafile=None if verify is True else os.fspath(verify))
-    except (OSError, TypeError) as error:
-        raise ConfigurationError(f"verify must be True, a file of CA certificates or an SSLContext: {error}") from error
-
-
-def _digest(pin_sha256: str) -> bytes:
-    if not isinstance(pin_sha256, str):
-        raise InvalidType(f"pin_sha256 must be text, not {type(pin_sha256).__name__}")
-    pin = pin_sha256.replace(":", "").lower()
-    if len(pin) != 64 or not set(pin) <= set("0123456789abcdef"):
-        raise InvalidValue("pin_sha256 must be the SHA-256 of the certificate (DER): 64 hex digits")
-    return bytes.fromhex(pin)
-
-
-def _pinned_context(pin: bytes) -> ssl.SSLContext:
-    """Checks the certificate as the last step of the handshake, before anything else can be written."""
-
-    def check(certificate: bytes | None) -> None:
-        if hashlib.sha256(certificate or b"").digest() != pin:
-            raise ssl.SSLCertVerificationError("the terminal's certificate is not the pinned one")
-
-    class PinnedSocket(ssl.SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:
-            super().do_handshake(block)
-            check(self.getpeercert(binary_form=True))
-
-    class PinnedObject(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            check(self.getpeercert(binary_form=True))
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = PinnedSocket
-    context.sslobject_class = PinnedObject
-    return context
 
 
 def _full_url(url: str, path: str) -> httpx.URL:
@@ -130,30 +77,26 @@ class _Endpoint:
 
 
 class _Dialogue:
-    """One request and its response, on a connection that it does not touch itself."""
+    """One request and its response, whose body is handed on as it comes."""
 
     def __init__(self, url: httpx.URL) -> None:
         self._url = url
-        self._http = h11.Connection(h11.CLIENT)
-        self.has_ended = False
+        self._http = Dialogue()
+
+    @property
+    def has_ended(self) -> bool:
         """Whether the response came to its end."""
+        return self._http.has_ended
 
     def request(self, data: bytes) -> bytes:
-        head = h11.Request(
-            method="POST",
-            target=self._url.raw_path,
-            headers=[
-                ("Host", self._url.netloc.decode("ascii")),
-                ("User-Agent", f"getnet-pos/{__version__}"),
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(data))),
-                ("Accept", "application/json"),
-                ("Accept-Encoding", "identity"),
-                ("Connection", "close"),
-            ],
-        )
-        parts = [self._http.send(event) for event in (head, h11.Data(data), h11.EndOfMessage())]
-        return b"".join(part for part in parts if part)
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+        ]
+        url = self._url
+        return self._http.request("POST", url.raw_path.decode("ascii"), url.netloc.decode("ascii"), headers, data)
 
     def feed(self, data: bytes) -> bytes:
         """What the bytes add to the body of the response.
@@ -161,18 +104,12 @@ class _Dialogue:
         Raises:
             UnexpectedStatus, Disconnected: the response is none of a terminal.
         """
-        body = b""
         try:
-            self._http.receive_data(data)
-            while not self.has_ended and (event := self._http.next_event()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response) and event.status_code != 200:
-                    raise _status_error(self._url, event.status_code)
-                if isinstance(event, h11.Data):
-                    body += event.data
-                elif isinstance(event, h11.EndOfMessage):
-                    self.has_ended = True
-        except h11.RemoteProtocolError as error:
+            body = self._http.feed(data)
+        except BadHttp as error:
             raise Disconnected(f"{self._url} does not speak HTTP ({error}): check its address") from None
+        if self._http.status not in (0, 200):
+            raise _status_error(self._url, self._http.status)
         return body
 
 
