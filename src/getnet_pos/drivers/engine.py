@@ -140,7 +140,8 @@ class _Exchange:
         if dialogue.status:
             if self._body is None:
                 self._body = Body(self.request, dialogue.headers.get("content-encoding", ""))
-            self._body.add(part)
+            if part:
+                self._body.add(part)
         self.has_ended = dialogue.has_ended
 
     def response(self) -> Response:
