@@ -134,10 +134,17 @@ class Door:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        for line in [self._listener, *self._lines]:
+    def cut(self) -> None:
+        """End every connection."""
+        for line in self._lines:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        for line in [self._listener, *self._lines]:
             line.close()
         for thread in self._threads:
             thread.join(5)

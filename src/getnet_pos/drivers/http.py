@@ -156,9 +156,12 @@ def _perhaps_written(request: Request) -> int:
 
 
 def _translated(error: Exception, request: Request) -> GetnetError | None:
-    """What an error of the client means, which is known by its name; ``None`` where it is none of the client's."""
+    """What an error of the client means, which is known by its name; ``None`` where it is none of the client's.
+
+    Some clients let errors of the socket through.
+    """
     names = {kind.__name__ for kind in type(error).__mro__}
-    if "HTTPError" not in names:
+    if isinstance(error, GetnetError) or not ("HTTPError" in names or isinstance(error, OSError)):
         return None
     what = shown(request)
     if "LocalProtocolError" in names:
