@@ -16,8 +16,7 @@ import logging
 import os
 import ssl
 import time
-
-import httpx
+from urllib.parse import quote, urlsplit
 
 from ..errors import Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
 from . import AsyncTransport, Transport
@@ -30,19 +29,36 @@ __all__ = ["AsyncHttpTransport", "HttpTransport"]
 log = logging.getLogger("getnet_pos.http")
 
 
-def _full_url(url: str, path: str) -> httpx.URL:
-    if not isinstance(url, str) or not isinstance(path, str):
-        raise InvalidType("the terminal's URL and its path must be text")
-    try:
-        base = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
-    if base.scheme not in ("http", "https") or not base.host or base.userinfo or base.query or base.fragment:
-        raise InvalidValue("the terminal's URL must be http://host:port or https://host:port, and no more than a path")
-    if not path.startswith("/") or any(c in "?#" or not c.isprintable() for c in path):
-        raise InvalidValue("path must begin with /, and have no query")
-    before = base.path.rstrip("/")
-    return base.copy_with(path=before if before and path == "/" else before + path)
+class _Url:
+    """Where a terminal is, in parts: checked, and as they are written on the wire."""
+
+    def __init__(self, url: str, path: str) -> None:
+        if not isinstance(url, str) or not isinstance(path, str):
+            raise InvalidType("the terminal's URL and its path must be text")
+        try:
+            parts = urlsplit(url)
+            self.host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+        except ValueError as error:
+            raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
+        plain = url.isprintable() and " " not in url and "@" not in parts.netloc and not (parts.query or parts.fragment)
+        if parts.scheme not in ("http", "https") or not self.host or not plain:
+            raise InvalidValue(
+                "the terminal's URL must be http://host:port or https://host:port, and no more than a path"
+            )
+        if not path.startswith("/") or any(c in "?#" or not c.isprintable() for c in path):
+            raise InvalidValue("path must begin with /, and have no query")
+        before = parts.path.rstrip("/")
+        self.is_secure = parts.scheme == "https"
+        usual = 443 if self.is_secure else 80
+        self.port = port or usual
+        self.netloc = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port != usual:
+            self.netloc += f":{self.port}"
+        self.target = quote(before if before and path == "/" else before + path, safe="/%:@!$&'()*+,;=~")
+        self.text = f"{parts.scheme}://{self.netloc}{self.target}"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class _Endpoint:
@@ -57,14 +73,12 @@ class _Endpoint:
         pin_sha256: str | None = None,
         connect_timeout: float = 5.0,
     ) -> None:
-        self._url = _full_url(url, path)
-        secure = self._url.scheme == "https"
-        if pin_sha256 is not None and not secure:
+        self._url = _Url(url, path)
+        if pin_sha256 is not None and not self._url.is_secure:
             raise InvalidValue("a certificate can only be pinned for an https:// URL")
         self.name = str(self._url)
-        self._host = self._url.raw_host.decode("ascii")
-        self._port = self._url.port or (443 if secure else 80)
-        self._tls = tls_context(verify, pin_sha256) if secure else None
+        self._host, self._port = self._url.host, self._url.port
+        self._tls = tls_context(verify, pin_sha256) if self._url.is_secure else None
         self._connect_timeout = connect_timeout
         self._is_open = False
 
@@ -79,7 +93,7 @@ class _Endpoint:
 class _Dialogue:
     """One request and its response, whose body is handed on as it comes."""
 
-    def __init__(self, url: httpx.URL) -> None:
+    def __init__(self, url: _Url) -> None:
         self._url = url
         self._http = Dialogue()
 
@@ -95,8 +109,7 @@ class _Dialogue:
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
         ]
-        url = self._url
-        return self._http.request("POST", url.raw_path.decode("ascii"), url.netloc.decode("ascii"), headers, data)
+        return self._http.request("POST", self._url.target, self._url.netloc, headers, data)
 
     def feed(self, data: bytes) -> bytes:
         """What the bytes add to the body of the response.
@@ -113,7 +126,7 @@ class _Dialogue:
         return body
 
 
-def _status_error(url: httpx.URL, status: int) -> UnexpectedStatus:
+def _status_error(url: _Url, status: int) -> UnexpectedStatus:
     redirect = "redirects are not followed: give the final URL"
     advice = redirect if 300 <= status < 400 else "check the URL and its path, then poll again"
     return UnexpectedStatus(f"{url} answered with HTTP status {status}: {advice}", status=status)
