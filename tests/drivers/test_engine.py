@@ -174,13 +174,21 @@ async def test_a_redirect_is_not_followed_and_no_proxy_is_taken(
     assert len(server.requests) == 1
 
 
-async def test_a_header_that_http_cannot_carry_is_not_shown(opened: Any, served: Serve) -> None:
+@pytest.mark.parametrize("value", ["a\nsecret", "secret ñ"])
+async def test_a_header_that_http_cannot_carry_is_not_shown(opened: Any, served: Serve, value: str) -> None:
     server = served()
     async with opened() as sends:
         with pytest.raises(ConfigurationError, match="a header of it is not valid HTTP") as caught:
-            await sends.send(Request("POST", server.url, {"Authorization": "a\nsecret"}, b"{}"))
+            await sends.send(Request("POST", server.url, {"Authorization": value}, b"{}"))
     assert caught.value.__context__ is None
     assert server.connections == 0
+
+
+async def test_a_header_of_the_callers_replaces_the_usual_one(opened: Any, served: Serve) -> None:
+    server = served()
+    async with opened() as sends:
+        await sends.send(Request("GET", server.url, {"user-agent": "till 7"}))
+    assert [line for line in server.requests[0].split(b"\r\n") if b"gent" in line] == [b"user-agent: till 7"]
 
 
 # ---------------------------------------------------------------------------------------------------- which connection

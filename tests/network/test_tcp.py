@@ -217,6 +217,17 @@ async def test_every_address_has_its_share_of_the_time(make, monkeypatch):
         assert 0.35 < time.monotonic() - begun < 1
 
 
+def test_an_address_at_which_nobody_was_reached_is_tried_last(monkeypatch):
+    monkeypatch.setattr(names, "_failed_at", {})
+    hosts = ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
+    tries = names.shares(hosts, soon())
+    assert [next(tries)[0] for _ in range(2)] == hosts[:2], "the second took the connection"
+    tries.close()
+    assert [host for host, _ in names.shares(hosts, soon())] == [hosts[1], hosts[2], hosts[0]]
+    monkeypatch.setattr(names, "_TRIED_LAST_FOR", 0.0)
+    assert [host for host, _ in names.shares(hosts, soon())] == hosts
+
+
 def test_the_scope_of_an_address_is_kept():
     assert names._addresses("fe80::1%1") == ["fe80::1%1"]
 

@@ -93,9 +93,9 @@ class _Exchange:
         self.has_ended = False
         self._dialogue = Dialogue()
         self._body: Body | None = None
-        headers = [*request.headers.items(), ("Accept-Encoding", "gzip")]
+        headers = {**request.headers, "Accept-Encoding": "gzip"}
         if request.fresh:
-            headers.append(("Connection", "close"))
+            headers["Connection"] = "close"
         try:
             self.data = self._dialogue.request(request.method, target, self.address.netloc, headers, request.content)
         except UnfitRequest:

@@ -103,12 +103,12 @@ class _Dialogue:
         return self._http.has_ended
 
     def request(self, data: bytes) -> bytes:
-        headers = [
-            ("Content-Type", "application/json"),
-            ("Accept", "application/json"),
-            ("Accept-Encoding", "identity"),
-            ("Connection", "close"),
-        ]
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+        }
         return self._http.request("POST", self._url.target, self._url.netloc, headers, data)
 
     def feed(self, data: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import h11
 
@@ -32,16 +32,22 @@ class Dialogue:
         self.has_ended = False
         """Whether the response came to its end."""
 
-    def request(self, method: str, target: str, host: str, headers: Iterable[tuple[str, str]], content: bytes) -> bytes:
-        """The bytes of the request.
+    def request(self, method: str, target: str, host: str, headers: Mapping[str, str], content: bytes) -> bytes:
+        """The bytes of the request. ``headers`` may replace ``Host`` and ``User-Agent``.
 
         Raises:
             UnfitRequest: a header or the target is none that HTTP can carry.
         """
-        head = [("Host", host), ("User-Agent", f"getnet-pos/{__version__}"), *headers]
+        head = {"Host": host, "User-Agent": f"getnet-pos/{__version__}"}
+        given = {name.lower() for name in headers}
+        head = {name: value for name, value in head.items() if name.lower() not in given}
+        head.update(headers)
         if content or method == "POST":
-            head.append(("Content-Length", str(len(content))))
-        data = self._http.send(h11.Request(method=method, target=target, headers=head))
+            head["Content-Length"] = str(len(content))
+        try:
+            data = self._http.send(h11.Request(method=method, target=target, headers=list(head.items())))
+        except UnicodeError:
+            raise UnfitRequest("a header is not ASCII") from None
         if content:
             data += self._http.send(h11.Data(content))
         self._http.send(h11.EndOfMessage())

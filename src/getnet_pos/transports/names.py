@@ -14,6 +14,10 @@ _asked: dict[str, Future[list[str]]] = {}
 """The names that are being looked up: all that want one of them wait for the same answer."""
 _guard = threading.Lock()
 
+_TRIED_LAST_FOR = 600.0
+_failed_at: dict[str, float] = {}
+"""Of hosts with several addresses: when each was last tried in vain, on the monotonic clock."""
+
 
 def look_up(host: str) -> Future[list[str]]:
     """The addresses of a host. What is one itself is known at once; each name that is asked for has one thread."""
@@ -54,6 +58,14 @@ def _addresses(host: str, flags: int = 0) -> list[str]:
 
 
 def shares(hosts: list[str], deadline: float) -> Iterator[tuple[str, float]]:
-    """Each address, and its share of the seconds that are left until ``deadline`` on the monotonic clock."""
+    """Each address, and its share of the seconds that are left until ``deadline`` on the monotonic clock.
+
+    Those at which nobody could be reached lately come last: a host may have one of a version that its network has not.
+    """
+    lately = time.monotonic() - _TRIED_LAST_FOR
+    hosts = sorted(hosts, key=lambda host: _failed_at.get(host, 0.0) > lately)
     for tried, host in enumerate(hosts):
         yield host, max(0.001, (deadline - time.monotonic()) / (len(hosts) - tried))
+        if len(hosts) > 1:
+            # Whoever asks for the next one has had no success here.
+            _failed_at[host] = time.monotonic()
