@@ -203,7 +203,7 @@ async def test_money_has_a_new_connection_and_queries_share_one(opened: Any, ser
     assert [b"Connection: close" in one for one in server.requests] == [False, False, True, True, False]
 
 
-@pytest.mark.parametrize("ending", [CLOSE, RESET])
+@pytest.mark.parametrize("ending", [CLOSE, RESET], ids=["closed", "reset"])
 async def test_a_kept_connection_that_has_ended_is_not_used(opened: Any, served: Serve, ending: object) -> None:
     server = served(OK, ending)
     async with opened() as sends:
@@ -322,7 +322,9 @@ async def test_tls_that_nobody_answers(opened: Any) -> None:
     assert (type(error), error.bytes_written) == (ConnectError, 0)
 
 
-@pytest.mark.parametrize("steps", [(HOLD,), (b"HTTP/1.1 200", HOLD), (OK[:-1], HOLD)])
+@pytest.mark.parametrize(
+    "steps", [(HOLD,), (b"HTTP/1.1 200", HOLD), (OK[:-1], HOLD)], ids=["nothing", "half a head", "half a body"]
+)
 async def test_an_answer_that_does_not_come_whole_in_time(opened: Any, served: Serve, steps: Any) -> None:
     server = served(*steps)
     async with opened() as sends:
@@ -331,21 +333,20 @@ async def test_an_answer_that_does_not_come_whole_in_time(opened: Any, served: S
     assert error.bytes_written == len(server.requests[0])
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        (CLOSE,),
-        (RESET,),
-        (b"HTTP/1.1 200 OK\r\nCont", CLOSE),
-        (OK[:-1], CLOSE),
-        (OK[:-1], RESET),
-        (b"SSH-2.0-OpenSSH\r\n\r\n",),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",),
-        (b"HTTP/1.1 200 OK\r\nX: " + bytes(70_000),),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,),
-    ],
-    ids=lambda steps: str(steps)[:30],
-)
+BROKEN: dict[str, tuple[object, ...]] = {
+    "nothing": (CLOSE,),
+    "a reset": (RESET,),
+    "half a head": (b"HTTP/1.1 200 OK\r\nCont", CLOSE),
+    "half a body": (OK[:-1], CLOSE),
+    "a reset body": (OK[:-1], RESET),
+    "another protocol": (b"SSH-2.0-OpenSSH\r\n\r\n",),
+    "no chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",),
+    "a head of zeros": (b"HTTP/1.1 200 OK\r\nX: " + bytes(70_000),),
+    "a long head": (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,),
+}
+
+
+@pytest.mark.parametrize("steps", BROKEN.values(), ids=BROKEN)
 async def test_after_the_first_byte_it_is_a_doubt(opened: Any, served: Serve, steps: Any) -> None:
     server = served(*steps)
     async with opened() as sends:
