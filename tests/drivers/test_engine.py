@@ -7,9 +7,11 @@ import contextlib
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -371,7 +373,7 @@ def test_what_a_blocking_write_handed_to_the_system_is_counted() -> None:
         contextlib.closing(Engine()) as sends,
         pytest.raises(DeadlineExceeded) as caught,
     ):
-        sends.send(post(f"http://127.0.0.1:{listener.getsockname()[1]}", LARGE, timeout=0.2))
+        sends.send(post(f"http://127.0.0.1:{listener.getsockname()[1]}", LARGE, timeout=0.7))
     assert 0 < caught.value.bytes_written < len(LARGE)
 
 
@@ -444,6 +446,45 @@ async def test_a_cancellation_at_any_moment_leaves_nothing(served: Serve) -> Non
             turns += 1
         await asyncio.sleep(0.02)
     assert turns > 5
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_interruption_at_any_line_leaves_no_place_taken(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, wherever it comes: the one place among those who open a connection is free for the next request."""
+    monkeypatch.setattr(engine, "_OPENING", 1)
+    server = served()
+    sends = Engine()
+
+    def interrupted(line: int) -> bool:
+        left = line
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename != engine.__file__:
+                return None
+            if event == "line":
+                left -= 1
+                if left < 0:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            sends.send(post(server.url))
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    line = 0
+    while interrupted(line):
+        assert sends.send(post(server.url, timeout=2)).status == 200, line
+        line += 1
+    assert line > 50
+    sends.close()
 
 
 async def test_a_place_given_to_who_gave_up_goes_to_the_next(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

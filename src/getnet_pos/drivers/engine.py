@@ -30,12 +30,14 @@ from ..errors import (
     Disconnected,
     GetnetError,
     LifecycleError,
+    TerminalBusy,
 )
 from ..flows.effects import Request, Response
 from ..flows.http_calls import clean
 from ..transports.http1 import BadHttp, Dialogue, UnfitRequest
 from ..transports.names import look_up, shares
 from ..transports.tls import Tunnel, public_context, tls_context, tls_refusal
+from ..turns import QueueTurn
 from .bodies import LONGEST_CONNECT, Body, shown, too_late
 
 __all__ = ["AsyncEngine", "Engine"]
@@ -247,7 +249,7 @@ class Engine:
     def __init__(self, verify: Verify = True, pin_sha256: str | None = None) -> None:
         self.closed = False
         self._trust = _Trust(verify, pin_sha256)
-        self._opening = threading.Semaphore(_OPENING)
+        self._opening = QueueTurn(_OPENING, "the opening of connections")
         self._guard = threading.Lock()
         self._idle: dict[_Line, None] = {}
         """Those that were used last come last."""
@@ -274,14 +276,20 @@ class Engine:
         kept = self._kept(exchange)
         if kept is not None:
             return kept, True
-        if not self._opening.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise exchange.too_late()
+        place = self._opening.place()
         try:
-            # One may have become free meanwhile.
-            kept = self._kept(exchange)
-            return (self._opened(exchange, deadline), False) if kept is None else (kept, True)
+            try:
+                place.wait(deadline)
+                # One may have become free meanwhile.
+                kept = self._kept(exchange)
+                return (self._opened(exchange, deadline), False) if kept is None else (kept, True)
+            except TerminalBusy:
+                raise exchange.too_late() from None
+            finally:
+                place.leave()
         finally:
-            self._opening.release()
+            # An interruption may have come in the middle of that.
+            place.leave()
 
     def _opened(self, exchange: _Exchange, deadline: float) -> _Line:
         deadline = min(deadline, time.monotonic() + LONGEST_CONNECT)
