@@ -13,7 +13,6 @@ import contextlib
 import os
 import socket
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -250,9 +249,8 @@ class Engine:
         self.closed = False
         self._trust = _Trust(verify, pin_sha256)
         self._opening = QueueTurn(_OPENING, "the opening of connections")
-        self._guard = threading.Lock()
         self._idle: dict[_Line, None] = {}
-        """Those that were used last come last."""
+        """Those that were used last come last. There is no lock that an interruption could leave behind."""
 
     def send(self, request: Request) -> Response:
         """What the effect ``Request`` asks for."""
@@ -318,36 +316,36 @@ class Engine:
         return line
 
     def _kept(self, exchange: _Exchange) -> _Line | None:
-        if exchange.request.fresh:
-            return None
-        while True:
-            with self._guard:
-                line = next((one for one in reversed(self._idle) if one.address == exchange.address), None)
-                if line is None:
-                    return None
-                del self._idle[line]
-            if time.monotonic() - line.idle_since < _KEPT_FOR and line.is_quiet():
-                return line
-            line.close()
+        for line in [] if exchange.request.fresh else reversed(list(self._idle)):
+            if line.address == exchange.address and self._taken(line):
+                if time.monotonic() - line.idle_since < _KEPT_FOR and line.is_quiet():
+                    return line
+                line.close()
+        return None
+
+    def _taken(self, line: _Line) -> bool:
+        """Whether this thread, and no other, has it now."""
+        return self._idle.pop(line, self) is None
 
     def _keep(self, line: _Line, exchange: _Exchange) -> None:
-        line.idle_since = time.monotonic()
-        with self._guard:
-            if exchange.leaves_open and not self.closed:
-                self._idle[line] = None
-                line = next(iter(self._idle))
-                if len(self._idle) <= _KEPT and line.idle_since > time.monotonic() - _KEPT_FOR:
-                    return
-                del self._idle[line]
-        line.close()
+        if not exchange.leaves_open:
+            line.close()
+            return
+        now = line.idle_since = time.monotonic()
+        self._idle[line] = None
+        idle = list(self._idle)
+        for count, one in enumerate(idle):
+            if not (self.closed or now - one.idle_since > _KEPT_FOR or count < len(idle) - _KEPT):
+                break
+            if self._taken(one):
+                one.close()
 
     def close(self) -> None:
         """Refuse further requests. Those that are under way end by themselves."""
-        with self._guard:
-            self.closed = True
-            lines, self._idle = self._idle, {}
-        for line in lines:
-            line.close()
+        self.closed = True
+        for line in list(self._idle):
+            if self._taken(line):
+                line.close()
 
 
 # -------------------------------------------------------------------------------------------------------------- asyncio
