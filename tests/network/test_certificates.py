@@ -88,6 +88,7 @@ async def test_a_certificate_that_changes_between_two_commands(
             await pos.polling()
         assert (await pos.sale(2000, ticket="B1")).approved, "it was never charged"
         assert len(terminal.ledger.entries) == count + 1
+        assert door.resumed, "a new connection costs no full handshake where the server stayed the same"
 
 
 # ----------------------------------------------------------------------------------------------------------- the engine
@@ -117,6 +118,15 @@ async def test_a_session_is_taken_up_again_and_ends(
     await sends.send(answering)
     assert (door.connections, door.resumed) == (4, 2)
     await sends.close()
+
+
+def test_few_sessions_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading takes memory for ever: a server that takes up none must not cost more and more."""
+    monkeypatch.setattr(tls, "_KEPT_AT_FIRST", 2)
+    budget, now = tls._Budget(), time.monotonic()
+    assert [budget.takes(now) for _ in range(5)].count(True) == 3
+    later = now + tls._KEPT_EVERY
+    assert [budget.takes(later) for _ in range(3)] == [True, False, False]
 
 
 async def test_a_connection_that_is_cut_without_a_word_is_no_end_of_a_body(

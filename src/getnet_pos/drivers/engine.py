@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import time
@@ -35,7 +34,7 @@ from ..flows.effects import Request, Response
 from ..flows.http_calls import clean
 from ..transports.http1 import BadHttp, Dialogue, UnfitRequest
 from ..transports.names import look_up, shares
-from ..transports.tls import Tunnel, public_context, tls_context, tls_refusal
+from ..transports.tls import Tunnel, Verify, public_context, tls_context, tls_refusal
 from ..turns import QueueTurn
 from .bodies import LONGEST_CONNECT, Body, shown, too_late
 
@@ -49,8 +48,6 @@ _OPENING = 50
 """How many connections are opened at a time. In a crowd the others wait, so that none is late in the middle of it."""
 _CHUNK = 65_536
 _CLOSED = "the other end closed the connection"
-
-Verify = bool | str | os.PathLike[str] | ssl.SSLContext
 
 
 @dataclass(frozen=True, slots=True)

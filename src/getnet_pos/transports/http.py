@@ -13,8 +13,6 @@ nothing runs beside.
 from __future__ import annotations
 
 import logging
-import os
-import ssl
 import time
 from urllib.parse import quote, urlsplit
 
@@ -22,7 +20,7 @@ from ..errors import Disconnected, InvalidType, InvalidValue, TransportError, Un
 from . import AsyncTransport, Transport
 from .http1 import BadHttp, Dialogue
 from .tcp import AsyncTcpTransport, TcpTransport
-from .tls import tls_context
+from .tls import Verify, tls_context
 
 __all__ = ["AsyncHttpTransport", "HttpTransport"]
 
@@ -69,7 +67,7 @@ class _Endpoint:
         url: str,
         *,
         path: str = "/",
-        verify: bool | str | os.PathLike[str] | ssl.SSLContext = True,
+        verify: Verify = True,
         pin_sha256: str | None = None,
         connect_timeout: float = 5.0,
     ) -> None:

@@ -7,6 +7,7 @@ that it is the one whose certificate was checked. At least once an hour the cert
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import ssl
 import time
@@ -17,12 +18,17 @@ import certifi
 
 from ..errors import ConfigurationError, InvalidType, InvalidValue
 
-__all__ = ["Tunnel", "public_context", "tls_context", "tls_refusal"]
+__all__ = ["Tunnel", "Verify", "public_context", "tls_context", "tls_refusal"]
 
 Verify = bool | str | os.PathLike[str] | ssl.SSLContext
+"""Whom to trust: ``True`` for the usual authorities, a file of others, or a whole context."""
 
 _RESUMED_FOR = 3600.0
 """Seconds after which a certificate is looked at again."""
+_KEPT_EVERY = 300.0
+"""Seconds after which a session of the same host is kept anew, if the last one is not taken up; and in which the
+process may keep one more than at first."""
+_KEPT_AT_FIRST = 200
 
 
 @cache
@@ -65,6 +71,23 @@ def _digest(pin_sha256: str) -> bytes:
     return bytes.fromhex(pin)
 
 
+class _Budget:
+    """How many sessions may be read in this process: CPython never gives back the 6 KB that each reading takes."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._read = 0
+
+    def takes(self, now: float) -> bool:
+        if self._read >= _KEPT_AT_FIRST + (now - self._begun) / _KEPT_EVERY:
+            return False
+        self._read += 1
+        return True
+
+
+_budget = _Budget()
+
+
 class _OtherThanPinned(ssl.SSLCertVerificationError):
     pass
 
@@ -89,12 +112,12 @@ class _Connections:
 
     def keep(self, tls: ssl.SSLSocket | ssl.SSLObject) -> None:
         """With the first that is read: a session of TLS 1.3 comes after the handshake."""
-        session = tls.session
-        if session is not None:
-            name, checked_at = tls.server_hostname, time.monotonic()
-            if tls.session_reused and name in self._sessions:
-                checked_at = self._sessions[name][1]
-            self._sessions[name] = session, checked_at
+        name, now = tls.server_hostname, time.monotonic()
+        _, checked_at = self._sessions.get(name, (None, -math.inf))
+        if not tls.session_reused and now - checked_at > _KEPT_EVERY and _budget.takes(now):
+            session = tls.session
+            if session is not None:
+                self._sessions[name] = session, now
 
 
 def _resuming(context: ssl.SSLContext, pin: bytes | None) -> ssl.SSLContext:
