@@ -14,7 +14,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from getnet_pos.drivers.aio import AsyncDriver
 from getnet_pos.drivers.blocking import BlockingDriver
-from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
+from getnet_pos.drivers.engine import AsyncEngine, Engine
 from getnet_pos.errors import ConfigurationError, ConnectError, TerminalBusy
 from getnet_pos.flows.effects import (
     Call,
@@ -63,7 +63,7 @@ class Rig:
     def run(self, flow: Flow[Any], *, port: str | None = None, whole: bool = True, **listener: Any) -> Any:
         if not self.aio:
             serial = SerialTransport(port) if port else None
-            parts: dict[str, Any] = {"transport": serial, "http": HttpClient(), "journal": MemoryJournal}
+            parts: dict[str, Any] = {"transport": serial, "http": Engine(), "journal": MemoryJournal}
             driver = BlockingDriver(**parts if whole else {})
             try:
                 return driver.run(flow, **listener)
@@ -72,7 +72,7 @@ class Rig:
 
         async def run() -> Any:
             serial = AsyncSerialTransport(port) if port else None
-            parts: dict[str, Any] = {"transport": serial, "http": AsyncHttpClient(), "journal": MemoryJournal}
+            parts: dict[str, Any] = {"transport": serial, "http": AsyncEngine(), "journal": MemoryJournal}
             driver = AsyncDriver(**parts if whole else {})
             try:
                 return await driver.run(flow, **listener)

@@ -44,6 +44,7 @@ from ..transports import Transport
 from .loop import run
 
 if TYPE_CHECKING:
+    from .engine import Engine
     from .http import HttpClient
 
 __all__ = ["BlockingDriver"]
@@ -60,7 +61,7 @@ class BlockingDriver:
         self,
         *,
         transport: Transport | None = None,
-        http: HttpClient | None = None,
+        http: Engine | HttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
     ) -> None:
         self._transport = transport
@@ -147,7 +148,7 @@ class BlockingDriver:
         return self._transport
 
     @property
-    def http(self) -> HttpClient:
+    def http(self) -> Engine | HttpClient:
         if self._http is None:
             raise NotImplementedError("this driver has no HTTP client")
         return self._http
