@@ -72,9 +72,10 @@ def test_a_sale_that_was_paid_after_its_register_was_killed(begin: Run, simulate
     port = simulate("--reply-after", "inf", "--times", "1")
     dying = begin("sale", "1000", "--ticket", "A1", "--port", port)
     deadline = time.monotonic() + 30
-    while "ACCEPTED" not in states(called):
+    while "INTENT" not in states(called):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    time.sleep(0.5)  # until the terminal has it: that it was accepted is written with the result
     dying.kill()
     dying.wait()
 

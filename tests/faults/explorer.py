@@ -197,8 +197,11 @@ class Path:
         raise AssertionError("the terminal never came back")
 
     def _restart(self) -> None:
-        # What the dead process held is free.
+        # What the dead process held is free, and what nobody had waited for may be lost.
         self.flow = None
+        riding = self.journal.riding
+        if riding:
+            self.journal.crash(left=int(self._choose([str(left) for left in range(riding + 1)])))
         self.register = self._watched(self.register.restarted(after=1.0))
 
     def _watched(self, register: Any) -> Any:
@@ -279,6 +282,7 @@ class Path:
             (self.register.session.ready, self.register.session.selling),
             short(self.journal.steps()),
             frozenset(self.journal.behind),
+            self.journal.riding if self.budget.kills else 0,
             self._carrier_state(short),
             (terminal.ledger.entries, tuple((short(at), entry.operation_id) for at, entry in terminal._record)),
             tuple((short(at), _answering(answer)) for at, _, answer in terminal._answering),

@@ -142,6 +142,7 @@ class Sequence:
                 self._run(asked)
         except Killed:
             self.counts["kills"] += 1
+            self.counts["steps lost"] += self.journal.crash(left=self.seed % 4)
             self._repair()
             self.register = self.register.restarted(after=self.rng.choice((0.1, 2.0, 30.0)))
         self._repair()

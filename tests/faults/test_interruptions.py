@@ -284,7 +284,7 @@ async def cancelled_sale(folder: Path, at: int | None) -> int:
 
 async def test_a_cancellation_at_every_await_of_a_sale(folder: Path, evidence: Callable[[str], None]) -> None:
     awaits = await cancelled_sale(folder, None)
-    assert awaits >= 5
+    assert awaits >= 3
     for at in range(awaits):
         await cancelled_sale(folder, at)
     evidence(f"a sale cancelled at each of its {awaits} awaits: nothing was locked or lost")

@@ -134,6 +134,7 @@ class Shop(RuleBasedStateMachine):
             pass
         except Killed:
             _done["kills"] += 1
+            _done["steps lost"] += self.register.journal.crash(left=0)
             self.register = self.register.restarted()
 
 

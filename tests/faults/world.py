@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -120,6 +121,10 @@ class Journal(MemoryJournal):
         """How often the command of each intent left and was not refused for its token."""
         self.begun = 0
         """How many ids were given to intents."""
+        self.moments: list[float] = []
+        """When each step was written."""
+        self.synced = 0
+        """How many steps are surely on the disk: the others are lost with the process, or with the power."""
 
     def record(self, intent: Intent) -> None:
         if self.refuses(intent):
@@ -131,7 +136,34 @@ class Journal(MemoryJournal):
             if self.behind:
                 raise
             raise AssertionError(f"a step that the journal does not take: {error}") from error
+        before = self.last(intent.intent_id)
+        if intent.passing:
+            assert before is not None
+            same = replace(intent, state=before.state, reason=before.reason)
+            assert same == before, "what may be lost tells more than what is not"
         self.written.append(intent)
+        self.moments.append(self.now)
+        if not intent.passing:
+            self.synced = len(self.written)
+
+    @property
+    def riding(self) -> int:
+        """How many steps wait for the next sync."""
+        return len(self.written) - self.synced
+
+    def crash(self, left: int) -> int:
+        """The process is gone; of the steps that waited, ``left`` had come with another's sync. How many are lost."""
+        lost = max(self.riding - left, 0)
+        steps = list(zip(self.written, self.moments, strict=True))[: self.synced + left]
+        now = self.now
+        super().__init__(clock=lambda: moment(self.now))
+        for intent, at in steps:
+            self.now = at
+            super().record(intent)
+        self.now = now
+        self.written, self.moments = [intent for intent, _ in steps], [at for _, at in steps]
+        self.synced = len(steps)
+        return lost
 
     @property
     def next_id(self) -> str:

@@ -11,7 +11,7 @@ from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.messages import IntentState, Sale, SaleReply, Void
 from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud, Where
-from tests.faults.world import CloudRegister, Journal, Killed, Register, StreamRegister
+from tests.faults.world import CloudRegister, GivenUp, Journal, Killed, Register, StreamRegister
 from tests.flows.ways import WAYS, Way, lose_the_reply, pay, polled
 
 SALE = Sale(1000, "T1")
@@ -67,6 +67,25 @@ def test_what_recovery_found_paid_is_not_charged_again(way: Way) -> None:
     assert (caught.value.intent_id, caught.value.found) == (first.intent_id, "recovery")
     assert caught.value.at == register.journal.steps(first.intent_id)[-1].at
     assert charges(register) == 1
+
+
+@by_ticket
+def test_what_the_next_payment_settles_is_handed_over_by_the_next_poll(way: Way) -> None:
+    """The caller gave the first one up, and did not poll before the second."""
+    register = polled(way)
+    lose_the_reply(register)
+
+    def before(effect: Any) -> None:
+        if str(getattr(getattr(effect, "intent", None), "state", "")) == "RECOVERING":
+            register.before = lambda effect: None
+            raise GivenUp
+
+    register.before = before
+    with pytest.raises(GivenUp):
+        pay(register, SALE)
+    assert pay(register, Sale(2000, "T2")).approved
+    settled = register.run(register.session.polling()).settled
+    assert [(one.ticket, one.state, one.found) for one in settled] == [("T1", IntentState.APPROVED, "recovery")]
 
 
 @by_ticket

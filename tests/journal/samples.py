@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from getnet_pos.journal import Journal, Step
+from getnet_pos.journal import Journal, SqliteJournal, Step
 from getnet_pos.journal.known import Row
+from getnet_pos.journal.rules import moment, now
 from getnet_pos.journal.schema import DESCRIPTION, INSERT, WHOLE, written_row
+from getnet_pos.journal.worker import NewStep
 from getnet_pos.messages import HowFound, Intent, IntentState, VoucherMark
 
 TERMINAL = "usb:/dev/ttyACM0"
@@ -38,8 +41,22 @@ def record(journal: Journal, one: Intent, *states: IntentState) -> Intent:
     return one
 
 
+def together(journal: SqliteJournal, *steps: Intent) -> list[Future[None]]:
+    """Write the steps in one transaction, as if they had come while the disk was busy."""
+    waiting = [NewStep(step, moment(now())) for step in steps]
+    journal._worker.submit(lambda: journal._file.turn([*waiting])).result()
+    return [step.future for step in waiting]
+
+
 OPEN = (IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED)
 PAID = (*OPEN, IntentState.APPROVED)
+SEVERAL = (
+    replace(intent(9), state=IntentState.RECOVERING),
+    replace(intent(9), state=IntentState.APPROVED),
+    *(intent(number, terminal=f"usb:{number}") for number in range(10, 20)),
+)
+"""Steps of one transaction: of one that is open, after which comes its end, and new ones of other terminals."""
+
 UNKNOWN = (*OPEN, IntentState.RECOVERING, IntentState.UNKNOWN)
 
 

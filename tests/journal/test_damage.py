@@ -15,9 +15,9 @@ import pytest
 
 from getnet_pos.errors import JournalError
 from getnet_pos.journal import SqliteJournal
-from getnet_pos.messages import Intent, IntentState
+from getnet_pos.messages import Intent
 from tests.evidence import Count
-from tests.journal.samples import OPEN, PAID, TERMINAL, UNKNOWN, intent, record
+from tests.journal.samples import OPEN, PAID, SEVERAL, TERMINAL, UNKNOWN, intent, record, together
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the power cut is a POSIX one")
 
@@ -35,7 +35,7 @@ def _written(path: Path) -> bytes:
 def _told(path: Path) -> tuple[list[Intent], list[Intent]]:
     journal = SqliteJournal(path)
     try:
-        return journal.unsettled(TERMINAL), journal.recent(TERMINAL)
+        return journal.intents(), journal.recent(TERMINAL)
     finally:
         journal.close()
 
@@ -84,8 +84,8 @@ def test_changed_at_every_byte(folder: Path, count: Count, evidence: Callable[[s
     evidence(f"journal changed at {len(places):,} bytes: {dict(counts)}, {time.monotonic() - start:.0f} s")
 
 
-def _caught_writing(path: Path) -> tuple[bytes, bytes, bytes]:
-    """The file before a step, what undoes the step, and the file after it: caught as the process died of its limit."""
+def _caught_writing(path: Path, steps: str) -> tuple[bytes, bytes, bytes]:
+    """The file before some steps, what undoes them, and the file after: caught as the process died of its limit."""
     before = path.read_bytes()
     script = f"""
         import resource, signal, sys
@@ -96,7 +96,7 @@ def _caught_writing(path: Path) -> tuple[bytes, bytes, bytes]:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) - 4096}, -1))
-        journal.record(replace(intent(9), state=IntentState.APPROVED))
+        together(journal, *{steps})
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60)
     assert done.returncode < 0, "it was not killed in the middle of the write"
@@ -106,18 +106,27 @@ def _caught_writing(path: Path) -> tuple[bytes, bytes, bytes]:
     path.write_bytes(before)
     path.with_name(f"{path.name}-journal").unlink()
     journal = SqliteJournal(path)
-    record(journal, intent(9), IntentState.APPROVED)
+    for step in together(journal, *_STEPS[steps]):
+        step.result()
     journal.close()
     return before, undo, path.read_bytes()
 
 
-def test_a_power_cut_at_every_byte_of_a_write(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
-    """First the undo file grows, then the pages are written over, in any order; until it is emptied, it rules."""
+_STEPS = {"SEVERAL": SEVERAL, "SEVERAL[1:2]": SEVERAL[1:2]}
+
+
+@pytest.mark.parametrize("steps", _STEPS, ids=["several steps", "one step"])
+def test_a_power_cut_at_every_byte_of_a_write(
+    folder: Path, steps: str, count: Count, evidence: Callable[[str], None]
+) -> None:
+    """First the undo file grows, then the pages are written over, in any order; until it is emptied, it rules. So all
+    steps of a transaction are there, or none.
+    """
     start = time.monotonic()
     path = folder / "journal.sqlite3"
     _written(path)
     truth_before = _told(path)
-    before, undo, after = _caught_writing(path)
+    before, undo, after = _caught_writing(path, steps)
     truth_after = _told(path)
     assert truth_before != truth_after
     step = count(short=97, evidence=31, long=1)
@@ -125,19 +134,20 @@ def test_a_power_cut_at_every_byte_of_a_write(folder: Path, count: Count, eviden
     for place in range(0, len(undo), step):
         counts[f"undo file cut: {_outcome(path, before, truth_before, undo[:place])}"] += 1
     changed = [place for place in range(len(before)) if before[place] != after[place]]  # what it grew by is cut off
-    for place in changed:
+    for place in changed[:: count(short=8, evidence=1, long=1)]:
         torn, backwards = after[:place] + before[place:], before[:place] + after[place:]
         counts[f"page torn: {_outcome(path, torn, truth_before, undo)}"] += 1
         counts[f"page torn: {_outcome(path, backwards, truth_before, undo)}"] += 1
     assert _outcome(path, after, truth_after, b"") == "the truth"
     assert set(counts) == {"undo file cut: the truth", "page torn: the truth"}, counts
     evidence(
-        f"power cut at {sum(counts.values()):,} places of a write: {dict(counts)}, {time.monotonic() - start:.0f} s"
+        f"power cut at {sum(counts.values()):,} places of a write of {len(_STEPS[steps])} steps: {dict(counts)}, "
+        f"{time.monotonic() - start:.0f} s"
     )
 
 
 def test_a_write_that_fails_at_any_byte(folder: Path, evidence: Callable[[str], None]) -> None:
-    """As a disk that gets full: the step is refused, or it is there; and the next one works."""
+    """As a disk that gets full: all steps of the transaction are refused, or all are there; and the next one works."""
     path = folder / "journal.sqlite3"
     size = len(_written(path))
     script = f"""
@@ -154,17 +164,15 @@ def test_a_write_that_fails_at_any_byte(folder: Path, evidence: Callable[[str], 
             path.write_bytes(whole)
             path.with_name(path.name + "-journal").unlink(missing_ok=True)
             journal = SqliteJournal(path)
-            known = journal.unsettled(TERMINAL)[-1]
+            assert journal.unsettled(TERMINAL)[-1].intent_id == intent(9).intent_id
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, -1))
-            try:
-                journal.record(replace(known, state=IntentState.APPROVED))
-                there = True
-            except JournalError:
-                there = False
+            [there] = {{step.exception() is None for step in together(journal, *SEVERAL)[1:]}}
             resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
             journal.close()
-            settled = known.intent_id in [one.intent_id for one in SqliteJournal(path).recent(TERMINAL)]
-            assert settled == there, (limit, there, settled)
+            ids = {{one.intent_id for one in SqliteJournal(path).intents()}}
+            found = [one.intent_id in ids for one in SEVERAL[2:]]
+            settled = intent(9).intent_id in [one.intent_id for one in SqliteJournal(path).recent(TERMINAL)]
+            assert {{settled, *found}} == {{there}}, (limit, there, settled, found)
             counts["refused" if not there else "written"] += 1
             journal.resolve(intent(3).intent_id, paid=True, by="Ana", note="the disk has room again")
             journal.close()

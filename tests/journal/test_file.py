@@ -75,7 +75,7 @@ def test_nobody_else_may_read_it(path: Path) -> None:
 
 def test_the_disk_is_told_to_sync(journal: SqliteJournal) -> None:
     """TRUNCATE and EXTRA: WAL can lose committed pages, and FULL the end of a transaction (docs/reliability.md)."""
-    pragma = {name: journal._connected().execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
+    pragma = {name: journal._file._connected().execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
     assert pragma == _SETTINGS
 
 
@@ -162,26 +162,27 @@ def test_a_fork_takes_nothing_from_its_parent(path: Path) -> None:
         from tests.journal.samples import *
         journal = SqliteJournal({str(path)!r})
         record(journal, intent(1), *PAID)
-        held = threading.Thread(target=journal._lock.acquire)  # as by a thread that writes at this moment
-        held.start(); held.join()
-        journal._connection.execute("BEGIN IMMEDIATE")
-        journal._connection.execute("PRAGMA user_version=1")
+        record(journal, intent(2), IntentState.INTENT, IntentState.SENT)  # the parent will write it, and nobody else
+        connection = journal._file._connection
+        connection.execute("BEGIN IMMEDIATE")  # as in the middle of a write
+        connection.execute("PRAGMA user_version=1")
         child = os.fork()
         if child == 0:
             journal.close()
             del journal
             sys.exit()  # as cleanly as can be
         assert os.waitpid(child, 0)[1] == 0
-        assert journal._connection.in_transaction
-        journal._connection.execute("ROLLBACK")
-        journal._lock.release()
+        assert connection.in_transaction
+        connection.execute("ROLLBACK")
         child = os.fork()
         if child == 0:
-            record(journal, intent(2), *PAID)
+            record(journal, intent(3, terminal="usb:3"), *PAID)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        record(journal, intent(3), *PAID)
-        assert [one.ticket for one in journal.intents(settled=True)] == ["T1", "T2", "T3"]
+        record(journal, intent(4, terminal="usb:4"), *PAID)
+        states = [(step.intent.ticket, str(step.intent.state)) for step in journal.steps()]
+        assert states.count(("T2", "SENT")) == 1, states
+        assert [ticket for ticket, state in states if state == "APPROVED"] == ["T1", "T3", "T4"]
     """
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -307,17 +308,17 @@ def test_a_full_disk_refuses_the_sale_before_anything_is_sent(path: Path, monkey
         assert states == [IntentState.APPROVED] * len(terminal.ledger.charges())
 
 
-def test_what_interrupts_a_write_leaves_nothing_behind(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Ctrl-C between two lines: the next write begins anew."""
-    journal._connected().execute("BEGIN IMMEDIATE")
+def test_what_breaks_off_a_write_leaves_nothing_behind(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where memory ends: all that was to be written is refused, and the next write begins anew."""
+    journal._file._connected().execute("BEGIN IMMEDIATE")
     record(journal, intent(1), *PAID)
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    def broken_off(*_: object) -> None:
+        raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("getnet_pos.journal.file.written_row", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr("getnet_pos.journal.file.Known.add", broken_off)
+        with pytest.raises(MemoryError):
             journal.record(intent(2))
     record(journal, intent(2), *PAID)
     assert [one.ticket for one in journal.intents(settled=True)] == ["T1", "T2"]
@@ -352,10 +353,10 @@ def test_a_file_system_without_links_and_another_process(path: Path, monkeypatch
 def test_a_child_leaves_the_connection_of_its_parent_alone(journal: SqliteJournal) -> None:
     """What is done after a fork, done without one."""
     record(journal, intent(1), *PAID)
-    parents = journal._connected()
+    parents = journal._file._connected()
     file._after_fork()
     record(journal, intent(2), *PAID)
-    assert journal._connected() is not parents
+    assert journal._file._connected() is not parents
     assert parents.execute("SELECT count(*) FROM step").fetchone() == (8,)
     file._inherited.remove(parents)
     parents.close()
@@ -503,7 +504,9 @@ def test_many_terminals_at_once(path: Path, seed: int, count: Count) -> None:
                 continue
             known.append(after)
         truth.record(after)
-        writers[chance.random() < 0.1].record(after)
+        writer = writers[chance.random() < 0.1]
+        writer.record(after)
+        writer.steps(after.intent_id)  # to ask has the step written, where it would wait for the next
         if step % 23 == 0:
             chance.choice(writers).close()
         reader = chance.choice([*writers, SqliteJournal(path)])
@@ -515,25 +518,6 @@ def test_many_terminals_at_once(path: Path, seed: int, count: Count) -> None:
         assert sorted(one.intent_id for one in reader.intents()) == sorted(
             one.intent_id for one in known if one.state not in FINAL_STATES
         )
-
-
-@pytest.mark.parametrize("after", ["the row", "the commit"])
-def test_a_writer_that_is_interrupted_knows_what_is_in_the_file(
-    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, after: str
-) -> None:
-    record(journal, intent(1), *OPEN)
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(f"getnet_pos.journal.file.{'written_row' if after == 'the row' else 'Known.add'}", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            journal.record(replace(intent(1), state=IntentState.UNKNOWN))
-    wanted = IntentState.ACCEPTED if after == "the row" else IntentState.UNKNOWN
-    assert [one.state for one in journal.unsettled(TERMINAL)] == [wanted]
-    record(journal, intent(1), *(UNKNOWN[3:] if after == "the row" else ()), IntentState.DECLINED)
-    assert journal.unsettled(TERMINAL) == []
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ def test_a_sale_that_may_have_been_paid_is_told_at_every_terminal(
 ) -> None:
     """But for one that its own call brought home: whoever asked for it knows."""
     last = record(journal, replace(intent(1), found=how), *way)
+    assert bool(found(journal, **SALE)) is told
+    journal.intents()  # to ask has the step written, where it would wait for the next
     assert found(journal, **SALE) == ([last] if told else [])
     assert found(journal, ticket="T1", amount=999) == found(journal, ticket="T2", amount=1000) == []
     assert found(journal, amount=1000) == []
@@ -181,7 +183,9 @@ def test_a_file_finds_what_a_memory_finds(folder: Path, seed: int, count: Count)
             after = replace(before, state=chance.choice(sorted(NEXT_STATES[before.state])), found=chance.choice(_FOUND))
         else:
             after = Intent(intent_id=f"{number:032x}", command=100, **_names(chance, number))
-        answers = [_answer(one, after) for one in (truth, chance.choice(writers))]
+        writer = chance.choice(writers)
+        answers = [_answer(one, after) for one in (truth, writer)]
+        writer.intents()  # to ask has the step written, where it would wait for the next
         assert answers[0] == answers[1]
         if answers[0] is not None:
             refused += 1

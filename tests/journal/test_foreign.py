@@ -89,7 +89,7 @@ def test_looking_ends_no_lock_of_this_process(folder: Path) -> None:
     """Another object of this process is writing: a file that is opened and closed beside it would end its locks."""
     path = folder / "journal.sqlite3"
     writing = SqliteJournal(path)
-    connection = writing._connected()
+    connection = writing._file._connected()
     connection.execute("BEGIN IMMEDIATE")
     _look_at(path)
     script = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('BEGIN IMMEDIATE')"

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..codec.cloud import read_cloud
-from ..drivers.aio import to_the_end
+from ..drivers.aio import on_journal
 from ..errors import ConfigurationError, GetnetError, InvalidType, InvalidValue, MalformedResponse
 from ..journal import JournalSource, Search, open_journal
 from ..masking import mask
@@ -356,7 +356,7 @@ class WebhookReceiver:
         if self._journal is None or key_pos is None:
             return False
         try:
-            steps = await to_the_end(self._journal.find, Search(terminal=f"cloud:{key_pos}"))
+            steps = await on_journal(self._journal, self._journal.find, Search(terminal=f"cloud:{key_pos}"))
         except GetnetError as error:
             log.error("whether transaction %s was settled before cannot be looked up: %s", posted.number, error)
             return False
@@ -372,7 +372,7 @@ class WebhookReceiver:
         if self._journal is None:
             return []
         try:
-            return await to_the_end(self._journal.intents)
+            return await on_journal(self._journal, self._journal.intents)
         except GetnetError as error:
             self._log.warning("the intents that webhooks are of cannot be looked up: %s", error)
             return []

@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import os
 import random
 import time
 import uuid
+import weakref
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import GetnetError
 from ..flows.effects import (
     Call,
     Claim,
@@ -48,11 +52,14 @@ if TYPE_CHECKING:
     from .engine import AsyncEngine
     from .http import AsyncHttpClient
 
-__all__ = ["AsyncDriver", "to_the_end"]
+__all__ = ["AsyncDriver", "on_journal"]
 
 log = logging.getLogger("getnet_pos.driver")
 
 T = TypeVar("T")
+
+_THREADS = 32
+"""For the calls of journals that have no thread of their own, and for opening one."""
 
 
 class AsyncDriver:
@@ -72,8 +79,8 @@ class AsyncDriver:
 
     async def open_journal(self) -> None:
         """Open the journal, in a thread: another process may be writing, and then it takes seconds."""
-        if self._journal is None and self._open_journal is not None:
-            await to_the_end(lambda: self.journal)
+        if self._open_journal is not None:
+            await self._opened()
 
     async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
@@ -124,17 +131,23 @@ class AsyncDriver:
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
-                await to_the_end(lambda: self.journal.record(intent))
+                journal = await self._opened()
+                await on_journal(journal, journal.record, intent)
             case Recall(search):
-                return await to_the_end(lambda: self.journal.find(search))
+                journal = await self._opened()
+                return await on_journal(journal, journal.find, search)
             case Unsettled(search, most):
-                return await to_the_end(lambda: elsewhere(self.journal, search, most))
+                journal = await self._opened()
+                return await on_journal(journal, elsewhere, journal, search, most)
             case Claim(intent_id):
-                return await to_the_end(lambda: self.journal.claim(intent_id))
+                journal = await self._opened()
+                return await on_journal(journal, journal.claim, intent_id)
             case Resolve(intent_id, paid, by, note):
-                return await to_the_end(lambda: self.journal.resolve(intent_id, paid=paid, by=by, note=note))
+                journal = await self._opened()
+                return await on_journal(journal, partial(journal.resolve, intent_id, paid=paid, by=by, note=note))
             case Intents(settled):
-                return await to_the_end(lambda: self.journal.intents(settled=settled))
+                journal = await self._opened()
+                return await on_journal(journal, partial(journal.intents, settled=settled))
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None
@@ -151,25 +164,84 @@ class AsyncDriver:
             raise NotImplementedError("this driver has no HTTP client")
         return self._http
 
-    @property
-    def journal(self) -> Journal:
+    async def _opened(self) -> Journal:
         if self._journal is None:
             if self._open_journal is None:
                 raise NotImplementedError("this driver has no journal")
-            self._journal = self._open_journal()
+            opened: Journal = await _to_the_end(_threads().submit(self._open_journal))
+            self._journal = opened
         return self._journal
 
 
-async def to_the_end(work: Callable[..., T], *arguments: object) -> T:
-    """Run in a thread. A cancellation waits for it, so that no later flow finds the journal half written."""
-    task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError, GetnetError):
-                await asyncio.shield(task)
-        raise
+async def on_journal(journal: Journal, call: Callable[..., T], *arguments: object) -> T:
+    """Make a call of ``journal`` without holding up the event loop.
+
+    A cancellation waits for it, so that no later flow finds the journal half written.
+    """
+    submit: Any = getattr(journal, "submit", None) or _threads().submit
+    work: Future[T] = submit(call, *arguments)
+    return await _to_the_end(work)
+
+
+async def _to_the_end(work: Future[T]) -> T:
+    cancelled: asyncio.CancelledError | None = None
+    loop = asyncio.get_running_loop()
+    while not work.done():
+        waiter = loop.create_future()
+        bell = _bells.get(loop) or _bells.setdefault(loop, _Bell(loop))
+        work.add_done_callback(partial(bell.wake, waiter))
+        try:
+            await waiter
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()
+
+
+class _Bell:
+    """Wakes those that wait on an event loop, from any thread: one call for all whose work ends together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._ended: deque[asyncio.Future[None]] = deque()
+        self._rings = False
+
+    def wake(self, waiter: asyncio.Future[None], _: object) -> None:
+        self._ended.append(waiter)
+        loop = self._loop()
+        if not self._rings and loop is not None:
+            self._rings = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        self._rings = False
+        while self._ended:
+            waiter = self._ended.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+_bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = weakref.WeakKeyDictionary()
+
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    _pool = _pool or ThreadPoolExecutor(_THREADS, "getnet-journal")
+    return _pool
+
+
+def _after_fork() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def _report(on_progress: Callable[[Progress], object] | None, progress: Progress) -> None:

@@ -455,15 +455,17 @@ def pay(
         polled = yield from polling(till)
         if not _is_ready(polled):
             raise LifecycleError(f"the terminal is not ready ({polled.response_code}): polling() must succeed first")
-    recovery = yield from recover_all(till, elsewhere=False)
     intent = replace(new_intent(command, intent_id, till.terminal), device=carrier.device, idempotency_key=key)
     yield from _know(till, intent)
+    in_progress = list[Intent]()
+    if (yield from _settle_each(till, OPEN_STATES, in_progress)):
+        yield from _know(till, intent)
     stored = _stored(till, intent)
     if stored is not None:
         return cast("R", typed_reply(command, stored))
-    if recovery.in_progress:
+    if in_progress:
         raise TerminalBusy(
-            f"{till.terminal} is busy: another process has intent {recovery.in_progress[0].intent_id} in progress"
+            f"{till.terminal} is busy: another process has intent {in_progress[0].intent_id} in progress"
         )
     yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
@@ -772,11 +774,11 @@ def _know(till: Till, intent: Intent | None = None) -> Flow[None]:
 # ------------------------------------------------------------------------------------------------------------- recovery
 
 
-def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> Flow[Recovery]:
+def recover_all(till: Till, *, again: bool = False) -> Flow[Recovery]:
     """Ask about every command of this terminal that is still open; hand over what was settled, and what was not.
 
     ``again``: ask once more about those of unknown outcome, of which somebody may know more by now, and learn the last
-    voucher. ``elsewhere``: tell of unsettled commands of terminals that are not here.
+    voucher.
     """
     before, records, in_progress = till.terminal_id, list[Reply](), list[Intent]()
     yield from _know(till)
@@ -789,10 +791,9 @@ def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> F
         yield from _settle_each(till, frozenset({IntentState.UNKNOWN}), in_progress, records)
     others: list[Intent] = []
     adopted: list[Intent] = []
-    if elsewhere:
-        for step in (yield from _elsewhere(till)):
-            found = yield from _adopted(till, step.intent, records)
-            (others if found is None else adopted).append(found or step.intent)
+    for step in (yield from _elsewhere(till)):
+        found = yield from _adopted(till, step.intent, records)
+        (others if found is None else adopted).append(found or step.intent)
     unknown = [intent for intent in till.own() if _is_pending(intent) and intent not in in_progress]
     return Recovery(
         unknown,
@@ -805,8 +806,12 @@ def recover_all(till: Till, *, again: bool = False, elsewhere: bool = True) -> F
 
 def _settle_each(
     till: Till, states: frozenset[IntentState], in_progress: list[Intent], records: Sequence[Reply] = ()
-) -> Flow[None]:
-    """Ask about each command of this terminal that is in one of ``states``, if nobody living is at it."""
+) -> Flow[bool]:
+    """Ask about each command of this terminal that is in one of ``states``, if nobody living is at it.
+
+    Whether anything was asked: what is known of this terminal is then looked up anew.
+    """
+    asked = False
     skipped = {intent.intent_id for intent in in_progress}
     for intent_id in [intent.intent_id for intent in till.own() if intent.state in states]:
         # What was settled meanwhile, by a late reply, is not asked about.
@@ -833,7 +838,9 @@ def _settle_each(
                     yield from _ask_again(till, intent, records)
         finally:
             lease.release()
+        asked = True
         yield from _know(till)
+    return asked
 
 
 def _is_recorded_now(till: Till, intent: Intent) -> Flow[bool]:

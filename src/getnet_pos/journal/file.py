@@ -1,4 +1,4 @@
-"""The journal in a file: each step is synced to the disk before ``record`` returns.
+"""The journal in a file: what came while the disk was busy is written together, and synced before anybody is told.
 
 Several processes may share a file: each write is one synced transaction, which first reads what the others have written
 since; each question is one transaction too, so that what is counted and what is read belong together.
@@ -12,19 +12,21 @@ import os
 import sqlite3
 import stat
 import tempfile
-import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ..errors import JournalError
-from ..messages import FINAL_STATES, REMEMBERED, Intent, IntentState, Search, Step
+from ..messages import FINAL_STATES, REMEMBERED, Intent, IntentState, Search, Step, same_terminal
 from .known import TAIL, Known, Row, is_paid_unheard, last_of_each
 from .leases import claim_file
 from .rules import RECENT, Lease, check, decided, kept, moment, now, one_of
 from .schema import APPLICATION, CREATE, DESCRIPTION, INSERT, SCHEMA, SELECT, WHOLE, migrate, read_row, written_row
+from .worker import Call, NewStep, Worker
 
 __all__ = ["SqliteJournal"]
 
@@ -48,38 +50,37 @@ _OF_KEY = f"{SELECT} INDEXED BY of_key WHERE idempotency_key = ? AND sequence = 
 _PAID = f"""{SELECT} INDEXED BY paid WHERE ticket = ? AND amount IS ? AND at >= ?
     AND state IN ('APPROVED', 'RESOLVED_PAID') AND found IS NOT 'call' ORDER BY id DESC LIMIT {RECENT}"""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class SqliteJournal:
-    """The journal in a file of mode 0600, each step synced to the disk before ``record`` returns."""
+    """The journal in a file of mode 0600. All that is done on it is done in a thread of its own.
+
+    The steps that come while the disk is busy share the next sync.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._connection: sqlite3.Connection | None = None
-        self._known: Known | None = None
-        self._version = 0
-        """Of the file, when it was last read: another one shows that another connection has written."""
-        self._lock = threading.Lock()
         self.path = Path(path)
-        self._guard(self._open)
-        _all.add(self)
+        self._file = _File(self.path)
+        self._worker = Worker(self._file)
+        weakref.finalize(self, self._worker.stop).atexit = False
+        self._file.open()
 
     def record(self, intent: Intent) -> None:
-        self._guard(lambda: self._add(lambda _: intent))
+        self._recorded(intent).result()
+
+    def _recorded(self, intent: Intent) -> Future[None]:
+        return self._worker.record(NewStep(kept(intent), moment(now())))
 
     def unsettled(self, terminal: str) -> list[Intent]:
-        return self._ask(lambda known: [row.intent for row in known.unsettled.of_place(terminal)])
+        return self._do(self._file.unsettled, terminal)
 
     def recent(self, terminal: str) -> list[Intent]:
-        return self._ask(lambda known: [row.intent for row in self._lately(known, terminal)])
+        return self._do(self._file.recent, terminal)
 
     def find(self, search: Search) -> list[Step]:
-        def read(known: Known) -> list[Step]:
-            rows = [*self._lately(known, search.terminal), *known.before(search)]
-            rows += [*self._paid(known, search), *self._of_key(known, search.idempotency_key)]
-            return [row.step for row in last_of_each(rows)]
-
-        return self._ask(read)
+        return self._do(self._file.find, search)
 
     def claim(self, intent_id: str) -> Lease | None:
         try:
@@ -90,53 +91,156 @@ class SqliteJournal:
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
         with contextlib.ExitStack() as held:
 
-            def decide(known: Known) -> Intent:
-                unsettled = [row.intent for row in known.unsettled.rows.values()]
-                intent = one_of(unsettled, intent_id, self._beginning_with(intent_id))
+            def decide(unsettled: list[Intent], settled: Iterable[object]) -> Intent:
+                intent = one_of(unsettled, intent_id, settled)
                 lease = self.claim(intent.intent_id)
                 if lease is not None:
                     held.callback(lease.release)
                 return decided(intent, lease, paid=paid, by=by, note=note)
 
-            return self._guard(lambda: self._add(decide))
+            return self._do(self._file.decide, intent_id, decide)
 
     def intents(self, *, settled: bool = False) -> list[Intent]:
         if settled:
             return list({step.intent.intent_id: step.intent for step in self.steps()}.values())
-        return self._ask(lambda known: [row.intent for row in known.unsettled.rows.values()])
+        return self._do(self._file.intents)
 
     def steps(self, intent_id: str | None = None) -> list[Step]:
-        def read(_: Known) -> list[Step]:
+        return self._do(self._file.steps, intent_id)
+
+    def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Make one of these calls, or a function of them, in the journal's thread; an event loop can await it."""
+        if call == self.record:
+            return self._recorded(*arguments)
+        return self._worker.submit(partial(call, *arguments))
+
+    def close(self) -> None:
+        """Let go of the file; the next call opens it again."""
+        thread = self._worker.stop()
+        if thread is not None and not self._worker.is_here:
+            thread.join()
+
+    def _do(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        work = partial(call, *arguments, **named)
+        return work() if self._worker.is_here else self._worker.submit(work).result()
+
+
+class _File:
+    """What the journal's thread does with the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._known: Known | None = None
+        self._version = 0
+        """Of the file, when it was last read: another one shows that another connection has written."""
+        self._read: Known | None = None
+        """What the reading transaction sees that is open: the questions of one turn share it."""
+        self._unwritten: list[NewStep] = []
+        _all.add(self)
+
+    def open(self) -> None:
+        """Raises ``JournalError`` where the file cannot be used."""
+        with self._guarded():
+            self._open()
+
+    # ------------------------------------------------------------------------------------------------------------ turns
+
+    def turn(self, works: list[NewStep | Call[Any]]) -> None:
+        calls = []
+        for work in works:
+            if isinstance(work, NewStep):
+                self._unwritten.append(work)
+            else:
+                calls.append(work)
+        # They first: what they ask for need not wait for the disk.
+        for call in calls:
+            call.run()
+        self._end_reading()
+        for call in calls:
+            call.tell()
+        if any(step.is_awaited for step in self._unwritten):
+            self._write()
+
+    def leave(self) -> None:
+        if self._unwritten:
+            self._write()
+        self._disconnect()
+
+    def _write(self) -> None:
+        """Write all that has come: each step that the rules take is down when its future ends."""
+        self._end_reading()
+        steps, self._unwritten = self._unwritten, []
+        refused: dict[NewStep, BaseException] = {}
+        try:
+            with self._guarded(), self._writing() as known:
+                for step in steps:
+                    try:
+                        row = self._checked(known, step.intent, step.at)
+                    except (sqlite3.Error, OSError):
+                        raise
+                    except Exception as error:
+                        refused[step] = error
+                    else:
+                        self._insert(known, *row)
+        except BaseException as error:
+            refused = dict.fromkeys(steps, error)
+        for step in steps:
+            _tell(step, refused.get(step))
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """What the database raises is told as a ``JournalError``."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            self._disconnect()
+            raise JournalError(f"the journal {self._path} cannot be used: {error}. {_advice(error)}") from error
+
+    # -------------------------------------------------------------------------------------------------------- questions
+
+    def unsettled(self, terminal: str) -> list[Intent]:
+        with self._asked() as known:
+            return [row.intent for row in known.unsettled.of_place(terminal)]
+
+    def recent(self, terminal: str) -> list[Intent]:
+        with self._asked() as known:
+            return [row.intent for row in self._lately(known, terminal)]
+
+    def find(self, search: Search) -> list[Step]:
+        with self._asked(search) as known:
+            rows = [*self._lately(known, search.terminal), *known.before(search)]
+            rows += [*self._paid(known, search), *self._of_key(known, search.idempotency_key)]
+            return [row.step for row in last_of_each(rows)]
+
+    def intents(self) -> list[Intent]:
+        with self._asked() as known:
+            return [row.intent for row in known.unsettled.rows.values()]
+
+    def steps(self, intent_id: str | None) -> list[Step]:
+        with self._asked():
             if intent_id is None:
                 rows = self._rows(f"{SELECT} ORDER BY id")
             else:
                 rows = self._rows(f"{SELECT} WHERE intent_id = ? ORDER BY sequence", intent_id)
             return [row.step for row in rows]
 
-        return self._ask(read)
+    @contextlib.contextmanager
+    def _asked(self, search: Search | None = None) -> Iterator[Known]:
+        """One state of the file, with all that came before; with ``search``, only of that terminal for certain."""
+        if any(search is None or same_terminal(search, step.intent) for step in self._unwritten):
+            self._write()
+        with self._guarded():
+            if self._read is None:
+                _begin(self._connected(), "DEFERRED")
+                self._read = self._now()
+            yield self._read
 
-    def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
-        with self._lock:
-            self._disconnect()
-
-    def _guard(self, work: Callable[[], T]) -> T:
-        """Do ``work`` alone, with what the database raises told as a ``JournalError``."""
-        with self._lock:
-            try:
-                return work()
-            except (sqlite3.Error, OSError, UnicodeError) as error:
-                self._disconnect()
-                raise JournalError(f"the journal {self.path} cannot be used: {error}. {_advice(error)}") from error
-
-    def _ask(self, question: Callable[[Known], T]) -> T:
-        """The answer that one state of the file gives."""
-
-        def read() -> T:
-            with _transaction(self._connected(), "DEFERRED"):
-                return question(self._now())
-
-        return self._guard(read)
+    def _end_reading(self) -> None:
+        known, self._read = self._read, None
+        if known is not None:
+            with contextlib.suppress(JournalError), self._guarded():
+                self._connected().execute("COMMIT")
 
     # ---------------------------------------------------------------------------------------------------------- reading
 
@@ -181,8 +285,8 @@ class SqliteJournal:
             if not rows or rows[0].settled:
                 raise sqlite3.DatabaseError(f"row {number} is missing")
             known.unsettled.put(rows[0])
-        known.tail.extend(tail[: whole + 1])
-        known.number = tail[whole].number
+        for row in tail[: whole + 1]:
+            known.see(row)
         for row in tail[whole + 1 :]:
             _follow(known, row)
         return known
@@ -202,11 +306,7 @@ class SqliteJournal:
         if search.ticket is None:
             return []
         oldest = moment(now() - REMEMBERED)
-        here = [
-            row
-            for row in known.tail
-            if (row.intent.ticket, row.intent.amount) == (search.ticket, search.amount) and is_paid_unheard(row, oldest)
-        ]
+        here = [row for row in known.lately.of_sale(search) if is_paid_unheard(row, oldest)]
         found = _complete(self._rows(_PAID, search.ticket, search.amount, oldest), here[-1:])
         return [row for row in found if self._last_of(row.intent) == row]
 
@@ -227,24 +327,40 @@ class SqliteJournal:
 
     # ---------------------------------------------------------------------------------------------------------- writing
 
-    def _add(self, decide: Callable[[Known], Intent]) -> Intent:
-        connection = self._connected()
-        with _transaction(connection, "IMMEDIATE"):
+    def decide(self, intent_id: str, decide: Callable[[list[Intent], Iterable[object]], Intent]) -> Intent:
+        """Record what ``decide`` makes of what is not settled, and of what is, whose id begins with ``intent_id``."""
+        if self._unwritten:
+            self._write()
+        self._end_reading()
+        with self._guarded(), self._writing() as known:
+            unsettled = [row.intent for row in known.unsettled.rows.values()]
+            intent = decide(unsettled, self._beginning_with(intent_id))
+            self._insert(known, *self._checked(known, intent, moment(now())))
+        return intent
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Known]:
+        """One synced transaction."""
+        with _transaction(self._connected(), "IMMEDIATE"):
             known = self._now()
-            intent = kept(decide(known))
-            before = known.unsettled.rows.get(intent.intent_id) or self._last_of(intent)
-            related = [] if before else [*known.related(intent), *self._of_key(known, intent.idempotency_key)]
-            check(intent, before.intent if before else None, [row.intent for row in related])
-            number = known.number + 1
-            unsettled = None if (number - 1) % WHOLE else _numbers(known, intent, number)
-            row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, moment(now())), unsettled)
-            values = written_row(row)
             # Whatever interrupts what follows: then it is read again.
             self._known = None
-            connection.execute(INSERT, values)
-        known.add(row)
+            yield known
         self._known = known
-        return intent
+
+    def _checked(self, known: Known, intent: Intent, at: str) -> tuple[Row, Sequence[Any]]:
+        """The next row and its values, if the rules take the step."""
+        before = known.unsettled.rows.get(intent.intent_id) or self._last_of(intent)
+        related = [] if before else [*known.related(intent), *self._of_key(known, intent.idempotency_key)]
+        check(intent, before.intent if before else None, [row.intent for row in related])
+        number = known.number + 1
+        unsettled = None if (number - 1) % WHOLE else _numbers(known, intent, number)
+        row = Row(number, Step(intent, before.step.sequence + 1 if before else 0, at), unsettled)
+        return row, written_row(row)
+
+    def _insert(self, known: Known, row: Row, values: Sequence[Any]) -> None:
+        self._connected().execute(INSERT, values)
+        known.add(row)
 
     # ------------------------------------------------------------------------------------------------------- connection
 
@@ -255,11 +371,11 @@ class SqliteJournal:
         return self._connection
 
     def _open(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self.path.exists():
-            _create(self.path)
-        _look_at(self.path)
-        self._connection = _connect(self.path)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._path.exists():
+            _create(self._path)
+        _look_at(self._path)
+        self._connection = _connect(self._path)
         try:
             self._prepare(self._connection)
         except BaseException:
@@ -267,9 +383,9 @@ class SqliteJournal:
             raise
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        _identify(connection, self.path)
-        if os.name == "posix" and self.path.stat().st_mode & 0o077:
-            os.chmod(self.path, 0o600)
+        _identify(connection, self._path)
+        if os.name == "posix" and self._path.stat().st_mode & 0o077:
+            os.chmod(self._path, 0o600)
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute("PRAGMA synchronous=EXTRA")
         connection.execute("PRAGMA fullfsync=ON")
@@ -277,26 +393,38 @@ class SqliteJournal:
         with _transaction(connection, "IMMEDIATE"):
             [schema] = connection.execute("PRAGMA user_version").fetchone()
             if schema > SCHEMA:
-                raise JournalError(f"the journal {self.path} was written by a newer version: update getnet-pos")
+                raise JournalError(f"the journal {self._path} was written by a newer version: update getnet-pos")
             if schema != SCHEMA:
                 migrate(connection, schema)
             if tuple(text for [text] in connection.execute(_DESCRIPTION)) != DESCRIPTION:
                 raise sqlite3.DatabaseError("the description of its table is not as it was written")
             self._now()
 
-    def __del__(self) -> None:
-        self._disconnect()
-
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        self._known = None
+        self._known = self._read = None
         if connection is not None:
             connection.close()
 
     def _forked(self) -> None:
         """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
         _inherited.append(self._connection)
-        self._connection, self._known, self._lock = None, None, threading.Lock()
+        self._connection, self._known, self._read, self._unwritten = None, None, None, []
+
+
+def _tell(step: NewStep, error: BaseException | None) -> None:
+    """Tell who waits for ``step`` that it is down, or why it is not."""
+    if not step.is_awaited:
+        if error is not None:
+            intent = step.intent
+            log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
+    elif error is None:
+        step.future.set_result(None)
+    else:
+        # An error of its own: those of the others in the transaction are raised in other threads.
+        own = JournalError(str(error)) if isinstance(error, JournalError) else error
+        own.__cause__ = error.__cause__
+        step.future.set_exception(own)
 
 
 def _follow(known: Known, row: Row) -> None:
@@ -389,11 +517,8 @@ def _create(path: Path) -> None:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """Everything or nothing; ``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
-    if connection.in_transaction:
-        # What interrupted an earlier call may have come between its first and its last line.
-        connection.execute("ROLLBACK")
-    connection.execute(f"BEGIN {kind}")
+    """Everything or nothing."""
+    _begin(connection, kind)
     try:
         yield
         connection.execute("COMMIT")
@@ -401,6 +526,14 @@ def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _begin(connection: sqlite3.Connection, kind: str) -> None:
+    """``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
+    if connection.in_transaction:
+        # An earlier one was not brought to its end.
+        connection.execute("ROLLBACK")
+    connection.execute(f"BEGIN {kind}")
 
 
 def _advice(error: Exception) -> str:
@@ -414,14 +547,14 @@ def _advice(error: Exception) -> str:
     return "Keep a copy for examination, move it away, and check the terminal's vouchers for what it held."
 
 
-_all: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
+_all: weakref.WeakSet[_File] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection | None] = []
 """Connections of a parent process. Closing one here would undo what the parent is writing."""
 
 
 def _after_fork() -> None:
-    for journal in list(_all):
-        journal._forked()
+    for file in list(_all):
+        file._forked()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch

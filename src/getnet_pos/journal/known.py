@@ -109,6 +109,8 @@ class Known:
         """The intents that are not settled, the oldest first."""
         self.tail: deque[Row] = deque(maxlen=TAIL)
         """The last rows."""
+        self.lately = Named()
+        """Of those, the intents that are settled."""
         self.recent: dict[str, deque[Row]] = {}
         """The intents that were settled last, of the terminals that were asked about, by their places."""
 
@@ -120,9 +122,20 @@ class Known:
         else:
             self.unsettled.put(row)
         recent = self.recent.get(intent.terminal)
-        if recent is not None:
+        if recent is not None and (row.settled or intent.state is IntentState.CONTRADICTED):
             others = [other for other in recent if other.intent.intent_id != intent.intent_id]
             self.recent[intent.terminal] = deque([*others, row] if row.settled else others, maxlen=RECENT)
+        self.see(row)
+
+    def see(self, row: Row) -> None:
+        """Have the next row among the last ones."""
+        if len(self.tail) == TAIL:
+            first = self.tail[0]
+            if self.lately.rows.get(first.intent.intent_id) is first:
+                self.lately.drop(first.intent.intent_id)
+        self.lately.drop(row.intent.intent_id)
+        if row.settled:
+            self.lately.put(row)
         self.tail.append(row)
         self.number = row.number
 
@@ -132,10 +145,9 @@ class Known:
 
     def before(self, search: Search) -> list[Row]:
         """What must be known before a payment, of what is known."""
-        lately = [row for row in self.tail if row.settled and same_terminal(search, row.intent)]
         return [
             *self.recent.get(search.terminal, ()),
-            *lately,
+            *self.lately.of_terminal(search),
             *self.unsettled.of_terminal(search),
             *self.unsettled.of_sale(search),
             *self.unsettled.of_key(search),

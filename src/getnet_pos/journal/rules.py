@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..errors import InvalidValue, JournalError
 from ..masking import mask
@@ -34,10 +34,18 @@ class Lease:
 
 class Journal(Protocol):
     """What the connectors need of a journal. All calls may come from any thread, and raise ``JournalError`` where the
-    journal cannot be used."""
+    journal cannot be used.
+
+    On asyncio they are made in threads. A journal with a thread of its own may have ``submit(call, *arguments)``, as an
+    ``Executor`` has: then it is given each of these calls, and functions that make several.
+    """
 
     def record(self, intent: Intent) -> None:
-        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised."""
+        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised.
+
+        A step that is ``Intent.passing`` may be written later, before any other step of its intent and before any
+        question but ``find`` is answered; that it cannot be is then logged, and it is left out.
+        """
 
     def unsettled(self, terminal: str) -> list[Intent]:
         """The intents of the place ``terminal`` that are open, unknown or contradicted, the oldest first."""
@@ -110,6 +118,9 @@ ASKED = (
 FILLED_ONCE = ("terminal_id", "commerce_code")
 """What the terminal says of itself: it may become known later, and then it stays."""
 
+_TOLD = ("reason", "authorization_code", "decided_by", "note")
+"""What others say of an intent."""
+
 _NOTHING_MOVED = {IntentState.NOT_SENT, IntentState.DECLINED, IntentState.RESOLVED_NOT_PAID}
 
 
@@ -149,17 +160,8 @@ def _is_another(intent: Intent, known: Intent) -> bool:
 
 def kept(intent: Intent) -> Intent:
     """The intent as it may be recorded: without card numbers in what others say of it."""
-    return replace(
-        intent,
-        reason=_masked(intent.reason),
-        authorization_code=_masked(intent.authorization_code),
-        decided_by=_masked(intent.decided_by),
-        note=_masked(intent.note),
-    )
-
-
-def _masked(text: str | None) -> str | None:
-    return None if text is None else mask(text)
+    masked: dict[str, Any] = {name: mask(text) for name in _TOLD if (text := getattr(intent, name)) is not None}
+    return replace(intent, **masked) if masked else intent
 
 
 # ------------------------------------------------------------------------------------------------------------ decisions

@@ -98,6 +98,7 @@ _INTEGERS = {
     "fresh",
 }
 _ALWAYS = {"id", "sequence", "at", "intent_id", "terminal", "command", "state"}
+_FOUND = (None, *get_args(HowFound))
 _MARK = ("operation_id", "real_date", "authorization_code", "amount", "function_code", "fresh")
 
 Value = int | str | None
@@ -141,11 +142,14 @@ def written_row(row: Row) -> tuple[Value, ...]:
         "note": intent.note,
         "unsettled": None if unsettled is None else " ".join(map(str, unsettled)),
     }
+    written = tuple(values.values())
     try:
         _check(values)
+        for value in written:
+            if type(value) is str:
+                value.encode()
     except ValueError as error:
         raise JournalError(f"a step cannot be recorded: {error}") from None
-    written = tuple(values.values())
     return (*written, digest(written))
 
 
@@ -238,7 +242,7 @@ def _check(values: dict[str, Any]) -> None:
                 raise ValueError(f"{name} is out of range")
         elif type(value) is not str:
             raise ValueError(f"{name} cannot be a {type(value).__name__}")
-    if values.get("found") not in (None, *get_args(HowFound)):
+    if values.get("found") not in _FOUND:
         raise ValueError(f"nothing is found by {values['found']!r}")
 
 

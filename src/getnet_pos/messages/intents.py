@@ -70,6 +70,8 @@ OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEP
 FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN, IntentState.CONTRADICTED}
 """The states of a settled command: nothing changes it but a reply that contradicts what a person decided."""
 
+_PASSING_STATES = frozenset({IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
+
 REMEMBERED: Final = timedelta(days=30)
 """How long a result that its caller may never have heard of is told to who asks for the same ticket and amount."""
 
@@ -156,6 +158,11 @@ class Intent:
     @property
     def open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def passing(self) -> bool:
+        """Whether the step may be lost with the power: who asks about the command needs nothing that it adds."""
+        return self.state in _PASSING_STATES and self.transaction_id is None
 
 
 @dataclass(frozen=True, slots=True)
