@@ -7,7 +7,6 @@ payment: it is recorded, matched and returned as by any connector. Bare calls ha
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benches.chart import Point, crowd_chart
+from benches.payments.disk import slow_disk
+from benches.test_latency import added_latency, blocking, on_a_loop
 
 __all__ = ["Row", "measure_payments"]
 
@@ -106,8 +107,6 @@ def _crowds(counts: tuple[int, ...], points: list[Point]) -> Iterator[Row]:
 
 
 def _journal(quick: bool) -> Iterator[Row]:
-    from benches.payments.disk import slow_disk
-
     one = _measured("disk", "alone", 40 if quick else 200)
     yield _row("synced commits of a payment", "at most 2", 2.0, one["commits"], f"{one['commits']:.2f}")
     shown = f"{one['ms']:.2f} ms (one page syncs in {one['page ms']:.2f} ms)"
@@ -133,17 +132,14 @@ def _threads(rounds: int) -> Row:
 
 
 def _loop(seconds: float) -> Iterator[Row]:
-    found = _measured("loop", seconds)
+    with slow_disk() as environment:
+        found = _measured("loop", seconds, environment=environment)
     shown = f"{found['p99']:.1f} ms (median {found['p50']:.1f}, most {found['most']:.1f})"
-    work = "lag of the event loop, 99th percentile: floods, a locked journal, a name that is not known"
+    work = "lag of the event loop, 99th percentile: floods, a slow journal and a locked one, an unknown name"
     yield _row(work, "at most 20 ms", 20.0, found["p99"], shown)
 
 
 def _exchange(rounds: int) -> Iterator[Row]:
-    if os.name != "posix":
-        return
-    from benches.test_latency import added_latency, blocking, on_a_loop
-
     ways: dict[str, tuple[Callable[..., Any], float]] = {
         "Connector": (blocking, 0.15),
         "AsyncConnector": (on_a_loop, 0.35),
