@@ -15,7 +15,7 @@ from typing import Any
 
 from benches.chart import chart
 from benches.measure import Figure, measure
-from benches.payments import measure_payments
+from benches.payments.goals import measure_payments
 from benches.terminals import listings
 from benches.works import backends, works
 
