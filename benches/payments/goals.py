@@ -80,13 +80,13 @@ def _processor(rounds: int) -> Iterator[Row]:
     def against(work: str, way: str, rival: float, name: str, limit: float) -> Row:
         ratio = ms[way] / rival
         shown = f"{ratio:.2f} ({ms[way]:.2f} against {rival:.2f} ms)"
-        return _row(work, f"at most {limit:g} {name}", limit, ratio, shown)
+        return _row(work, f"at most {limit:g} of a {name}", limit, ratio, shown)
 
     at_once = "processor of a whole safe cloud sale, 200 at once"
-    yield against(at_once, "sale", http, "bare httpx POSTs on new connections", 1.0)
-    yield against(at_once, "sale", aio, "bare aiohttp POSTs on new connections", 1.5)
-    yield against("the same, webhook given and status polled", "sale, polled", http, "bare httpx POSTs", 2.0)
-    yield against("processor of a cloud poll, one call", "poll", ms["poll, httpx"], "bare httpx POSTs", 0.5)
+    yield against(at_once, "sale", http, "bare httpx POST on a new connection", 1.0)
+    yield against(at_once, "sale", aio, "bare aiohttp POST on a new connection", 1.5)
+    yield against("the same, webhook given and status polled", "sale, polled", http, "bare httpx POST", 2.0)
+    yield against("processor of a cloud poll, one call", "poll", ms["poll, httpx"], "bare httpx POST", 0.5)
     for name in ("httpx", "aiohttp"):
         yield Row(f"bare {name} POST on a kept connection", "none", f"{ms[f'sale, {name} kept']:.2f} ms", None)
 
