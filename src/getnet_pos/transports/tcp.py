@@ -20,7 +20,7 @@ import time
 from typing import Protocol, cast
 
 from ..errors import ConnectError, Disconnected, PartialWrite, TransportError, WriteTimeout
-from . import AsyncTransport, Transport
+from . import AT_ONCE, AsyncTransport, Transport
 from .names import look_up, shares
 from .tls import tls_refusal
 
@@ -123,8 +123,8 @@ class TcpTransport(_Peer, Transport):
     _line: socket.socket | None = None
     _wakes: tuple[socket.socket, socket.socket] | None = None
     """Where ``read`` hears that it is to return, and where ``wake`` says so."""
-    _unread = b""
-    """What a write has found while it looked."""
+    _unread: bytearray
+    """What has come and was not returned yet: a write looks, too."""
 
     def open(self) -> None:
         if self._line is not None:
@@ -146,7 +146,7 @@ class TcpTransport(_Peer, Transport):
             opened.pop_all()
         for end in wakes:
             end.setblocking(False)
-        self._line, self._wakes, self._unread = line, wakes, b""
+        self._line, self._wakes, self._unread = line, wakes, bytearray()
 
     def _connected(self, deadline: float) -> socket.socket:
         refused = OSError("it has no address")
@@ -162,8 +162,11 @@ class TcpTransport(_Peer, Transport):
         if line is None or wakes is None:
             raise self._not_open()
         while True:
-            data, self._unread = self._unread or self._take(line), b""
-            if data:
+            if not self._unread:
+                self._unread += self._take(line)
+            if self._unread:
+                data = bytes(self._unread[:AT_ONCE])
+                del self._unread[:AT_ONCE]
                 return data
             ready = _wait(deadline - time.monotonic(), selectors.EVENT_READ, line, wakes[0])
             if line not in ready:
@@ -269,9 +272,9 @@ class _Stream(asyncio.Protocol):
         self.changed()
 
     def take(self) -> bytes:
-        data = bytes(self.received)
-        self.received.clear()
-        if not self.lost:
+        data = bytes(self.received[:AT_ONCE])
+        del self.received[:AT_ONCE]
+        if not self.lost and len(self.received) <= _UNREAD:
             self.transport.resume_reading()
         return data
 
@@ -333,6 +336,8 @@ class AsyncTcpTransport(_Peer, AsyncTransport):
         stream = self._stream
         if stream is None:
             raise self._not_open()
+        if stream.received:
+            await asyncio.sleep(0)
         while not (stream.received or stream.lost):
             left = deadline - time.monotonic()
             if self._woken or left <= 0:
