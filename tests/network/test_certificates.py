@@ -111,9 +111,12 @@ async def test_a_session_is_taken_up_again_and_ends(
 ) -> None:
     """A certificate is looked at again after a while, or it could outlive itself."""
     door.tls = authority.good()
+    budget = tls._Budget()
+    monkeypatch.setattr(tls, "_budget", budget)
     for _ in range(3):
         await sends.send(answering)
     assert (door.connections, door.resumed) == (3, 2)
+    assert budget._read == 1, "one that is taken up is not read again"
     monkeypatch.setattr(tls, "_RESUMED_FOR", 0.0)
     await sends.send(answering)
     assert (door.connections, door.resumed) == (4, 2)
