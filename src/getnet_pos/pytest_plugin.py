@@ -6,6 +6,7 @@ fixture and marker is for stands in docs/guides/testing.md.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib.util import find_spec
@@ -218,7 +219,8 @@ def getnet_journal(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
     What connectors without a journal remember is the test's own too.
     """
-    from .journal import MemoryJournal
+    from .errors import JournalError
+    from .journal import MemoryJournal, SqliteJournal, open_journal
 
     path, memory = tmp_path_factory.mktemp("getnet") / "journal.sqlite3", MemoryJournal()
     request.node.stash[_BENCH] = _Bench(path, memory)
@@ -227,6 +229,11 @@ def getnet_journal(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         # It lasts as long as the process, where each test is to be like a process of its own.
         patch.setattr("getnet_pos.journal.opening._memory", memory)
         yield path
+        if path.exists():
+            with contextlib.suppress(JournalError):  # it may be the test that has damaged it
+                journal = open_journal(path)
+                assert isinstance(journal, SqliteJournal)
+                journal.close()
 
 
 @pytest.fixture
