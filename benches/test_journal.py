@@ -146,10 +146,11 @@ def _sync_milliseconds(folder: Path) -> float:
 
 def test_at_most_three_milliseconds_a_payment(tmp_path: Path) -> None:
     """At the median, on a disk that syncs a page in a quarter of a millisecond, as this was measured on."""
+    sync = _sync_milliseconds(tmp_path)
     without = _milliseconds(MemoryJournal())
     with closing(SqliteJournal(tmp_path / "journal.sqlite3")) as journal:
         added = _milliseconds(journal) - without
-    sync = _sync_milliseconds(tmp_path)
+    sync = max(sync, _sync_milliseconds(tmp_path))  # others may use the disk
     print(f"a payment takes {without:.2f} ms, the journal adds {added:.2f} ms; the disk syncs a page in {sync:.2f} ms")
     if sync > 0.25:
         pytest.skip(f"this disk takes {sync:.2f} ms to sync a page: the journal adds {added:.2f} ms to a payment")
