@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import resource
@@ -185,12 +186,27 @@ def processor(rounds: str, at_once: str = str(AT_ONCE), *names: str) -> dict[str
 # -------------------------------------------------------------------------------------------------------------- a crowd
 
 
+class _Collector:
+    """Seconds of the processor that Python's garbage collector used."""
+
+    def __init__(self) -> None:
+        self.seconds = self._begun = 0.0
+        gc.callbacks.append(self._called)
+
+    def _called(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._begun = time.thread_time()
+        else:
+            self.seconds += time.thread_time() - self._begun
+
+
 async def _crowd(url: str, count: int) -> dict[str, float]:
     with journal() as path:
         async with account_of(url, count) as account:
             places = await account.list_terminals()
             registers = [AsyncConnector.create_cloud(account, key_pos=key_pos, journal=path) for key_pos in places]
             await asyncio.gather(*(pos.polling() for pos in registers))
+            collector = _Collector()
             begun, used = time.perf_counter(), time.process_time()
             sales = await asyncio.gather(*(pos.sale(1000 + place) for place, pos in enumerate(registers)))
             elapsed, used = time.perf_counter() - begun, time.process_time() - used
@@ -198,7 +214,8 @@ async def _crowd(url: str, count: int) -> dict[str, float]:
         assert sale.approved
         assert (sale.amount, sale.terminal_id) == (1000 + place, key_pos.id_terminal)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return {"seconds": elapsed, "ms": used / count * 1000, "MB": peak}
+    collected = collector.seconds / count * 1000
+    return {"seconds": elapsed, "ms": used / count * 1000, "MB": peak, "collector ms": collected}
 
 
 def crowd(count: str) -> dict[str, float]:
