@@ -1,1 +1,1 @@
-"""How fast the codec is, against what one would write without it. ``python -m benches --help``."""
+"""What a payment costs, and how fast the codec is. ``python -m benches --help``."""

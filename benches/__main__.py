@@ -1,6 +1,6 @@
-"""``python -m benches``: one table of who is how fast, a JSON file and a chart of it.
+"""``python -m benches payments`` measures what a payment costs, ``python -m benches decoding`` who decodes how fast.
 
-Times are medians of turns taken one after the other, so ratios mean more than times. Nothing here skips a check.
+Each prints a table, and writes JSON and a chart of it. Nothing here skips a check.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from benches.chart import chart
 from benches.measure import Figure, measure
+from benches.payments.goals import measure_payments
 from benches.terminals import listings
 from benches.works import backends, works
 
@@ -23,15 +24,24 @@ _CHARTED = ("sale reply", "replies of all kinds", "seal a sale", "simplified sal
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and less data: under two minutes")
-    parser.add_argument("--output", type=Path, help="a directory for benches.json and benches.svg")
+    parser.add_argument("what", choices=["payments", "decoding"])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and less data: some two minutes")
+    parser.add_argument("--output", type=Path, help="a directory for the JSON and the chart")
     options = parser.parse_args()
     machine = describe()
     print(" | ".join(f"{key}: {value}" for key, value in machine.items()))
+    if options.what == "payments":
+        measure_payments(options.quick, options.output, machine)
+    else:
+        _measure_decoding(options.quick, options.output, machine)
+
+
+def _measure_decoding(quick: bool, output: Path | None, machine: dict[str, str]) -> None:
+    """Times are medians of turns taken one after the other, so ratios mean more than times."""
     print(f"{'work':<26} {'way':<32} {'median':>12} {'ratio':>9} {'MB/s':>9} {'peak KiB':>9}")
     figures: list[Figure] = []
-    for work in chain(works(options.quick), listings(options.quick)):
-        found = measure(work, *((40, 3.0) if options.quick else (400, 15.0)))
+    for work in chain(works(quick), listings(quick)):
+        found = measure(work, *((40, 3.0) if quick else (400, 15.0)))
         figures += found
         for figure in found:
             time = f"{figure.nanoseconds / 1000:,.3f} us"
@@ -40,13 +50,13 @@ def main() -> None:
                 f"{figure.bytes_per_second / 1e6:>9.1f} {figure.peak / 1024:>9.0f}",
                 flush=True,
             )
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
         report = {"machine": machine, "figures": [figure.as_dict() for figure in figures]}
-        (options.output / "benches.json").write_text(json.dumps(report, indent=1) + "\n")
+        (output / "benches.json").write_text(json.dumps(report, indent=1) + "\n")
         shown = [figure for figure in figures if figure.work in _CHARTED]
         title = f"Time of a frame, {machine['processor']}, Python {machine['python']}"
-        (options.output / "benches.svg").write_text(chart(shown, title))
+        (output / "benches.svg").write_text(chart(shown, title))
 
 
 def describe() -> dict[str, str]:
@@ -57,7 +67,7 @@ def describe() -> dict[str, str]:
         "processor": _processor(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "native SHA-256": ways,
-        **{name: version(name) for name in ("getnet-pos", "orjson", "msgspec") if _installed(name)},
+        **{name: version(name) for name in ("getnet-pos", "orjson", "msgspec", "httpx", "aiohttp") if _installed(name)},
     }
 
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,25 +107,32 @@ def test_poll_by_async_connector(benchmark: Any, device: str, tmp_path: Path) ->
         benchmark.pedantic(poll, rounds=ROUNDS, warmup_rounds=50)
 
 
-@pytest.mark.parametrize("library", [blocking, on_a_loop], ids=["Connector", "AsyncConnector"])
-def test_added_latency_of_a_poll(library: Any, tmp_path: Path) -> None:
-    """Both in turn, so that what else the machine does meets both alike."""
+def added_latency(library: Any, rounds: int) -> tuple[float, float]:
+    """Seconds of a poll by pyserial alone, and what the library adds; both in turn, so that what else the machine does
+    meets both alike.
+    """
     with (
+        tempfile.TemporaryDirectory() as folder,
         terminal() as first,
         terminal() as second,
         alone(first) as raw,
-        library(second, tmp_path / "journal") as poll,
+        library(second, Path(folder) / "journal") as poll,
     ):
         times: dict[Any, list[float]] = {raw: [], poll: []}
-        for number in range(ROUNDS + 50):
+        for number in range(rounds + 50):
             for exchange, taken in times.items():
                 begun = time.perf_counter()
                 exchange()
                 if number >= 50:
                     taken.append(time.perf_counter() - begun)
-    added = median(times[poll]) - median(times[raw])
+    return median(times[raw]), median(times[poll]) - median(times[raw])
+
+
+@pytest.mark.parametrize("library", [blocking, on_a_loop], ids=["Connector", "AsyncConnector"])
+def test_added_latency_of_a_poll(library: Any) -> None:
+    raw, added = added_latency(library, ROUNDS)
     print(
-        f"\na poll takes {1e3 * median(times[raw]):.3f} ms by pyserial alone; "
+        f"\na poll takes {1e3 * raw:.3f} ms by pyserial alone; "
         f"the library adds {1e3 * added:.3f} ms (medians, {codec.BACKEND} codec)"
     )
     assert added <= LIMIT

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Several for each processor: many tests wait for a terminal, and those that count faults do not."""
     return (4 if _is_short(config) else 3) * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Import the tests once, which compiles them: else every worker does, and that is most of its start."""
+    if sys.dont_write_bytecode:
+        # Nobody wants it beside the source: it is kept elsewhere, as long as the run lasts.
+        kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(kept.cleanup)
+        sys.dont_write_bytecode, sys.pycache_prefix = False, kept.name
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = kept.name
+    for given in config.args:
+        path = (config.invocation_params.dir / given.partition("::")[0]).resolve()
+        for test in sorted(path.rglob("test_*.py")) if path.is_dir() else [path]:
+            # What is wrong with it the workers tell.
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                import_module(".".join(test.relative_to(config.rootpath).with_suffix("").parts))
 
 
 def _is_short(config: pytest.Config) -> bool:
@@ -100,9 +122,11 @@ def journal_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.fixture(params=["pure"] if codec.BACKEND == "pure" else ["pure", "native"])
+@pytest.fixture(
+    params=[codec.BACKEND] if codec.BACKEND == "pure" or os.environ.get("GETNET_POS_BACKEND") else ["pure", "native"]
+)
 def backend(request: pytest.FixtureRequest) -> Any:
-    """Each implementation of the codec; the pure one alone in a run that it was chosen for."""
+    """Each implementation of the codec; in a run that one was chosen for, that one alone."""
     return codec.backend(request.param)
 
 

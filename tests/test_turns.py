@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 from getnet_pos.turns import QueueTurn
 
@@ -52,3 +53,18 @@ def test_the_turn_excludes_and_is_never_lost() -> None:
         assert not one.is_alive()
     assert entered >= 4 * 200 + 100
     turn.place().wait(0.0)
+
+
+def test_a_place_costs_the_same_in_a_crowd() -> None:
+    def joining(holders: int) -> float:
+        turn = QueueTurn(10_000)
+        for number in range(holders):
+            turn.place().wait(0.0, owner=number)
+        begun = time.thread_time()
+        for number in range(500):
+            place = turn.place()
+            place.wait(0.0, owner=-1 - number)
+            place.leave()
+        return time.thread_time() - begun
+
+    assert min(joining(4_000) for _ in range(3)) < 8 * min(joining(10) for _ in range(3))

@@ -22,7 +22,8 @@ class QueueTurn:
         self._guard = threading.Lock()
         self._waiting: dict[Place, None] = {}
         """In the order of their coming."""
-        self._holders: set[Place] = set()
+        self._holders: dict[object, Place] = {}
+        """By their keys."""
 
     def place(self) -> Place:
         """A place that has not joined the queue yet."""
@@ -32,7 +33,7 @@ class QueueTurn:
 
     def join(self, place: Place) -> None:
         with self._guard:
-            if place.owner is not None and any(other.owner == place.owner for other in self._holders):
+            if place.owner is not None and place.owner in self._holders:
                 raise TerminalBusy(
                     f"{self.name} is busy with the operation that this is called from: only cancel_sale() may be "
                     "called while it reports progress"
@@ -43,14 +44,15 @@ class QueueTurn:
     def leave(self, place: Place) -> None:
         with self._guard:
             self._waiting.pop(place, None)
-            self._holders.discard(place)
+            if self._holders.get(place.key) is place:
+                del self._holders[place.key]
             self._serve()
 
     def _serve(self) -> None:
         # Each line may be the last before an interruption: done again from the top, it ends what was begun.
         while self._waiting and len(self._holders) < self._places:
             first = next(iter(self._waiting))
-            self._holders.add(first)
+            self._holders[first.key] = first
             if not first.granted.done():
                 first.granted.set_result(None)
             self._waiting.pop(first)
@@ -64,6 +66,11 @@ class Place:
         self.owner: object = None
         """The thread or task that waits or holds, where it must not wait for itself."""
         self.granted: Future[None] = Future()
+
+    @property
+    def key(self) -> object:
+        """What its holder is known by; an owner holds one place at a time."""
+        return self if self.owner is None else self.owner
 
     @property
     def held(self) -> bool:

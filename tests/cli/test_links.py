@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from getnet_pos.errors import ConfigurationError
 from getnet_pos.simulator import TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from getnet_pos.simulator.http import HttpServer
+from tests.doors import Authority, Door, Proxy
 
 Run = Callable[..., Any]
 
@@ -43,6 +45,34 @@ def test_sale_through_the_cloud_that_a_file_names(called: Run, tmp_path: Path) -
     assert "a-secret" not in ended.out + ended.err
 
 
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[Door, VirtualCloud, str]]:
+    """A cloud behind the certificate of a private authority."""
+    authority = Authority(tmp_path)
+    with VirtualCloud(profile=Profile.CHILE) as cloud:
+        port = int(cloud.url.partition("127.0.0.1:")[2].partition("/")[0])
+        with contextlib.closing(Door(port, authority.good())) as door:
+            yield door, cloud, authority.file
+
+
+def test_a_private_authority_and_a_proxy(called: Run, secured: tuple[Door, VirtualCloud, str]) -> None:
+    door, cloud, ca = secured
+    url = f"https://127.0.0.1:{door.port}/api/postxs"
+    terminal = ("--cloud", url, "--key-pos", str(cloud.key_pos), "--profile", "cl", "--json")
+    listing = ("terminals", "--cloud", url, "--profile", "cl", "--json")
+    with contextlib.closing(Proxy()) as proxy:
+        proxied = ("--proxy", f"http://127.0.0.1:{proxy.port}")
+        for command in (("poll", *terminal), listing):
+            assert called(*command, "--ca", ca, env=CLIENT).code == 0
+            assert not proxy.asked
+            assert called(*command, "--ca", ca, *proxied, env=CLIENT).code == 0
+            assert {asked.split()[1] for asked in proxy.asked} == {f"127.0.0.1:{door.port}"}
+            proxy.asked.clear()
+        refused = called(*listing, env=CLIENT)
+    assert refused.code == 3
+    assert "of no authority that is trusted here" in refused.err
+
+
 def test_the_nearest_place_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"http": "http://terminal", "pin": "aa"}
     assert choose({}, {}) == Link()
@@ -58,6 +88,8 @@ def test_the_nearest_place_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     "given",
     [
         {"tcp": "a:1", "port": "COM3"}, {"tcp": "a"}, {"tcp": "a:b"}, {"tcp": "a:1", "pin": "00"}, {"key_pos": "A/1/B"},
+        {"tcp": "a:1", "ca": "a.pem"}, {"http": "http://a", "proxy": "http://b:1"},
+        *({"cloud": "https://cloud", "key_pos": "A/1/B", "proxy": bad} for bad in ("b:1", "http://u:p@b:1", "socks5://b")),
         {"cloud": "https://cloud"}, {"cloud": "https://cloud", "key_pos": "A/1"},
     ],
 )  # fmt: skip

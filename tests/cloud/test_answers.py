@@ -9,7 +9,9 @@ import pytest
 from getnet_pos import (
     AuthenticationError,
     ConnectError,
+    DeadlineExceeded,
     DetailsReport,
+    Disconnected,
     Forbidden,
     GetnetError,
     IntentState,
@@ -20,6 +22,7 @@ from getnet_pos import (
     SalePromotion,
     SaleReply,
     ServerError,
+    TransportError,
 )
 from getnet_pos.flows.effects import Request
 from getnet_pos.flows.tokens import GivenToken
@@ -147,6 +150,22 @@ def test_a_cloud_that_is_not_reached_was_sent_nothing(profile: Profile) -> None:
     assert register.journal.states() == [IntentState.NOT_SENT]
     register.unreachable = lambda request: False
     assert register.sell().approved
+
+
+@pytest.mark.parametrize("kind", [Disconnected, DeadlineExceeded])
+def test_whatever_broke_before_the_first_byte_charged_nothing(kind: type[TransportError]) -> None:
+    register = polled()
+    for written, state in ((0, IntentState.NOT_SENT), (1, IntentState.UNKNOWN)):
+
+        def broken(request: Request, written: int = written) -> bool:
+            if request.url.endswith("/sale"):
+                raise kind("the link broke", bytes_written=written)
+            return False
+
+        register.unreachable = broken
+        with pytest.raises(kind if written == 0 else OutcomeUnknown):
+            register.sell()
+        assert register.journal.states()[-1] is state
 
 
 def test_a_cloud_that_is_not_reached_the_second_time_has_refused_the_first() -> None:

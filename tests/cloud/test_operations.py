@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from decimal import Decimal
@@ -33,6 +34,7 @@ from getnet_pos.messages import CloseBatchReply, DuplicateReply, NormalModeReply
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud
 from tests.cloud.conftest import DOUBTFUL, QUICK, Connect, Open
+from tests.doors import Door
 
 K = CloudFaultKind
 
@@ -60,6 +62,28 @@ async def test_what_chile_has(ready: Connect, opened: Open) -> None:
         with pytest.raises(InvalidValue, match="48"):
             await pos.print_document(["x" * 49])
     assert len(cloud.documents) == 1
+
+
+async def test_which_calls_have_a_connection_of_their_own(connect: Connect, opened: Open) -> None:
+    """What may reach the terminal once only; what only asks shares one, which may be closing when it is used again."""
+    cloud = opened(profile=Profile.CHILE)
+    port = int(cloud.url.partition("127.0.0.1:")[2].partition("/")[0])
+    with contextlib.closing(Door(port)) as door:
+        cloud.url = cloud.url.replace(str(port), str(door.port))
+        async with connect(cloud) as pos:
+            await pos.polling()
+            await pos.get_reports(ReportKind.DETAILS)
+            assert door.connections == 1
+            sale = await pos.sale(1000, ticket="T1")
+            assert door.connections == 2
+            await pos.void(sale.operation_id)
+            assert door.connections == 3
+            await pos.close_batch()
+            await pos.get_reports(ReportKind.DETAILS, print_on_pos=True)
+            assert door.connections == 5
+            door.cut()
+            assert (await pos.polling()).approved
+            assert door.connections == 6
 
 
 async def test_what_argentina_has(ready: Connect, opened: Open) -> None:

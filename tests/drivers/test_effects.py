@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -15,6 +16,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from getnet_pos.drivers.aio import AsyncDriver
 from getnet_pos.drivers.blocking import BlockingDriver
+from getnet_pos.drivers.engine import AsyncEngine, Engine
 from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
 from getnet_pos.errors import ConfigurationError, ConnectError, DeadlineExceeded, TerminalBusy
 from getnet_pos.flows.effects import (
@@ -65,7 +67,7 @@ class Rig:
     def run(self, flow: Flow[Any], *, port: str | None = None, whole: bool = True, **listener: Any) -> Any:
         if not self.aio:
             serial = SerialTransport(port) if port else None
-            parts: dict[str, Any] = {"transport": serial, "http": HttpClient(), "journal": MemoryJournal}
+            parts: dict[str, Any] = {"transport": serial, "http": Engine(), "journal": MemoryJournal}
             driver = BlockingDriver(**parts if whole else {})
             try:
                 return driver.run(flow, **listener)
@@ -74,7 +76,7 @@ class Rig:
 
         async def run() -> Any:
             serial = AsyncSerialTransport(port) if port else None
-            parts: dict[str, Any] = {"transport": serial, "http": AsyncHttpClient(), "journal": MemoryJournal}
+            parts: dict[str, Any] = {"transport": serial, "http": AsyncEngine(), "journal": MemoryJournal}
             driver = AsyncDriver(**parts if whole else {})
             try:
                 return await driver.run(flow, **listener)
@@ -162,14 +164,29 @@ def test_http(rig: Rig) -> None:
     assert response.status in (401, 404)
 
 
+async def _by_httpx(request: Request) -> None:
+    client = AsyncHttpClient()
+    try:
+        await client.send(request)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("whose", ["our own", "httpx"])
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_request_leaves_in_time_or_not_at_all(rig: Rig, fresh: bool) -> None:
+def test_a_request_leaves_in_time_or_not_at_all(rig: Rig, fresh: bool, whose: str) -> None:
     """Whoever connects too slowly has not sent it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         late = Request("POST", url, content=b"a payment", leave_by=time.monotonic(), fresh=fresh)
         with pytest.raises(DeadlineExceeded, match="was not sent: it took too long to connect") as caught:
-            rig.run(asked(late))
+            if whose == "our own":
+                rig.run(asked(late))
+            elif rig.aio:
+                asyncio.run(_by_httpx(late))
+            else:
+                with contextlib.closing(HttpClient()) as client:
+                    client.send(late)
         assert caught.value.bytes_written == 0
         line, _ = server.accept()
         with line:

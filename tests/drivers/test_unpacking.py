@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from getnet_pos.drivers.engine import AsyncEngine, Engine
 from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
 from getnet_pos.errors import MalformedResponse
 from getnet_pos.flows.effects import Request, Response
@@ -63,7 +64,7 @@ def server() -> Iterator[Server]:
 
 def _blocking(request: Request, injected: bool) -> Response:
     client = httpx.Client(trust_env=False) if injected else None
-    asking = HttpClient(client)
+    asking = Engine() if client is None else HttpClient(client)
     try:
         return asking.send(request)
     finally:
@@ -75,7 +76,7 @@ def _blocking(request: Request, injected: bool) -> Response:
 def _asyncio(request: Request, injected: bool) -> Response:
     async def send() -> Response:
         client = httpx.AsyncClient(trust_env=False) if injected else None
-        asking = AsyncHttpClient(client)
+        asking = AsyncEngine() if client is None else AsyncHttpClient(client)
         try:
             return await asking.send(request)
         finally:
@@ -91,7 +92,7 @@ def face(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(params=[False, True], ids=["own client", "client given"])
+@pytest.fixture(params=[False, True], ids=["engine", "client given"])
 def ask(face: Any, request: pytest.FixtureRequest, server: Server) -> Ask:
     """Asks the server, which answers with ``body`` said to be packed as ``encoding``."""
 

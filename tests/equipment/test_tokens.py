@@ -356,11 +356,11 @@ def test_a_token_renewed_by_another_is_taken() -> None:
 
 
 def test_a_token_request_is_repeated_only_where_it_was_not_sent() -> None:
-    clock = Clock(ConnectError("no"), ConnectError("no"), grant("one"))
+    clock = Clock(ConnectError("no"), Disconnected("no", bytes_written=0), grant("one"))
     assert clock.run(provider().token()) == "one"
     assert len(clock.slept) == 2
     for failure, kind in (
-        (Disconnected("no"), Disconnected),
+        (Disconnected("no", bytes_written=1), Disconnected),
         (Response(503), ServerError),
         (Response(502), ServerError),
     ):

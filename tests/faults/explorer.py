@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from enum import Enum
-from functools import partial
-from types import FunctionType, GeneratorType, MethodType
+from functools import cache, partial
+from types import FunctionType, GeneratorType, MappingProxyType, MethodType, NoneType
 from typing import Any
 
 from getnet_pos.errors import GetnetError
@@ -82,7 +82,7 @@ class Setting:
 class _Terminal(VirtualTerminal):
     """Its dates count operations, an hour for each, so that they do not tell apart what is alike but for the time."""
 
-    def _date(self) -> str:
+    def date(self) -> str:
         return f"2026-01-01 {len(self.ledger.entries):02d}:00:00"
 
 
@@ -412,17 +412,25 @@ _ELSEWHERE = (
 """What tells nothing apart, or is looked at by itself."""
 
 
+_PLAIN = {NoneType, bool, int, str}
+
+_field_names = cache(lambda kind: [one.name for one in fields(kind)])
+
+
 def _shortener(now: float) -> Callable[[Any], Any]:
     """What of a value tells states apart: times by their distance from now, what is looked at elsewhere not at all."""
 
     def short(value: Any) -> Any:
-        if isinstance(value, float):
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is float:
             return round(value - now, 6) if _START / 2 < value < math.inf else value
         if isinstance(value, (_ELSEWHERE, Secret)):
             return None
         if isinstance(value, datetime):
             return str(value)
-        if value is None or isinstance(value, (bool, int, str, Enum)):
+        if isinstance(value, (int, str, Enum)):
             return value
         if isinstance(value, bytes):
             return len(value)
@@ -438,15 +446,15 @@ def _shortener(now: float) -> Callable[[Any], Any]:
         if isinstance(value, (set, frozenset)):
             return tuple(sorted(map(str, value)))
         if isinstance(value, (list, tuple, deque)):
-            return tuple(map(short, value))
-        if isinstance(value, Mapping):
-            return tuple((key, short(one)) for key, one in value.items())
+            return tuple([short(one) for one in value])
+        if isinstance(value, (dict, MappingProxyType)):
+            return tuple([(key, short(one)) for key, one in value.items()])
         if isinstance(value, (BaseException, type)):
             return str(value)
         if isinstance(value, partial):
             return value.func.__qualname__, short(value.args)
         if is_dataclass(value):
-            return type(value).__name__, tuple(short(getattr(value, one.name)) for one in fields(value))
+            return kind.__name__, tuple([short(getattr(value, name)) for name in _field_names(kind)])
         assert isinstance(value, (StreamAttempt, CloudAttempt)) or hasattr(value, "__next__"), type(value)
         return type(value).__name__, short(getattr(value, "__dict__", None))
 

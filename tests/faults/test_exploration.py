@@ -35,7 +35,7 @@ _ALONE = {
     "stream": [Budget(losses=1), Budget(kills=1), Budget(reboots=1), Budget(losses=1, cancellations=1)],
     "cloud": [Budget(losses=1), Budget(kills=1), Budget(reboots=1)],
 }
-"""What goes wrong in the short run, on four terminals."""
+"""What goes wrong in the short run, on two of the four terminals and, over the cloud, on a way of its own each."""
 
 _TOGETHER = {
     "stream": [
@@ -68,7 +68,10 @@ def _settings(carrier: str, count: Count) -> list[Setting]:
     kinds = [
         replace(kind, profile=profile, webhook=webhook) for kind in _TERMINALS for profile, webhook in _WAYS[carrier]
     ]
-    few = [replace(kind, budget=budget) for budget in _ALONE[carrier] for kind in kinds[:: len(kinds) // 4]]
+    each = kinds[:: len(_WAYS[carrier]) + (carrier == "cloud")]
+    few = [
+        replace(kind, budget=budget) for number, budget in enumerate(_ALONE[carrier]) for kind in each[number % 2 :: 2]
+    ]
     together = [replace(kind, budget=budget) for budget in _TOGETHER[carrier] for kind in kinds]
     # The longest first: they are shared out to processes.
     together = [replace(kind, budget=budget) for budget in _DEEPER[carrier] for kind in kinds[::3]] + together
@@ -104,7 +107,7 @@ _FULLY = [
 
 
 def test_merging_states_loses_none(count: Count) -> None:
-    settings = count(short=_FULLY[:1], evidence=_FULLY, long=_FULLY)
+    settings = count(short=_FULLY[:1], evidence=own_half(_FULLY), long=_FULLY)
     assert shared(both_ways, settings, patient=True)["alike"] == len(settings)
 
 

@@ -88,6 +88,7 @@ async def test_a_cancelled_task_waits_for_the_step_that_is_being_written() -> No
             written.set()
 
     driver = AsyncDriver(journal=SlowJournal)
+    await driver.open_journal()
 
     def flow() -> Any:
         yield Record(intent())
@@ -109,6 +110,7 @@ async def test_a_cancelled_task_whose_step_cannot_be_written() -> None:
             raise JournalError("the disk is full")
 
     driver = AsyncDriver(journal=FullJournal)
+    await driver.open_journal()
 
     def flow() -> Any:
         yield Record(intent())

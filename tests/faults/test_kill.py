@@ -27,7 +27,9 @@ _TERMINALS = 6
 """How many die at once: most of the time goes by in waiting."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.dying_register", "getnet_pos.cloud.account", "httpx"])
+_context.set_forkserver_preload(
+    ["tests.faults.dying_register", "getnet_pos.cloud.account", "getnet_pos.drivers.engine"]
+)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,8 @@ def _begin(patient: bool) -> None:
 def shared(work: Callable[[Any], Counter[str]], parts: Iterable[Any], *, patient: bool = False) -> Counter[str]:
     """The sum of what ``work`` counts for each part. What looks at no real clock is ``patient``: others go first."""
     total: Counter[str] = Counter()
-    with _context.Pool(os.cpu_count(), initializer=_begin, initargs=(patient,)) as pool:
+    parts = list(parts)
+    with _context.Pool(min(os.cpu_count() or 1, len(parts)), initializer=_begin, initargs=(patient,)) as pool:
         for counted in pool.imap_unordered(work, parts):
             total.update(counted)
     return total

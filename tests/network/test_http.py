@@ -22,8 +22,8 @@ from getnet_pos import (
     UnexpectedStatus,
 )
 from getnet_pos.simulator import HttpServer, VirtualTerminal
-from getnet_pos.transports import http
 from getnet_pos.transports.http import AsyncHttpTransport, HttpTransport
+from getnet_pos.transports.tls import tls_context
 from tests.faces import Threaded
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -389,7 +389,7 @@ async def test_the_private_ca(opened, secure, certificates):
 
 
 async def test_a_context_of_the_caller(opened, secure, certificates):
-    async with opened(secure.url, verify=http.tls_context(certificates.ca_file, None)) as transport:
+    async with opened(secure.url, verify=tls_context(certificates.ca_file, None)) as transport:
         await transport.write(b"{}", soon())
 
 

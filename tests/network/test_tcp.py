@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from getnet_pos import ConnectError, Connector, Disconnected, InvalidValue, PartialWrite, WriteTimeout
-from getnet_pos.transports import tcp
+from getnet_pos.transports import names, tcp
 from getnet_pos.transports.tcp import AsyncTcpTransport, TcpTransport
 from tests.faces import Threaded
 
@@ -195,7 +195,7 @@ async def test_a_name_is_looked_up_while_the_threads_of_the_event_loop_are_busy(
 
 
 async def test_a_host_with_two_addresses_is_reached_at_the_one_that_answers(make, peer, monkeypatch):
-    monkeypatch.setattr(tcp, "_addresses", lambda *_: ["127.0.0.2", "127.0.0.1"])
+    monkeypatch.setattr(names, "_addresses", lambda *_: ["127.0.0.2", "127.0.0.1"])
     async with connected(lambda _, port, **options: make("pos.lan", port, **options), peer) as transport:
         await transport.write(b"x", soon())
         assert peer.line.recv(1) == b"x"
@@ -210,15 +210,26 @@ async def test_every_address_has_its_share_of_the_time(make, monkeypatch):
             line = waiting.enter_context(socket.socket())
             line.setblocking(False)
             line.connect_ex(full.getsockname())
-        monkeypatch.setattr(tcp, "_addresses", lambda *_: ["127.0.0.1"] * 2)
+        monkeypatch.setattr(names, "_addresses", lambda *_: ["127.0.0.1"] * 2)
         begun = time.monotonic()
         with pytest.raises(ConnectError, match="no answer in time"):
             await make("pos.lan", full.getsockname()[1], connect_timeout=0.4).open()
         assert 0.35 < time.monotonic() - begun < 1
 
 
+def test_an_address_at_which_nobody_was_reached_is_tried_last(monkeypatch):
+    monkeypatch.setattr(names, "_failed_at", {})
+    hosts = ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
+    tries = names.shares(hosts, soon())
+    assert [next(tries)[0] for _ in range(2)] == hosts[:2], "the second took the connection"
+    tries.close()
+    assert [host for host, _ in names.shares(hosts, soon())] == [hosts[1], hosts[2], hosts[0]]
+    monkeypatch.setattr(names, "_TRIED_LAST_FOR", 0.0)
+    assert [host for host, _ in names.shares(hosts, soon())] == hosts
+
+
 def test_the_scope_of_an_address_is_kept():
-    assert tcp._addresses("fe80::1%1") == ["fe80::1%1"]
+    assert names._addresses("fe80::1%1") == ["fe80::1%1"]
 
 
 async def test_a_peer_that_accepts_and_says_nothing(make, peer):
@@ -238,7 +249,7 @@ async def test_a_certificate_that_is_not_trusted(make, certificates):
                 await peer.accept()
 
         accepting = asyncio.create_task(accept())
-        with pytest.raises(ConnectError, match=r"could not be trusted .* check verify= or pin_sha256="):
+        with pytest.raises(ConnectError, match=r"could not be trusted: .* check verify= or pin_sha256="):
             await make(*peer.address, tls=ssl.create_default_context()).open()
         await accepting
 

@@ -68,6 +68,7 @@ def create() -> None:
 def through_a_cloud(account: CloudAccount, key_pos: KeyPos) -> None:
     assert_type(Connector.create_cloud("https://api.test", key_pos=key_pos, client_id="a", api_key=None), Connector)
     assert_type(Connector.create_cloud(account, key_pos=key_pos, webhook="https://shop.test"), Connector)
+    assert_type(Connector.create_cloud("https://api.test", key_pos=key_pos, verify="ca.pem"), Connector)
     assert_type(account.list_terminals(), list[KeyPos])
     assert_type(account.settings, CloudSettings)
     CloudAccount("https://api.test", client_id=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

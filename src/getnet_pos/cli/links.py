@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..connector import AsyncConnector
 from ..errors import ConfigurationError, InvalidValue
@@ -18,12 +19,15 @@ from ..messages import KeyPos, Wire
 from ..profiles import Profile, Timeouts
 from .credentials import CLIENT_ID, CLIENT_SECRET, client_credentials
 
-__all__ = ["CONFIG", "Link", "choice", "choose", "read_config", "read_key_pos"]
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["CONFIG", "Link", "check_proxy", "choice", "choose", "client_options", "read_config", "read_key_pos"]
 
 T = TypeVar("T")
 
 CONFIG = "GETNET_POS_CONFIG"
-_KINDS = {"port": (), "tcp": (), "http": ("path", "ca", "pin"), "cloud": ("key_pos", "environment")}
+_KINDS = {"port": (), "tcp": (), "http": ("path", "ca", "pin"), "cloud": ("key_pos", "environment", "ca", "proxy")}
 """The ways to a terminal, and the settings that each has of its own."""
 _SETTINGS = ("profile", "wire", "timeout", "recovery")
 _NUMBERS = ("timeout", "recovery")
@@ -41,6 +45,7 @@ class Link:
     pin: str | None = None
     key_pos: str | None = None
     environment: str | None = None
+    proxy: str | None = None
 
     def check(self) -> None:
         """Refuse what cannot be meant, before anything is opened."""
@@ -48,6 +53,7 @@ class Link:
             _host_and_port(self.where or "")
         elif self.kind == "cloud":
             self._key_pos()
+            check_proxy(self.proxy)
 
     def _key_pos(self) -> KeyPos:
         if self.key_pos is None:
@@ -56,8 +62,25 @@ class Link:
             )
         return read_key_pos(self.key_pos)
 
+    @contextlib.asynccontextmanager
+    async def http_client(self) -> AsyncIterator[httpx.AsyncClient | None]:
+        """The client that goes through the proxy; ``None`` where there is none."""
+        if self.proxy is None:
+            yield None
+            return
+        import httpx
+
+        async with httpx.AsyncClient(**client_options(self.proxy, self.ca)) as client:
+            yield client
+
     def connector(
-        self, *, wire: Wire, profile: Profile, journal: Journal | None, timeouts: Timeouts | None
+        self,
+        *,
+        wire: Wire,
+        profile: Profile,
+        journal: Journal | None,
+        timeouts: Timeouts | None,
+        http_client: httpx.AsyncClient | None,
     ) -> AsyncConnector:
         if self.kind == "cloud":
             client_id, client_secret = client_credentials()
@@ -67,6 +90,8 @@ class Link:
                 client_id=client_id,
                 client_secret=client_secret,
                 environment=self.environment or "uat",
+                http_client=http_client,
+                verify=True if http_client is not None or self.ca is None else self.ca,
                 profile=profile,
                 journal=journal,
                 timeouts=timeouts,
@@ -111,8 +136,8 @@ def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
             break
     for name in extras:
         if name not in _KINDS[chosen.kind]:
-            owner = next(kind for kind, names in _KINDS.items() if name in names)
-            raise ConfigurationError(f"--{name.replace('_', '-')} goes with --{owner}, and with nothing else")
+            owners = " or ".join(f"--{kind}" for kind, names in _KINDS.items() if name in names)
+            raise ConfigurationError(f"--{name.replace('_', '-')} goes with {owners}, and with nothing else")
     chosen.check()
     return chosen
 
@@ -183,6 +208,25 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if found is None:
         raise InvalidValue("--tcp takes HOST:PORT, such as 192.168.1.20:3000 or [fe80::1]:3000")
     return found[1] or found[2], int(found[3])
+
+
+def check_proxy(proxy: str | None) -> None:
+    """Refuse what is no address of a proxy."""
+    if proxy is None:
+        return
+    if not re.fullmatch(r"https?://[^\s/@?#]+/?", proxy):
+        raise InvalidValue(
+            "--proxy takes http://HOST:PORT or https://HOST:PORT; for one that wants a password give a program's own "
+            "http_client to create_cloud"
+        )
+
+
+def client_options(proxy: str, ca: str | None) -> dict[str, Any]:
+    """The options of a client of httpx that goes through a proxy and trusts the authorities in the file ``ca``."""
+    from ..transports.tls import tls_context
+
+    verify = True if ca is None else tls_context(ca, None)
+    return {"proxy": proxy, "verify": verify, "trust_env": False}
 
 
 def read_key_pos(text: str) -> KeyPos:

@@ -83,7 +83,9 @@ _PortOption = Annotated[
 _TcpOption = Annotated[str | None, _which("--tcp", metavar="HOST:PORT", text="On the local network, over TCP.")]
 _HttpOption = Annotated[str | None, _which("--http", metavar="URL", text="On the local network, over HTTP.")]
 _PathOption = Annotated[str | None, _which("--path", metavar="PATH", text="Of --http: where it takes commands.")]
-_CaOption = Annotated[str | None, _which("--ca", metavar="FILE", text="Of --http: the certificate authorities (PEM).")]
+_CaOption = Annotated[
+    str | None, _which("--ca", metavar="FILE", text="Of --http and --cloud: the certificate authorities (PEM).")
+]
 _PinOption = Annotated[
     str | None, _which("--pin", metavar="SHA256", text="Of --http: the terminal's certificate, by its SHA-256.")
 ]
@@ -100,6 +102,9 @@ _KeyPosOption = Annotated[
 ]
 _EnvironmentOption = Annotated[
     str | None, _which("--environment", metavar="NAME", text="Of --cloud: uat unless given, or prod.")
+]
+_ProxyOption = Annotated[
+    str | None, _which("--proxy", metavar="URL", text="Of --cloud: the HTTP proxy, such as http://proxy.shop:3128.")
 ]
 _ConfigOption = Annotated[
     Path | None,
@@ -138,6 +143,7 @@ class Register:
     cloud: _CloudOption = None
     key_pos: _KeyPosOption = None
     environment: _EnvironmentOption = None
+    proxy: _ProxyOption = None
     config: _ConfigOption = None
     wire: _WireOption = None
     profile: ProfileOption = None
@@ -165,20 +171,19 @@ class Register:
     def settings(self) -> Profile:
         return self.profile or Profile.INTEGRATED_POS
 
-    def connector(self) -> AsyncConnector:
-        """The connector, not opened."""
-        return self.link.connector(
-            wire=Wire((self.wire or WireName.SIGNED).value),
-            profile=self.settings,
-            journal=self._book(),
-            timeouts=self._timeouts(),
-        )
-
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[AsyncConnector]:
         """The connector, opened; closed behind the body."""
-        async with self.connector() as connector:
-            yield connector
+        async with self.link.http_client() as http_client:
+            connector = self.link.connector(
+                wire=Wire((self.wire or WireName.SIGNED).value),
+                profile=self.settings,
+                journal=self._book(),
+                timeouts=self._timeouts(),
+                http_client=http_client,
+            )
+            async with connector:
+                yield connector
 
     @contextlib.asynccontextmanager
     async def ready(self) -> AsyncIterator[AsyncConnector]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 from collections import Counter
@@ -22,6 +23,7 @@ from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from ..profiles import Profile
 from .credentials import client_credentials
 from .ends import ExitCode, clean, exit_code, printable
+from .links import check_proxy, client_options
 from .register import JsonOption, ProfileOption
 from .screen import Screen
 from .shown import error_document, table
@@ -29,6 +31,8 @@ from .spreadsheets import write_csv
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from ..cloud.account import CloudAccount
 
 __all__ = ["terminals"]
 
@@ -62,6 +66,10 @@ def terminals(
         str | None, typer.Option(metavar="BASE_URL", help="List what the cloud lets these credentials drive instead.")
     ] = None,
     branch: Annotated[int | None, typer.Option(help="Of --cloud: of this branch alone.")] = None,
+    ca: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Of --cloud: the certificate authorities (PEM).")
+    ] = None,
+    proxy: Annotated[str | None, typer.Option(metavar="URL", help="Of --cloud: the HTTP proxy.")] = None,
     profile: ProfileOption = None,
     environment: Annotated[
         EnvironmentName | None, typer.Option(help="The documented address: hg development, hti quality assurance.")
@@ -95,10 +103,11 @@ def terminals(
     """
     if cloud is not None:
         if merchants or environment or base_url or token_url or as_csv:
-            raise ConfigurationError("--cloud goes with --branch, --profile and --json alone")
-        return _cloud_terminals(cloud, branch, profile or Profile.INTEGRATED_POS, Screen(as_json))
-    if branch is not None or profile is not None:
-        raise ConfigurationError("--branch and --profile go with --cloud")
+            raise ConfigurationError("--cloud goes with --branch, --profile, --ca, --proxy and --json alone")
+        with _account(cloud, profile or Profile.INTEGRATED_POS, ca, proxy) as account:
+            return _cloud_terminals(account, branch, Screen(as_json))
+    if not all(given is None for given in (branch, profile, ca, proxy)):
+        raise ConfigurationError("--branch, --profile, --ca and --proxy go with --cloud")
     if not merchants:
         raise ConfigurationError("name a MERCHANT_ID, or --cloud BASE_URL")
     if as_csv and (as_json or only_summary):
@@ -129,12 +138,31 @@ def terminals(
     return exit_code(next(iter(errors.values()))) if errors else ExitCode.DONE
 
 
-def _cloud_terminals(base_url: str, branch: int | None, profile: Profile, screen: Screen) -> int:
+@contextlib.contextmanager
+def _account(base_url: str, profile: Profile, ca: str | None, proxy: str | None) -> Iterator[CloudAccount]:
     from ..cloud import CloudAccount
 
+    check_proxy(proxy)
     client_id, client_secret = client_credentials()
-    with CloudAccount(base_url, client_id=client_id, client_secret=client_secret, profile=profile) as account:
-        found = account.list_terminals(branch)
+    with contextlib.ExitStack() as stack:
+        http_client = None
+        if proxy is not None:
+            import httpx
+
+            http_client = stack.enter_context(httpx.Client(**client_options(proxy, ca)))
+        account = CloudAccount(
+            base_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            profile=profile,
+            http_client=http_client,
+            verify=True if proxy is not None or ca is None else ca,
+        )
+        yield stack.enter_context(account)
+
+
+def _cloud_terminals(account: CloudAccount, branch: int | None, screen: Screen) -> int:
+    found = account.list_terminals(branch)
 
     def show(console: Console) -> None:
         made = table("terminal", "branch", "serial number", "--key-pos")

@@ -5,19 +5,19 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import httpx
-
 from ..drivers.aio import AsyncDriver
-from ..drivers.connections import AsyncConnections
-from ..drivers.http import AsyncHttpClient
+from ..drivers.engine import AsyncEngine
 from ..flows.cloud_listing import list_cloud_terminals
 from ..messages import CloudResult, KeyPos
 from ..profiles import Timeouts
-from ._common import TerminalQueues, status_of, way_to_the_cloud
+from ._common import TerminalQueues, refuse_trust, status_of, way_to_the_cloud
 from .settings import CloudOptions, CloudSettings
 
 if TYPE_CHECKING:
+    import httpx
     from typing_extensions import Self, Unpack
+
+    from ..drivers.http import AsyncHttpClient
 
 __all__ = ["AsyncCloudAccount"]
 
@@ -27,8 +27,7 @@ class AsyncCloudAccount:
 
     Args:
         base_url: the address that ends in ``/api/postxs``, as Getnet gives it.
-        http_client: an ``httpx.AsyncClient`` of your own, for a proxy or a private certificate authority. It is not
-            closed here.
+        http_client: an ``httpx.AsyncClient`` of your own, for a proxy or a client certificate. It is not closed here.
         timeouts: the time limits of the connectors that have none of their own.
         **settings: ``client_id`` and ``client_secret``, and what else ``CloudSettings`` has.
 
@@ -49,7 +48,14 @@ class AsyncCloudAccount:
         # What the connectors of this account share.
         self.cloud = way_to_the_cloud(self.settings)
         self.queues = TerminalQueues()
-        self.http = AsyncHttpClient(http_client, AsyncConnections)
+        self.http: AsyncEngine | AsyncHttpClient
+        if http_client is None:
+            self.http = AsyncEngine(self.settings.verify, self.settings.pin_sha256)
+        else:
+            from ..drivers.http import AsyncHttpClient
+
+            refuse_trust(self.settings)
+            self.http = AsyncHttpClient(http_client)
         self._driver = AsyncDriver(http=self.http)
 
     def __repr__(self) -> str:

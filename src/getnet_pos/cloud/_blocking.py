@@ -6,19 +6,19 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import httpx
-
 from ..drivers.blocking import BlockingDriver
-from ..drivers.connections import Connections
-from ..drivers.http import HttpClient
+from ..drivers.engine import Engine
 from ..flows.cloud_listing import list_cloud_terminals
 from ..messages import CloudResult, KeyPos
 from ..profiles import Timeouts
-from ._common import TerminalQueues, status_of, way_to_the_cloud
+from ._common import TerminalQueues, refuse_trust, status_of, way_to_the_cloud
 from .settings import CloudOptions, CloudSettings
 
 if TYPE_CHECKING:
+    import httpx
     from typing_extensions import Self, Unpack
+
+    from ..drivers.http import HttpClient
 
 __all__ = ["CloudAccount"]
 
@@ -28,8 +28,7 @@ class CloudAccount:
 
     Args:
         base_url: the address that ends in ``/api/postxs``, as Getnet gives it.
-        http_client: an ``httpx.Client`` of your own, for a proxy or a private certificate authority. It is not
-            closed here.
+        http_client: an ``httpx.Client`` of your own, for a proxy or a client certificate. It is not closed here.
         timeouts: the time limits of the connectors that have none of their own.
         **settings: ``client_id`` and ``client_secret``, and what else ``CloudSettings`` has.
 
@@ -50,7 +49,14 @@ class CloudAccount:
         # What the connectors of this account share.
         self.cloud = way_to_the_cloud(self.settings)
         self.queues = TerminalQueues()
-        self.http = HttpClient(http_client, Connections)
+        self.http: Engine | HttpClient
+        if http_client is None:
+            self.http = Engine(self.settings.verify, self.settings.pin_sha256)
+        else:
+            from ..drivers.http import HttpClient
+
+            refuse_trust(self.settings)
+            self.http = HttpClient(http_client)
         self._driver = BlockingDriver(http=self.http)
 
     def __repr__(self) -> str:

@@ -28,7 +28,7 @@ from ..profiles import Profile, Timeouts
 from ..turns import QueueTurn
 from .settings import CloudSettings
 
-__all__ = ["TerminalQueues", "status_of", "way_to_the_cloud"]
+__all__ = ["TerminalQueues", "refuse_trust", "status_of", "way_to_the_cloud"]
 
 
 def way_to_the_cloud(settings: CloudSettings) -> Cloud:
@@ -62,6 +62,12 @@ def way_to_the_cloud(settings: CloudSettings) -> Cloud:
         QueueTurn(check_integer(settings.max_connections, "max_connections", 1, 100_000), "the cloud"),
         settings.retry or RetryPolicy(),
     )
+
+
+def refuse_trust(settings: CloudSettings) -> None:
+    """Whoever brings a client decides about its transport."""
+    if settings.verify is not True or settings.pin_sha256 is not None:
+        raise ConfigurationError("verify and pin_sha256 go with no http_client: set them on the client itself")
 
 
 def _header(name: str, value: object, longest: int) -> str:

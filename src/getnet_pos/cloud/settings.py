@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -22,6 +24,8 @@ class CloudOptions(TypedDict, total=False):
     api_key: Mapping[str, str] | None
     max_connections: int
     retry: RetryPolicy | None
+    verify: bool | str | os.PathLike[str] | ssl.SSLContext
+    pin_sha256: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,11 @@ class CloudSettings:
     """How many commands may be under way at a time; the others wait in the order of their coming."""
     retry: RetryPolicy | None = None
     """How often a query is sent again, and how long the cloud may make it wait."""
+    verify: bool | str | os.PathLike[str] | ssl.SSLContext = True
+    """Whom the cloud's certificate must come from: ``True`` for the public authorities, a file of others, or an
+    ``ssl.SSLContext``."""
+    pin_sha256: str | None = None
+    """The SHA-256 of the one certificate (DER) that is taken instead, whoever issued it."""
     timeouts: Timeouts | None = None
     """The time limits of the connectors that have none of their own; ``None``: those of the profile."""
     plain: bool = False

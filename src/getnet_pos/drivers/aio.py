@@ -50,6 +50,7 @@ from ..transports import AsyncTransport
 from .loop import run_async
 
 if TYPE_CHECKING:
+    from .engine import AsyncEngine
     from .http import AsyncHttpClient
 
 __all__ = ["AsyncDriver", "on_journal"]
@@ -69,7 +70,7 @@ class AsyncDriver:
         self,
         *,
         transport: AsyncTransport | None = None,
-        http: AsyncHttpClient | None = None,
+        http: AsyncEngine | AsyncHttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
     ) -> None:
         self._transport = transport
@@ -165,7 +166,7 @@ class AsyncDriver:
         return self._transport
 
     @property
-    def http(self) -> AsyncHttpClient:
+    def http(self) -> AsyncEngine | AsyncHttpClient:
         if self._http is None:
             raise NotImplementedError("this driver has no HTTP client")
         return self._http

@@ -46,6 +46,7 @@ from ..transports import Transport
 from .loop import run
 
 if TYPE_CHECKING:
+    from .engine import Engine
     from .http import HttpClient
 
 __all__ = ["BlockingDriver"]
@@ -62,7 +63,7 @@ class BlockingDriver:
         self,
         *,
         transport: Transport | None = None,
-        http: HttpClient | None = None,
+        http: Engine | HttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
     ) -> None:
         self._transport = transport
@@ -155,7 +156,7 @@ class BlockingDriver:
         return self._transport
 
     @property
-    def http(self) -> HttpClient:
+    def http(self) -> Engine | HttpClient:
         if self._http is None:
             raise NotImplementedError("this driver has no HTTP client")
         return self._http

@@ -1,4 +1,7 @@
-"""Sends the HTTP requests of flows with httpx, blocking or on asyncio. Decides nothing and knows no API."""
+"""Sends the HTTP requests of flows through a client of httpx, or one of its shape. Decides nothing and knows no API.
+
+How much of a request left cannot be known above a client's buffers: what was not refused before is taken to have left.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import asyncio
 import math
 import ssl
 import time
-import zlib
-from collections.abc import Callable
+from typing import Any, Final
 
 import httpx
 
@@ -19,34 +21,28 @@ from ..errors import (
     GetnetError,
     InvalidType,
     LifecycleError,
-    MalformedResponse,
 )
 from ..flows.effects import Request, Response
 from ..flows.http_calls import clean
+from .bodies import LONGEST_CONNECT, Body, shown, too_late
 
 __all__ = ["AsyncHttpClient", "HttpClient"]
 
-_LONGEST_CONNECT = 10.0
-"""Seconds for opening a connection, within the time-out of the whole."""
-_LEAVING = "send_request_headers.started"
-_GZIP = 16 + zlib.MAX_WBITS
-"""Tells zlib that gzip comes, and nothing else."""
+_LEAVING: Final = "send_request_headers.started"
 
 
 class HttpClient:
     """Sends requests in the calling thread. It closes the client that it made itself, and no other.
 
-    Its own client verifies TLS, follows no redirect and takes no proxy or certificate from the environment; its
-    connections are those of ``transport``, where one is given.
+    Its own client verifies TLS, follows no redirect and takes no proxy or certificate from the environment. A client of
+    the caller's need not be of httpx itself: what counts is that it has the same methods.
     """
 
-    def __init__(
-        self, client: httpx.Client | None = None, transport: Callable[[], httpx.BaseTransport] | None = None
-    ) -> None:
-        if client is not None and not isinstance(client, httpx.Client):
+    def __init__(self, client: httpx.Client | None = None) -> None:
+        if client is not None and not _has(client, "build_request", "send", "is_closed", "close"):
             raise InvalidType(f"http_client must be an httpx.Client, not {type(client).__name__}")
         self._own = client is None
-        self._client = client or httpx.Client(trust_env=False, transport=transport() if transport else None)
+        self._client = client or httpx.Client(trust_env=False)
         self.closed = False
 
     def send(self, request: Request) -> Response:
@@ -55,19 +51,20 @@ class HttpClient:
         deadline = time.monotonic() + request.timeout
         try:
             return self._read(request, deadline)
-        except httpx.HTTPError as error:
-            translated = _translated(error, request)
-        # Raised here, where the error of httpx is gone: it holds the request, and so the token.
+        except Exception as error:
+            if (translated := _translated(error, request)) is None:
+                raise
+        # Raised here, where the error of the client is gone: it holds the request, and so the token.
         raise translated
 
     def _read(self, request: Request, deadline: float) -> Response:
         answer = self._client.send(_built(self._client, request), stream=True, follow_redirects=False)
         try:
-            body = _Body(request, answer)
+            body = _body(request, answer)
             for chunk in [answer.content] if answer.is_stream_consumed else answer.iter_raw():
                 body.add(chunk)
                 if time.monotonic() > deadline:
-                    raise _too_late(request)
+                    raise too_late(request, _perhaps_written(request))
             return Response(answer.status_code, dict(answer.headers), body.whole())
         finally:
             answer.close()
@@ -82,13 +79,11 @@ class HttpClient:
 class AsyncHttpClient:
     """Sends requests on the running asyncio event loop; otherwise as ``HttpClient``."""
 
-    def __init__(
-        self, client: httpx.AsyncClient | None = None, transport: Callable[[], httpx.AsyncBaseTransport] | None = None
-    ) -> None:
-        if client is not None and not isinstance(client, httpx.AsyncClient):
+    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+        if client is not None and not _has(client, "build_request", "send", "is_closed", "aclose"):
             raise InvalidType(f"http_client must be an httpx.AsyncClient, not {type(client).__name__}")
         self._own = client is None
-        self._client = client or httpx.AsyncClient(trust_env=False, transport=transport() if transport else None)
+        self._client = client or httpx.AsyncClient(trust_env=False)
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -96,16 +91,17 @@ class AsyncHttpClient:
         """What the effect ``Request`` asks for."""
         _check_open(self.closed or self._client.is_closed)
         self._check_loop()
-        translated: GetnetError
+        translated: GetnetError | None
         try:
             return await asyncio.wait_for(self._read(request), request.timeout)
-        except httpx.HTTPError as error:
-            translated = _translated(error, request)
         except GetnetError:
             raise  # one of our own is a TimeoutError as well
         except asyncio.TimeoutError:
-            translated = _too_late(request)
-        # Raised here, where the error of httpx is gone: it holds the request, and so the token.
+            translated = too_late(request, _perhaps_written(request))
+        except Exception as error:
+            if (translated := _translated(error, request)) is None:
+                raise
+        # Raised here, where the error of the client is gone: it holds the request, and so the token.
         raise translated
 
     def _check_loop(self) -> None:
@@ -119,7 +115,7 @@ class AsyncHttpClient:
     async def _read(self, request: Request) -> Response:
         answer = await self._client.send(_built(self._client, request), stream=True, follow_redirects=False)
         try:
-            body = _Body(request, answer)
+            body = _body(request, answer)
             if answer.is_stream_consumed:
                 body.add(answer.content)
             else:
@@ -136,82 +132,40 @@ class AsyncHttpClient:
             await self._client.aclose()
 
 
-class _Body:
-    """The body as it comes, unpacked within its bound: no more than that is ever made of what came.
+def _has(client: object, *names: str) -> bool:
+    return all(hasattr(client, name) for name in names)
 
-    An answer that its client has read already, in a hook or in a transport that makes it up, is unpacked already.
-    """
 
-    def __init__(self, request: Request, answer: httpx.Response) -> None:
-        self._request = request
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._unpacker = None
-        packed = answer.headers.get("content-encoding", "identity").strip().lower()
-        if answer.is_stream_consumed or packed in ("", "identity"):
-            return
-        if packed not in ("gzip", "x-gzip"):
-            raise MalformedResponse(f"the answer to {_shown(request)} is packed in a way that was not asked for")
-        self._unpacker = zlib.decompressobj(_GZIP)
-
-    def add(self, chunk: bytes) -> None:
-        """Take what came.
-
-        Raises:
-            MalformedResponse: it is not packed as it is said to be, or makes the body too long.
-        """
-        room = self._request.max_body - self._size
-        if self._unpacker is not None and chunk:
-            if self._unpacker.eof:
-                raise self._broken()
-            try:
-                chunk = self._unpacker.decompress(chunk, room + 1)
-            except zlib.error:
-                raise self._broken() from None
-            if self._unpacker.unused_data:
-                raise self._broken()
-        if len(chunk) > room:
-            raise MalformedResponse(
-                f"the answer to {_shown(self._request)} is longer than {self._request.max_body} bytes: raise max_body "
-                "if it is meant to be"
-            )
-        self._size += len(chunk)
-        self._chunks.append(chunk)
-
-    def whole(self) -> bytes:
-        if self._unpacker is not None and self._chunks and not self._unpacker.eof:
-            raise self._broken()
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-
-    def _broken(self) -> MalformedResponse:
-        return MalformedResponse(f"the answer to {_shown(self._request)} cannot be unpacked: it is not whole gzip")
+def _body(request: Request, answer: httpx.Response) -> Body:
+    """An answer that its client has read already, in a hook or in a transport that makes it up, is unpacked already."""
+    return Body(request, "" if answer.is_stream_consumed else answer.headers.get("content-encoding", ""))
 
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
-    timeout = httpx.Timeout(request.timeout, connect=min(request.timeout, _LONGEST_CONNECT))
-    extensions: dict[str, object] = {"fresh": True} if request.fresh else {}
+    seconds = request.timeout
+    more: dict[str, Any] = {}
     if request.leave_by < math.inf:
         watch = _Watch(request)
-        extensions["trace"] = watch if isinstance(client, httpx.Client) else watch.on_loop
+        more["extensions"] = {"trace": watch if isinstance(client, httpx.Client) else watch.on_loop}
     return client.build_request(
         request.method,
         request.url,
         headers={**request.headers, "Accept-Encoding": "gzip"},
         content=request.content or None,
-        timeout=timeout,
-        extensions=extensions,
+        timeout=(min(seconds, LONGEST_CONNECT), seconds, seconds, seconds),
+        **more,
     )
 
 
 class _Watch:
-    """Lets nothing of a request leave once its time is over."""
+    """Lets nothing of a request leave once its time is over, where the client tells what it is about to do."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
 
     def __call__(self, event: str, _: object) -> None:
         if event.endswith(_LEAVING) and time.monotonic() >= self._request.leave_by:
-            raise DeadlineExceeded(f"{_shown(self._request)} was not sent: it took too long to connect")
+            raise DeadlineExceeded(f"{shown(self._request)} was not sent: it took too long to connect")
 
     async def on_loop(self, event: str, information: object) -> None:
         self(event, information)
@@ -222,40 +176,36 @@ def _check_open(closed: bool) -> None:
         raise LifecycleError("the client is closed")
 
 
-def _shown(request: Request) -> str:
-    return f"{request.method} {request.url}"
-
-
-def _too_late(request: Request) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"no whole answer to {_shown(request)} within {request.timeout:g} s", bytes_written=_perhaps_written(request)
-    )
-
-
 def _perhaps_written(request: Request) -> int:
-    # How much left cannot be known above TLS and a client's buffers, so all of it is taken to have left.
     return max(1, len(request.content))
 
 
-def _translated(error: httpx.HTTPError, request: Request) -> GetnetError:
-    what = _shown(request)
-    if isinstance(error, httpx.LocalProtocolError):
+def _translated(error: Exception, request: Request) -> GetnetError | None:
+    """What an error of the client means, which is known by its name; ``None`` where it is none of the client's.
+
+    Some clients let errors of the socket through.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, GetnetError) or not ("HTTPError" in names or isinstance(error, OSError)):
+        return None
+    what = shown(request)
+    if "LocalProtocolError" in names:
         # Its text quotes the header, which may be a secret.
         return ConfigurationError(f"{what} was not sent: a header of it is not valid HTTP")
     # It may quote what came, such as a line that is no HTTP.
     reason = clean(str(error), ()) or type(error).__name__
-    if isinstance(error, httpx.ConnectError):
+    if "ConnectError" in names:
         if _refused_certificate(error):
             reason += "; the certificate is verified: for a private authority give an http_client that trusts it"
         return ConnectError(f"{what} could not connect: {reason}")
-    if isinstance(error, httpx.ConnectTimeout):
+    if "ConnectTimeout" in names:
         return ConnectError(f"{what} could not connect in time")
-    if isinstance(error, (httpx.ProxyError, httpx.UnsupportedProtocol)):
+    if names & {"ProxyError", "UnsupportedProtocol"}:
         return ConnectError(f"{what} could not be sent: {reason}")
-    if isinstance(error, httpx.PoolTimeout):
+    if "PoolTimeout" in names:
         return DeadlineExceeded(f"{what} was not sent: every connection of the client was busy")
-    if isinstance(error, httpx.TimeoutException):
-        return _too_late(request)
+    if "TimeoutException" in names:
+        return too_late(request, _perhaps_written(request))
     return Disconnected(f"the link broke during {what}: {reason}", bytes_written=_perhaps_written(request))
 
 

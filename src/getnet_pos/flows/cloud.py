@@ -168,7 +168,8 @@ class CloudCarrier:
             webhook=self._webhook if webhook else None,
         )
         headers = {**cloud.headers, "Content-Type": "application/json"}
-        return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout, fresh=True)
+        once = not command.changes_nothing or getattr(command, "print_on_pos", False)
+        return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout, fresh=once)
 
     # ---------------------------------------------------------------------------------------------------- after a doubt
 

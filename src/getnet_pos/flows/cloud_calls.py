@@ -28,6 +28,7 @@ from .http_calls import (
     changes_nothing,
     clean,
     json_body,
+    never_sent,
     refuse,
     repeated,
     retry_after,
@@ -104,7 +105,7 @@ class Cloud:
 
 def was_not_done(outcome: Response | TransportError) -> bool:
     """May a command that moves no money be sent again: where the terminal surely did not get it."""
-    return outcome.bytes_written == 0 if isinstance(outcome, TransportError) else outcome.status == 429
+    return never_sent(outcome) or (isinstance(outcome, Response) and outcome.status == 429)
 
 
 def call(

@@ -73,7 +73,7 @@ class Use:
 class Request:
     """Send one HTTP request and read the whole answer, whatever its status; redirects are not followed.
 
-    ``ConnectError`` where nothing was sent; another ``TransportError`` where the server may have acted on it;
+    A ``TransportError`` says in ``bytes_written`` whether anything left; ``ConnectError`` where no connection was made;
     ``MalformedResponse`` where the body is longer than ``max_body`` or cannot be unpacked.
     """
 
@@ -86,7 +86,8 @@ class Request:
     max_body: int = 1 << 20
     """The longest body taken, in bytes, after unpacking."""
     fresh: bool = False
-    """On a new connection if the client can do that: a used one may be closing at the other end."""
+    """It may reach the server once only, so it gets a new connection: a kept one may be closing at the other end just
+    then. Other requests are sent on kept ones, and once more where that was so."""
     leave_by: float = math.inf
     """When its first byte must have left, on the monotonic clock: later, nothing is sent (``DeadlineExceeded``)."""
 

@@ -15,7 +15,6 @@ from ..codec.strict_json import parse
 from ..errors import (
     ApiError,
     AuthenticationError,
-    ConnectError,
     Forbidden,
     InvalidType,
     InvalidValue,
@@ -145,7 +144,7 @@ def changes_nothing(outcome: Outcome) -> bool:
 
 def never_sent(outcome: Outcome) -> bool:
     """May a request be sent again that may reach the server only once: where nothing of it left."""
-    return isinstance(outcome, ConnectError)
+    return isinstance(outcome, TransportError) and outcome.bytes_written == 0
 
 
 def repeated(

@@ -113,19 +113,22 @@ class Link:
     def discard_stale(self) -> Flow[list[Reply]]:
         """Take what came since the last command: return the replies, which are not acknowledged yet; drop the rest."""
         late: list[Reply] = []
+        listens = True
         for _ in range(_STALE_READS):
             data = yield Receive(0.0)
+            if data:
+                self._read(data)
+            while self._inbox:
+                message = self._inbox.popleft()
+                if isinstance(message, Reply):
+                    late.append(message)
+                elif isinstance(message, Progress):
+                    # A terminal that takes no bytes is not waited for again with each message that it sends.
+                    listens = listens and (yield from self.acknowledge())
+                elif not isinstance(message, Ack):
+                    log.warning("stale bytes before a command: %s", describe(message))
             if not data:
                 break
-            self._read(data)
-        while self._inbox:
-            message = self._inbox.popleft()
-            if isinstance(message, Reply):
-                late.append(message)
-            elif isinstance(message, Progress):
-                yield from self.acknowledge()
-            elif not isinstance(message, Ack):
-                log.warning("stale bytes before a command: %s", describe(message))
         self._forget()
         return late
 

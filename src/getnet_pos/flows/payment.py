@@ -663,7 +663,7 @@ def _is_repeated_number(till: Till, intent: Intent, attempt: Attempt) -> bool:
 
 def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
     number = None if _is_repeated_number(till, intent, attempt) else attempt.transaction_id
-    return replace(intent, transaction_id=number)
+    return intent if number == intent.transaction_id else replace(intent, transaction_id=number)
 
 
 def _is_result(till: Till, intent: Intent, heard: Heard) -> Flow[bool]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-__all__ = ["AsyncTransport", "Transport"]
+__all__ = ["AT_ONCE", "AsyncTransport", "Transport"]
+
+AT_ONCE = 4096
+"""The most bytes that one ``read`` returns. On an event loop others have their turn before the next read: what a
+terminal sends without end holds up nobody but its own command."""
 
 
 class Transport(ABC):
@@ -24,7 +28,7 @@ class Transport(ABC):
     def read(self, deadline: float) -> bytes:
         """What has come; waits for the first byte until ``deadline``, or until ``wake`` is called: then ``b""``.
 
-        What is there is always returned, and first. Raises ``Disconnected``.
+        What is there is always returned, and first, at most ``AT_ONCE`` bytes of it. Raises ``Disconnected``.
         """
 
     @abstractmethod

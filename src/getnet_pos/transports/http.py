@@ -12,90 +12,51 @@ nothing runs beside.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import ssl
 import time
+from urllib.parse import quote, urlsplit
 
-import h11
-import httpx
-
-from .._version import __version__
-from ..errors import ConfigurationError, Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
+from ..errors import Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
 from . import AsyncTransport, Transport
+from .http1 import BadHttp, Dialogue
 from .tcp import AsyncTcpTransport, TcpTransport
+from .tls import Verify, tls_context
 
-__all__ = ["AsyncHttpTransport", "HttpTransport", "tls_context"]
+__all__ = ["AsyncHttpTransport", "HttpTransport"]
 
 log = logging.getLogger("getnet_pos.http")
 
 
-def tls_context(verify: bool | str | os.PathLike[str] | ssl.SSLContext, pin_sha256: str | None) -> ssl.SSLContext:
-    """How a terminal's certificate is checked: by the system's CAs, by those in a file, or by its own SHA-256.
+class _Url:
+    """Where a terminal is, in parts: checked, and as they are written on the wire."""
 
-    A pinned certificate is taken whoever issued it, and no other is, whoever issued that. ``verify=False`` is refused
-    without a pin: it would let anyone answer in the terminal's place.
-    """
-    if pin_sha256 is not None:
-        return _pinned_context(_digest(pin_sha256))
-    if isinstance(verify, ssl.SSLContext):
-        return verify
-    if verify is False:
-        raise ConfigurationError("verify=False needs pin_sha256: without either, anyone could answer as the terminal")
-    try:
-        return ssl.create_default_context(cafile=None if verify is True else os.fspath(verify))
-    except (OSError, TypeError) as error:
-        raise ConfigurationError(f"verify must be True, a file of CA certificates or an SSLContext: {error}") from error
+    def __init__(self, url: str, path: str) -> None:
+        if not isinstance(url, str) or not isinstance(path, str):
+            raise InvalidType("the terminal's URL and its path must be text")
+        try:
+            parts = urlsplit(url)
+            self.host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+        except ValueError as error:
+            raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
+        plain = url.isprintable() and " " not in url and "@" not in parts.netloc and not (parts.query or parts.fragment)
+        if parts.scheme not in ("http", "https") or not self.host or not plain:
+            raise InvalidValue(
+                "the terminal's URL must be http://host:port or https://host:port, and no more than a path"
+            )
+        if not path.startswith("/") or any(c in "?#" or not c.isprintable() for c in path):
+            raise InvalidValue("path must begin with /, and have no query")
+        before = parts.path.rstrip("/")
+        self.is_secure = parts.scheme == "https"
+        usual = 443 if self.is_secure else 80
+        self.port = port or usual
+        self.netloc = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port != usual:
+            self.netloc += f":{self.port}"
+        self.target = quote(before if before and path == "/" else before + path, safe="/%:@!$&'()*+,;=~")
+        self.text = f"{parts.scheme}://{self.netloc}{self.target}"
 
-
-def _digest(pin_sha256: str) -> bytes:
-    if not isinstance(pin_sha256, str):
-        raise InvalidType(f"pin_sha256 must be text, not {type(pin_sha256).__name__}")
-    pin = pin_sha256.replace(":", "").lower()
-    if len(pin) != 64 or not set(pin) <= set("0123456789abcdef"):
-        raise InvalidValue("pin_sha256 must be the SHA-256 of the certificate (DER): 64 hex digits")
-    return bytes.fromhex(pin)
-
-
-def _pinned_context(pin: bytes) -> ssl.SSLContext:
-    """Checks the certificate as the last step of the handshake, before anything else can be written."""
-
-    def check(certificate: bytes | None) -> None:
-        if hashlib.sha256(certificate or b"").digest() != pin:
-            raise ssl.SSLCertVerificationError("the terminal's certificate is not the pinned one")
-
-    class PinnedSocket(ssl.SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:
-            super().do_handshake(block)
-            check(self.getpeercert(binary_form=True))
-
-    class PinnedObject(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            check(self.getpeercert(binary_form=True))
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = PinnedSocket
-    context.sslobject_class = PinnedObject
-    return context
-
-
-def _full_url(url: str, path: str) -> httpx.URL:
-    if not isinstance(url, str) or not isinstance(path, str):
-        raise InvalidType("the terminal's URL and its path must be text")
-    try:
-        base = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
-    if base.scheme not in ("http", "https") or not base.host or base.userinfo or base.query or base.fragment:
-        raise InvalidValue("the terminal's URL must be http://host:port or https://host:port, and no more than a path")
-    if not path.startswith("/") or any(c in "?#" or not c.isprintable() for c in path):
-        raise InvalidValue("path must begin with /, and have no query")
-    before = base.path.rstrip("/")
-    return base.copy_with(path=before if before and path == "/" else before + path)
+    def __str__(self) -> str:
+        return self.text
 
 
 class _Endpoint:
@@ -106,18 +67,16 @@ class _Endpoint:
         url: str,
         *,
         path: str = "/",
-        verify: bool | str | os.PathLike[str] | ssl.SSLContext = True,
+        verify: Verify = True,
         pin_sha256: str | None = None,
         connect_timeout: float = 5.0,
     ) -> None:
-        self._url = _full_url(url, path)
-        secure = self._url.scheme == "https"
-        if pin_sha256 is not None and not secure:
+        self._url = _Url(url, path)
+        if pin_sha256 is not None and not self._url.is_secure:
             raise InvalidValue("a certificate can only be pinned for an https:// URL")
         self.name = str(self._url)
-        self._host = self._url.raw_host.decode("ascii")
-        self._port = self._url.port or (443 if secure else 80)
-        self._tls = tls_context(verify, pin_sha256) if secure else None
+        self._host, self._port = self._url.host, self._url.port
+        self._tls = tls_context(verify, pin_sha256) if self._url.is_secure else None
         self._connect_timeout = connect_timeout
         self._is_open = False
 
@@ -130,30 +89,25 @@ class _Endpoint:
 
 
 class _Dialogue:
-    """One request and its response, on a connection that it does not touch itself."""
+    """One request and its response, whose body is handed on as it comes."""
 
-    def __init__(self, url: httpx.URL) -> None:
+    def __init__(self, url: _Url) -> None:
         self._url = url
-        self._http = h11.Connection(h11.CLIENT)
-        self.has_ended = False
+        self._http = Dialogue()
+
+    @property
+    def has_ended(self) -> bool:
         """Whether the response came to its end."""
+        return self._http.has_ended
 
     def request(self, data: bytes) -> bytes:
-        head = h11.Request(
-            method="POST",
-            target=self._url.raw_path,
-            headers=[
-                ("Host", self._url.netloc.decode("ascii")),
-                ("User-Agent", f"getnet-pos/{__version__}"),
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(data))),
-                ("Accept", "application/json"),
-                ("Accept-Encoding", "identity"),
-                ("Connection", "close"),
-            ],
-        )
-        parts = [self._http.send(event) for event in (head, h11.Data(data), h11.EndOfMessage())]
-        return b"".join(part for part in parts if part)
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+        }
+        return self._http.request("POST", self._url.target, self._url.netloc, headers, data)
 
     def feed(self, data: bytes) -> bytes:
         """What the bytes add to the body of the response.
@@ -161,22 +115,16 @@ class _Dialogue:
         Raises:
             UnexpectedStatus, Disconnected: the response is none of a terminal.
         """
-        body = b""
         try:
-            self._http.receive_data(data)
-            while not self.has_ended and (event := self._http.next_event()) is not h11.NEED_DATA:
-                if isinstance(event, h11.Response) and event.status_code != 200:
-                    raise _status_error(self._url, event.status_code)
-                if isinstance(event, h11.Data):
-                    body += event.data
-                elif isinstance(event, h11.EndOfMessage):
-                    self.has_ended = True
-        except h11.RemoteProtocolError as error:
+            body = self._http.feed(data)
+        except BadHttp as error:
             raise Disconnected(f"{self._url} does not speak HTTP ({error}): check its address") from None
+        if self._http.status not in (0, 200):
+            raise _status_error(self._url, self._http.status)
         return body
 
 
-def _status_error(url: httpx.URL, status: int) -> UnexpectedStatus:
+def _status_error(url: _Url, status: int) -> UnexpectedStatus:
     redirect = "redirects are not followed: give the final URL"
     advice = redirect if 300 <= status < 400 else "check the URL and its path, then poll again"
     return UnexpectedStatus(f"{url} answered with HTTP status {status}: {advice}", status=status)

@@ -36,13 +36,12 @@ from ..errors import (
     TransportError,
     WriteTimeout,
 )
-from . import AsyncTransport, Transport
+from . import AT_ONCE, AsyncTransport, Transport
 
 __all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "device_of", "is_likely", "open_serial"]
 
 _VENDOR = 0x2FB8
 _LIKELY = ("getnet", "pax")
-_CHUNK = 65536
 _LOOKS = 3
 """How often the ports are looked at until that succeeds."""
 _LONGEST_WAIT = 0.5
@@ -218,7 +217,7 @@ class _Descriptor(_Port):
     def _read_now(self, fd: int) -> bytes | None:
         """What is there; ``None`` where there is nothing yet."""
         try:
-            data = os.read(fd, _CHUNK)
+            data = os.read(fd, AT_ONCE)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -298,17 +297,22 @@ class _PosixAsyncSerialTransport(_Descriptor, AsyncTransport):
         super().__init__(port, baudrate=baudrate)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: asyncio.Future[None] | None = None
+        self._waited = True
+        """Whether others on the loop have had their turn in the read before."""
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._open()
 
     async def read(self, deadline: float) -> bytes:
-        fd = self._fileno()
+        if not self._waited:
+            await asyncio.sleep(0)
+        fd, self._waited = self._fileno(), False
         while True:
             data = self._read_now(fd)
             if data is not None:
                 return data
+            self._waited = True
             if self._woken or not await self._ready(fd, deadline, write=False):
                 self._woken = False
                 return b""
@@ -369,7 +373,7 @@ class PortableSerialTransport(_Port, Transport):
                 line.timeout = min(left, _LONGEST_WAIT)
                 data = line.read(1)
                 if data:
-                    return bytes(data + line.read(line.in_waiting))
+                    return bytes(data + line.read(min(line.in_waiting, AT_ONCE - 1)))
                 # A wake-up in the middle of the call hides what is there.
                 if (self._woken or left <= 0) and not line.in_waiting:
                     self._woken = False

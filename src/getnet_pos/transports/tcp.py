@@ -17,11 +17,12 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from typing import Protocol, cast
 
 from ..errors import ConnectError, Disconnected, PartialWrite, TransportError, WriteTimeout
-from . import AsyncTransport, Transport
+from . import AT_ONCE, AsyncTransport, Transport
+from .names import look_up, shares
+from .tls import tls_refusal
 
 __all__ = ["AsyncTcpTransport", "TcpTransport"]
 
@@ -67,36 +68,6 @@ def _reset_on_close(line: _Options) -> None:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
-def _look_up(host: str) -> concurrent.futures.Future[list[str]]:
-    """The addresses of a host. A name server that is silent holds up a thread of its own, and nothing else."""
-    found: concurrent.futures.Future[list[str]] = concurrent.futures.Future()
-    found.set_running_or_notify_cancel()
-
-    def look_up() -> None:
-        try:
-            found.set_result(_addresses(host))
-        except Exception as error:
-            found.set_exception(error)
-
-    try:
-        found.set_result(_addresses(host, socket.AI_NUMERICHOST))
-    except (OSError, ValueError):
-        threading.Thread(target=look_up, name="getnet-pos-names", daemon=True).start()
-    return found
-
-
-def _addresses(host: str, flags: int = 0) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
-    # The last of four parts is the scope of an address that is valid on one link only.
-    return [f"{to[0]}%{to[3]}" if len(to) == 4 and to[3] else str(to[0]) for *_, to in found]
-
-
-def _shares(hosts: list[str], deadline: float) -> Iterator[tuple[str, float]]:
-    """Each address, and its share of the seconds that are left."""
-    for tried, host in enumerate(hosts):
-        yield host, max(0.001, (deadline - time.monotonic()) / (len(hosts) - tried))
-
-
 class _Peer:
     """What the blocking and the asyncio transport share.
 
@@ -122,7 +93,7 @@ class _Peer:
 
     def _refused(self, error: Exception) -> ConnectError:
         if isinstance(error, ssl.SSLError):
-            return ConnectError(f"{self.name} could not be trusted ({error}): check verify= or pin_sha256=")
+            return ConnectError(f"{self.name} could not be trusted: {tls_refusal(error)}")
         if isinstance(error, _TIMEOUTS):
             reason = "no answer in time"
         elif isinstance(error, ConnectionRefusedError):
@@ -152,8 +123,8 @@ class TcpTransport(_Peer, Transport):
     _line: socket.socket | None = None
     _wakes: tuple[socket.socket, socket.socket] | None = None
     """Where ``read`` hears that it is to return, and where ``wake`` says so."""
-    _unread = b""
-    """What a write has found while it looked."""
+    _unread: bytearray
+    """What has come and was not returned yet: a write looks, too."""
 
     def open(self) -> None:
         if self._line is not None:
@@ -175,11 +146,11 @@ class TcpTransport(_Peer, Transport):
             opened.pop_all()
         for end in wakes:
             end.setblocking(False)
-        self._line, self._wakes, self._unread = line, wakes, b""
+        self._line, self._wakes, self._unread = line, wakes, bytearray()
 
     def _connected(self, deadline: float) -> socket.socket:
         refused = OSError("it has no address")
-        for host, seconds in _shares(_look_up(self._host).result(self._connect_timeout), deadline):
+        for host, seconds in shares(look_up(self._host).result(self._connect_timeout), deadline):
             try:
                 return socket.create_connection((host, self._port), timeout=seconds)
             except OSError as error:
@@ -191,8 +162,11 @@ class TcpTransport(_Peer, Transport):
         if line is None or wakes is None:
             raise self._not_open()
         while True:
-            data, self._unread = self._unread or self._take(line), b""
-            if data:
+            if not self._unread:
+                self._unread += self._take(line)
+            if self._unread:
+                data = bytes(self._unread[:AT_ONCE])
+                del self._unread[:AT_ONCE]
                 return data
             ready = _wait(deadline - time.monotonic(), selectors.EVENT_READ, line, wakes[0])
             if line not in ready:
@@ -298,9 +272,9 @@ class _Stream(asyncio.Protocol):
         self.changed()
 
     def take(self) -> bytes:
-        data = bytes(self.received)
-        self.received.clear()
-        if not self.lost:
+        data = bytes(self.received[:AT_ONCE])
+        del self.received[:AT_ONCE]
+        if not self.lost and len(self.received) <= _UNREAD:
             self.transport.resume_reading()
         return data
 
@@ -348,9 +322,9 @@ class AsyncTcpTransport(_Peer, AsyncTransport):
 
     async def _connected(self, deadline: float) -> tuple[asyncio.Transport, _Stream]:
         refused: Exception = OSError("it has no address")
-        hosts = await asyncio.wait_for(asyncio.wrap_future(_look_up(self._host)), self._connect_timeout)
+        hosts = await asyncio.wait_for(asyncio.wrap_future(look_up(self._host)), self._connect_timeout)
         name = self._host if self._tls else None
-        for host, seconds in _shares(hosts, deadline):
+        for host, seconds in shares(hosts, deadline):
             connecting = self._loop.create_connection(_Stream, host, self._port, ssl=self._tls, server_hostname=name)
             try:
                 return await asyncio.wait_for(connecting, seconds)
@@ -362,6 +336,8 @@ class AsyncTcpTransport(_Peer, AsyncTransport):
         stream = self._stream
         if stream is None:
             raise self._not_open()
+        if stream.received:
+            await asyncio.sleep(0)
         while not (stream.received or stream.lost):
             left = deadline - time.monotonic()
             if self._woken or left <= 0:
