@@ -164,12 +164,19 @@ def test_http(rig: Rig) -> None:
     assert response.status in (401, 404)
 
 
-async def _by_httpx(request: Request) -> None:
-    client = AsyncHttpClient()
-    try:
-        await client.send(request)
-    finally:
-        await client.close()
+def _send_by_httpx(request: Request, *, aio: bool) -> None:
+    async def send() -> None:
+        client = AsyncHttpClient()
+        try:
+            await client.send(request)
+        finally:
+            await client.close()
+
+    if aio:
+        asyncio.run(send())
+    else:
+        with contextlib.closing(HttpClient()) as client:
+            client.send(request)
 
 
 @pytest.mark.parametrize("whose", ["our own", "httpx"])
@@ -180,13 +187,7 @@ def test_a_request_leaves_in_time_or_not_at_all(rig: Rig, fresh: bool, whose: st
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         late = Request("POST", url, content=b"a payment", leave_by=time.monotonic(), fresh=fresh)
         with pytest.raises(DeadlineExceeded, match="was not sent: it took too long to connect") as caught:
-            if whose == "our own":
-                rig.run(asked(late))
-            elif rig.aio:
-                asyncio.run(_by_httpx(late))
-            else:
-                with contextlib.closing(HttpClient()) as client:
-                    client.send(late)
+            rig.run(asked(late)) if whose == "our own" else _send_by_httpx(late, aio=rig.aio)
         assert caught.value.bytes_written == 0
         line, _ = server.accept()
         with line:
