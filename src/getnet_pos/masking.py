@@ -31,7 +31,7 @@ def mask(text: str) -> str:
     A card number is 13 to 19 digits, zeros in front apart, that pass the Luhn check and begin and end where no other
     digit touches them. They may be parted by anything but letters. Takes time in proportion to the text.
     """
-    if not _RUN.search(text):
+    if len(text) < _SHORTEST or not _RUN.search(text):
         return text
     pieces = _NO_CARD.split(text)
     return "".join(piece if place % 2 else _RUN.sub(_without_cards, piece) for place, piece in enumerate(pieces))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from getnet_pos.errors import (
     UnsupportedOperation,
     WriteTimeout,
 )
+from getnet_pos.flows.effects import Claim
 from getnet_pos.flows.intents import generated_ticket
 from getnet_pos.flows.matching import typed_reply
 from getnet_pos.flows.payment import ask, pay, polling, recover_all
 from getnet_pos.messages import (
     GenericCommand,
+    Intent,
     IntentState,
     LastVoucher,
     MultiCommerceSale,
@@ -713,3 +716,17 @@ def test_the_first_poll_after_plugging_in() -> None:
     shop.terminal.answers[106] = next(errors)
     shop.register.before = lambda effect: shop.terminal.answers.clear() if type(effect).__name__ == "Close" else None
     assert shop.poll().approved
+
+
+def test_what_its_owner_settles_just_before_it_is_claimed_is_not_asked_about() -> None:
+    shop = Shop()
+    left = Intent(intent_id="1" * 32, terminal=TERMINAL, command=Sale.code, amount=1000, ticket="A1")
+    shop.journal.record(left)
+
+    def settle(effect: object) -> None:
+        if isinstance(effect, Claim) and shop.states()[-1] == "INTENT":
+            shop.journal.record(replace(left, state=IntentState.DECLINED, response_code=1))
+
+    shop.register.before = settle
+    assert shop.poll().approved
+    assert shop.states() == ["INTENT", "DECLINED"]

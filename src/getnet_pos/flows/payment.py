@@ -853,9 +853,15 @@ def _settle_each(
         if lease is None:
             in_progress.append(intent)
             continue
+        asked = True
         try:
             if intent.terminal == till.terminal:
                 till.keep_for(lease)
+            # Whoever held it until now may have settled it.
+            yield from _know(till)
+            intent = next((one for one in till.own() if one.intent_id == intent_id), intent)
+            if intent.state not in states:
+                continue
             with till.settling(intent):
                 if intent.open and (yield from _is_recorded_now(till, intent)):
                     pass
@@ -867,7 +873,6 @@ def _settle_each(
                     yield from _ask_again(till, intent, records)
         finally:
             lease.release()
-        asked = True
         yield from _know(till)
     return asked
 

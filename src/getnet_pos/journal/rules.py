@@ -185,7 +185,8 @@ def _is_another(intent: Intent, known: Intent) -> bool:
 
 def kept(intent: Intent) -> Intent:
     """The intent as it may be recorded: without card numbers in what others say of it."""
-    masked: dict[str, Any] = {name: mask(text) for name in _TOLD if (text := getattr(intent, name)) is not None}
+    told = {name: text for name in _TOLD if (text := getattr(intent, name)) is not None}
+    masked: dict[str, Any] = {name: shown for name, text in told.items() if (shown := mask(text)) != text}
     return replace(intent, **masked) if masked else intent
 
 

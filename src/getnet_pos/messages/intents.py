@@ -214,7 +214,7 @@ R = TypeVar("R", bound=Reply)
 def kept_reply(reply: Reply) -> str:
     """A result as the journal keeps it, as JSON: without its text, and without what could identify a card."""
     told = {name: getattr(reply, name, None) for name in _KEPT_IN_ORDER}
-    kept: dict[str, Any] = masked({name: value for name, value in told.items() if value is not None})
+    kept: dict[str, Any] = {name: masked(value) for name, value in told.items() if value is not None}
     if len(kept.get("last4_digits", "")) > 4:  # whatever a firmware writes there
         del kept["last4_digits"]
     return json.dumps(kept)
