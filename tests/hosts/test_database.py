@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from getnet_pos import Connector, Profile
 from getnet_pos.errors import ConfigurationError, JournalError
@@ -309,6 +310,39 @@ def test_an_answer_that_was_lost_is_no_second_step(own_server: Server) -> None:
         journal.record(replace(intent(1), state=IntentState.APPROVED))
         assert proxy.cut_answer_to is None
         assert [step.intent.state for step in journal.steps()] == [IntentState.INTENT, IntentState.APPROVED]
+
+
+def test_a_notice_whose_answer_was_lost_is_still_a_new_one(own_server: Server) -> None:
+    """Else no host would hand it on."""
+    own_server.journal("shop")
+    with Proxy(own_server.port) as proxy, opened(own_server.dsn("shop", port=proxy.port)) as journal:
+        assert journal.keep_notice("1", "1", {})
+        proxy.cut_answer_to = b"keep_notice"
+        assert journal.keep_notice("2", "2", {})
+        assert proxy.cut_answer_to is None
+        assert not journal.keep_notice("2", "2", {})
+
+
+def test_the_certificate_of_the_server_is_checked_as_libpq_does_it(own_server: Server, tmp_path: Path) -> None:
+    own_server.journal("shop")
+    ours, other = trustme.CA(), trustme.CA()
+    issued = ours.issue_cert("127.0.0.1")
+    for name, data in (("crt", issued.cert_chain_pems[0]), ("key", issued.private_key_pem)):
+        file = own_server.folder / f"server.{name}"
+        data.write_to_path(file)
+        file.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(file, "postgres")
+    own_server.sql("ALTER SYSTEM SET ssl = on")
+    own_server.stop("fast")
+    own_server.start()
+    for authority, name in ((ours, "ours"), (other, "other")):
+        authority.cert_pem.write_to_path(tmp_path / name)
+    checked = f"{own_server.dsn('shop')}?sslmode=verify-full&sslrootcert={tmp_path}"
+    with opened(f"{checked}/ours") as journal:
+        record(journal, intent(1), *PAID)
+    with pytest.raises(JournalError, match="certificate verify failed"):
+        PostgresJournal(f"{checked}/other")
 
 
 def test_a_host_that_is_paused_in_the_middle_of_a_statement_holds_up_nobody(dsn: str) -> None:

@@ -91,7 +91,7 @@ def test_hosts_that_die_and_hosts_that_sleep(dsn: str, count: Count, evidence: C
         hosts = _Hosts(chain)
         try:
             for turn in range(rounds):
-                time.sleep(chance.random())
+                time.sleep(chance.random() / 2)
                 number = chance.randrange(3)
                 if turn % 2:
                     kinds["kills"] += 1

@@ -80,6 +80,7 @@ CREATE: Final = (
     """CREATE TABLE notice (
     key text COLLATE "C" PRIMARY KEY,
     transaction_id text COLLATE "C",
+    attempt text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     content jsonb NOT NULL
 )""",
@@ -161,12 +162,13 @@ BEGIN
     {_ONE_AT_A_TIME};
     UPDATE lease l SET until = '-infinity' WHERE l.host = $1 AND l.terminal = ANY (terminals);
 END $$""",
-    # Whether the notice is a new one.
-    f"""CREATE FUNCTION keep_notice(key text, transaction_id text, content jsonb) RETURNS boolean {_FUNCTION} AS $$
+    # Whether this attempt stored the notice: one whose answer was lost is made again, and is still the first.
+    f"""CREATE FUNCTION keep_notice(key text, transaction_id text, attempt text, content jsonb)
+    RETURNS boolean {_FUNCTION} AS $$
 #variable_conflict use_column
 BEGIN
-    INSERT INTO notice VALUES ($1, $2, DEFAULT, $3) ON CONFLICT (key) DO NOTHING;
-    RETURN FOUND;
+    INSERT INTO notice VALUES ($1, $2, $3, DEFAULT, $4) ON CONFLICT (key) DO NOTHING;
+    RETURN (SELECT n.attempt = $3 FROM notice n WHERE n.key = $1);
 END $$""",
     f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC",
 )

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Final
@@ -27,7 +28,7 @@ _LOOK_EVERY: Final = 0.5
 """How often the table is looked at while somebody waits, in seconds."""
 
 _CONNECT_EVERY: Final = 5.0
-_KEEP: Final = f"SELECT {SCHEMA}.keep_notice(%s, %s, %s::jsonb)"
+_KEEP: Final = f"SELECT {SCHEMA}.keep_notice(%s, %s, %s, %s::jsonb)"
 _TELL: Final = "SELECT pg_notify(%s, %s)"
 _STORED: Final = f"SELECT DISTINCT transaction_id FROM {SCHEMA}.notice WHERE transaction_id = ANY (%s)"
 
@@ -47,7 +48,7 @@ class Notices:
         """Store a notice and, once it is committed, tell whoever waits for its transaction; false where it was stored
         before.
         """
-        [[new]] = self._database.ask(_KEEP, [key, transaction_id, json.dumps(content)])
+        [[new]] = self._database.ask(_KEEP, [key, transaction_id, uuid.uuid4().hex, json.dumps(content)])
         if transaction_id is not None:
             # In a transaction of its own: inside the other one it would make all that tell wait for each other.
             self._database.ask(_TELL, [CHANNEL, transaction_id])
