@@ -63,14 +63,15 @@ class Pool(Protocol):
 
 
 class Database:
-    """One database, by a connection string of libpq or by a pool of the caller's."""
+    """One database, by a connection string of libpq or by a pool of the caller's; ``listen`` leads past a pooler."""
 
-    def __init__(self, source: str | Pool) -> None:
+    def __init__(self, source: str | Pool, listen: str | None = None) -> None:
         self._pool: Pool
-        self._hide: Callable[[str], str]
+        hidden = () if listen is None else _secrets(listen, _parsed(listen))
         if isinstance(source, str):
             given = _parsed(source)
-            self._hide = _hider(_secrets(source, given))
+            hidden += _secrets(source, given)
+            listen = listen or source
             self.name = _named(given)
             self._pool = own = _Connections(source, {k: v for k, v in _SETTINGS.items() if k not in given})
             self._drop: Callable[[], None] = own.close
@@ -80,8 +81,11 @@ class Database:
                     "a journal in PostgreSQL is made from a connection string, postgresql://, or from a pool of "
                     "psycopg_pool"
                 )
-            self._pool, self._hide, self.name = source, str, "of the pool"
+            self._pool, self.name = source, "of the pool"
             self._drop = getattr(source, "check", lambda: None)
+        self._hide = _hider(hidden)
+        self.listener = _listener(listen)
+        """Makes a connection of its own, to listen on; ``None`` where only a pool is known."""
 
     def ask(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement, which is a transaction of its own. It is repeated after a cut: it must be one
@@ -188,13 +192,6 @@ class Database:
     def role(self, name: str) -> str:
         """The name of a role, quoted."""
         return '"' + name.replace('"', '""') + '"'
-
-    def listener(self, dsn: str | None) -> psycopg.Connection[Any] | None:
-        """A connection of its own, to listen on; ``None`` where only a pool is known."""
-        source = dsn or (self._pool.dsn if isinstance(self._pool, _Connections) else None)
-        if source is None:
-            return None
-        return psycopg.connect(source, autocommit=True, **{**_SETTINGS, **_parsed(source)})
 
     def close(self) -> None:
         """Close the connections that are not in use; the next question opens another one."""
@@ -316,6 +313,15 @@ def _hider(secrets: tuple[str, ...]) -> Callable[[str], str]:
         return text
 
     return hidden
+
+
+def _listener(dsn: str | None) -> Callable[[], psycopg.Connection[Any] | None]:
+    """It shows no secret either."""
+
+    def connected() -> psycopg.Connection[Any] | None:
+        return None if dsn is None else psycopg.connect(dsn, autocommit=True, **{**_SETTINGS, **_parsed(dsn)})
+
+    return connected
 
 
 def _named(given: Mapping[str, Any]) -> str:

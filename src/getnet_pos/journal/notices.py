@@ -36,9 +36,8 @@ _STORED: Final = f"SELECT DISTINCT transaction_id FROM {SCHEMA}.notice WHERE tra
 class Notices:
     """The notices of one database, for one process."""
 
-    def __init__(self, database: Database, listen: str | None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._dsn = listen
         self._waiting: dict[str, set[Future[None]]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -113,7 +112,7 @@ class Notices:
     def _connected(self) -> psycopg.Connection[Any] | None:
         connection = None
         try:
-            connection = self._database.listener(self._dsn)
+            connection = self._database.listener()
             if connection is not None:
                 connection.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:

@@ -106,8 +106,8 @@ class PostgresJournal:
     """
 
     def __init__(self, source: str | Pool, *, listen: str | None = None, lease: float = LIFE) -> None:
-        self._database = Database(source)
-        self._listen, self._life = listen, lease
+        self._database = Database(source, listen)
+        self._life = lease
         self._begin()
         self._database.check()
         _all.add(self)
@@ -118,7 +118,7 @@ class PostgresJournal:
     def _begin(self) -> None:
         """What belongs to this process alone."""
         self._host = Host(self._database, self._life)
-        self._notices = Notices(self._database, self._listen)
+        self._notices = Notices(self._database)
         self._claimed: dict[str, _Claim] = {}
         self._store = _Store(self._database, self._host)
         self._worker = Worker(self._store)
