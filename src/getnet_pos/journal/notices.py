@@ -73,15 +73,16 @@ class Notices:
     # ------------------------------------------------------------------------------------------------------ its thread
 
     def _listen(self) -> None:
-        """Listen as long as anybody waits; without a connection to listen on, look."""
+        """Listen from the first that waits until the end; without a connection to listen on, look."""
         connection: psycopg.Connection[Any] | None = None
         not_before = 0.0
         try:
-            while self._anybody():
+            while self._goes_on():
                 if connection is None and time.monotonic() >= not_before:
                     not_before = time.monotonic() + _CONNECT_EVERY
                     connection = self._connected()
-                self._look([*self._waiting])
+                if self._waiting:
+                    self._look([*self._waiting])
                 if connection is None:
                     time.sleep(_LOOK_EVERY)
                     continue
@@ -99,13 +100,13 @@ class Notices:
             if connection is not None:
                 connection.close()
 
-    def _anybody(self) -> bool:
+    def _goes_on(self) -> bool:
         with self._lock:
             for number, futures in [*self._waiting.items()]:
                 futures.difference_update([future for future in futures if future.done()])
                 if not futures:
                     del self._waiting[number]
-            if not self._waiting or self._closed:
+            if self._closed:
                 self._thread = None
             return self._thread is not None
 
