@@ -24,7 +24,7 @@ CHANNEL: Final = "getnet_pos"
 FINAL: Final = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
 
 _ONE_AT_A_TIME: Final = "PERFORM pg_advisory_xact_lock(1196445523)"
-"""Who writes or changes an owner waits for the one before, no longer than its transaction lasts on the server."""
+"""Whoever writes, or changes an owner, waits for the one before: no longer than that statement takes on the server."""
 
 _FUNCTION: Final = f"""LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = {SCHEMA}, pg_temp SET lock_timeout = '4s'"""
@@ -92,9 +92,9 @@ BEGIN RAISE EXCEPTION 'the journal is insert-only'; END $$""",
     FOR EACH STATEMENT EXECUTE FUNCTION never_changed()"""
         for table in ("step", "notice")
     ),
-    # Steps are written in the order given, if nothing that concerns them came after the row "seen": else null, and the
-    # caller looks again. The answer are the places, from 1, of those that the lease of their terminal does not allow;
-    # a person's decision needs none.
+    # Writes steps in the order given, unless a row that concerns one of them has come after the row "seen": then it
+    # writes nothing and returns null, and the caller looks again. Otherwise it returns the positions, from 1, of the
+    # steps that it refused because the host no longer owns their terminal. A person's decision needs no owner.
     f"""CREATE FUNCTION write_steps(seen bigint, written jsonb) RETURNS integer[] {_FUNCTION} AS $$
 DECLARE
     last bigint;
@@ -135,7 +135,7 @@ BEGIN
         ON CONFLICT (intent_id) DO UPDATE SET step = excluded.step, terminal_id = excluded.terminal_id;
     RETURN refused;
 END $$""",
-    # The terminals of which "host" is the owner from now on, with their tokens: those that were free, or its own.
+    # Makes "host" the owner of those terminals that were free or its own; returns them with their tokens.
     f"""CREATE FUNCTION hold(host text, terminals text[], seconds double precision)
     RETURNS TABLE (terminal text, token bigint) {_FUNCTION} AS $$
 #variable_conflict use_column
@@ -162,7 +162,7 @@ BEGIN
     {_ONE_AT_A_TIME};
     UPDATE lease l SET until = '-infinity' WHERE l.host = $1 AND l.terminal = ANY (terminals);
 END $$""",
-    # Whether this attempt stored the notice: one whose answer was lost is made again, and is still the first.
+    # Returns whether this attempt stored the notice. One whose answer was lost is made again, and is still the first.
     f"""CREATE FUNCTION keep_notice(key text, transaction_id text, attempt text, content jsonb)
     RETURNS boolean {_FUNCTION} AS $$
 #variable_conflict use_column
