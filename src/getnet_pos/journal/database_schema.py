@@ -27,7 +27,8 @@ _ONE_AT_A_TIME: Final = "PERFORM pg_advisory_xact_lock(1196445523)"
 """Whoever writes, or changes an owner, waits for the one before: no longer than that statement takes on the server."""
 
 _FUNCTION: Final = f"""LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = {SCHEMA}, pg_temp SET lock_timeout = '4s'"""
+    SET search_path = {SCHEMA}, pg_temp SET lock_timeout = '4s' SET enable_seqscan = off"""
+"""Whatever the statistics say: all that a function looks for is at the end of an index."""
 
 _INTEGERS: Final = {"sequence", "command"}
 _LONG: Final = {"commerce_code", "amount", "response_code", "operation_id"}
@@ -124,8 +125,10 @@ BEGIN
             SELECT jsonb_populate_record(null::step, w) AS r, place
             FROM jsonb_array_elements(written) WITH ORDINALITY AS one (w, place) WHERE NOT place = ANY (refused)
         ) AS taken;
-    WITH newest AS (
-        SELECT DISTINCT ON (intent_id) * FROM step WHERE id > last ORDER BY intent_id, id DESC
+    WITH fresh AS MATERIALIZED (
+        SELECT id, intent_id, state, terminal, device, terminal_id, ticket, idempotency_key FROM step WHERE id > last
+    ), newest AS (
+        SELECT DISTINCT ON (intent_id) * FROM fresh ORDER BY intent_id, id DESC
     ), settled AS (
         DELETE FROM unsettled u USING newest n WHERE n.intent_id = u.intent_id AND n.state IN ({FINAL})
     )

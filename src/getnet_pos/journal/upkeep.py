@@ -175,6 +175,8 @@ def _into_database(dsn: str, steps: Iterable[Step]) -> None:
                     )  # fmt: skip
         for row in last.values():
             connection.execute(f"INSERT INTO {SCHEMA}.unsettled VALUES (%s, %s, %s, %s, %s, %s, %s)", row)
+        # Else the first questions would be answered by reading all of it.
+        connection.execute(f"ANALYZE {SCHEMA}.step, {SCHEMA}.unsettled")
 
 
 @contextlib.contextmanager
