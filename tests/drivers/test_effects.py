@@ -25,6 +25,7 @@ from getnet_pos.flows.effects import (
     Claim,
     Close,
     Compute,
+    Departure,
     Effect,
     Flow,
     Intents,
@@ -185,7 +186,7 @@ def test_a_request_leaves_in_time_or_not_at_all(rig: Rig, fresh: bool, whose: st
     """Whoever connects too slowly has not sent it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        late = Request("POST", url, content=b"a payment", leave_by=time.monotonic(), fresh=fresh)
+        late = Request("POST", url, content=b"a payment", departure=Departure(by=time.monotonic()), fresh=fresh)
         with pytest.raises(DeadlineExceeded, match="was not sent: it took too long to connect") as caught:
             rig.run(asked(late)) if whose == "our own" else _send_by_httpx(late, aio=rig.aio)
         assert caught.value.bytes_written == 0

@@ -603,6 +603,7 @@ class CloudRegister(Register):
         assert request.timeout > 0, "a request that has no time"
         if self.unreachable(request):
             raise ConnectError("no route")
+        request.departure.has_come = True
         headers = {name.lower(): str(value) for name, value in request.headers.items()}
         parts = urlsplit(request.url)
         call = CloudCall(request.method, parts.path, parts.query, headers, request.content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -63,6 +65,26 @@ async def over_the_network(connect: Any, door: Door, **settings: Any) -> AsyncIt
 @pytest.fixture(params=[over_the_cloud, over_the_network], ids=["cloud", "http"])
 def carried(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+async def test_a_payment_given_up_in_the_handshake_was_not_sent(authority: Authority, door: Door) -> None:
+    journal = MemoryJournal()
+    door.tls = authority.good()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {"journal": journal, "timeouts": QUICK, "verify": authority.file}
+        async with over_the_cloud(FACES["AsyncConnector"], door, **settings) as (pos, terminal):
+            await pos.polling()
+            assert (await pos.sale(1000, ticket="A1")).approved
+            door.tls, door.to = None, silent.getsockname()[1]
+            sale = asyncio.create_task(pos.sale(1000, ticket="A2"))
+            line, _ = await asyncio.to_thread(silent.accept)
+            with line:
+                assert await asyncio.to_thread(line.recv, 1)
+                sale.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await sale
+            assert len(terminal.ledger.entries) == 1
+    assert [intent.state for intent in journal.intents(settled=True)] == [IntentState.APPROVED, IntentState.NOT_SENT]
 
 
 @pytest.mark.parametrize("pinned", [False, True], ids=["authority", "pin"])

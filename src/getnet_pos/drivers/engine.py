@@ -165,7 +165,7 @@ class _Exchange:
     @property
     def is_late(self) -> bool:
         """Whether it may not begin to leave any more."""
-        return time.monotonic() >= self.request.leave_by
+        return time.monotonic() >= self.request.departure.by
 
     def too_late(self) -> DeadlineExceeded:
         if self.written:
@@ -213,6 +213,7 @@ class _Line:
     def _write(self, exchange: _Exchange, deadline: float) -> None:
         if exchange.is_late:
             raise TimeoutError
+        exchange.request.departure.has_come = True
         left = memoryview(exchange.data if self._tunnel is None else self._tunnel.seal(exchange.data))
         while left:
             self._wait_until(deadline)
@@ -410,6 +411,7 @@ class _AsyncLine(asyncio.Protocol):
         if exchange.is_late:
             raise asyncio.TimeoutError
         self._exchange, self.result = exchange, self._loop.create_future()
+        exchange.request.departure.has_come = True
         transport.write(exchange.data if self._tunnel is None else self._tunnel.seal(exchange.data))
         refused = transport.is_closing()
         # A selector's transport hands on what it gets at once, or closes at once. Of others it cannot be told.

@@ -143,8 +143,9 @@ def _body(request: Request, answer: httpx.Response) -> Body:
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     seconds = request.timeout
+    request.departure.has_come = True  # above a client's connections it is not known
     more: dict[str, Any] = {}
-    if request.leave_by < math.inf:
+    if request.departure.by < math.inf:
         watch = _Watch(request)
         more["extensions"] = {"trace": watch if isinstance(client, httpx.Client) else watch.on_loop}
     return client.build_request(
@@ -164,7 +165,7 @@ class _Watch:
         self._request = request
 
     def __call__(self, event: str, _: object) -> None:
-        if event.endswith(_LEAVING) and time.monotonic() >= self._request.leave_by:
+        if event.endswith(_LEAVING) and time.monotonic() >= self._request.departure.by:
             raise DeadlineExceeded(f"{shown(self._request)} was not sent: it took too long to connect")
 
     async def on_loop(self, event: str, information: object) -> None:

@@ -261,7 +261,7 @@ class CloudAttempt:
 
     @property
     def begun(self) -> bool:
-        return self._sent_at is not None
+        return self._request.departure.has_come
 
     def reserve(self) -> Flow[None]:
         """A place among the calls and, for what must leave once, a token and the cloud's consent to be called."""
@@ -325,12 +325,13 @@ class CloudAttempt:
     # ------------------------------------------------------------------------------------------------------------ money
 
     def _pay(self, recorded: Intent | None, lease: Lease | None) -> Flow[Event]:
-        if self.begun or recorded is None or recorded.state is not IntentState.INTENT or self._token is None:
-            raise JournalError("a command that moves money is sent once, after it was recorded")
         token = self._token
+        if self._sent_at is not None or token is None or recorded is None or recorded.state is not IntentState.INTENT:
+            raise JournalError("a command that moves money is sent once, after it was recorded")
         self._sent_at = sent_at = yield Now()
         self._deadline = sent_at + self._limits.total
-        request = replace(self._request, leave_by=may_leave_until(lease, sent_at))
+        request = self._request
+        request.departure.by = may_leave_until(lease, sent_at)
         response = yield from self._cloud.sent_now(with_token(request, token))
         if (yield from self._was_refused_for_its_token(response, token)):
             # The cloud has shown that it did not pass the command on: it goes once more, with another token.
@@ -343,7 +344,7 @@ class CloudAttempt:
             token = renewed
             self._sent_at = sent_at = yield Now()
             try:
-                request = replace(request, leave_by=may_leave_until(lease, sent_at))
+                request.departure.by = may_leave_until(lease, sent_at)
                 response = yield from self._cloud.sent_now(with_token(request, token))
             except GetnetError as error:
                 if may_have_left(error):

@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 from ..messages import Intent, Progress, Search
 from ..turns import Place
 
-__all__ = ["AwaitNotice", "Call", "Claim", "Close", "Compute", "Effect", "Flow", "Intents", "Lease", "NewId", "Now",
-           "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response", "Send", "Sleep",
-           "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
+__all__ = ["AwaitNotice", "Call", "Claim", "Close", "Compute", "Departure", "Effect", "Flow", "Intents", "Lease",
+           "NewId", "Now", "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response",
+           "Send", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -69,6 +69,16 @@ class Use:
 # --------------------------------------------------------------------------------------------------------------- HTTP
 
 
+@dataclass(slots=True)
+class Departure:
+    """The moment in which the first byte of a request leaves."""
+
+    by: float = math.inf
+    """When it must have come, on the monotonic clock: later, nothing is sent (``DeadlineExceeded``)."""
+    has_come: bool = False
+    """Whether a byte may have left; who sends it says so right before the first one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Send one HTTP request and read the whole answer, whatever its status; redirects are not followed.
@@ -88,8 +98,7 @@ class Request:
     fresh: bool = False
     """It may reach the server once only, so it gets a new connection: a kept one may be closing at the other end just
     then. Other requests are sent on kept ones, and once more where that was so."""
-    leave_by: float = math.inf
-    """When its first byte must have left, on the monotonic clock: later, nothing is sent (``DeadlineExceeded``)."""
+    departure: Departure = field(default_factory=Departure, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
