@@ -83,6 +83,9 @@ def _sell(chain: Chain, chance: random.Random, journal: PostgresJournal, ticket:
     try:
         with chain.connector(terminal, journal, webhook=chance.random() < 0.5) as pos:
             pos.polling()
+            if chance.random() < 0.05:
+                # As shops do: what a terminal tells of its batch would grow without end.
+                pos.close_batch()
             for _ in range(chance.choice((1, 1, 3))):
                 reply = pos.sale(1000, ticket=ticket, idempotency_key=ticket)
             return "approved" if reply.approved else "declined"
