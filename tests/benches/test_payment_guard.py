@@ -22,10 +22,10 @@ pytest.importorskip("aiohttp", reason="it comes with the extra bench, which the 
 
 ROOT = Path(__file__).parents[2]
 _AT_ONCE = 10
-LIMIT = 9.0
-"""How many bare httpx POSTs on new connections a sale may cost, in seconds of the processor. It costs about six."""
-BUDGET = 4.0
-"""The same in instructions of the program itself, without those of the system. It takes 2.6 times as many."""
+LIMIT = 3.0
+"""How many bare httpx POSTs on new connections a sale may cost, in seconds of the processor. It costs about one and a half."""
+BUDGET = 2.0
+"""The same in instructions of the program itself, without those of the system. It takes 1.4 times as many."""
 
 
 def measured(*arguments: object, under: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
