@@ -1,4 +1,6 @@
-"""What the library adds to the time of a poll: against pyserial alone, which writes and reads the same bytes.
+"""What the library adds to one exchange, a poll: against pyserial alone, which writes and reads the same bytes.
+
+``polling()`` is more than that: it asks for the last voucher too, and looks into the journal.
 
 The terminal is a virtual one in a process of its own, on a pseudo-terminal. Run with ``pytest benches -s``.
 """
@@ -76,7 +78,7 @@ def alone(device: str) -> Iterator[Callable[[], None]]:
 def blocking(device: str, journal: Path) -> Iterator[Callable[[], Any]]:
     with Connector.create_usb(device, journal=journal) as pos:
         pos.polling()
-        yield pos.polling
+        yield lambda: pos.request(Poll())
 
 
 @contextmanager
@@ -86,7 +88,7 @@ def on_a_loop(device: str, journal: Path) -> Iterator[Callable[[], Any]]:
     pos = AsyncConnector.create_usb(device, journal=journal)
     loop.run_until_complete(pos.polling())
     try:
-        yield lambda: loop.run_until_complete(pos.polling())
+        yield lambda: loop.run_until_complete(pos.request(Poll()))
     finally:
         loop.run_until_complete(pos.close())
         loop.close()

@@ -151,4 +151,4 @@ def _exchange(rounds: int) -> Iterator[Row]:
     for name, (way, limit) in ways.items():
         raw, added = added_latency(way, rounds)
         shown = f"{added * 1000:.3f} ms (pyserial alone {raw * 1000:.3f})"
-        yield _row(f"a poll over a pty above pyserial, {name}", f"at most {limit} ms", limit, added * 1000, shown)
+        yield _row(f"an exchange over a pty above pyserial, {name}", f"at most {limit} ms", limit, added * 1000, shown)

@@ -49,8 +49,8 @@ def instructions(way: str, rounds: int, folder: Path) -> int:
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 @pytest.mark.skipif(codec.BACKEND == "pure", reason="the run with the native codec counts them")
 def test_instructions_of_a_sale(tmp_path: Path, count: Count) -> None:
-    if not count(short=0, evidence=1, long=1):
-        pytest.skip("they are counted with --evidence: it takes two minutes")
+    if not count(short=0, evidence=0, long=1):
+        pytest.skip("they are counted with --long: it takes two minutes")
     sale, bare = (instructions(way, 5, tmp_path) - instructions(way, 1, tmp_path) for way in ("sale", "sale, httpx"))
     print(f"a sale takes {sale / (4 * _AT_ONCE):,.0f} instructions, a bare POST {bare / (4 * _AT_ONCE):,.0f}")
     assert sale / bare < BUDGET
