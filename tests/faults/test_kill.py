@@ -117,7 +117,7 @@ class _Shop:
 
 _SEEN = {
     "stream": ("Record INTENT", "Send", "Record SENT", "Receive", "Record ACCEPTED", "Record APPROVED"),
-    "cloud": ("Record INTENT", "Request", "Record ACCEPTED", "Sleep", "Record APPROVED"),
+    "cloud": ("Record INTENT", "Request", "Record ACCEPTED", "AwaitNotice", "Record APPROVED"),
 }
 """The steps before and after which a register must have died."""
 
