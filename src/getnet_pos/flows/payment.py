@@ -859,9 +859,10 @@ def _settle_each(
                 till.keep_for(lease)
             # Whoever held it until now may have settled it.
             yield from _know(till)
-            intent = next((one for one in till.own() if one.intent_id == intent_id), intent)
-            if intent.state not in states:
+            still = [one for one in till.own() if one.intent_id == intent_id and one.state in states]
+            if not still:
                 continue
+            [intent] = still
             with till.settling(intent):
                 if intent.open and (yield from _is_recorded_now(till, intent)):
                     pass
