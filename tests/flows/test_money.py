@@ -718,14 +718,21 @@ def test_the_first_poll_after_plugging_in() -> None:
     assert shop.poll().approved
 
 
-def test_what_its_owner_settles_just_before_it_is_claimed_is_not_asked_about() -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["still told", "told no more"])
+def test_what_its_owner_settles_just_before_it_is_claimed_is_not_asked_about(told: bool) -> None:
+    """Where many sell at a terminal, what is settled is soon not among its last ones any more."""
     shop = Shop()
     left = Intent(intent_id="1" * 32, terminal=TERMINAL, command=Sale.code, amount=1000, ticket="A1")
     shop.journal.record(left)
+    find = shop.journal.find
 
     def settle(effect: object) -> None:
         if isinstance(effect, Claim) and shop.states()[-1] == "INTENT":
             shop.journal.record(replace(left, state=IntentState.DECLINED, response_code=1))
+            if not told:
+                shop.journal.find = lambda search: [  # type: ignore[method-assign]  # as a longer journal tells
+                    step for step in find(search) if step.intent.intent_id != left.intent_id
+                ]
 
     shop.register.before = settle
     assert shop.poll().approved
