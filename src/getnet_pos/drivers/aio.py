@@ -247,7 +247,7 @@ def _after_fork() -> None:
     _pool = None
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # Windows is not where coverage is taken
     os.register_at_fork(after_in_child=_after_fork)
 
 

@@ -132,5 +132,5 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # Windows is not where coverage is taken
     os.register_at_fork(after_in_child=_after_fork)

@@ -206,5 +206,5 @@ def _after_fork() -> None:
         worker.forked()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # Windows is not where coverage is taken
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_here, after_in_child=_after_fork)
