@@ -187,7 +187,7 @@ class _File:
         except BaseException as error:
             refused = dict.fromkeys(steps, error)
         for step in steps:
-            _tell(step, refused.get(step))
+            step.end(refused.get(step))
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -411,21 +411,6 @@ class _File:
         """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
         _inherited.append(self._connection)
         self._connection, self._known, self._read, self._unwritten = None, None, None, []
-
-
-def _tell(step: NewStep, error: BaseException | None) -> None:
-    """Tell who waits for ``step`` that it is down, or why it is not."""
-    if not step.is_awaited:
-        if error is not None:
-            intent = step.intent
-            log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
-    elif error is None:
-        step.future.set_result(None)
-    else:
-        # An error of its own: those of the others in the transaction are raised in other threads.
-        own = JournalError(str(error)) if isinstance(error, JournalError) else error
-        own.__cause__ = error.__cause__
-        step.future.set_exception(own)
 
 
 def _follow(known: Known, row: Row) -> None:

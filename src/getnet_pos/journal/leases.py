@@ -1,16 +1,20 @@
 """Who is at work on a payment command: a lease that ends with its holder, however that ends.
 
-In a file it is a lock of the operating system, which frees it when a process is killed and not when one is stopped.
+Beside a file it is a lock of the operating system, which frees it when a process is killed and not when one is stopped.
+Linux locks one place of a file for each intent; elsewhere there is a file for each.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
+import struct
 import sys
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from .rules import Lease
@@ -22,13 +26,56 @@ _held: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
 def claim_file(folder: Path, intent_id: str) -> Lease | None:
-    """Hold an intent by a locked file in ``folder``; ``None`` where another holder lives.
+    """Hold an intent by a lock in ``folder``; ``None`` where another holder lives.
 
     Raises:
         OSError: there can be no file, or no lock on it.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / _name(intent_id)
+    release: Callable[[], None] | None
+    try:
+        release = _hold_place(folder / "held", intent_id)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        release = _hold_file(folder / _name(intent_id))
+    if release is None:
+        return None
+    lease = Lease(release)
+    _held.add(lease)
+    return lease
+
+
+def _hold_place(path: Path, intent_id: str) -> _Place | None:
+    # Of so many places no two intents share one, and they need not be in the file.
+    place = int.from_bytes(hashlib.sha256(intent_id.encode(errors="replace")).digest()[:8], "big") >> 2
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _set_place(handle, place, locked=True)
+        return _Place(handle, place)
+    except BaseException as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+
+
+class _Place:
+    """Frees the place; in a child of a fork it only lets go of what is the parent's."""
+
+    def __init__(self, handle: int, place: int) -> None:
+        self._handle, self._place, self._process = handle, place, os.getpid()
+
+    def __call__(self) -> None:
+        if os.getpid() == self._process:
+            # A child that is being forked has the file open as well: to close it here may not be the end of the lock.
+            with contextlib.suppress(OSError):
+                _set_place(self._handle, self._place, locked=False)
+        with contextlib.suppress(OSError):
+            os.close(self._handle)
+
+
+def _hold_file(path: Path) -> _OwnFile | None:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -36,15 +83,12 @@ def claim_file(folder: Path, intent_id: str) -> Lease | None:
                 os.close(handle)
                 return None
             if _is_there(path, handle):
-                break
+                return _OwnFile(path, handle)
         except BaseException:
             os.close(handle)
             raise
         # The holder before has just removed it: a lock on it would be seen by nobody.
         os.close(handle)
-    lease = Lease(_Release(path, handle))
-    _held.add(lease)
-    return lease
 
 
 def _name(intent_id: str) -> str:
@@ -59,7 +103,7 @@ def _is_there(path: Path, handle: int) -> bool:
         return False
 
 
-class _Release:
+class _OwnFile:
     """Removes the file and with it the lock; in a child of a fork it only lets go of what is the parent's."""
 
     def __init__(self, path: Path, handle: int) -> None:
@@ -87,6 +131,9 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _set_place(handle: int, place: int, *, locked: bool) -> None:
+        raise OSError(errno.EINVAL, "places of a file are numbered with too few bits here")
+
 else:
     import fcntl
 
@@ -96,6 +143,14 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _set_place(handle: int, place: int, *, locked: bool) -> None:
+        """By a lock that belongs to the open file, and not to the process, which may open the file elsewhere."""
+        command = getattr(fcntl, "F_OFD_SETLK", None)
+        if command is None:
+            raise OSError(errno.EINVAL, "locks belong to processes here")
+        kind = fcntl.F_WRLCK if locked else fcntl.F_UNLCK
+        fcntl.fcntl(handle, command, struct.pack("hhqqi", kind, os.SEEK_SET, place, 1, 0))
 
 
 def _after_fork() -> None:

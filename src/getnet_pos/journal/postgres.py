@@ -280,14 +280,7 @@ class _OwnStep(NewStep):
 
     def end(self, error: BaseException | None = None) -> None:
         self.done = True
-        if not self.is_awaited:
-            if error is not None:
-                one = self.intent
-                log.error("state %s of intent %s could not be recorded: %s", one.state, one.intent_id, error)
-        elif error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(error)
+        super().end(error)
 
     def row(self, step: Step, host: str) -> dict[str, Any]:
         """What ``write_steps`` takes. Raises ``JournalError`` where the database cannot hold it."""

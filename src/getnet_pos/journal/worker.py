@@ -1,11 +1,12 @@
 """The one thread that works on a journal: what comes while it is busy is done together in its next turn.
 
-It knows nothing of payments or files, and decides nothing.
+It knows nothing of files, and decides nothing.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
@@ -15,11 +16,14 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
+from ..errors import JournalError
 from ..messages import Intent
 
 __all__ = ["Call", "NewStep", "Store", "Worker"]
 
 T = TypeVar("T")
+
+log = logging.getLogger("getnet_pos.journal")
 
 _NOTHING: Final[Future[None]] = Future()
 """What has no result has ended."""
@@ -42,6 +46,20 @@ class NewStep:
     @property
     def is_awaited(self) -> bool:
         return self.future is not _NOTHING
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Tell who waits that it is down, or why it is not."""
+        if not self.is_awaited:
+            if error is not None:
+                intent = self.intent
+                log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
+        elif error is None:
+            self.future.set_result(None)
+        else:
+            # An error of its own: that of others in the same transaction is raised in other threads.
+            own = JournalError(str(error)) if isinstance(error, JournalError) else error
+            own.__cause__ = error.__cause__
+            self.future.set_exception(own)
 
 
 class Call(Generic[T]):
