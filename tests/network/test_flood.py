@@ -22,6 +22,7 @@ TURN = 0.02
 FLOODS = {
     "acknowledgements": b'{"Received":true}' * 4000,
     "progress": samples.signed(samples.OTHERS["progress"][0]) * 400,
+    "torn messages": samples.signed(samples.OTHERS["progress"][0])[:-20] * 400,
 }
 IMPATIENT = replace(QUICK, short=0.25)
 
@@ -96,7 +97,7 @@ async def turns(taken: list[float]) -> None:
 
 @pytest.mark.parametrize("flood", FLOODS)
 @pytest.mark.parametrize("terminal", [over_tcp, over_a_port])
-async def test_others_have_their_turn(terminal, flood):
+async def test_others_have_their_turn(terminal, flood, caplog):
     taken: list[float] = []
     with terminal(FLOODS[flood]) as pos:
         async with pos:
@@ -109,3 +110,4 @@ async def test_others_have_their_turn(terminal, flood):
     assert elapsed < 5
     assert sum(taken) > TURN / 4, "the flood has come"
     assert max(taken) < TURN
+    assert len(caplog.records) < 10, "nor does it fill the disk with what is logged"

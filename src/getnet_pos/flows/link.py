@@ -14,12 +14,17 @@ from ..profiles import Timeouts
 from .carrier import may_leave_until
 from .effects import Close, Flow, Lease, Now, Open, Receive, Send
 
-__all__ = ["Link", "describe"]
+__all__ = ["Link", "log_left_out"]
 
 log = logging.getLogger("getnet_pos.link")
 
 _STALE_READS = 64
 """How many reads of stale bytes are made before a command: a port that never falls silent must not hold it up."""
+
+
+def log_left_out(what: str, message: Message, *, again: bool) -> None:
+    """Log what is passed over, once as a warning: a line that sends nothing else must not fill a disk."""
+    log.log(logging.DEBUG if again else logging.WARNING, "%s %s", what, _describe(message))
 
 
 class Link:
@@ -113,7 +118,7 @@ class Link:
     def discard_stale(self) -> Flow[list[Reply]]:
         """Take what came since the last command: return the replies, which are not acknowledged yet; drop the rest."""
         late: list[Reply] = []
-        listens = True
+        listens, damaged = True, False
         for _ in range(_STALE_READS):
             data = yield Receive(0.0)
             if data:
@@ -126,7 +131,8 @@ class Link:
                     # A terminal that takes no bytes is not waited for again with each message that it sends.
                     listens = listens and (yield from self.acknowledge())
                 elif not isinstance(message, Ack):
-                    log.warning("stale bytes before a command: %s", describe(message))
+                    log_left_out("stale bytes before a command:", message, again=damaged)
+                    damaged = True
             if not data:
                 break
         self._forget()
@@ -143,7 +149,7 @@ class Link:
         self.decoder.reset()
 
 
-def describe(message: Message) -> str:
+def _describe(message: Message) -> str:
     """What a message is, without anything of what it holds."""
     if isinstance(message, BadFrame):
         return f"{message.size} bytes, {message.fault.value}: {message.reason}"

@@ -41,7 +41,7 @@ from ..messages import (
 from ..profiles import Profile, Timeouts
 from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Sent, Source
 from .effects import Flow, Lease, Now, Report, Sleep, WallClock
-from .link import Link, describe
+from .link import Link, log_left_out
 from .matching import newest
 
 __all__ = ["StreamAttempt", "StreamCarrier"]
@@ -174,6 +174,7 @@ class StreamCarrier:
 
     def listen(self, until: float) -> Flow[Found]:
         link = self.link
+        damaged = False
         while True:
             try:
                 message = yield from link.next_message(until)
@@ -193,7 +194,8 @@ class StreamCarrier:
                 yield from link.acknowledge()
                 yield Report(message)
             elif isinstance(message, BadFrame):
-                log.warning("received %s while asking", describe(message))
+                log_left_out("received while asking", message, again=damaged)
+                damaged = True
             if (yield Now()) >= until:
                 return Found()
 
@@ -372,7 +374,7 @@ class StreamAttempt:
             link.echoes = True
             raise UnexpectedReply("the port sends back what is written to it: it is not a terminal in integrated mode")
         elif isinstance(message, BadFrame):
-            log.warning("received %s", describe(message))
+            log_left_out("received", message, again=self._damaged)
             if message.fault is FrameFault.TOO_LARGE:
                 raise message.error()
             if message.sealed or message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM):
