@@ -240,7 +240,7 @@ class Session:
         idempotency_key: str | None = None,
         again: bool = False,
         on_frame: OnFrame | None = None,
-        leave_within: float | None = None,
+        leave_by: float | None = None,
         listens: Callable[[], bool] | None = None,
     ) -> Flow[R]:
         """Run any command: one that moves money with all its care, another as a query and its answer."""
@@ -251,9 +251,8 @@ class Session:
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
         self._check(timeout)
         terms = Terms(frame, on_frame)
-        if leave_within is not None:
-            check_seconds(leave_within)
-            terms = replace(terms, leave_by=leave_within + (yield Now()))
+        if leave_by is not None:
+            terms = replace(terms, leave_by=leave_by)
         if listens is not None:
             terms = replace(terms, listens=listens)
         if not command.moves_money:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -133,12 +134,12 @@ async def test_too_late_is_not_at_all(ready: Connect, serve: Serve, journal_path
     async with ready(server.device) as pos:
         server.terminal.answers[LastVoucher.code] = Behaviour(reply_after=0.3)
         with pytest.raises(DeadlineExceeded, match="nothing was sent"):
-            await pos.request(unseal(SALE), leave_within=0.2)
+            await pos.request(unseal(SALE), leave_by=time.monotonic() + 0.2)
         with pytest.raises(DeadlineExceeded, match="nothing was sent"):
-            await pos.request(unseal(seal(Poll())), leave_within=1e-9)
+            await pos.request(unseal(seal(Poll())), leave_by=time.monotonic())
         assert [command.code for command in server.terminal.commands] == [106, 101, 114, 101]
         del server.terminal.answers[LastVoucher.code]
-        assert (await pos.request(unseal(SALE), leave_within=5.0)).approved
+        assert (await pos.request(unseal(SALE), leave_by=time.monotonic() + 5.0)).approved
     assert [intent.state for intent in SqliteJournal(journal_path).intents(settled=True)] == [IntentState.APPROVED]
 
 

@@ -471,7 +471,7 @@ class AsyncConnector:
         idempotency_key: str | None = None,
         again: bool = False,
         on_frame: OnFrame | None = None,
-        leave_within: float | None = None,
+        leave_by: float | None = None,
         listens: Callable[[], bool] | None = None,
     ) -> R:
         """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key.
@@ -481,9 +481,9 @@ class AsyncConnector:
 
         What a relay needs beside that: ``on_frame`` is called with each message by which the terminal answers, and its
         bytes: acknowledgements, progress messages, and replies, also those that turn out to be another command's. A way
-        without signed frames has only ``{"Received":true}`` to give. With ``leave_within``, in seconds, the first byte
-        leaves by then or none does (``DeadlineExceeded``). ``listens`` tells whether whoever asked is still there
-        when the result comes; where not, the same ticket and amount is ``AlreadyCharged`` later.
+        without signed frames has only ``{"Received":true}`` to give. The first byte leaves before ``leave_by``, a time
+        of ``time.monotonic()``, or none does (``DeadlineExceeded``). ``listens`` tells whether whoever asked still
+        listens when the result comes; where not, the same ticket and amount is ``AlreadyCharged`` later.
         """
         flow = self._session.request(
             command,
@@ -491,7 +491,7 @@ class AsyncConnector:
             idempotency_key=idempotency_key,
             again=again,
             on_frame=on_frame,
-            leave_within=leave_within,
+            leave_by=leave_by,
             listens=listens,
         )
         return await self._run(flow, on_progress)
