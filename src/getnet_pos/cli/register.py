@@ -17,12 +17,13 @@ from ..connector import AsyncConnector
 from ..errors import AlreadyCharged, OutcomeUnknown
 from ..journal import DEFAULT_JOURNAL, Journal, open_journal
 from ..messages import Intent, Polled, PollReply, Reply, Wire
+from ..messages.documents import command_name, reply_document
 from ..profiles import PROFILES, Profile, Timeouts
 from .ends import ExitCode, NotReady
 from .links import Link, choice, choose, read_config
 from .outcomes import asked_for
 from .screen import Screen, console
-from .shown import command_name, reply_document, show_reply
+from .shown import show_reply
 
 __all__ = [
     "JournalOption",
