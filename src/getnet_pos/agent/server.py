@@ -17,6 +17,7 @@ import uvicorn
 from ..connector import AsyncConnector
 from ..errors import ConfigurationError, ConnectError
 from ..journal import Journal
+from .bridge import bridge
 from .events import EventHub
 from .guard import Guard, check_reach
 from .interface import Agent, interface
@@ -80,6 +81,10 @@ async def serve(
     app = Guard(interface(agent), origins=settings.allow_origins, names=names, token=token)
     with contextlib.ExitStack() as held:
         doors = [_Door(app, *_listeners(held, settings.host, settings.port), tls)]
+        if settings.bridge:
+            # Pages have no token there, so it is for this machine alone, wherever the agent itself listens.
+            url, listeners = _listeners(held, None, settings.bridge_port)
+            doors.append(_Door(bridge(agent), url.replace("http://", "ws://") + "/", listeners, None))
         stop = _Stop()
         held.enter_context(_stopped_by(stop))
         for door in doors:
