@@ -248,14 +248,15 @@ class _Writes:
                 leave_by=leave_by,
                 listens=lambda: page.is_here,
             )
-        except OutcomeUnknown as error:
-            # No answer would be true. The page's own time runs out, and the agent's page and log say what to do.
-            log.warning("%s: the page gets no answer: %s", terminal.name, error)
         except NotAccepted:
             page.say(acknowledgement(False))
         except GetnetError as error:
-            log.warning("%s: refused to a page: %s", terminal.name, error)
-            page.say(_refusal(command.code, str(error)))
+            if isinstance(error, OutcomeUnknown) and not error.is_earlier:
+                # No answer would be true. The page's own time runs out; the agent's page and log say what to do.
+                log.warning("%s: a page gets no answer: %s", terminal.name, error)
+            else:
+                log.warning("%s: refused to a page: %s", terminal.name, error)
+                page.say(_refusal(command.code, str(error)))
         else:
             page.say(write.frame_of(reply))
         finally:
