@@ -17,6 +17,7 @@ import uvicorn
 from ..connector import AsyncConnector
 from ..errors import ConfigurationError, ConnectError
 from ..journal import Journal
+from .bridge import bridge
 from .events import EventHub
 from .guard import Guard, check_reach
 from .interface import Agent, interface
@@ -107,6 +108,10 @@ class Server:
         names = () if settings.host is None else (settings.host,)
         app = Guard(interface(self.agent), origins=settings.allow_origins, names=names, token=self._token)
         self._doors.append(_Door(app, *_listeners(settings.host, settings.port), self._tls))
+        if settings.bridge:
+            # Pages have no token there, so it is for this machine alone, wherever the agent itself listens.
+            url, listeners = _listeners(None, settings.bridge_port)
+            self._doors.append(_Door(bridge(self.agent), url.replace("http://", "ws://") + "/", listeners, None))
         for door in self._doors:
             await door.open()
         for terminal in self.agent.terminals.values():
