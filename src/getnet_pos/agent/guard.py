@@ -33,7 +33,7 @@ Send = Callable[[Any], Awaitable[None]]
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_OPEN = re.compile(r"/(page\.(css|js|html))?|/v1/openapi\.json|/v1/terminals(/[^/]+)?")
+_OPEN = re.compile(r"/(page\.(css|js))?|/v1/openapi\.json|/v1/terminals(/[^/]+)?")
 """What may be read without the token: the page, the description of the interface, and whether terminals are there. All
 else moves money, or tells of payments, whose amounts and tickets are not for everybody with an account on this machine.
 """
