@@ -298,12 +298,19 @@ function speakAll() {
 
 // ------------------------------------------------------------------------------------------------------------- the wire
 
+async function recorded() { // today's, and those of any day that are not settled; the newest first
+  const midnight = new Date(new Date().setHours(0, 0, 0, 0)).toISOString();
+  const lists = await Promise.all([ask("intents"), ask(`intents?settled=true&since=${encodeURIComponent(midnight)}`)]);
+  const found = new Map(lists.flatMap((list) => list.intents).map((one) => [one.intent_id, one]));
+  return [...found.values()].sort((one, other) => (one.at < other.at ? 1 : -1));
+}
+
 async function readNow() {
   reading = null;
   try {
     terminals = (await ask("terminals")).terminals;
     live = true;
-    if (token) payments = (await ask("intents?settled=true")).intents.reverse();
+    if (token) payments = await recorded();
   } catch (error) {
     if (error instanceof TypeError) live = false; // nobody answers
   }
