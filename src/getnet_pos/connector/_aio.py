@@ -250,6 +250,15 @@ class AsyncConnector:
     def __repr__(self) -> str:
         return f"<AsyncConnector {self._session}>"
 
+    @property
+    def terminal(self) -> str:
+        """What the terminal is called in messages and in the journal, by the place where it is."""
+        return self._session.terminal
+
+    @property
+    def profile(self) -> Profile:
+        return self._session.profile
+
     async def _opened(self) -> Self:
         await self._driver.open_journal()
         await self._run(self._session.opening())

@@ -246,6 +246,15 @@ class Connector:
     def __repr__(self) -> str:
         return f"<Connector {self._session}>"
 
+    @property
+    def terminal(self) -> str:
+        """What the terminal is called in messages and in the journal, by the place where it is."""
+        return self._session.terminal
+
+    @property
+    def profile(self) -> Profile:
+        return self._session.profile
+
     def _opened(self) -> Self:
         self._driver.open_journal()
         self._run(self._session.opening())
