@@ -64,8 +64,8 @@ class Window:
     def run(self, script: str, *arguments: Any) -> Any:
         """What a script of the page returns, once it has it."""
         return self.driver.execute_async_script(
-            "const done = arguments[arguments.length - 1]; const given = [...arguments].slice(0, -1);"
-            f"(async (...given) => {{ {script} }})(...given).then(done, (error) => done(`failed: ${{error}}`));",
+            "const done = [...arguments].pop();"
+            f"(async () => {{ {script} }})().then(done, (error) => done(`failed: ${{error}}`));",
             *arguments,
         )
 
