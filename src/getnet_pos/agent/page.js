@@ -88,6 +88,7 @@ let token = localStorage.getItem("token") ?? "";
 let terminals = [];
 let payments = [];
 let progress = {}; // what each terminal said last of the command that runs
+let heard = 0; // the last event
 let live = false;
 let socket = null;
 let reading = null; // a timer: several events make one request
@@ -266,6 +267,7 @@ function showPayments() {
     for (const [name, value, style] of cells) {
       const cell = element("td", undefined, style);
       cell.dataset.label = word(name);
+      cell.dataset.empty = !value;
       cell.append(element("span", value ?? ""));
       row.append(cell);
     }
@@ -323,6 +325,7 @@ function read() {
 }
 
 function take(event) {
+  heard = event.id;
   if (event.type === "progress") progress[event.terminal] = event;
   if (event.type === "running") delete progress[event.terminal];
   const list = find("#events");
@@ -334,7 +337,8 @@ function take(event) {
 
 function connect() {
   if (!token || socket) return;
-  const mine = new WebSocket(new URL("v1/events", location.href.replace(/^http/, "ws")), ["getnet-pos", `bearer.${token}`]);
+  const url = new URL(`v1/events?after=${heard}`, location.href.replace(/^http/, "ws"));
+  const mine = new WebSocket(url, ["getnet-pos", `bearer.${token}`]);
   socket = mine;
   mine.onopen = read;
   mine.onmessage = (message) => take(JSON.parse(message.data));
