@@ -404,6 +404,8 @@ class Terminal:
         if (state, why) == (self.state, self.why):
             return
         self.state, self.why = state, why
+        if state == "down":
+            self._look.set()
         log.log(logging.INFO if state == "up" else logging.WARNING, "%s: %s", self.name, _said(state, why))
         self._events.tell("link", self.name, state=state, why=why)
 
