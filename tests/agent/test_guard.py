@@ -342,6 +342,6 @@ def test_the_loopback_needs_no_tls(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.10", "till.example", ""])
 def test_other_machines_need_tls(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="TLS certificate"):
+    with pytest.raises(ConfigurationError, match="--certificate"):
         check_reach(host, tls=False)
     check_reach(host, tls=True)

@@ -21,6 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
 from ..errors import ConfigurationError, InvalidValue
+from .problems import Problem
 
 __all__ = ["Guard", "check_reach", "checked_origin"]
 
@@ -33,7 +34,7 @@ Send = Callable[[Any], Awaitable[None]]
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_OPEN = re.compile(r"/(page\.(css|js|html))?|/v1/openapi\.json|/v1/terminals(/[^/]+)?")
+_OPEN = re.compile(r"/(page\.(css|js))?|/v1/openapi\.json|/v1/terminals(/[^/]+)?")
 """What may be read without the token: the page, the description of the interface, and whether terminals are there. All
 else moves money, or tells of payments, whose amounts and tickets are not for everybody with an account on this machine.
 """
@@ -94,8 +95,8 @@ def check_reach(host: str, *, tls: bool) -> None:
     """
     if not tls and not _is_loopback(host):
         raise ConfigurationError(
-            f"other machines could reach the agent on {host!a}, and read the token on its way: give a TLS certificate "
-            "and its key, or listen on 127.0.0.1"
+            f"other machines could reach the agent on {host!a}, and read the token on its way: give --certificate and "
+            "--key, or listen on 127.0.0.1"
         )
 
 
@@ -111,6 +112,7 @@ class Guard:
 
     ``origins`` are those of the pages that may use it, beside its own; ``names`` are what it is called beside
     ``localhost``, ``127.0.0.1`` and ``[::1]``. Without a ``token``, who comes must have an origin of the list.
+    ``scope["paired"]`` tells ``app`` whether who asks has the token.
     """
 
     def __init__(
@@ -131,75 +133,63 @@ class Guard:
             return
         caller = _Caller(scope)
         answering = _answering(send, caller, caller.origin if caller.origin in self._origins else None)
-        refusal = self._refusal(caller)
-        if refusal is None and caller.is_preflight:
-            await _may(caller)(scope, receive, answering)
-            return
-        refusal = refusal or self._unpaired(caller) or self._overrun(caller.kind)
-        if refusal is not None:
-            await _refuse(refusal, scope, receive, answering)
+        try:
+            self._check_place(caller)
+            if caller.is_preflight:
+                await _may(caller)(scope, receive, answering)
+                return
+            scope = {**scope, "paired": self._is_paired(caller)}
+            self._check_room(caller)
+        except Problem as problem:
+            await _refuse(problem, scope, receive, answering)
             return
         self._open[caller.kind] += 1
         try:
-            body = await _body(receive, caller) if caller.has_body else None
-            if isinstance(body, _Refusal):
-                await _refuse(body, scope, receive, answering)
-            else:
-                await self._app(scope, receive if body is None else _again(body, receive), answering)
+            receiving = _again(await _body(receive, caller), receive) if caller.has_body else receive
+        except Problem as problem:
+            await _refuse(problem, scope, receive, answering)
+        else:
+            await self._app(scope, receiving, answering)
         finally:
             self._open[caller.kind] -= 1
 
-    def _refusal(self, caller: _Caller) -> _Refusal | None:
-        """Why it is not let in, whoever it is."""
+    def _check_place(self, caller: _Caller) -> None:
+        """Refuse who asks for another host or comes from a page that is not on the list, whoever it is."""
         if caller.name not in self._names or caller.port != caller.own_port:
-            return _Refusal(403, "Another host", "the agent does not go by the name in Host: ask for http://127.0.0.1")
+            raise Problem("other-host", "the agent does not go by the name in the header Host")
         origin = caller.origin
         if origin is None:
             if self._token is None or caller.is_of_a_page:
-                return _Refusal(403, "No origin", "a page has to say where it is from: ask in the mode cors")
+                raise Problem("no-origin", "a page asks, and the browser does not say of which origin")
         elif origin not in self._origins and (self._token is None or origin != caller.own_origin):
             self._tell(origin)
-            return _Refusal(403, "Origin not allowed", "the page's origin is not on the list: see --allow-origin")
-        wait = self._rates.take(origin or caller.address)
-        return _Refusal(429, "Too many requests", "ask less often", wait) if wait else None
+            raise Problem("other-origin", "the page's origin is not on the list")
+        if wait := self._rates.take(origin or caller.address):
+            raise Problem("too-often", "too many requests came in a short time", retry_after=wait)
 
-    def _unpaired(self, caller: _Caller) -> _Refusal | None:
-        """Why it may not do this without the token.
+    def _is_paired(self, caller: _Caller) -> bool:
+        """Whether it has the token; refuses who needs it and has it not.
 
         Whoever has the token is let in however many wrong ones were tried: an old page that goes on trying shuts nobody
         out, and nobody guesses the token.
         """
-        if self._token is None or (caller.reads and _OPEN.fullmatch(caller.path)):
-            return None
         given = caller.token
-        if given is not None and hmac.compare_digest(given, self._token):
-            return None
-        wait = 0.0 if given is None else self._tries.take(caller.address)
-        if wait:
-            return _Refusal(429, "Too many wrong tokens", "pair again, with the token of this agent", wait)
-        return _Refusal(401, "Token needed", "give the pairing token as Authorization: Bearer")
+        if self._token is None or (given is not None and hmac.compare_digest(given, self._token)):
+            return True
+        if caller.reads and _OPEN.fullmatch(caller.path):
+            return False
+        if given is not None and (wait := self._tries.take(caller.address)):
+            raise Problem("wrong-tokens", "too many wrong tokens were tried", retry_after=wait)
+        raise Problem("token-needed", "the pairing token is not there" if given is None else "the token is wrong")
 
-    def _overrun(self, kind: str) -> _Refusal | None:
-        if self._open[kind] < (_SOCKETS if kind == "websocket" else _REQUESTS):
-            return None
-        return _Refusal(503, "Too many at once", "close pages, and try again", 1.0)
+    def _check_room(self, caller: _Caller) -> None:
+        if self._open[caller.kind] >= (_SOCKETS if caller.kind == "websocket" else _REQUESTS):
+            raise Problem("too-many", "too many pages or programs are at work at once", retry_after=1)
 
     def _tell(self, origin: str) -> None:
         if origin not in self._told and len(self._told) < _KNOWN:
             self._told.add(origin)
             log.warning("refused a page of %.100a, which is not on the list; --allow-origin would put it there", origin)
-
-
-class _Refusal:
-    def __init__(self, status: int, title: str, detail: str, wait: float = 0.0) -> None:
-        self.status, self.title, self.detail, self.wait = status, title, detail, wait
-
-    def response(self) -> Response:
-        document = {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}
-        headers = {"Retry-After": str(int(self.wait) + 1)} if self.wait else {}
-        if self.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        return Response(orjson.dumps(document), self.status, headers, "application/problem+json")
 
 
 class _Caller:
@@ -289,35 +279,39 @@ def _may(caller: _Caller) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-async def _refuse(refusal: _Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})  # Before it is accepted, this is 403.
-    else:
-        await refusal.response()(scope, receive, send)
+        return
+    status, headers = problem.kind.status, dict(problem.headers)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    document = orjson.dumps(problem.document)
+    await Response(document, status, headers, "application/problem+json")(scope, receive, send)
 
 
-async def _body(receive: Receive, caller: _Caller) -> bytes | _Refusal:
+async def _body(receive: Receive, caller: _Caller) -> bytes:
     """The whole body, which is small and comes soon."""
-    too_large = _Refusal(413, "Too large", f"a body has at most {_BODY} bytes")
+    too_large = Problem("too-large", f"a body has at most {_BODY} bytes")
     if caller.length > _BODY:
-        return too_large
+        raise too_large
 
-    async def whole() -> bytes | _Refusal:
+    async def whole() -> bytes:
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return _Refusal(400, "Cut off", "the body did not end")
+                raise Problem("invalid-request", "the body did not end")
             body += message.get("body", b"")
             if len(body) > _BODY:
-                return too_large
+                raise too_large
             if not message.get("more_body"):
                 return bytes(body)
 
     try:
         return await asyncio.wait_for(whole(), _BODY_TIME)
     except asyncio.TimeoutError:
-        return _Refusal(408, "Too slow", f"a body comes within {_BODY_TIME:.0f} seconds")
+        raise Problem("too-slow", f"a body comes within {_BODY_TIME:.0f} seconds") from None
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -28,6 +28,7 @@ from ..messages.documents import intent_document, reply_document
 from .bodies import BODIES, money_command, read_body, report_command
 from .events import EventHub
 from .openapi import openapi, report_names
+from .page import PAGE
 from .payments import Payments
 from .problems import Problem, problem_of
 from .records import Records
@@ -89,7 +90,7 @@ def interface(agent: Agent) -> Starlette:
     """The application. Whoever serves it decides who may use it."""
     routes = [Route(one.path, _endpoint(agent, one), methods=[one.method], name=one.name) for one in OPERATIONS]
     return Starlette(
-        routes=[*routes, WebSocketRoute("/v1/events", partial(_events_over_websocket, agent))],
+        routes=[*PAGE, *routes, WebSocketRoute("/v1/events", partial(_events_over_websocket, agent))],
         exception_handlers={
             Problem: _refuse,
             GetnetError: _refuse_error,
@@ -177,11 +178,17 @@ def _checked_key(key: str) -> str:
 
 
 async def _list_terminals(agent: Agent, request: Request) -> Response:
-    return _json({"terminals": [one.document() for one in agent.terminals.values()]})
+    return _json({"terminals": [_shown(one, request) for one in agent.terminals.values()]})
 
 
 async def _show_terminal(agent: Agent, request: Request) -> Response:
-    return _json(_terminal(agent, request).document())
+    return _json(_shown(_terminal(agent, request), request))
+
+
+def _shown(terminal: Terminal, request: Request) -> dict[str, Any]:
+    """Without the token, not what is paid there now."""
+    document = terminal.document()
+    return document if request.scope.get("paired", True) else {**document, "running": None}
 
 
 async def _poll(agent: Agent, request: Request) -> Response:
@@ -278,7 +285,7 @@ async def _list_intents(agent: Agent, request: Request) -> Response:
             raise Problem("invalid-request", "since goes with settled=true: what is not settled is shown in any case")
         steps = await agent.records.unsettled()
     else:
-        steps = await agent.records.since(_moment(since))
+        steps = await agent.records.lately(_moment(since))
     return _json(masked({"intents": [intent_document(step.intent, at=step.at) for step in steps]}))
 
 

@@ -16,7 +16,7 @@ from ..masking import masked
 from ..messages import Intent, IntentState
 from ..messages.documents import reply_document
 
-__all__ = ["KINDS", "PREFIX", "Kind", "Problem", "problem_of"]
+__all__ = ["KINDS", "PREFIX", "AgentStopped", "Kind", "Problem", "problem_of"]
 
 PREFIX: Final = "urn:getnet-pos:problem:"
 """What every type begins with."""
@@ -36,6 +36,19 @@ _ASK = "Ask the terminal for its totals or its last vouchers before you ask for 
 _PROVIDER = "Show this to whoever runs the agent."
 
 KINDS: Final[dict[str, Kind]] = {
+    "other-host": Kind(403, "Another host is meant", "Ask for 127.0.0.1 or localhost, with the agent's port.", True),
+    "no-origin": Kind(403, "The page has no origin", "Ask in the mode cors, from a page on the list.", True),
+    "other-origin": Kind(
+        403, "The page is not on the list", "Start the agent with --allow-origin and the origin of the page.", True
+    ),
+    "token-needed": Kind(
+        401, "The pairing token is needed", "Send Authorization: Bearer, and the token that the agent keeps.", True
+    ),
+    "wrong-tokens": Kind(429, "Too many wrong tokens", "Pair again, with the token that the agent keeps.", True),
+    "too-often": Kind(429, "Too many requests", "Wait, as Retry-After says.", True),
+    "too-many": Kind(503, "Too many at once", "Close pages that nobody needs, and send the request again.", True),
+    "too-large": Kind(413, "The body is too large", "Send what /v1/openapi.json describes.", True),
+    "too-slow": Kind(408, "The body came too slowly", "Send the request again.", True),
     "invalid-request": Kind(400, "The request cannot be read", "Send what /v1/openapi.json describes.", True),
     "invalid-value": Kind(422, "A value cannot be meant", "Correct the value and send the request again.", True),
     "key-needed": Kind(
@@ -89,6 +102,10 @@ KINDS: Final[dict[str, Kind]] = {
 }
 """The problems by the end of their type."""
 
+class AgentStopped(GetnetError):
+    """The agent was stopped before the command was sent, or before a question was answered."""
+
+
 _OF_ERRORS: Final[dict[type[GetnetError], str]] = {
     errors.GetnetError: "failed",
     errors.ConfigurationError: "configuration",
@@ -112,6 +129,7 @@ _OF_ERRORS: Final[dict[type[GetnetError], str]] = {
     errors.Forbidden: "cloud-credentials",
     errors.TerminalNotFound: "cloud-terminal",
     errors.RateLimited: "cloud-rate",
+    AgentStopped: "stopping",
 }
 """An error that is not here is the problem of the nearest one above it."""
 

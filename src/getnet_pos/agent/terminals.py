@@ -32,6 +32,7 @@ from ..messages import CancelReply, Command, Intent, IntentState, Polled, Progre
 from ..messages.documents import command_name, intent_document, progress_document, reply_document
 from ..profiles import Profile
 from .events import EventHub
+from .problems import AgentStopped
 from .records import Records
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ class Terminal:
                 "%s: intent %s is left open: it is asked about at the next start", self.name, step.intent.intent_id
             )
             return OutcomeUnknown(_STOPPED, intent_id=step.intent.intent_id)
-        return LifecycleError("the agent was stopped before the command was sent, or before it was answered")
+        return AgentStopped("the agent was stopped before the command was sent, or before it was answered")
 
     def _tell_running(self) -> None:
         running = self.running
@@ -358,13 +359,11 @@ class Terminal:
             await self._idle.wait()
             self._look.clear()
             try:
-                await self.poll()
-                failures, pause = 0, self._poll_every
-            except TerminalBusy:
-                pause = _PAUSES[0]
+                is_up = _is_ready(await self.poll())
             except GetnetError:
-                pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
-                failures += 1
+                is_up = False
+            pause = self._poll_every if is_up else _PAUSES[min(failures, len(_PAUSES) - 1)]
+            failures = 0 if is_up else failures + 1
             try:
                 await asyncio.wait_for(self._look.wait(), pause)
             except asyncio.TimeoutError:
@@ -405,6 +404,8 @@ class Terminal:
         if (state, why) == (self.state, self.why):
             return
         self.state, self.why = state, why
+        if state == "down":
+            self._look.set()
         log.log(logging.INFO if state == "up" else logging.WARNING, "%s: %s", self.name, _said(state, why))
         self._events.tell("link", self.name, state=state, why=why)
 
