@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from getnet_pos import AsyncConnector, MemoryJournal, Timeouts
-from getnet_pos.agent.server import serve
+from getnet_pos.agent.server import Server
 from getnet_pos.agent.settings import AgentSettings
 from getnet_pos.simulator import SerialServer, TcpServer, VirtualTerminal
 from tests.agent.getnet_page import ORIGIN
 
-__all__ = ["QUICK", "Overheard", "bridge", "connector"]
+__all__ = ["QUICK", "Bridged", "Overheard", "bridge", "connector"]
 
 QUICK = Timeouts(
     acknowledgement=0.4,
@@ -65,22 +64,39 @@ async def bridge(
     origins: tuple[str, ...] = (ORIGIN,),
     journal: Any = None,
     **settings: Any,
-) -> AsyncIterator[str]:
-    """The URL of the bridge, while an agent serves these terminals."""
+) -> AsyncIterator[Bridged]:
+    """An agent that serves these terminals, with its bridge."""
     served = terminals if isinstance(terminals, Mapping) else {"terminal": terminals}
     journal = MemoryJournal() if journal is None else journal
-    ready: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
     agent = AgentSettings(port=0, bridge=True, bridge_port=0, allow_origins=origins, stop_within=5.0)
     async with AsyncExitStack() as stack:
         connectors = {name: connector(server, journal, **settings) for name, server in served.items()}
         for one in connectors.values():
             stack.push_async_callback(one.close)
-        serving = asyncio.create_task(serve(agent, connectors, journal, "a-token-of-the-tests", ready.set_result))
-        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
+        bridged = Bridged(Server(agent, connectors, journal, "a-token-of-the-tests"))
+        await bridged.server.open()
         try:
-            yield ready.result()[1]
+            yield bridged
         finally:
-            signal.raise_signal(signal.SIGTERM)
-            await serving
+            await bridged.stop(at_once=True)
+
+
+class Bridged:
+    """``url`` is that of the bridge."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._is_stopped = False
+
+    @property
+    def url(self) -> str:
+        return self.server.urls[1]
+
+    async def stop(self, *, at_once: bool = False) -> bool:
+        """End it; whether no payment was left to the next start."""
+        if self._is_stopped:
+            return True
+        self._is_stopped, now = True, asyncio.Event()
+        if at_once:
+            now.set()
+        return await self.server.close(now)

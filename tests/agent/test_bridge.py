@@ -31,7 +31,7 @@ from getnet_pos.simulator import (
     SerialServer,
     TcpServer,
 )
-from tests.agent.bridges import QUICK, Overheard, bridge
+from tests.agent.bridges import QUICK, Bridged, Overheard, bridge
 from tests.agent.getnet_page import ORIGIN, GetnetPage, NoAnswer, Refused, inner, now
 
 WAITING = Behaviour(decide_after=math.inf)
@@ -42,9 +42,10 @@ NOT_SENT = -1
 class Shop:
     """An agent with its bridge, one virtual terminal, and as many pages as a test opens."""
 
-    def __init__(self, stack: AsyncExitStack, server: Any, journal: Any, url: str) -> None:
+    def __init__(self, stack: AsyncExitStack, server: Any, journal: Any, bridged: Bridged) -> None:
         self._stack = stack
-        self.server, self.terminal, self.journal, self.url = server, server.terminal, journal, url
+        self.server, self.terminal, self.journal, self.bridged = server, server.terminal, journal, bridged
+        self.url = bridged.url
 
     async def page(self, **settings: Any) -> GetnetPage:
         return await self._stack.enter_async_context(GetnetPage(self.url, **{"spacing": 0.01, **settings}))
@@ -69,8 +70,8 @@ class Shop:
 async def shop_with(stack: AsyncExitStack, server: Any, **settings: Any) -> Shop:
     stack.enter_context(server)
     journal = MemoryJournal()
-    url = await stack.enter_async_context(bridge(server, journal=journal, **settings))
-    return Shop(stack, server, journal, url)
+    bridged = await stack.enter_async_context(bridge(server, journal=journal, **settings))
+    return Shop(stack, server, journal, bridged)
 
 
 @pytest.fixture
@@ -225,8 +226,8 @@ async def test_3_the_port_is_the_terminal_and_opening_it_again_resets_nothing(st
     one, two = SerialServer(Overheard(), gap=0), TcpServer(Overheard(), gap=0)
     stack.enter_context(one)
     stack.enter_context(two)
-    url = await stack.enter_async_context(bridge({"counter": one, "bar": two}))
-    page = await stack.enter_async_context(GetnetPage(url, spacing=0))
+    bridged = await stack.enter_async_context(bridge({"counter": one, "bar": two}))
+    page = await stack.enter_async_context(GetnetPage(bridged.url, spacing=0))
     page.send_raw('{"Type":"ports"}')
     assert await page.answer() == {"Ports": ["counter", "bar"]}
     await page.write(page.written(100, Amount=1, TicketNumber="B1"))
@@ -284,8 +285,8 @@ async def test_7_the_sign_of_receipt_is_there_in_time(stack: AsyncExitStack) -> 
     """Of a sale that the page asks for as it connects, at a terminal that nobody has looked for yet."""
     terminal = Overheard(default=Behaviour(acknowledge_after=0.1))
     stack.enter_context(server := TcpServer(terminal, gap=0.03))
-    url = await stack.enter_async_context(bridge(server, timeouts=dataclasses.replace(QUICK, short=3.0)))
-    page = await stack.enter_async_context(GetnetPage(url))
+    bridged = await stack.enter_async_context(bridge(server, timeouts=dataclasses.replace(QUICK, short=3.0)))
+    page = await stack.enter_async_context(GetnetPage(bridged.url))
     sale = page.written(100, Amount=2500, TicketNumber="A1")
     await page.open()
     written = time.monotonic()
@@ -615,6 +616,20 @@ async def test_what_a_page_hears_is_true_whatever_befalls_the_line(hurried: Shop
         assert heard == {}
         while hurried.states()[1] is not IntentState.UNKNOWN:
             await asyncio.sleep(0.01)
+
+
+async def test_an_agent_that_stops_in_mid_sale(counter: Shop) -> None:
+    """What is sold is waited for, and its page hears of it; nothing new is begun."""
+    counter.terminal.script.append(Behaviour(decide_after=0.4))
+    page, other = await counter.page(), await counter.page()
+    sale = await counter.sale(page)
+    stopping = asyncio.create_task(counter.bridged.stop())
+    await asyncio.sleep(0.05)
+    refused = await other.sell(1, "B1")
+    assert "stopping" in refused["ResponseMessage"]
+    assert (await sale)["ResponseCode"] == 0
+    assert await stopping
+    assert (counter.charged(), counter.states()) == ([2500], [IntentState.APPROVED])
 
 
 # -------------------------------------------------------------------------------------------------------- hostile pages
