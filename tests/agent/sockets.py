@@ -42,7 +42,8 @@ class Socket:
         given = dict(headers or {})
         host = given.pop("Host", place.netloc)
         more = [(name.encode(), value.encode()) for name, value in given.items()]
-        request = Request(host=host, target=place.path or "/", subprotocols=list(subprotocols), extra_headers=more)
+        target = (place.path or "/") + (f"?{place.query}" if place.query else "")
+        request = Request(host=host, target=target, subprotocols=list(subprotocols), extra_headers=more)
         self._line.sendall(self._connection.send(request))
         answer = self._next()
         if isinstance(answer, RejectConnection):

@@ -285,7 +285,7 @@ async def _list_intents(agent: Agent, request: Request) -> Response:
             raise Problem("invalid-request", "since goes with settled=true: what is not settled is shown in any case")
         steps = await agent.records.unsettled()
     else:
-        steps = await agent.records.since(_moment(since))
+        steps = await agent.records.lately(_moment(since))
     return _json(masked({"intents": [intent_document(step.intent, at=step.at) for step in steps]}))
 
 

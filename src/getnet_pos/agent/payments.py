@@ -18,6 +18,11 @@ __all__ = ["Payments"]
 _REMEMBERED = 256
 """Of so many payments that have ended it is remembered why they were refused: the journal has the others."""
 
+_PATIENCE = 330.0
+"""Seconds for which a terminal that is still busy with a payment is asked about it: longer than any payment takes."""
+_PAUSE = 0.5
+_STILL_OPEN = "an earlier run of the agent has sent it, and the terminal could not be asked yet what became of it"
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:
@@ -85,10 +90,10 @@ class Payments:
                 raise _reused(intent)
             if intent.open:
                 # An earlier run has left it: whoever asks for it waits until the terminal was asked.
-                intent, why = await self._asked_about(terminal, key)
-                if intent is not None and intent.open:
-                    return Answer("unknown", intent.intent_id, reason=why)
-            answer = None if intent is None else Answer.of_intent(intent, terminal.profile)
+                intent = await self._asked_about(terminal, intent, key)
+            if intent.open:
+                return Answer("unknown", intent.intent_id, reason=_STILL_OPEN)
+            answer = Answer.of_intent(intent, terminal.profile)
             if answer is not None:
                 return answer
         try:
@@ -96,13 +101,19 @@ class Payments:
         except GetnetError as error:
             raise problem_of(error, is_payment=True, intent=await self._of_key(key)) from error
 
-    async def _asked_about(self, terminal: Terminal, key: str) -> tuple[Intent | None, str]:
-        why = "another process is asking about it"
-        try:
-            await terminal.poll()
-        except GetnetError as error:
-            why = f"the terminal cannot be asked: {error}"
-        return await self._of_key(key), why
+    async def _asked_about(self, terminal: Terminal, intent: Intent, key: str) -> Intent:
+        """The payment once the terminal was asked about it, or as it is where that takes very long."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _PATIENCE
+        while intent.open and loop.time() < end:
+            try:
+                await terminal.poll()
+            except GetnetError:
+                break
+            intent = await self._of_key(key) or intent
+            if intent.open:
+                await asyncio.sleep(_PAUSE)  # the terminal may still be busy with it
+        return intent
 
     async def _of_key(self, key: str) -> Intent | None:
         try:

@@ -16,7 +16,7 @@ from ..masking import masked
 from ..messages import Intent, IntentState
 from ..messages.documents import reply_document
 
-__all__ = ["KINDS", "PREFIX", "Kind", "Problem", "problem_of"]
+__all__ = ["KINDS", "PREFIX", "AgentStopped", "Kind", "Problem", "problem_of"]
 
 PREFIX: Final = "urn:getnet-pos:problem:"
 """What every type begins with."""
@@ -102,6 +102,10 @@ KINDS: Final[dict[str, Kind]] = {
 }
 """The problems by the end of their type."""
 
+class AgentStopped(GetnetError):
+    """The agent was stopped before the command was sent, or before a question was answered."""
+
+
 _OF_ERRORS: Final[dict[type[GetnetError], str]] = {
     errors.GetnetError: "failed",
     errors.ConfigurationError: "configuration",
@@ -125,6 +129,7 @@ _OF_ERRORS: Final[dict[type[GetnetError], str]] = {
     errors.Forbidden: "cloud-credentials",
     errors.TerminalNotFound: "cloud-terminal",
     errors.RateLimited: "cloud-rate",
+    AgentStopped: "stopping",
 }
 """An error that is not here is the problem of the nearest one above it."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..journal import Journal
+from ..journal import Journal, since
 from ..messages import Intent, Search, Step
 
 __all__ = ["Records"]
@@ -33,12 +33,13 @@ class Records:
     def _unsettled(self) -> list[Step]:
         return [self.journal.steps(intent.intent_id)[-1] for intent in self.journal.intents()]
 
-    async def since(self, at: str) -> list[Step]:
-        """The payments of which something was recorded from ``at`` on (UTC, ISO 8601), as they are now."""
-        return await self._ask(self._since, at)
+    async def lately(self, at: str) -> list[Step]:
+        """The same, and those of which something was recorded from ``at`` on (UTC, ISO 8601)."""
+        return await self._ask(self._lately, at)
 
-    def _since(self, at: str) -> list[Step]:
-        return list({step.intent.intent_id: step for step in self.journal.steps() if step.at >= at}.values())
+    def _lately(self, at: str) -> list[Step]:
+        steps = {step.intent.intent_id: step for step in self._unsettled()}
+        return list({**steps, **{step.intent.intent_id: step for step in since(self.journal, at)}}.values())
 
     async def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
         """As ``Journal.resolve``."""

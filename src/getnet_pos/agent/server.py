@@ -17,6 +17,7 @@ import uvicorn
 from ..connector import AsyncConnector
 from ..errors import ConfigurationError, ConnectError
 from ..journal import Journal
+from .bridge import bridge
 from .events import EventHub
 from .guard import Guard, check_reach
 from .interface import Agent, interface
@@ -25,7 +26,7 @@ from .records import Records
 from .settings import AgentSettings
 from .terminals import Terminal
 
-__all__ = ["serve"]
+__all__ = ["Server", "serve"]
 
 log = logging.getLogger("getnet_pos.agent")
 
@@ -68,41 +69,69 @@ async def serve(
         ConfigurationError: a setting cannot work.
         ConnectError: an address cannot be listened on.
     """
-    check_reach(settings.host or _LOOPBACK[0], tls=settings.certificate is not None)
-    tls = _tls(settings)
-    events, records = EventHub(), Records(journal)
-    terminals = {
-        name: Terminal(name, connector, records, events, poll_every=settings.poll_every)
-        for name, connector in connectors.items()
-    }
-    agent = Agent(settings, terminals, records, events, Payments(records))
-    names = () if settings.host is None else (settings.host,)
-    app = Guard(interface(agent), origins=settings.allow_origins, names=names, token=token)
-    with contextlib.ExitStack() as held:
-        doors = [_Door(app, *_listeners(held, settings.host, settings.port), tls)]
-        stop = _Stop()
-        held.enter_context(_stopped_by(stop))
-        for door in doors:
+    server = Server(settings, connectors, journal, token)
+    stop = _Stop()
+    with _stopped_by(stop):
+        await server.open()
+        try:
+            ready(server.urls)
+            await stop.wait()
+        finally:
+            is_done = await server.close(stop.now)
+    return is_done
+
+
+class Server:
+    """An agent with its doors, from ``open`` to ``close``."""
+
+    def __init__(
+        self, settings: AgentSettings, connectors: Mapping[str, AsyncConnector], journal: Journal, token: str
+    ) -> None:
+        check_reach(settings.host or _LOOPBACK[0], tls=settings.certificate is not None)
+        self._tls = _tls(settings)
+        events, records = EventHub(), Records(journal)
+        terminals = {
+            name: Terminal(name, connector, records, events, poll_every=settings.poll_every)
+            for name, connector in connectors.items()
+        }
+        self.agent = Agent(settings, terminals, records, events, Payments(records))
+        self._token = token
+        self._doors: list[_Door] = []
+
+    @property
+    def urls(self) -> list[str]:
+        return [door.url for door in self._doors]
+
+    async def open(self) -> None:
+        """Listen, and begin to open the terminals; once it returns, requests are answered."""
+        settings = self.agent.settings
+        names = () if settings.host is None else (settings.host,)
+        app = Guard(interface(self.agent), origins=settings.allow_origins, names=names, token=self._token)
+        self._doors.append(_Door(app, *_listeners(settings.host, settings.port), self._tls))
+        if settings.bridge:
+            # Pages have no token there, so it is for this machine alone, wherever the agent itself listens.
+            url, listeners = _listeners(None, settings.bridge_port)
+            self._doors.append(_Door(bridge(self.agent), url.replace("http://", "ws://") + "/", listeners, None))
+        for door in self._doors:
             await door.open()
-        for terminal in terminals.values():
+        for terminal in self.agent.terminals.values():
             terminal.start()
-        ready([door.url for door in doors])
-        await stop.wait()
-        return await _end(agent, doors, stop)
 
+    async def close(self, now: asyncio.Event) -> bool:
+        """Nothing new begins, and payments are waited for; then those that asked are answered, and all is closed.
 
-async def _end(agent: Agent, doors: list[_Door], stop: _Stop) -> bool:
-    """Nothing new begins; payments are waited for; then those that asked are answered, and all is closed."""
-    agent.stopping = True
-    paying = [name for name, terminal in agent.terminals.items() if terminal.paying]
-    log.info("stopping%s", f": payments run at {', '.join(paying)}" if paying else "")
-    ending = asyncio.gather(*(one.stop(agent.settings.stop_within, stop.now) for one in agent.terminals.values()))
-    settled = all(await ending)
-    agent.events.close()
-    await asyncio.gather(*(door.close() for door in doors))
-    if not settled:
-        log.warning("a payment was left open: it is asked about when the agent is started again")
-    return settled
+        Once ``now`` is set nothing is waited for any more. Returns whether no payment was left to the next start.
+        """
+        agent = self.agent
+        agent.stopping = True
+        paying = [name for name, terminal in agent.terminals.items() if terminal.paying]
+        log.info("stopping%s", f": payments run at {', '.join(paying)}" if paying else "")
+        stopped = await asyncio.gather(*(one.stop(agent.settings.stop_within, now) for one in agent.terminals.values()))
+        agent.events.close()
+        await asyncio.gather(*(door.close() for door in self._doors))
+        if not all(stopped):
+            log.warning("a payment was left open: it is asked about when the agent is started again")
+        return all(stopped)
 
 
 class _Door:
@@ -143,6 +172,8 @@ class _Door:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+        for listener in self._listeners:
+            listener.close()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -183,22 +214,22 @@ def _why(error: Exception) -> str:
 # ---------------------------------------------------------------------------------------------------------- addresses
 
 
-def _listeners(held: contextlib.ExitStack, host: str | None, port: int) -> tuple[str, list[socket.socket]]:
+def _listeners(host: str | None, port: int) -> tuple[str, list[socket.socket]]:
     """The URL, and the sockets that listen there: at both loopback addresses where no host is named."""
     for attempt in range(_ATTEMPTS):
-        with contextlib.ExitStack() as opened:
-            try:
+        try:
+            with contextlib.ExitStack() as opened:
                 found = _bound(opened, host, port)
-            except OSError as error:
-                # A free port of one address may be taken at the other one.
-                if port == 0 and attempt + 1 < _ATTEMPTS:
-                    continue
-                where = host or " and ".join(_LOOPBACK)
-                raise ConnectError(f"{where}, port {port}, cannot be listened on: {_why(error)}") from error
-            held.enter_context(opened.pop_all())
-            number = found[0].getsockname()[1]
-            name = host or _LOOPBACK[0]
-            return f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}", found
+                opened.pop_all()
+        except OSError as error:
+            # A free port of one address may be taken at the other one.
+            if port == 0 and attempt + 1 < _ATTEMPTS:
+                continue
+            where = host or " and ".join(_LOOPBACK)
+            raise ConnectError(f"{where}, port {port}, cannot be listened on: {_why(error)}") from error
+        number = found[0].getsockname()[1]
+        name = host or _LOOPBACK[0]
+        return f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}", found
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -12,8 +12,9 @@ import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
+from ..codec import Message
 from ..connector import AsyncConnector
 from ..errors import (
     AlreadyCharged,
@@ -27,11 +28,15 @@ from ..errors import (
     TransportError,
 )
 from ..flows.intents import restored
-from ..messages import Command, Intent, IntentState, Polled, Progress, Reply
+from ..messages import CancelReply, Command, Intent, IntentState, Polled, Progress, Reply, SealedCommand
 from ..messages.documents import command_name, intent_document, progress_document, reply_document
 from ..profiles import Profile
 from .events import EventHub
+from .problems import AgentStopped
 from .records import Records
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Answer", "LinkState", "OnProgress", "Running", "Terminal"]
 
@@ -120,6 +125,14 @@ class Running:
         }
 
 
+class Relay(TypedDict, total=False):
+    """What somebody who only passes words on wants of a command: see ``AsyncConnector.request``."""
+
+    on_frame: Callable[[Message, bytes], object]
+    leave_by: float
+    listens: Callable[[], bool]
+
+
 class Terminal:
     """One terminal by its name. ``start`` keeps its link open from then on, and ``stop`` ends it."""
 
@@ -172,28 +185,30 @@ class Terminal:
 
     async def run(
         self,
-        command: Command[R],
+        command: Command[R] | SealedCommand[R],
         *,
         idempotency_key: str | None = None,
         again: bool = False,
         on_progress: OnProgress | None = None,
+        **relay: Unpack[Relay],
     ) -> R:
-        """Run a command to its end, also if the caller goes away meanwhile. It raises what ``request`` does.
+        """Run a command to its end, also if the caller goes away meanwhile. It raises what ``request`` does, and takes
+        what that takes for a relay.
 
         Raises:
             TerminalBusy: a payment runs at this terminal, or another command does for long.
         """
         self._refuse_where_busy()
-        if command.moves_money:
-            reply, _ = await self._own(self._paid(command, idempotency_key, again, on_progress))
+        if _meant(command).moves_money:
+            reply, _ = await self._own(self._paid(command, idempotency_key, again, on_progress, relay))
             return reply
-        return await self._own(self._ran(command, None, on_progress=on_progress))
+        return await self._own(self._ran(command, None, relay, on_progress=on_progress))
 
     async def pay(self, command: Command[Any], key: str, *, again: bool = False) -> Answer:
         """Run a payment, as ``run`` does: an outcome that nobody knows is an answer, too."""
         self._refuse_where_busy()
         try:
-            _, answer = await self._own(self._paid(command, key, again, None))
+            _, answer = await self._own(self._paid(command, key, again, None, {}))
         except OutcomeUnknown as error:
             answer = Answer.of_error(error)
         return answer
@@ -205,12 +220,13 @@ class Terminal:
             self._keep(self._poll)
         return await asyncio.shield(self._poll)
 
-    async def cancel(self) -> Reply | None:
+    async def cancel(self, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
         """Ask to give up the sale in progress. It is a request: the sale's own answer says what became of it.
 
-        Returns the terminal's answer where no sale is in progress here.
+        ``written`` is the 116 as somebody else wrote it. Returns the terminal's answer where no sale is in progress
+        here.
         """
-        return await self._own(self.connector.cancel_sale())
+        return await self._own(self.connector.cancel_sale(written))
 
     def _refuse_where_busy(self) -> None:
         paying = self.paying
@@ -232,11 +248,16 @@ class Terminal:
             log.error("%s: a command has failed", self.name, exc_info=error)
 
     async def _paid(
-        self, command: Command[R], key: str | None, again: bool, on_progress: OnProgress | None
+        self,
+        command: Command[R] | SealedCommand[R],
+        key: str | None,
+        again: bool,
+        on_progress: OnProgress | None,
+        relay: Relay,
     ) -> tuple[R, Answer]:
         key = key or f"agent/{uuid.uuid4().hex}"  # by which the journal finds the payment again
         try:
-            reply = await self._ran(command, key, again=again, on_progress=on_progress)
+            reply = await self._ran(command, key, relay, again=again, on_progress=on_progress)
         except OutcomeUnknown as error:
             log.warning("%s: the outcome of intent %s is unknown", self.name, error.intent_id)
             self._events.tell("outcome", self.name, key=key, **Answer.of_error(error).document())
@@ -251,14 +272,15 @@ class Terminal:
         except JournalError as error:
             log.error("%s: the journal cannot be asked for a payment that has ended: %s", self.name, error)
         answer = Answer.of_reply(reply, None if step is None else step.intent.intent_id)
-        log.info("%s: %s: %s", self.name, command_name(command.code), answer.outcome)
+        log.info("%s: %s: %s", self.name, command_name(_meant(command).code), answer.outcome)
         self._events.tell("outcome", self.name, key=key, **answer.document())
         return reply, answer
 
     async def _ran(
         self,
-        command: Command[R],
+        command: Command[R] | SealedCommand[R],
         key: str | None,
+        relay: Relay,
         *,
         again: bool = False,
         on_progress: OnProgress | None = None,
@@ -270,14 +292,14 @@ class Terminal:
                 if inspect.isawaitable(told):
                     await told
 
-        running = Running(command, key, datetime.now(timezone.utc))
+        running = Running(_meant(command), key, datetime.now(timezone.utc))
         self._runs.append(running)
         self._idle.clear()
         self._tell_running()
         try:
             if self.state != "up":
                 await self._polled_ready()
-            return await self.connector.request(command, on_progress=report, idempotency_key=key, again=again)
+            return await self.connector.request(command, on_progress=report, idempotency_key=key, again=again, **relay)
         except asyncio.CancelledError:
             raise await self._interrupted(key) from None
         except GetnetError as error:
@@ -297,7 +319,7 @@ class Terminal:
                 "%s: intent %s is left open: it is asked about at the next start", self.name, step.intent.intent_id
             )
             return OutcomeUnknown(_STOPPED, intent_id=step.intent.intent_id)
-        return LifecycleError("the agent was stopped before the command was sent, or before it was answered")
+        return AgentStopped("the agent was stopped before the command was sent, or before it was answered")
 
     def _tell_running(self) -> None:
         running = self.running
@@ -337,13 +359,11 @@ class Terminal:
             await self._idle.wait()
             self._look.clear()
             try:
-                await self.poll()
-                failures, pause = 0, self._poll_every
-            except TerminalBusy:
-                pause = _PAUSES[0]
+                is_up = _is_ready(await self.poll())
             except GetnetError:
-                pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
-                failures += 1
+                is_up = False
+            pause = self._poll_every if is_up else _PAUSES[min(failures, len(_PAUSES) - 1)]
+            failures = 0 if is_up else failures + 1
             try:
                 await asyncio.wait_for(self._look.wait(), pause)
             except asyncio.TimeoutError:
@@ -402,6 +422,10 @@ class Terminal:
         self._unknown = {intent.intent_id for intent in polled.unknown}
         if polled.another_terminal is not None:
             log.warning("%s: %s", self.name, polled.another_terminal)
+
+
+def _meant(command: Command[R] | SealedCommand[R]) -> Command[R]:
+    return command.command if isinstance(command, SealedCommand) else command
 
 
 def _is_ready(polled: Polled) -> bool:

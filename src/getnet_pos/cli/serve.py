@@ -84,6 +84,12 @@ def _run(
         list[str] | None,
         _option("--allow-origin", metavar="ORIGIN", text="A web page's origin that may use it; may be given again."),
     ] = None,
+    bridge: Annotated[
+        bool, _option("--bridge", text="Speak Getnet's websocket dialect, too, with the pages of these origins.")
+    ] = False,
+    bridge_port: Annotated[
+        int, _option("--bridge-port", metavar="N", text="The bridge's port; 0 takes a free one.", min=0, max=65535)
+    ] = 8000,
     token_file: Annotated[
         Path | None, _option("--token-file", metavar="PATH", text="Where the pairing token is kept.")
     ] = None,
@@ -94,7 +100,7 @@ def _run(
 ) -> int:
     """Serve terminals over HTTP and WebSocket on this machine, until it is stopped.
 
-    The first line on standard output is: listening on URL
+    The first line on standard output is: listening on URL. With --bridge the second is: bridge on URL
     """
     try:
         from ..agent.server import serve
@@ -107,6 +113,8 @@ def _run(
     settings = AgentSettings(
         host=host,
         port=number,
+        bridge=bridge,
+        bridge_port=bridge_port,
         allow_origins=(*served.origins, *(allow_origin or ())),
         token_file=token_file,
         certificate=certificate,
