@@ -239,7 +239,14 @@ class AlreadyCharged(GetnetError):
 
 
 class JournalError(GetnetError):
-    """The durable record of money commands cannot be kept; no money command was sent."""
+    """The durable record of money commands cannot be kept; no money command was sent.
+
+    ``intent_id`` names the open one of the same terminal that stands in the way, if that is why.
+    """
+
+    def __init__(self, message: str, *, intent_id: str | None = None) -> None:
+        super().__init__(message)
+        self.intent_id = intent_id
 
 
 class ApiError(GetnetError):

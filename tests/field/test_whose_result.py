@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from getnet_pos import (
     SqliteJournal,
     TerminalBusy,
 )
+from getnet_pos.simulator import TcpServer, VirtualTerminal
 from tests.faults.foreign_cloud import fails
 from tests.faults.foreign_terminal import (
     ACK,
@@ -396,21 +398,58 @@ def test_nobody_else_recovers_or_resolves_a_sale_in_progress(
     assert [intent.state for intent in book()] == [IntentState.APPROVED]
 
 
-def test_a_second_register_does_not_sell_meanwhile(visit: Visit, book: Book, journal_path: Path) -> None:
-    place = visit("cl")
+@contextlib.contextmanager
+def a_sale_in_progress(place: Place, journal_path: Path) -> Iterator[SqliteJournal]:
+    """Of 25,000 with ticket A1, for 0.4 s, at a register of its own; the journal of a second one."""
     place.charge_late(0.4)
     with place.ready() as pos, contextlib.closing(SqliteJournal(journal_path)) as second:
         selling = threading.Thread(target=lambda: pos.sale(25_000, ticket="A1"))
         selling.start()
         while place.terminal.sent(100) == 0:
             pass
-        with place.connect(journal=second) as other:
+        yield second
+        selling.join()
+
+
+def test_a_second_register_does_not_sell_meanwhile(visit: Visit, book: Book, journal_path: Path) -> None:
+    place = visit("cl")
+    with a_sale_in_progress(place, journal_path) as second:
+        impatient = dataclasses.replace(QUICK, busy=0.1)
+        with place.connect(journal=second, timeouts=impatient) as other:
             other.polling()
             (living,) = other.recover().in_progress
             with pytest.raises(TerminalBusy):
                 other.sale(1000)
-        selling.join()
     assert (living.ticket, place.terminal.charges()) == ("A1", 1)
+
+
+def test_a_second_register_waits_for_the_first(visit: Visit, book: Book, journal_path: Path) -> None:
+    place = visit("cl")
+    with a_sale_in_progress(place, journal_path) as second, place.connect(journal=second) as other:
+        other.polling()
+        with pytest.raises(TerminalBusy):
+            other.sale(25_000, ticket="A1")  # nobody waits to charge the same again
+        sale = other.sale(1000, ticket="B1")
+        assert (sale.ticket, sale.amount) == ("B1", 1000)
+        assert (place.terminal.charges("A1"), place.terminal.charges("B1")) == (1, 1)
+    assert [intent.state for intent in book()] == [IntentState.APPROVED, IntentState.APPROVED]
+
+
+def test_terminals_that_all_go_by_one_id_wait_for_each_other(journal_path: Path) -> None:
+    """As those of a demonstration do: who is at one of them could be at any of them."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(TcpServer(VirtualTerminal(), gap=0)) for _ in range(12)]
+        ready = threading.Barrier(len(servers))
+
+        def sell(number: int) -> bool:
+            with Connector.create_tcp(*servers[number].address, journal=journal_path) as pos:
+                pos.polling()
+                ready.wait()
+                return pos.sale(1000, ticket=f"T{number}").approved
+
+        with ThreadPoolExecutor(len(servers)) as pool:
+            assert all(pool.map(sell, range(len(servers))))
+        assert [len(server.terminal.ledger.charges(f"T{place}")) for place, server in enumerate(servers)] == [1] * 12
 
 
 @pytest.mark.parametrize("way", ["usb", "tcp"])

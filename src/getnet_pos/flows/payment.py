@@ -97,6 +97,8 @@ _ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (3.0, 10.0), (0.0, 0.0))
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
+_LONGEST_PAUSE = 0.5
+"""Seconds between two looks whether somebody else is still at the terminal."""
 _LOOKED_AT = 16
 """How many unsettled commands of other terminals a poll tells of at most."""
 _INTRODUCTIONS = 2
@@ -474,6 +476,7 @@ def pay(
         AlreadyCharged: an earlier command of the same ticket and amount was paid, and its caller may not know.
         ApiError: a cloud refused the command before it reached the terminal.
         JournalError: the command could not be recorded, and was not sent.
+        TerminalBusy: somebody else was at the terminal for all of ``Timeouts.busy``; nothing was sent.
         TransportError: not one byte of the command left.
     """
     carrier = till.carrier
@@ -508,17 +511,62 @@ def _paid(
         if not _is_ready(polled):
             raise LifecycleError(f"the terminal is not ready ({polled.response_code}): polling() must succeed first")
     intent = replace(new_intent(command, intent_id, till.terminal), device=carrier.device, idempotency_key=key)
-    yield from _know(till, intent)
-    in_progress = list[Intent]()
-    if (yield from _settle_each(till, OPEN_STATES, in_progress)):
+    began: float = yield Now()
+    busy = carrier.timeouts.busy
+    until = min(math.inf if busy is None else began + busy, terms.leave_by)
+    quicker: str | None = None
+    while True:
+        stored = yield from _stored_or_free(till, intent, until)
+        if stored is not None:
+            return cast("R", typed_reply(command, stored))
+        try:
+            return (yield from _sent(till, command, intent, timeout, lease, terms, again=again))
+        except JournalError as error:
+            if error.intent_id in (None, quicker) or (yield Now()) >= until:
+                raise
+            # Somebody was quicker, and nothing of this one is recorded.
+            quicker = error.intent_id
+            till.is_fresh = False
+
+
+def _stored_or_free(till: Till, intent: Intent, until: float) -> Flow[Reply | None]:
+    """The result of an earlier command of the same idempotency key; else ``None``, once nobody is at the terminal.
+
+    Raises:
+        TerminalBusy: somebody living is at it until then, or at a command that this one would repeat.
+    """
+    pause = _LOOKING
+    while True:
         yield from _know(till, intent)
-    stored = _stored(till, intent)
-    if stored is not None:
-        return cast("R", typed_reply(command, stored))
-    if in_progress:
-        raise TerminalBusy(
-            f"{till.terminal} is busy: another process has intent {in_progress[0].intent_id} in progress"
-        )
+        in_progress = list[Intent]()
+        if (yield from _settle_each(till, OPEN_STATES, in_progress)):
+            yield from _know(till, intent)
+        key = intent.idempotency_key
+        is_its_own = key is not None and any(one.idempotency_key == key for one in in_progress)
+        stored = None if is_its_own else _stored(till, intent)
+        if stored is not None or not in_progress:
+            return stored
+        now: float = yield Now()
+        repeats = any(is_repetition(intent, one) for one in in_progress) and not is_its_own
+        if repeats or now >= until:
+            raise TerminalBusy(
+                f"{till.terminal} is busy: another process has intent {in_progress[0].intent_id} in progress"
+            )
+        yield Sleep(min(pause, until - now))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _sent(
+    till: Till,
+    command: Command[R],
+    intent: Intent,
+    timeout: float | None,
+    lease: Lease,
+    terms: Terms,
+    *,
+    again: bool,
+) -> Flow[R]:
+    carrier = till.carrier
     yield from _refuse_repetition(till, intent, again=again)
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command, limits)
@@ -624,8 +672,9 @@ def _recorded_and_sent(
         till.sent_on = till.carrier.line
     except GetnetError as error:
         if not left:
-            # It may be in the journal all the same, where only the answer was lost.
-            till.unrecorded = replace(intent, state=IntentState.NOT_SENT)
+            if not (isinstance(error, JournalError) and error.intent_id):
+                # It may be in the journal all the same, where only the answer was lost.
+                till.unrecorded = replace(intent, state=IntentState.NOT_SENT)
             raise
         if not may_have_left(error):
             yield from _record(replace(intent, state=IntentState.NOT_SENT))

@@ -59,7 +59,8 @@ class Journal(Protocol):
     """
 
     def record(self, intent: Intent) -> None:
-        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised.
+        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised; with the other's
+        ``intent_id`` where it is the first step of a payment and another one of its terminal is open.
 
         A step that is ``Intent.passing`` may be written later, before any other step of its intent and before any
         question but ``find`` is answered; that it cannot be is then logged, and it is left out.
@@ -180,7 +181,10 @@ def _check_new(intent: Intent, related: Iterable[Intent]) -> None:
         raise JournalError(f"intent {intent.intent_id} is not in the journal")
     for other in related:
         if other.open and same_terminal(intent, other):
-            raise JournalError(f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first")
+            raise JournalError(
+                f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first",
+                intent_id=other.intent_id,
+            )
         key = intent.idempotency_key
         if key is not None and other.idempotency_key == key and other.state not in _NOTHING_MOVED:
             raise JournalError(f"intent {other.intent_id} has the same idempotency key and is {other.state}")

@@ -57,7 +57,7 @@ class NewStep:
             self.future.set_result(None)
         else:
             # An error of its own: that of others in the same transaction is raised in other threads.
-            own = JournalError(str(error)) if isinstance(error, JournalError) else error
+            own = JournalError(str(error), intent_id=error.intent_id) if isinstance(error, JournalError) else error
             own.__cause__ = error.__cause__
             self.future.set_exception(own)
 
