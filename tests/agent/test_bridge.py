@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from getnet_pos import IntentState, LastVoucher, MemoryJournal, Poll, Sale, Wire
+from getnet_pos import IntentState, LastVoucher, MemoryJournal, Poll, Profile, Sale, Timeouts, Wire
 from getnet_pos.agent import bridge as bridge_module
 from getnet_pos.codec import seal
 from getnet_pos.messages import CancelSale
@@ -26,13 +27,20 @@ from getnet_pos.simulator import (
     Direction,
     Fault,
     FaultKind,
+    Identity,
     Outcome,
     Reboot,
     SerialServer,
     TcpServer,
 )
+from getnet_pos.simulator.cloud import VirtualCloud
 from tests.agent.bridges import QUICK, Bridged, Overheard, bridge
 from tests.agent.getnet_page import ORIGIN, GetnetPage, NoAnswer, Refused, inner, now
+from tests.evidence import Count, evidence
+
+__all__ = ["evidence"]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
 WAITING = Behaviour(decide_after=math.inf)
 """A sale that waits for a customer who never comes."""
@@ -569,6 +577,48 @@ async def test_a_terminal_of_the_simplified_wire(stack: AsyncExitStack) -> None:
     assert (sold["FunctionCode"], sold["ResponseCode"], sold["Amount"], sold["Ticket"]) == (100, 0, 2500, "A1")
     assert b"\x02100|2500|A1|" in shop.terminal.came
     assert page.texts[0] == '{"Received":true}'
+    assert inner(await page.call(106))["Connected"] is True
+    assert "simplified wire" in inner(await page.call(104))["ResponseMessage"]
+
+
+async def test_a_terminal_behind_the_cloud(stack: AsyncExitStack) -> None:
+    """The command is written as the cloud has it; a page need not know."""
+    terminal = Overheard()
+    key_pos = VirtualCloud(profile=Profile.CHILE).key_pos
+    cloud = stack.enter_context(VirtualCloud(profile=Profile.CHILE, terminals={key_pos: terminal}))
+    journal = MemoryJournal()
+    bridged = await stack.enter_async_context(bridge(cloud, journal=journal))
+    page = await stack.enter_async_context(GetnetPage(bridged.url, spacing=0))
+    sold = await page.sell(2500, "A1")
+    assert (sold["FunctionCode"], sold["ResponseCode"], sold["Amount"], sold["Ticket"]) == (100, 0, 2500, "A1")
+    assert page.texts[0] == '{"Received":true}'
+    assert inner(await page.call(116))["ResponseCode"] == NOT_SENT, "which Chile's cloud does not have"
+    assert [entry.amount for entry in terminal.ledger.entries] == [2500]
+    assert [intent.state for intent in journal.intents(settled=True)] == [IntentState.APPROVED]
+
+
+async def test_many_pages_sell_at_many_terminals_at_once(stack: AsyncExitStack, count: Count, evidence: Any) -> None:
+    terminals, idle = count(short=3, evidence=50, long=50), count(short=5, evidence=150, long=150)
+    servers: dict[str, TcpServer] = {}
+    for n in range(terminals):
+        terminal = Overheard(default=Behaviour(decide_after=0.2), identity=Identity(terminal_id=f"8000{n:04}"))
+        servers[f"till {n}"] = stack.enter_context(TcpServer(terminal, gap=0))
+    bridged = await stack.enter_async_context(bridge(servers, timeouts=Timeouts(busy=2.0)))
+    for _ in range(idle):
+        await stack.enter_async_context(GetnetPage(bridged.url))
+    pages = [await stack.enter_async_context(GetnetPage(bridged.url)) for _ in servers]
+    polled = await asyncio.gather(*(page.call(106, port=name) for page, name in zip(pages, servers, strict=True)))
+    assert {inner(one)["ResponseCode"] for one in polled} == {0}
+    begun = time.monotonic()
+    sold = await asyncio.gather(*(page.sell(1000 + n, f"A{n}", port=f"till {n}") for n, page in enumerate(pages)))
+    took = time.monotonic() - begun
+    assert [one.get("Amount", one) for one in sold] == [1000 + n for n in range(terminals)]
+    for n, server in enumerate(servers.values()):
+        assert [entry.amount for entry in server.terminal.ledger.entries] == [1000 + n]
+    evidence(
+        f"the bridge: {idle + terminals} pages, {terminals} sales at {terminals} terminals at once: "
+        f"all charged once, in {took:.1f} s"
+    )
 
 
 async def test_words_in_latin_1_are_still_text(stack: AsyncExitStack) -> None:
