@@ -102,6 +102,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 """The problems by the end of their type."""
 
+
 class AgentStopped(GetnetError):
     """The agent was stopped before the command was sent, or before a question was answered."""
 
