@@ -10,13 +10,13 @@ from typing import Any
 from getnet_pos import AsyncConnector, MemoryJournal, Timeouts
 from getnet_pos.agent.server import Server
 from getnet_pos.agent.settings import AgentSettings
-from getnet_pos.simulator import SerialServer, TcpServer, VirtualTerminal
+from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.agent.getnet_page import ORIGIN
 
 __all__ = ["QUICK", "Bridged", "Overheard", "bridge", "connector"]
 
-Way = SerialServer | TcpServer | VirtualCloud
+Way = SerialServer | TcpServer | HttpServer | VirtualCloud
 
 QUICK = Timeouts(
     acknowledgement=0.4,
@@ -58,6 +58,8 @@ def connector(server: Way, journal: Any, **settings: Any) -> AsyncConnector:
     if isinstance(server, VirtualCloud):
         own = {"key_pos": server.key_pos, "client_id": "id", "client_secret": "a-secret", "profile": server.profile}
         return AsyncConnector.create_cloud(server.url, **own, **settings)
+    if isinstance(server, HttpServer):
+        return AsyncConnector.create_http(server.url, **settings)
     if isinstance(server, SerialServer):
         return AsyncConnector.create_usb(server.device, **settings)
     return AsyncConnector.create_tcp(*server.address, **settings)
