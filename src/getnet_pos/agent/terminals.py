@@ -367,11 +367,14 @@ class Terminal:
                 is_up = False
             pause = self._poll_every if is_up else _PAUSES[min(failures, len(_PAUSES) - 1)]
             failures = 0 if is_up else failures + 1
+            look = asyncio.get_running_loop().create_task(self._look.wait())
             try:
-                await asyncio.wait_for(self._look.wait(), pause)
-            except asyncio.TimeoutError:
-                continue
-            await asyncio.sleep(_PAUSES[0])
+                # asyncio.wait_for would lose a cancellation that comes together with what it waits for.
+                looked, _ = await asyncio.wait([look], timeout=pause)
+            finally:
+                look.cancel()
+            if looked:
+                await asyncio.sleep(_PAUSES[0])
 
     async def _polled_ready(self) -> None:
         try:
