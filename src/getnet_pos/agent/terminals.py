@@ -229,7 +229,7 @@ class Terminal:
         ``written`` is the 116 as somebody else wrote it. Returns the terminal's answer where no sale is in progress
         here.
         """
-        return await self._own(self.connector.cancel_sale(written))
+        return await self._own(self.connector.cancel_sale(written=written))
 
     def _refuse_where_busy(self) -> None:
         paying = self.paying
