@@ -32,7 +32,7 @@ class AgentProcess:
         self._options = options
         self._environment = {**os.environ, "GETNET_POS_JOURNAL": str(self.journal), **environment}
         self._process: subprocess.Popen[str] | None = None
-        self.url, self.port = "", 0
+        self.url, self.port, self.bridge_url = "", 0, ""
 
     def start(self) -> None:
         command = [
@@ -47,6 +47,10 @@ class AgentProcess:
         found = re.fullmatch(r"listening on (https?://\S+?)/?\n", self._process.stdout.readline())
         assert found, "the agent has not started"
         self.url = found[1]
+        if "--bridge" in self._options:
+            found = re.fullmatch(r"bridge on (ws://\S+/)\n", self._process.stdout.readline())
+            assert found, "the bridge has not started"
+            self.bridge_url = found[1]
         self.port = int(urlsplit(self.url).port or 0)
 
     @property

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from getnet_pos import AsyncConnector, MemoryJournal, Timeouts
-from getnet_pos.agent.server import serve
+from getnet_pos.agent.server import Server
 from getnet_pos.agent.settings import AgentSettings
-from getnet_pos.simulator import SerialServer, TcpServer, VirtualTerminal
+from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
+from getnet_pos.simulator.cloud import VirtualCloud
 from tests.agent.getnet_page import ORIGIN
 
-__all__ = ["QUICK", "Overheard", "bridge", "connector"]
+__all__ = ["QUICK", "Bridged", "Overheard", "bridge", "connector"]
+
+Way = SerialServer | TcpServer | HttpServer | VirtualCloud
 
 QUICK = Timeouts(
     acknowledgement=0.4,
@@ -51,8 +53,13 @@ class Overheard(VirtualTerminal):
         return [command.code for command in self.commands if command.code not in (101, 106, 114)]
 
 
-def connector(server: SerialServer | TcpServer, journal: Any, **settings: Any) -> AsyncConnector:
+def connector(server: Way, journal: Any, **settings: Any) -> AsyncConnector:
     settings = {"timeouts": QUICK, "journal": journal, **settings}
+    if isinstance(server, VirtualCloud):
+        own = {"key_pos": server.key_pos, "client_id": "id", "client_secret": "a-secret", "profile": server.profile}
+        return AsyncConnector.create_cloud(server.url, **own, **settings)
+    if isinstance(server, HttpServer):
+        return AsyncConnector.create_http(server.url, **settings)
     if isinstance(server, SerialServer):
         return AsyncConnector.create_usb(server.device, **settings)
     return AsyncConnector.create_tcp(*server.address, **settings)
@@ -60,27 +67,44 @@ def connector(server: SerialServer | TcpServer, journal: Any, **settings: Any) -
 
 @asynccontextmanager
 async def bridge(
-    terminals: Mapping[str, SerialServer | TcpServer] | SerialServer | TcpServer,
+    terminals: Mapping[str, Way] | Way,
     *,
     origins: tuple[str, ...] = (ORIGIN,),
     journal: Any = None,
     **settings: Any,
-) -> AsyncIterator[str]:
-    """The URL of the bridge, while an agent serves these terminals."""
+) -> AsyncIterator[Bridged]:
+    """An agent that serves these terminals, with its bridge."""
     served = terminals if isinstance(terminals, Mapping) else {"terminal": terminals}
     journal = MemoryJournal() if journal is None else journal
-    ready: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
     agent = AgentSettings(port=0, bridge=True, bridge_port=0, allow_origins=origins, stop_within=5.0)
     async with AsyncExitStack() as stack:
         connectors = {name: connector(server, journal, **settings) for name, server in served.items()}
         for one in connectors.values():
             stack.push_async_callback(one.close)
-        serving = asyncio.create_task(serve(agent, connectors, journal, "a-token-of-the-tests", ready.set_result))
-        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
+        bridged = Bridged(Server(agent, connectors, journal, "a-token-of-the-tests"))
+        await bridged.server.open()
         try:
-            yield ready.result()[1]
+            yield bridged
         finally:
-            signal.raise_signal(signal.SIGTERM)
-            await serving
+            await bridged.stop(at_once=True)
+
+
+class Bridged:
+    """``url`` is that of the bridge."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._is_stopped = False
+
+    @property
+    def url(self) -> str:
+        return self.server.urls[1]
+
+    async def stop(self, *, at_once: bool = False) -> bool:
+        """End it; whether no payment was left to the next start."""
+        if self._is_stopped:
+            return True
+        self._is_stopped, now = True, asyncio.Event()
+        if at_once:
+            now.set()
+        return await self.server.close(now)

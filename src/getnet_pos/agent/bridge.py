@@ -23,9 +23,20 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..codec import Message, acknowledgement, decode_many, envelope, seal, unseal
-from ..errors import GetnetError, InvalidValue, NotAccepted, OutcomeUnknown, ProtocolError
+from ..errors import GetnetError, InvalidValue, NotAccepted, OutcomeUnknown, ProtocolError, UnsupportedOperation
 from ..masking import mask, masked
-from ..messages import Ack, CancelReply, CancelSale, Command, CommandMessage, Progress, Reply, SaleType, SealedCommand
+from ..messages import (
+    Ack,
+    CancelReply,
+    CancelSale,
+    Command,
+    CommandMessage,
+    Poll,
+    Progress,
+    Reply,
+    SaleType,
+    SealedCommand,
+)
 from ..messages.fields import wire_fields
 from .guard import Guard
 
@@ -53,6 +64,8 @@ _UNREAD = 256
 
 def bridge(agent: Agent) -> Guard:
     """The application of the bridge's port: pages of the origins on the list, and nobody else."""
+    if not agent.settings.allow_origins:
+        log.warning("no page may use the bridge: put the origins of its pages on the list with --allow-origin")
     writes = _Writes(agent)
 
     async def page(socket: WebSocket) -> None:
@@ -240,26 +253,36 @@ class _Writes:
     ) -> None:
         command, page = sealed.command, write.page
         try:
-            reply = await terminal.run(
-                sealed,
-                # Whatever the spelling, it is one command: it is carried out once.
-                idempotency_key=f"bridge/{hashlib.sha256(seal(command)).hexdigest()}",
-                on_frame=write.hear,
-                leave_by=leave_by,
-                listens=lambda: page.is_here,
-            )
-        except OutcomeUnknown as error:
-            # No answer would be true. The page's own time runs out, and the agent's page and log say what to do.
-            log.warning("%s: the page gets no answer: %s", terminal.name, error)
+            reply = await self._reply(terminal, sealed, write, leave_by)
         except NotAccepted:
             page.say(acknowledgement(False))
         except GetnetError as error:
-            log.warning("%s: refused to a page: %s", terminal.name, error)
-            page.say(_refusal(command.code, str(error)))
+            if isinstance(error, OutcomeUnknown) and not error.is_earlier:
+                # No answer would be true. The page's own time runs out; the agent's page and log say what to do.
+                log.warning("%s: a page gets no answer: %s", terminal.name, error)
+            else:
+                log.warning("%s: refused to a page: %s", terminal.name, error)
+                page.say(_refusal(command.code, str(error)))
         else:
             page.say(write.frame_of(reply))
         finally:
             del self._running[terminal.name]
+
+    async def _reply(self, terminal: Terminal, sealed: SealedCommand[Any], write: _Write, leave_by: float) -> Reply:
+        try:
+            return await terminal.run(
+                sealed,
+                # Whatever the spelling, it is one command: it is carried out once.
+                idempotency_key=f"bridge/{hashlib.sha256(seal(sealed.command)).hexdigest()}",
+                on_frame=write.hear,
+                leave_by=leave_by,
+                listens=lambda: write.page.is_here,
+            )
+        except UnsupportedOperation:
+            if not isinstance(sealed.command, Poll):
+                raise
+            # The simplified wire has no poll, and the agent has another way to ask whether a terminal is there.
+            return await terminal.poll()
 
     async def _cancelled(self, terminal: Terminal, sealed: SealedCommand[CancelReply], write: _Write) -> None:
         try:

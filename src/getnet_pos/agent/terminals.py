@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
 )
 from ..flows.intents import restored
+from ..masking import masked
 from ..messages import CancelReply, Command, Intent, IntentState, Polled, Progress, Reply, SealedCommand
 from ..messages.documents import command_name, intent_document, progress_document, reply_document
 from ..profiles import Profile
@@ -115,7 +116,7 @@ class Running:
     since: datetime
 
     def document(self) -> dict[str, Any]:
-        return {
+        document = {
             "command": self.command.code,
             "name": command_name(self.command.code),
             "amount": getattr(self.command, "amount", None),
@@ -123,6 +124,8 @@ class Running:
             "key": self.key,
             "since": self.since.isoformat(timespec="milliseconds"),
         }
+        shown: dict[str, Any] = masked(document)
+        return shown
 
 
 class Relay(TypedDict, total=False):
@@ -226,7 +229,7 @@ class Terminal:
         ``written`` is the 116 as somebody else wrote it. Returns the terminal's answer where no sale is in progress
         here.
         """
-        return await self._own(self.connector.cancel_sale(written))
+        return await self._own(self.connector.cancel_sale(written=written))
 
     def _refuse_where_busy(self) -> None:
         paying = self.paying

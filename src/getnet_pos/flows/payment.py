@@ -579,6 +579,7 @@ def _still_unknown(intent: Intent) -> OutcomeUnknown:
         f"nothing was sent: for the same command {outcome_advice(intent)}",
         intent_id=intent.intent_id,
         reason=intent.reason or "",
+        is_earlier=True,
     )
 
 

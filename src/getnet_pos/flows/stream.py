@@ -367,6 +367,8 @@ class StreamAttempt:
         log.info("asking the terminal to cancel the sale in progress")
         self._cancel_sent = True
         yield from link.send(cancel, link.cancel_frame or link.encode(cancel), beside=True)
+        if not link.acknowledges:
+            yield from hand_on_receipt(self._terms)
         self._reply_by = min(self._reply_by, self._now + link.timeouts.cancel)
 
     def _take(self, message: Any) -> Flow[None]:
