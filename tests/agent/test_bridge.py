@@ -880,6 +880,9 @@ async def test_a_page_that_does_not_read_holds_up_nobody(counter: Shop, monkeypa
     for _ in range(30):
         deaf.send_raw('{"Type":"ports"}')
     assert (await page.sell(2500, "A1"))["ResponseCode"] == 0
+    while deaf.close_code is None:
+        await asyncio.sleep(0.005)
+    assert deaf.close_code == 1008
 
 
 @pytest.fixture(autouse=True)

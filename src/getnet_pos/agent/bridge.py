@@ -7,6 +7,7 @@ is, and what becomes of it, is decided elsewhere: here words are passed on, in t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import re
@@ -62,6 +63,8 @@ _MOST, _WITHIN = 60, 6.0
 """So many messages may come in so many seconds: a page sends three a second at most."""
 _UNREAD = 256
 """So many messages may wait for a page to read them: then it has left."""
+_TO_CLOSE = 1.0
+"""Seconds in which a page takes note that it is shown out."""
 
 
 def bridge(agent: Agent) -> Guard:
@@ -97,8 +100,9 @@ class _Page:
         try:
             while (message := await self._socket.receive())["type"] == "websocket.receive":
                 text = message.get("text") or ""  # No page sends bytes.
-                if self._is_too_much(text):
-                    await self._socket.close(1008, "too much at once")
+                if not self.is_here or self._is_too_much(text):
+                    with contextlib.suppress(asyncio.TimeoutError):  # It does not read: then it need not be told.
+                        await asyncio.wait_for(self._socket.close(1008, "too much at once"), _TO_CLOSE)
                     break
                 self._take(text)
         finally:
