@@ -227,7 +227,7 @@ def _names(chance: random.Random, number: int) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------------------------------ from a moment on
+# ----------------------------------------------------------------------------------------------------- from a moment on
 
 
 def test_the_steps_from_a_moment_on(journal: Journal) -> None:
