@@ -33,7 +33,7 @@ from .payments import Payments
 from .problems import Problem, problem_of
 from .records import Records
 from .settings import AgentSettings
-from .terminals import Terminal
+from .terminals import Answer, Terminal
 
 __all__ = ["OPERATIONS", "Agent", "Operation", "interface"]
 
@@ -316,6 +316,11 @@ async def _resolve(agent: Agent, request: Request) -> Response:
     except InvalidValue as error:
         raise Problem("cannot-resolve", str(error)) from None
     log.warning("intent %s was resolved: %s, by %s", intent.intent_id, intent.state, mask(said["by"]))
+    for terminal in agent.terminals.values():
+        if terminal.connector.terminal == intent.terminal:
+            answer = Answer.of_intent(intent, terminal.profile)
+            if answer is not None:
+                agent.events.tell("outcome", terminal.name, key=intent.idempotency_key, **answer.document())
     return _json(masked(intent_document(intent)))
 
 
