@@ -21,7 +21,7 @@ _SALES = ((18_990, "A1041", "tap"), (4_500, "A1042", "decline"), (25_000, "A1043
 
 
 def main(path: str) -> None:
-    driver = chromium(1240, 980)
+    driver = chromium(width=1240, height=980)
     terminal = VirtualTerminal(epoch=datetime.now())
     with (
         tempfile.TemporaryDirectory() as folder,

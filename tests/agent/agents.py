@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,19 +27,22 @@ class AgentProcess:
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.token_file, self.journal = folder / "token", folder / "journal.sqlite3"
+        self.log = folder / "log"
+        """What it has told on standard error, all times that it was started."""
         self._options = options
         self._environment = {**os.environ, "GETNET_POS_JOURNAL": str(self.journal), **environment}
         self._process: subprocess.Popen[str] | None = None
         self.url, self.port, self.bridge_url = "", 0, ""
-        self.told: Sequence[str] = ()
-        """Its first lines."""
 
     def start(self) -> None:
         command = [
             sys.executable, "-m", "getnet_pos.cli", "serve", "--port", str(self.port),
             "--token-file", str(self.token_file), *self._options,
         ]  # fmt: skip
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=self._environment, text=True)
+        with self.log.open("a", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, env=self._environment, text=True
+            )
         assert self._process.stdout
         found = re.fullmatch(r"listening on (https?://\S+?)/?\n", self._process.stdout.readline())
         assert found, "the agent has not started"
@@ -77,15 +79,20 @@ class AgentProcess:
         """As ``kill -9`` does."""
         assert self._process
         self._process.kill()
-        self._end()
+        self.end()
 
     def stop(self) -> int:
         """As a service manager does; the exit code."""
         assert self._process
         self._process.terminate()
-        return self._end()
+        return self.end()
 
-    def _end(self) -> int:
+    def signal(self, number: int) -> None:
+        assert self._process
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """Wait until it has ended; the exit code."""
         assert self._process
         self._process.communicate(timeout=_PATIENCE)
         code, self._process = self._process.returncode, None

@@ -10,10 +10,13 @@ from typing import Any
 from getnet_pos import AsyncConnector, MemoryJournal, Timeouts
 from getnet_pos.agent.server import Server
 from getnet_pos.agent.settings import AgentSettings
-from getnet_pos.simulator import SerialServer, TcpServer, VirtualTerminal
+from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
+from getnet_pos.simulator.cloud import VirtualCloud
 from tests.agent.getnet_page import ORIGIN
 
 __all__ = ["QUICK", "Bridged", "Overheard", "bridge", "connector"]
+
+Way = SerialServer | TcpServer | HttpServer | VirtualCloud
 
 QUICK = Timeouts(
     acknowledgement=0.4,
@@ -50,8 +53,13 @@ class Overheard(VirtualTerminal):
         return [command.code for command in self.commands if command.code not in (101, 106, 114)]
 
 
-def connector(server: SerialServer | TcpServer, journal: Any, **settings: Any) -> AsyncConnector:
+def connector(server: Way, journal: Any, **settings: Any) -> AsyncConnector:
     settings = {"timeouts": QUICK, "journal": journal, **settings}
+    if isinstance(server, VirtualCloud):
+        own = {"key_pos": server.key_pos, "client_id": "id", "client_secret": "a-secret", "profile": server.profile}
+        return AsyncConnector.create_cloud(server.url, **own, **settings)
+    if isinstance(server, HttpServer):
+        return AsyncConnector.create_http(server.url, **settings)
     if isinstance(server, SerialServer):
         return AsyncConnector.create_usb(server.device, **settings)
     return AsyncConnector.create_tcp(*server.address, **settings)
@@ -59,7 +67,7 @@ def connector(server: SerialServer | TcpServer, journal: Any, **settings: Any) -
 
 @asynccontextmanager
 async def bridge(
-    terminals: Mapping[str, SerialServer | TcpServer] | SerialServer | TcpServer,
+    terminals: Mapping[str, Way] | Way,
     *,
     origins: tuple[str, ...] = (ORIGIN,),
     journal: Any = None,

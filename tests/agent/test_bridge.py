@@ -7,18 +7,35 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from getnet_pos import IntentState, LastVoucher, MemoryJournal, Poll, Sale, Wire
+from getnet_pos import (
+    Intent,
+    IntentState,
+    JournalError,
+    LastVoucher,
+    MemoryJournal,
+    Poll,
+    Profile,
+    Sale,
+    TerminalBusy,
+    Timeouts,
+    Wire,
+)
 from getnet_pos.agent import bridge as bridge_module
+from getnet_pos.agent import guard as guard_module
 from getnet_pos.codec import seal
 from getnet_pos.messages import CancelSale
 from getnet_pos.simulator import (
@@ -26,13 +43,21 @@ from getnet_pos.simulator import (
     Direction,
     Fault,
     FaultKind,
+    HttpServer,
+    Identity,
     Outcome,
     Reboot,
     SerialServer,
     TcpServer,
 )
+from getnet_pos.simulator.cloud import VirtualCloud
 from tests.agent.bridges import QUICK, Bridged, Overheard, bridge
 from tests.agent.getnet_page import ORIGIN, GetnetPage, NoAnswer, Refused, inner, now
+from tests.evidence import Count, evidence
+
+__all__ = ["evidence"]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
 WAITING = Behaviour(decide_after=math.inf)
 """A sale that waits for a customer who never comes."""
@@ -67,9 +92,9 @@ class Shop:
         return [intent.state for intent in self.journal.intents(settled=True)]
 
 
-async def shop_with(stack: AsyncExitStack, server: Any, **settings: Any) -> Shop:
+async def shop_with(stack: AsyncExitStack, server: Any, *, journal: Any = None, **settings: Any) -> Shop:
     stack.enter_context(server)
-    journal = MemoryJournal()
+    journal = journal or MemoryJournal()
     bridged = await stack.enter_async_context(bridge(server, journal=journal, **settings))
     return Shop(stack, server, journal, bridged)
 
@@ -80,11 +105,9 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield opened
 
 
-@pytest.fixture(params=["pty", "tcp"])
+@pytest.fixture(params=[SerialServer, TcpServer, HttpServer], ids=["pty", "tcp", "http"])
 async def shop(request: pytest.FixtureRequest, stack: AsyncExitStack) -> Shop:
-    terminal = Overheard()
-    server = SerialServer(terminal, gap=0) if request.param == "pty" else TcpServer(terminal, gap=0)
-    return await shop_with(stack, server)
+    return await shop_with(stack, request.param(Overheard(), gap=0))
 
 
 @pytest.fixture
@@ -145,11 +168,10 @@ async def test_a_page_cancels_in_mid_sale(shop: Shop) -> None:
     cancellation = page.written(116)
     await page.open()
     await page.write(cancellation)
-    taken = await sale  # the library gives each answer to whoever waits first
-    refused = inner(await page.answer())
+    # The library gives each answer to whoever waits first. Over HTTP nobody hears the one to the cancellation.
+    answers = [await sale] if isinstance(shop.server, HttpServer) else [await sale, inner(await page.answer())]
     assert cancellation.encode() in shop.terminal.came, "the page's own envelope"
-    assert (taken["FunctionCode"], taken["ResponseCode"]) == (116, 0)
-    assert (refused["FunctionCode"], refused["ResponseCode"]) == (100, 1006)
+    assert [(one["FunctionCode"], one["ResponseCode"]) for one in answers] == [(116, 0), (100, 1006)][-len(answers) :]
     assert page.texts.count('{"Received":true}') == 2, "one sign for each of the two"
     assert (shop.charged(), shop.states()) == ([], [IntentState.DECLINED])
 
@@ -389,6 +411,19 @@ async def test_9_a_sale_that_is_too_old_is_refused(counter: Shop) -> None:
     assert counter.charged() == [2500]
 
 
+async def test_9_a_handshake_that_takes_too_long(counter: Shop) -> None:
+    """The page's user asks for a sale and is told of a failure while the page still connects; nothing is sold then."""
+    page = GetnetPage(counter.url, spacing=0)
+    asked_for = page.written(100, Amount=2500, TicketNumber="A1")
+    await asyncio.sleep(3.1)
+    async with page:
+        await page.open()
+        await page.write(asked_for)
+        refused = inner(await page.answer())
+    assert refused["ResponseCode"] == NOT_SENT
+    assert counter.charged() == []
+
+
 async def test_9_what_takes_the_agent_too_long_is_too_old_as_well(counter: Shop) -> None:
     """The terminal is slow to tell its last voucher, which the agent asks for before it sends the sale."""
     page = await counter.page()
@@ -462,6 +497,19 @@ async def test_10_a_page_keeps_its_socket_while_the_terminal_is_unplugged(counte
     assert (page.close_code, counter.charged()) == (None, [1000, 3000])
 
 
+async def test_10_opening_the_port_opens_the_link_again(counter: Shop) -> None:
+    terminal = counter.bridged.server.agent.terminals["terminal"]
+    page = await counter.page()
+    await page.call(106)
+    counter.server.unplug()
+    await page.call(106)
+    assert terminal.state == "down"
+    counter.server.plug()
+    await page.open()
+    while terminal.state != "up":
+        await asyncio.sleep(0.005)
+
+
 async def test_10_the_cable_is_pulled_in_mid_sale(counter: Shop) -> None:
     counter.terminal.script.append(Behaviour(decide_after=0.3))
     page = await counter.page()
@@ -499,6 +547,26 @@ async def test_10_a_page_that_leaves_and_comes_back(counter: Shop) -> None:
     assert (voucher["Ticket"], voucher["Amount"]) == ("A1", 2500), "the truth is to be had from the terminal"
     assert (await back.sell(2500, "A2"))["ResponseCode"] == 0
     assert counter.charged() == [2500, 2500]
+
+
+@pytest.mark.parametrize("late", ["the sign of receipt", "the answer"])
+async def test_10_a_page_that_has_given_up_has_not_heard(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """It has told its user of a failure, and its user asks again: what was charged meanwhile is not charged twice."""
+    monkeypatch.setattr(bridge_module, "_ANSWER_TO_CARD", 3.2)
+    shop = await shop_with(
+        stack, SerialServer(Overheard(), gap=0), timeouts=dataclasses.replace(QUICK, acknowledgement=2.0)
+    )
+    page = await shop.page()
+    await page.sell(1000, "A0")
+    slow = Behaviour(acknowledge_after=0.5) if late == "the sign of receipt" else Behaviour(decide_after=0.6)
+    shop.terminal.script.append(slow)
+    truth = await page.sell(2500, "A1", DateTime=now(ago=2.7))
+    assert (truth["FunctionCode"], truth["ResponseCode"]) == (100, 0), "late, and still the truth"
+    again = await page.sell(2500, "A1")
+    assert "was carried out already" in again["ResponseMessage"]
+    assert shop.charged() == [1000, 2500]
 
 
 async def test_10_a_number_may_be_used_again_by_a_page_that_heard_of_the_first(counter: Shop) -> None:
@@ -569,6 +637,48 @@ async def test_a_terminal_of_the_simplified_wire(stack: AsyncExitStack) -> None:
     assert (sold["FunctionCode"], sold["ResponseCode"], sold["Amount"], sold["Ticket"]) == (100, 0, 2500, "A1")
     assert b"\x02100|2500|A1|" in shop.terminal.came
     assert page.texts[0] == '{"Received":true}'
+    assert inner(await page.call(106))["Connected"] is True
+    assert "simplified wire" in inner(await page.call(104))["ResponseMessage"]
+
+
+async def test_a_terminal_behind_the_cloud(stack: AsyncExitStack) -> None:
+    """The command is written as the cloud has it; a page need not know."""
+    terminal = Overheard()
+    key_pos = VirtualCloud(profile=Profile.CHILE).key_pos
+    cloud = stack.enter_context(VirtualCloud(profile=Profile.CHILE, terminals={key_pos: terminal}))
+    journal = MemoryJournal()
+    bridged = await stack.enter_async_context(bridge(cloud, journal=journal))
+    page = await stack.enter_async_context(GetnetPage(bridged.url, spacing=0))
+    sold = await page.sell(2500, "A1")
+    assert (sold["FunctionCode"], sold["ResponseCode"], sold["Amount"], sold["Ticket"]) == (100, 0, 2500, "A1")
+    assert page.texts[0] == '{"Received":true}'
+    assert inner(await page.call(116))["ResponseCode"] == NOT_SENT, "which Chile's cloud does not have"
+    assert [entry.amount for entry in terminal.ledger.entries] == [2500]
+    assert [intent.state for intent in journal.intents(settled=True)] == [IntentState.APPROVED]
+
+
+async def test_many_pages_sell_at_many_terminals_at_once(stack: AsyncExitStack, count: Count, evidence: Any) -> None:
+    terminals, idle = count(short=3, evidence=50, long=50), count(short=5, evidence=150, long=150)
+    servers: dict[str, TcpServer] = {}
+    for n in range(terminals):
+        terminal = Overheard(default=Behaviour(decide_after=0.2), identity=Identity(terminal_id=f"8000{n:04}"))
+        servers[f"till {n}"] = stack.enter_context(TcpServer(terminal, gap=0))
+    bridged = await stack.enter_async_context(bridge(servers, timeouts=Timeouts(busy=2.0)))
+    for _ in range(idle):
+        await stack.enter_async_context(GetnetPage(bridged.url))
+    pages = [await stack.enter_async_context(GetnetPage(bridged.url)) for _ in servers]
+    polled = await asyncio.gather(*(page.call(106, port=name) for page, name in zip(pages, servers, strict=True)))
+    assert {inner(one)["ResponseCode"] for one in polled} == {0}
+    begun = time.monotonic()
+    sold = await asyncio.gather(*(page.sell(1000 + n, f"A{n}", port=f"till {n}") for n, page in enumerate(pages)))
+    took = time.monotonic() - begun
+    assert [one.get("Amount", one) for one in sold] == [1000 + n for n in range(terminals)]
+    for n, server in enumerate(servers.values()):
+        assert [entry.amount for entry in server.terminal.ledger.entries] == [1000 + n]
+    evidence(
+        f"the bridge: {idle + terminals} pages, {terminals} sales at {terminals} terminals at once: "
+        f"all charged once, in {took:.1f} s"
+    )
 
 
 async def test_words_in_latin_1_are_still_text(stack: AsyncExitStack) -> None:
@@ -618,6 +728,102 @@ async def test_what_a_page_hears_is_true_whatever_befalls_the_line(hurried: Shop
             await asyncio.sleep(0.01)
 
 
+async def test_pages_sell_while_the_lines_fail_at_random(stack: AsyncExitStack, count: Count, evidence: Any) -> None:
+    """Each sale with a fault of its line: what a page hears is so, and what it does not hear is in the journal."""
+    tills, sales = count(short=3, evidence=12, long=12), count(short=2, evidence=25, long=1_000)
+    limits = dataclasses.replace(QUICK, acknowledgement=0.5, sale=0.7, sale_total=1.0)
+    journal, servers = MemoryJournal(), dict[str, TcpServer]()
+    for n in range(tills):
+        terminal = Overheard(identity=Identity(terminal_id=f"8000{n:04}"), seed=n)
+        servers[f"till {n}"] = stack.enter_context(TcpServer(terminal, gap=0))
+    bridged = await stack.enter_async_context(bridge(servers, journal=journal, timeouts=limits))
+    heard: Counter[str] = Counter()
+
+    async def sell(number: int, name: str) -> None:
+        random, agent = Random(number), bridged.server.agent.terminals[name]
+        page = await stack.enter_async_context(GetnetPage(bridged.url, spacing=0))
+        assert inner(await page.call(106, port=name))["ResponseCode"] == 0
+        for n in range(sales):
+            way, place = random.choice([*Direction]), random.randrange(4)
+            # No line writes twice what a register wrote once.
+            never = {FaultKind.REORDER} | ({FaultKind.DUPLICATE} if way is Direction.TO_TERMINAL else set())
+            kinds = [kind for kind in FaultKind if kind not in never]
+            servers[name].terminal.inject(Fault(random.choice(kinds), way, place, random.randrange(300), seconds=0.6))
+            ticket = f"{number}-{n}"
+            try:
+                answer = await page.sell(1000 + n, ticket, within=2.0, port=name)
+            except NoAnswer:
+                answer = {"ResponseCode": None}
+            while agent.running is not None:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
+            with suppress(asyncio.TimeoutError):
+                answer = inner(await page.answer(within=0.001))
+            charged = [entry for entry in servers[name].terminal.ledger.entries if entry.ticket == ticket]
+            states = [intent.state for intent in journal.intents(settled=True) if intent.ticket == ticket]
+            code = answer["ResponseCode"]
+            heard["approved" if code == 0 else "nothing" if code is None else "refused"] += 1
+            assert len(charged) == (code == 0) or (code is None and states == [IntentState.UNKNOWN]), (ticket, answer)
+            assert (states == [IntentState.APPROVED]) == (code == 0), (ticket, answer, states)
+
+    await asyncio.gather(*(sell(number, name) for number, name in enumerate(servers)))
+    evidence(
+        f"the bridge: {tills * sales} sales, each with a fault of its line: 0 charged twice, 0 untrue; {dict(heard)}"
+    )
+
+
+class FullDisk(MemoryJournal):
+    """A journal that cannot write down that a payment is in this state."""
+
+    def __init__(self, state: IntentState) -> None:
+        super().__init__()
+        self._state = state
+
+    def record(self, intent: Intent) -> None:
+        if intent.state is self._state:
+            raise JournalError("the disk is full")
+        super().record(intent)
+
+
+async def test_what_cannot_be_recorded_is_not_sent(stack: AsyncExitStack) -> None:
+    shop = await shop_with(stack, SerialServer(Overheard(), gap=0), journal=FullDisk(IntentState.INTENT))
+    refused = await (await shop.page()).sell(2500, "A1")
+    assert refused["ResponseCode"] == NOT_SENT
+    assert "the disk is full" in refused["ResponseMessage"]
+    assert shop.terminal.codes() == []
+
+
+async def test_a_result_that_cannot_be_recorded_is_told_all_the_same(
+    stack: AsyncExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = await shop_with(stack, SerialServer(Overheard(), gap=0), journal=FullDisk(IntentState.APPROVED))
+    assert (await (await shop.page()).sell(2500, "A1"))["ResponseCode"] == 0
+    assert shop.charged() == [2500]
+    assert "could not be recorded" in caplog.text
+    caplog.clear()
+
+
+async def test_a_page_and_a_program_do_not_sell_at_once(counter: Shop) -> None:
+    """A program that uses the agent's own interface, at the same terminal."""
+    terminal = counter.bridged.server.agent.terminals["terminal"]
+    page = await counter.page()
+    assert (await page.sell(1000, "A0"))["ResponseCode"] == 0
+    counter.terminal.script.append(Behaviour(decide_after=0.3))
+    programs = asyncio.create_task(terminal.run(Sale(2000, "P1")))
+    while not counter.terminal.busy:
+        await asyncio.sleep(0.005)
+    assert "busy" in (await page.sell(3000, "A1"))["ResponseMessage"]
+    await page.write(page.written(CancelSale.code))
+    assert inner(await page.answer())["ResponseCode"] == NOT_SENT, "it is not the page's sale"
+    assert (await programs).approved
+    counter.terminal.script.append(Behaviour(decide_after=0.3))
+    sale = await counter.sale(page, "A2")
+    with pytest.raises(TerminalBusy):
+        await terminal.run(Sale(2000, "P2"))
+    assert (await sale)["ResponseCode"] == 0
+    assert counter.charged() == [1000, 2000, 2500]
+
+
 async def test_an_agent_that_stops_in_mid_sale(counter: Shop) -> None:
     """What is sold is waited for, and its page hears of it; nothing new is begun."""
     counter.terminal.script.append(Behaviour(decide_after=0.4))
@@ -630,6 +836,18 @@ async def test_an_agent_that_stops_in_mid_sale(counter: Shop) -> None:
     assert (await sale)["ResponseCode"] == 0
     assert await stopping
     assert (counter.charged(), counter.states()) == ([2500], [IntentState.APPROVED])
+
+
+def test_the_page_of_the_wire_has_these_bounds() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+    told = text.partition("\n## Websocket bridge\n")[2].partition("\n## ")[0].replace("\n", " ")
+    most, within = bridge_module._MOST, bridge_module._WITHIN
+    assert f"at most {bridge_module._LONGEST:,} characters" in told
+    assert f"more than {most} in {within:.0f} s" in told
+    assert f"{guard_module._SOCKETS} pages may be connected" in told
+    assert f"gives up {bridge_module._PATIENCE:.0f} s after" in told
+    assert f"`ResponseCode` {NOT_SENT}," in told
+    assert f"{bridge_module._ANSWER_TO_CARD:.0f} s after its call for a card, and {bridge_module._ANSWER:.0f} s" in told
 
 
 # -------------------------------------------------------------------------------------------------------- hostile pages
@@ -663,22 +881,23 @@ async def test_a_page_that_floods_is_shown_out(counter: Shop) -> None:
     assert (await page.sell(2500, "A1"))["ResponseCode"] == 0
 
 
-async def test_there_are_so_many_sockets_and_no_more(counter: Shop) -> None:
-    """More than the 200 pages of a large shop; the first ones go on selling."""
-    with ExitStack():
-        pages = [await counter.page() for _ in range(256)]
-        with pytest.raises(Refused, match="403"):
-            await counter.page()
-        assert (await pages[0].sell(2500, "A1"))["ResponseCode"] == 0
-        await pages[1].leave()
-        for _ in range(100):
-            try:
-                await counter.page()
-            except Refused:
-                await asyncio.sleep(0.01)
-            else:
-                return
-        raise AssertionError("a socket that was given up is not free again")
+async def test_there_are_so_many_sockets_and_no_more(
+    counter: Shop, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones go on selling, and one that was given up is free again."""
+    sockets = count(short=16, evidence=256, long=256)
+    assert guard_module._SOCKETS == 256, "more than the 200 pages of a large shop"
+    monkeypatch.setattr(guard_module, "_SOCKETS", sockets)
+    pages = [await counter.page() for _ in range(sockets)]
+    with pytest.raises(Refused, match="403"):
+        await counter.page()
+    assert (await pages[0].sell(2500, "A1"))["ResponseCode"] == 0
+    await pages[1].leave()
+    is_free = False
+    while not is_free:
+        with suppress(Refused):
+            is_free = (await counter.page()).close_code is None
+        await asyncio.sleep(0.01)
 
 
 async def test_a_page_that_does_not_read_holds_up_nobody(counter: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -687,6 +906,9 @@ async def test_a_page_that_does_not_read_holds_up_nobody(counter: Shop, monkeypa
     for _ in range(30):
         deaf.send_raw('{"Type":"ports"}')
     assert (await page.sell(2500, "A1"))["ResponseCode"] == 0
+    while deaf.close_code is None:
+        await asyncio.sleep(0.005)
+    assert deaf.close_code == 1008
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -20,6 +22,7 @@ from starlette.websockets import WebSocket
 import getnet_pos.agent.guard as guard_module
 from getnet_pos import ConfigurationError, InvalidValue
 from getnet_pos.agent.guard import Guard, check_reach, checked_origin
+from getnet_pos.agent.problems import KINDS
 from getnet_pos.simulator.asgi import ThreadedServer
 from tests.agent.sockets import Refused, Socket
 
@@ -254,6 +257,22 @@ def test_without_a_token_only_the_list_lets_in() -> None:
     server.stop()
 
 
+def test_over_tls_its_own_pages_are_of_https() -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server = ThreadedServer(Guard(APP, token=TOKEN), ws="wsproto", tls=tls)
+    url = server.start().replace("http", "https")
+    with httpx.Client(base_url=url, verify=trusting, trust_env=False) as client:
+        assert client.get("/v1/intents", headers={"Origin": url, **BEARER}).status_code == 200
+        assert client.get("/v1/intents", headers={"Origin": url.replace("https", "http"), **BEARER}).status_code == 403
+    with Socket(f"{url}/v1/events", headers={"Origin": url, **BEARER}, tls=trusting) as socket:
+        assert socket.text() == "let in"
+    server.stop()
+
+
 # ----------------------------------------------------------------------------------------------------------- the bounds
 
 
@@ -345,3 +364,12 @@ def test_other_machines_need_tls(host: str) -> None:
     with pytest.raises(ConfigurationError, match="--certificate"):
         check_reach(host, tls=False)
     check_reach(host, tls=True)
+
+
+@pytest.mark.parametrize("kind", [
+    "other-host", "no-origin", "other-origin", "token-needed", "wrong-tokens", "too-often", "too-many", "too-large",
+    "too-slow", "stopping", "journal",
+])  # fmt: skip
+def test_a_refusal_of_the_request_says_nothing_of_the_payment(kind: str) -> None:
+    """The same key may have been sent before: who takes the refusal for an answer would charge again."""
+    assert not KINDS[kind].nothing_sent

@@ -249,7 +249,7 @@ async def test_the_truth_of_a_key_needs_no_terminal(served: Any) -> None:
 
 
 async def test_the_cable_in_the_middle_of_a_sale(served: Any) -> None:
-    async with served([SLOW], timeouts=replace(QUICK, sale=4.0, sale_total=4.0)) as agent:
+    async with served([SLOW], timeouts=replace(QUICK, sale=15.0, sale_total=15.0)) as agent:
         selling = asyncio.create_task(agent.post("sales", {"amount": 1_000, "ticket": "A1"}))
         await _until_paying(agent)
         while not agent.line.terminal.commands:

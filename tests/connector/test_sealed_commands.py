@@ -92,7 +92,7 @@ async def test_a_cancellation_that_somebody_else_wrote(ready: Connect, serve: Se
         sale = asyncio.create_task(pos.request(unseal(SALE), on_frame=lambda message, _: heard.append(message)))
         while not any(isinstance(message, Progress) for message in heard):
             await asyncio.sleep(0.005)
-        assert await pos.cancel_sale(unseal(cancellation)) is None
+        assert await pos.cancel_sale(written=unseal(cancellation)) is None
         reply = await sale
     assert not reply.approved
     assert cancellation in terminal.came

@@ -29,9 +29,9 @@ class Agent {
   async resume(payment) {
     for (;;) {
       const answer = await this.ask(`/v1/payments?key=${encodeURIComponent(payment.key)}`).catch(() => ({ away: true }));
-      if (answer.away || answer.outcome === "unknown") this.onwaiting?.(answer);
-      else if (answer.outcome) return this.ended(answer);
-      else if (answer.status === 404 || answer.nothing_sent) return this.ended({ outcome: null, ...answer });
+      if (answer.outcome && answer.outcome !== "unknown") return this.ended(answer);
+      if (answer.nothing_sent) return this.ended({ outcome: null, ...answer });
+      if (answer.status !== 202) this.onwaiting?.(answer);
       await new Promise((done) => setTimeout(done, 1000));
     }
   }

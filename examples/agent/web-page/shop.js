@@ -5,15 +5,20 @@ const find = (selector) => document.querySelector(selector);
 const setup = find("#setup"), sale = find("#sale"), cancel = find("#cancel");
 let agent = null;
 
+// The outcome of a payment, or why it is not known yet.
 function show(answer) {
   const said = {
     approved: () => `Paid. Authorization ${answer.reply?.authorization_code ?? "unknown"}.`,
     declined: () => `Not paid: ${answer.reason ?? "declined"}.`,
     unknown: () => `It is not known whether this was paid: ${answer.reason}. Do not charge again. Look at the terminal.`,
+    null: () => `Nothing was charged: ${answer.detail}`,
   }[answer.outcome];
-  if (answer.away) find("#progress").textContent = "The agent cannot be reached. Looking for it.";
-  else find("#outcome").textContent = said ? said() : `Nothing was charged: ${answer.detail ?? "try again"}`;
-  if (!answer.away) find("#outcome").dataset.outcome = answer.outcome ?? "none";
+  if (said) {
+    find("#outcome").textContent = said();
+    find("#outcome").dataset.outcome = answer.outcome ?? "none";
+  } else {
+    find("#progress").textContent = answer.away ? "The agent cannot be reached. Looking for it." : answer.detail;
+  }
 }
 
 async function follow(payment, work) {

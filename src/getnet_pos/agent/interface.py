@@ -33,7 +33,7 @@ from .payments import Payments
 from .problems import Problem, problem_of
 from .records import Records
 from .settings import AgentSettings
-from .terminals import Terminal
+from .terminals import Answer, Terminal
 
 __all__ = ["OPERATIONS", "Agent", "Operation", "interface"]
 
@@ -102,11 +102,16 @@ def interface(agent: Agent) -> Starlette:
 
 def _endpoint(agent: Agent, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        if agent.stopping and operation.begins:
-            raise Problem("stopping", "the agent is being stopped: nothing was sent", retry_after=5)
+        if operation.begins and not operation.pays:
+            _check_goes_on(agent)
         return await operation.handler(agent, request)
 
     return endpoint
+
+
+def _check_goes_on(agent: Agent) -> None:
+    if agent.stopping:
+        raise Problem("stopping", "the agent is being stopped: this request has begun nothing", retry_after=5)
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals
@@ -234,6 +239,8 @@ async def _pay(agent: Agent, request: Request, *, body: str) -> Response:
     values = await _said(request, body)
     key = _key(request, terminal, body, values)
     command = money_command(body, values, terminal.profile, key)
+    if not agent.payments.running(key):
+        _check_goes_on(agent)
     task = agent.payments.ask(terminal, command, key, again=values.get("again", False))
     asynchronous = "respond-async" in _preferences(request)
     await asyncio.wait([task], timeout=_SOON if asynchronous else None)
@@ -249,7 +256,8 @@ def _key(request: Request, terminal: Terminal, body: str, values: dict[str, Any]
         return _checked_key(given)
     ticket = values.get("ticket")
     if ticket is None:
-        raise Problem("key-needed", "a payment needs a name: the header Idempotency-Key" + _OR_TICKET.get(body, ""))
+        or_ticket = ", or a ticket" if "ticket" in [member.name for member in BODIES[body].members] else ""
+        raise Problem("key-needed", f"a payment needs a name: the header Idempotency-Key{or_ticket}")
     if values.get("again"):
         raise Problem("key-needed", "a second charge of the same ticket needs a name: the header Idempotency-Key")
     return _checked_key(f"{terminal.name}/{body}/{ticket}")
@@ -309,6 +317,11 @@ async def _resolve(agent: Agent, request: Request) -> Response:
     except InvalidValue as error:
         raise Problem("cannot-resolve", str(error)) from None
     log.warning("intent %s was resolved: %s, by %s", intent.intent_id, intent.state, mask(said["by"]))
+    for terminal in agent.terminals.values():
+        if terminal.connector.terminal == intent.terminal:
+            answer = Answer.of_intent(intent, terminal.profile)
+            if answer is not None:
+                agent.events.tell("outcome", terminal.name, key=intent.idempotency_key, **answer.document())
     return _json(masked(intent_document(intent)))
 
 

@@ -178,7 +178,7 @@ def _schemas() -> dict[str, Any]:
             "description": "A refusal (RFC 9457). A problem for a payment: this request moved no money.",
             **_object(
                 {
-                    "type": {"enum": [*(PREFIX + kind for kind in KINDS), "about:blank"]},
+                    "type": {"enum": [PREFIX + kind for kind in KINDS]},
                     "title": text,
                     "status": number,
                     "detail": text,
@@ -189,7 +189,7 @@ def _schemas() -> dict[str, Any]:
                     "found": maybe_text,
                     "at": maybe_text,
                 },
-                needed=("type", "title", "status", "detail"),
+                needed=("type", "title", "status", "detail", "advice", "nothing_sent"),
             ),
         },
         "Terminal": _object(

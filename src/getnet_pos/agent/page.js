@@ -302,9 +302,8 @@ function speakAll() {
 
 async function recorded() { // today's, and those of any day that are not settled; the newest first
   const midnight = new Date(new Date().setHours(0, 0, 0, 0)).toISOString();
-  const lists = await Promise.all([ask("intents"), ask(`intents?settled=true&since=${encodeURIComponent(midnight)}`)]);
-  const found = new Map(lists.flatMap((list) => list.intents).map((one) => [one.intent_id, one]));
-  return [...found.values()].sort((one, other) => (one.at < other.at ? 1 : -1));
+  const { intents } = await ask(`intents?settled=true&since=${encodeURIComponent(midnight)}`);
+  return intents.sort((one, other) => (one.at < other.at ? 1 : -1));
 }
 
 async function readNow() {

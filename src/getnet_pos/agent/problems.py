@@ -36,19 +36,21 @@ _ASK = "Ask the terminal for its totals or its last vouchers before you ask for 
 _PROVIDER = "Show this to whoever runs the agent."
 
 KINDS: Final[dict[str, Kind]] = {
-    "other-host": Kind(403, "Another host is meant", "Ask for 127.0.0.1 or localhost, with the agent's port.", True),
-    "no-origin": Kind(403, "The page has no origin", "Ask in the mode cors, from a page on the list.", True),
+    # Of a payment these say nothing: the same key may have been sent before.
+    "other-host": Kind(403, "Another host is meant", "Ask for 127.0.0.1 or localhost, with the agent's port."),
+    "no-origin": Kind(403, "The page has no origin", "Ask in the mode cors, from a page on the list."),
     "other-origin": Kind(
-        403, "The page is not on the list", "Start the agent with --allow-origin and the origin of the page.", True
+        403, "The page is not on the list", "Start the agent with --allow-origin and the origin of the page."
     ),
     "token-needed": Kind(
-        401, "The pairing token is needed", "Send Authorization: Bearer, and the token that the agent keeps.", True
+        401, "The pairing token is needed", "Send Authorization: Bearer, and the token that the agent keeps."
     ),
-    "wrong-tokens": Kind(429, "Too many wrong tokens", "Pair again, with the token that the agent keeps.", True),
-    "too-often": Kind(429, "Too many requests", "Wait, as Retry-After says.", True),
-    "too-many": Kind(503, "Too many at once", "Close pages that nobody needs, and send the request again.", True),
-    "too-large": Kind(413, "The body is too large", "Send what /v1/openapi.json describes.", True),
-    "too-slow": Kind(408, "The body came too slowly", "Send the request again.", True),
+    "wrong-tokens": Kind(429, "Too many wrong tokens", "Pair again, with the token that the agent keeps."),
+    "too-often": Kind(429, "Too many requests", "Wait, as Retry-After says."),
+    "too-many": Kind(503, "Too many at once", "Close pages that nobody needs, and send the request again."),
+    "too-large": Kind(413, "The body is too large", "Send what /v1/openapi.json describes."),
+    "too-slow": Kind(408, "The body came too slowly", "Send the request again."),
+    "stopping": Kind(503, "The agent is being stopped", "Send the request again once it runs."),
     "invalid-request": Kind(400, "The request cannot be read", "Send what /v1/openapi.json describes.", True),
     "invalid-value": Kind(422, "A value cannot be meant", "Correct the value and send the request again.", True),
     "key-needed": Kind(
@@ -73,7 +75,6 @@ KINDS: Final[dict[str, Kind]] = {
     "wrong-method": Kind(405, "The address does not take this method", "See /v1/openapi.json.", True),
     "not-json": Kind(415, "The body is not JSON", "Send Content-Type: application/json.", True),
     "cannot-resolve": Kind(409, "The payment cannot be resolved", "GET /v1/intents lists those that can be.", True),
-    "stopping": Kind(503, "The agent is being stopped", "Send the request again once it runs.", True),
     "terminal-busy": Kind(409, "The terminal is busy", "Wait until its command has ended.", True),
     "not-ready": Kind(503, "The terminal is not ready", "Look at the terminal's screen.", True),
     "unsupported": Kind(422, "The terminal has no such operation", "Do it on the terminal.", True),
@@ -87,7 +88,7 @@ KINDS: Final[dict[str, Kind]] = {
     "protocol": Kind(502, "The terminal's answer cannot be used", _ASK),
     "not-accepted": Kind(502, "The terminal did not accept the command", "Look at the terminal's screen."),
     "journal": Kind(
-        503, "The journal cannot be used", "Free the disk, or mend the database. Without it no payment is sent.", True
+        503, "The journal cannot be used", "Free the disk, or mend the database. Without it no payment is sent."
     ),
     "configuration": Kind(500, "A setting of the agent cannot work", _PROVIDER, True),
     "cloud": Kind(502, "The cloud has answered with an error", _ASK),

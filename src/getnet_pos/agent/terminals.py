@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
 )
 from ..flows.intents import restored
+from ..masking import masked
 from ..messages import CancelReply, Command, Intent, IntentState, Polled, Progress, Reply, SealedCommand
 from ..messages.documents import command_name, intent_document, progress_document, reply_document
 from ..profiles import Profile
@@ -115,7 +116,7 @@ class Running:
     since: datetime
 
     def document(self) -> dict[str, Any]:
-        return {
+        document = {
             "command": self.command.code,
             "name": command_name(self.command.code),
             "amount": getattr(self.command, "amount", None),
@@ -123,6 +124,8 @@ class Running:
             "key": self.key,
             "since": self.since.isoformat(timespec="milliseconds"),
         }
+        shown: dict[str, Any] = masked(document)
+        return shown
 
 
 class Relay(TypedDict, total=False):
@@ -226,7 +229,7 @@ class Terminal:
         ``written`` is the 116 as somebody else wrote it. Returns the terminal's answer where no sale is in progress
         here.
         """
-        return await self._own(self.connector.cancel_sale(written))
+        return await self._own(self.connector.cancel_sale(written=written))
 
     def _refuse_where_busy(self) -> None:
         paying = self.paying
@@ -364,11 +367,14 @@ class Terminal:
                 is_up = False
             pause = self._poll_every if is_up else _PAUSES[min(failures, len(_PAUSES) - 1)]
             failures = 0 if is_up else failures + 1
+            look = asyncio.get_running_loop().create_task(self._look.wait())
             try:
-                await asyncio.wait_for(self._look.wait(), pause)
-            except asyncio.TimeoutError:
-                continue
-            await asyncio.sleep(_PAUSES[0])
+                # asyncio.wait_for would lose a cancellation that comes together with what it waits for.
+                looked, _ = await asyncio.wait([look], timeout=pause)
+            finally:
+                look.cancel()
+            if looked:
+                await asyncio.sleep(_PAUSES[0])
 
     async def _polled_ready(self) -> None:
         try:

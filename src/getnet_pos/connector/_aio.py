@@ -398,7 +398,7 @@ class AsyncConnector:
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
         return await self._run(flow)
 
-    async def cancel_sale(self, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
+    async def cancel_sale(self, *, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
         """Ask the terminal to give up the sale in progress (116); call it from another task while it waits.
         ``written`` is the 116 as somebody else wrote it, which is then what leaves.
 

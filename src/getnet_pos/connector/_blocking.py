@@ -394,7 +394,7 @@ class Connector:
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
         return self._run(flow)
 
-    def cancel_sale(self, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
+    def cancel_sale(self, *, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
         """Ask the terminal to give up the sale in progress (116); call it from another thread while it waits.
         ``written`` is the 116 as somebody else wrote it, which is then what leaves.
 

@@ -19,6 +19,7 @@ from tests.evidence import evidence, folder
 
 __all__ = ["evidence", "folder"]
 
+GETNET = Path(__file__).parent / "getnet"
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples/agent/web-page"
 SHOP, STRANGER, REBOUND = "shop.example", "stranger.example", "rebound.example"
 QUICK = ("--timeout", "8", "--recovery", "4")
@@ -37,6 +38,7 @@ def shop() -> Iterator[Shop]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert(SHOP, STRANGER).configure_cert(tls)
     app = Starlette()
+    app.mount("/getnet", StaticFiles(directory=GETNET, html=True))
     app.mount("/", StaticFiles(directory=EXAMPLE, html=True))
     server = ThreadedServer(app, tls=tls)
     yield Shop(int(server.start().rpartition(":")[2]))

@@ -103,10 +103,14 @@ def test_what_runs_is_shown_and_cancelled(page: Any, sell: Callable[..., Future[
 
 
 @pytest.mark.parametrize("script", [[UNKNOWN]])
-def test_an_unknown_outcome_is_resolved_with_the_keyboard_alone(page: Any, sell: Callable[..., Future[Any]]) -> None:
+def test_an_unknown_outcome_is_resolved_with_the_keyboard_alone(
+    page: Any, open_page: Callable[[str], Any], agent: AgentProcess, sell: Callable[..., Future[Any]]
+) -> None:
     from selenium.webdriver.common.keys import Keys
 
+    other = open_page(agent.url)
     assert sell("A1").result(20)["outcome"] == "unknown"
+    other.wait_for(lambda: other.shows("#unknowns .card"))
     page.wait_for(lambda: page.shows("#unknowns .card"))
     assert "Do not charge again" in page.text("#unknown")
 
@@ -129,6 +133,7 @@ def test_an_unknown_outcome_is_resolved_with_the_keyboard_alone(page: Any, sell:
     page.wait_for(lambda: "not paid, according to Ana" in page.text("#rows"))
     assert page.text("#notice") == "Recorded."
     assert page.run("return document.activeElement.id") == "payments-title"
+    other.wait_for(lambda: not other.shows("#unknown"))
 
 
 def test_the_cable_is_pulled_and_the_agent_ends(page: Any, server: SerialServer, agent: AgentProcess) -> None:
