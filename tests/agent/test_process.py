@@ -17,9 +17,9 @@ from getnet_pos.journal import SqliteJournal
 from getnet_pos.simulator import Behaviour, SerialServer, TcpServer, VirtualTerminal
 from tests.agent.agents import AgentProcess, options_of
 from tests.cli.conftest import Ended, called
-from tests.evidence import Count
+from tests.evidence import Count, evidence
 
-__all__ = ["called"]
+__all__ = ["called", "evidence"]
 
 SLOW = Behaviour(decide_after=1.0)
 SALE = {"amount": 1_000, "ticket": "A1"}
@@ -93,7 +93,9 @@ def test_from_the_first_line_to_the_last(tmp_path: Path, served: TcpServer, virt
                 time.sleep(0.2)
                 refused = client.post("/v1/terminals/terminal/sales", json=SALE)
                 assert (refused.status_code, refused.json()["type"][-8:]) == (503, "stopping")
+                joined = Asking(agent, {**SALE, "ticket": "4111111111111111"})  # the same one: it waits as well
             assert asking.result()["outcome"] == "approved"
+            assert joined.result()["outcome"] == "approved"
             token = agent.token
             assert agent.end() == 0
     assert virtual.ledger.charged() == 1_000
@@ -105,7 +107,7 @@ def test_from_the_first_line_to_the_last(tmp_path: Path, served: TcpServer, virt
 
 
 def test_who_asks_by_the_key_gets_the_truth_after_a_kill(
-    tmp_path: Path, served: TcpServer, virtual: VirtualTerminal, count: Count
+    tmp_path: Path, served: TcpServer, virtual: VirtualTerminal, count: Count, evidence: Callable[[str], None]
 ) -> None:
     """The terminal goes on with the sale, and is asked once the agent is there again."""
     rounds = count(short=1, evidence=12, long=120)
@@ -128,6 +130,9 @@ def test_who_asks_by_the_key_gets_the_truth_after_a_kill(
             assert looked == told
         assert virtual.ledger.charged() == sum(1_000 + number for number in range(rounds))
         assert agent.stop() == 0
+    evidence(
+        f"{rounds} kills of the agent in the middle of a sale: each caller got the truth by its key, 0 charged twice"
+    )
 
 
 def test_a_second_signal_leaves_the_sale_to_the_next_start(

@@ -102,11 +102,16 @@ def interface(agent: Agent) -> Starlette:
 
 def _endpoint(agent: Agent, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        if agent.stopping and operation.begins:
-            raise Problem("stopping", "the agent is being stopped: nothing was sent", retry_after=5)
+        if operation.begins and not operation.pays:
+            _check_goes_on(agent)
         return await operation.handler(agent, request)
 
     return endpoint
+
+
+def _check_goes_on(agent: Agent) -> None:
+    if agent.stopping:
+        raise Problem("stopping", "the agent is being stopped: this request has begun nothing", retry_after=5)
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals
@@ -234,6 +239,8 @@ async def _pay(agent: Agent, request: Request, *, body: str) -> Response:
     values = await _said(request, body)
     key = _key(request, terminal, body, values)
     command = money_command(body, values, terminal.profile, key)
+    if not agent.payments.running(key):
+        _check_goes_on(agent)
     task = agent.payments.ask(terminal, command, key, again=values.get("again", False))
     asynchronous = "respond-async" in _preferences(request)
     await asyncio.wait([task], timeout=_SOON if asynchronous else None)
