@@ -191,7 +191,7 @@ def test_ctrl_c_cancels_the_sale(simulate: Run, begin: Run, journal_path: Path) 
 
 @needs_pty
 def test_second_ctrl_c_leaves_and_the_sale_stays_open(
-    simulate: Run, begin: Run, getnet: Run, journal_path: Path
+    simulate: Run, begin: Run, called: Run, journal_path: Path
 ) -> None:
     port = simulate("--outcome", "silent")
     process = begin("sale", "1000", "--port", port, "--json")
@@ -201,12 +201,12 @@ def test_second_ctrl_c_leaves_and_the_sale_stays_open(
     assert "cancel" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    [intent] = getnet("intents", "--json").document
+    [intent] = called("intents", "--json").document
     assert process.returncode == 5
     assert f'"intent_id": "{intent["intent_id"]}"' in out
     assert "was left without its result" in err
     assert (intent["state"], intent["amount"]) == ("ACCEPTED", 1000)
-    assert getnet("recover", "--port", port, "--json", *DOUBT).code == 5
+    assert called("recover", "--port", port, "--json", *DOUBT).code == 5
 
 
 @needs_pty
