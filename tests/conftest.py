@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from getnet_pos import codec
 from getnet_pos.journal import MemoryJournal
@@ -29,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("tests", max_examples=25 if _is_short(config) else 100, deadline=None)
+    settings.load_profile("tests")
     config.addinivalue_line("markers", "postgres: needs PostgreSQL; the short run takes those with short=True alone")
 
 

@@ -9,7 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_context = multiprocessing.get_context("spawn")
+context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+context.set_forkserver_preload(
+    [
+        "getnet_pos.cloud.account", "getnet_pos.drivers.engine", "httpx", "tests.faults.dying_register",
+        "tests.faults.explorer", "tests.faults.sequences", "tests.hosts.host",
+    ]
+)  # fmt: skip
+"""All processes of tests come from one that has imported what they run: there is one such server, so one list."""
 
 
 def _begin(patient: bool) -> None:
@@ -22,7 +29,7 @@ def shared(work: Callable[[Any], Counter[str]], parts: Iterable[Any], *, patient
     """The sum of what ``work`` counts for each part. What looks at no real clock is ``patient``: others go first."""
     total: Counter[str] = Counter()
     parts = list(parts)
-    with _context.Pool(min(os.cpu_count() or 1, len(parts)), initializer=_begin, initargs=(patient,)) as pool:
+    with context.Pool(min(os.cpu_count() or 1, len(parts)), initializer=_begin, initargs=(patient,)) as pool:
         for counted in pool.imap_unordered(work, parts):
             total.update(counted)
     return total
