@@ -22,6 +22,7 @@ import pytest
 
 import getnet_pos
 from getnet_pos import AsyncConnector, Connector
+from getnet_pos.codec import BACKEND
 from getnet_pos.drivers.aio import AsyncDriver
 from getnet_pos.errors import JournalError, OutcomeUnknown
 from getnet_pos.flows.effects import Record, Report
@@ -216,7 +217,9 @@ def interrupted_sale(folder: Path, line: tuple[str, int] | None) -> Interruption
 def test_an_interruption_at_every_line_of_a_sale(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
     lines = list(interrupted_sale(folder, None).lines)
     assert len(lines) > 300
-    chosen = lines[:: count(short=12, evidence=1, long=1)]
+    # Those of the codec are this run's alone, and the others are shared out by their numbers.
+    own = [line for line in lines if "codec" in line[0] or line[1] % 2 == (BACKEND == "pure")]
+    chosen = count(short=lines[::12], evidence=own, long=lines)
     for line in chosen:
         interrupted_sale(folder, line)
     evidence(f"a sale interrupted at {len(chosen)} of its {len(lines)} lines: nothing was locked or lost")
