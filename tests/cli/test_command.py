@@ -97,7 +97,6 @@ def test_heavy_modules_are_loaded_when_they_are_used() -> None:
 
 def test_simulated_api_says_where_it_listens(begin: Run) -> None:
     server = begin("simulate", "equipment")
-    assert server.stdout is not None
     assert server.stdout.readline().startswith("listening on http://127.0.0.1:")
     server.terminate()
     assert server.wait(30) == 0

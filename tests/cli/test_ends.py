@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from getnet_pos import ApiError, ServerError, SqliteJournal, errors
 from getnet_pos.cli.ends import ExitCode, clean, exit_code
+from tests.processes import Command
 
 needs_pty = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
@@ -31,7 +31,7 @@ def dead_port() -> Iterator[str]:
     os.close(master)
 
 
-def interrupt(process: subprocess.Popen[str], once: Callable[[], bool]) -> None:
+def interrupt(process: Command, once: Callable[[], bool]) -> None:
     """Ctrl-C, as soon as something is so."""
     deadline = time.monotonic() + 30
     while not once():
@@ -197,7 +197,6 @@ def test_second_ctrl_c_leaves_and_the_sale_stays_open(
     process = begin("sale", "1000", "--port", port, "--json")
 
     interrupt(process, lambda: selling(journal_path))
-    assert process.stderr is not None
     assert "cancel" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +17,7 @@ Run = Callable[..., Any]
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_simulator_says_where_it_listens_and_ends_cleanly(begin: Run, called: Run, number: signal.Signals) -> None:
-    server: subprocess.Popen[str] = begin("simulate", "serial", "--wire", "simplified")
-    assert server.stdout is not None
+    server = begin("simulate", "serial", "--wire", "simplified")
     device = server.stdout.readline().removeprefix("listening on ").strip()
     assert called("poll", "--port", device).code == 0
     server.send_signal(number)

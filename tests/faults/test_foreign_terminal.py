@@ -24,7 +24,7 @@ from getnet_pos.journal import SqliteJournal
 from getnet_pos.messages import IntentState
 from tests.evidence import Count
 from tests.faults.dying_register import QUICK, recover_until_killed, sell_until_killed
-from tests.faults.workers import context
+from tests.processes import context
 
 _SHOPS = 5
 _ROOT = Path(__file__).parents[2]

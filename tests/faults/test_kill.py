@@ -20,8 +20,8 @@ from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.evidence import Count, own_half
 from tests.faults.dying_register import Account, Place, Port, sell_and_die
-from tests.faults.workers import context
 from tests.faults.world import HOOK
+from tests.processes import context
 
 _TERMINALS = 6
 """How many die at once: most of the time goes by in waiting."""

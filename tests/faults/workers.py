@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-context.set_forkserver_preload(
-    [
-        "getnet_pos.cloud.account", "getnet_pos.drivers.engine", "httpx", "tests.faults.dying_register",
-        "tests.faults.explorer", "tests.faults.sequences", "tests.hosts.host",
-    ]
-)  # fmt: skip
-"""All processes of tests come from one that has imported what they run: there is one such server, so one list."""
+from tests.processes import context
 
 
 def _begin(patient: bool) -> None:

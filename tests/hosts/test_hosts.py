@@ -21,8 +21,8 @@ from getnet_pos.messages import IntentState
 from getnet_pos.simulator import Behaviour, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.evidence import Count
-from tests.faults.workers import context
 from tests.hosts.host import LEASE, Chain, look_after, sell_for_ever
+from tests.processes import context
 
 _PAID = (IntentState.APPROVED, IntentState.RESOLVED_PAID)
 _NOT_PAID = (IntentState.DECLINED, IntentState.NOT_SENT)
