@@ -211,11 +211,13 @@ class OutcomeUnknown(GetnetError):
     ``intent_id`` names the operation. ``__cause__``, where present, is what raised the doubt.
     """
 
-    def __init__(self, message: str, *, intent_id: str, reason: str = "") -> None:
+    def __init__(self, message: str, *, intent_id: str, reason: str = "", is_earlier: bool = False) -> None:
         super().__init__(message)
         self.intent_id = intent_id
         self.reason = reason
         """What came and what did not fit, or what did not come."""
+        self.is_earlier = is_earlier
+        """Whether it is an earlier command's outcome that stands in the way: nothing was sent for this one."""
 
 
 class AlreadyCharged(GetnetError):

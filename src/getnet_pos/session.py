@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from .errors import (
     UnsupportedOperation,
     WriteTimeout,
 )
-from .flows.carrier import Carrier
+from .flows.carrier import NO_TERMS, Carrier, OnFrame, Terms
 from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
 from .flows.effects import Flow, Intents, NewId, Now, Resolve, Take
@@ -49,6 +50,7 @@ from .messages import (
     Sale,
     SaleReply,
     SaleType,
+    SealedCommand,
     Void,
     VoidReply,
     Wire,
@@ -59,7 +61,7 @@ from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 from .turns import QueueTurn
 
-__all__ = ["OnProgress", "Session"]
+__all__ = ["OnFrame", "OnProgress", "Session"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
@@ -232,21 +234,32 @@ class Session:
 
     def request(
         self,
-        command: Command[R],
+        command: Command[R] | SealedCommand[R],
         *,
         timeout: float | None = None,
         idempotency_key: str | None = None,
         again: bool = False,
+        on_frame: OnFrame | None = None,
+        leave_by: float | None = None,
+        listens: Callable[[], bool] | None = None,
     ) -> Flow[R]:
         """Run any command: one that moves money with all its care, another as a query and its answer."""
+        frame = None
+        if isinstance(command, SealedCommand):
+            frame, command = command.frame, command.command
         if not isinstance(command, Command):
             raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
         self._check(timeout)
+        terms = Terms(frame, on_frame)
+        if leave_by is not None:
+            terms = replace(terms, leave_by=leave_by)
+        if listens is not None:
+            terms = replace(terms, listens=listens)
         if not command.moves_money:
-            asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout))
+            asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout, terms=terms))
             return asked
         intent_id: str = yield NewId()
-        return (yield from self._paid(command, intent_id, timeout, idempotency_key, again))
+        return (yield from self._paid(command, intent_id, timeout, idempotency_key, again, terms))
 
     def _check(self, timeout: float | None) -> None:
         if timeout is not None:
@@ -254,13 +267,19 @@ class Session:
         self._check_ready()
 
     def _paid(
-        self, command: Command[R], intent_id: str, timeout: float | None, key: str | None, again: bool
+        self,
+        command: Command[R],
+        intent_id: str,
+        timeout: float | None,
+        key: str | None,
+        again: bool,
+        terms: Terms = NO_TERMS,
     ) -> Flow[R]:
         if key is not None:
             check_text(key, "idempotency_key", 1, 255)
         check_flag(again, "again")
         command = self.till.carrier.check(command, intent_id)
-        paying = pay(self.till, command, intent_id, timeout, key=key, again=again)
+        paying = pay(self.till, command, intent_id, timeout, key=key, again=again, terms=terms)
         reply: R = yield from self._alone(self._cancellable(paying) if command.takes_card else paying)
         return reply
 
@@ -371,10 +390,10 @@ class Session:
         command: Command[Reply] = wanted(**{item.name: given[item.name] for item in sent_fields(wanted)})
         return (yield from self.request(command))
 
-    def cancel(self) -> bool:
+    def cancel(self, written: SealedCommand[CancelReply] | None = None) -> bool:
         """Have the sale in progress cancelled; false where that takes a flow of its own, ``cancel_idle``."""
         self.check_not_closed()
-        return self.selling and self.till.carrier.cancel()
+        return self.selling and self.till.carrier.cancel(None if written is None else written.frame)
 
     def cancel_idle(self) -> Flow[CancelReply]:
         """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""

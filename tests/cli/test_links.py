@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from getnet_pos import Profile
-from getnet_pos.cli.links import Link, choose, read_config
+from getnet_pos.cli.links import Link, choose, choose_all, names_terminals, read_config
 from getnet_pos.errors import ConfigurationError
 from getnet_pos.simulator import TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
@@ -116,3 +116,53 @@ def test_no_credentials(called: Run) -> None:
     ended = called("poll", "--cloud", "https://localhost/x", "--key-pos", "A/1/B", "--profile", "cl", env=empty)
     assert ended.code == 2
     assert "GETNET_POS_CLIENT_ID" in ended.err
+
+
+# -------------------------------------------------------------------------------------------------- many, for the agent
+
+
+def test_terminals_of_a_file_share_what_stands_before_them(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(
+        'profile = "ar"\nallow-origins = ["https://shop.example"]\n'
+        '[terminals.counter]\ntcp = "terminal:3000"\ntimeout = 60\n[terminals.kiosk]\nprofile = "cl"\n'
+    )
+    config = read_config(path)
+    assert config["allow_origins"] == ["https://shop.example"]
+    assert names_terminals({}, config)
+    assert not names_terminals({"tcp": "other:1"}, config)
+    assert choose_all(config) == {
+        "counter": (Link("tcp", "terminal:3000"), {"profile": "ar", "tcp": "terminal:3000", "timeout": 60}),
+        "kiosk": (Link(), {"profile": "cl"}),
+    }
+    assert choose({"tcp": "other:1"}, config) == Link("tcp", "other:1")
+    with pytest.raises(ConfigurationError, match="counter, kiosk"):
+        choose({}, config)
+
+
+def meant(path: Path) -> dict[str, Any]:
+    config = read_config(path)
+    return choose_all(config) if names_terminals({}, config) else config
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("terminals = 1", "tables"),
+        ("[terminals]\na = 1", "tables"),
+        ("[terminals.'a b']\nusb = 'a'", "letters, digits"),
+        ("[terminals.a]\ntoken = 'hush'", "secrets do not belong"),
+        ("[terminals.a]\ncolour = 'hush'", "which is no setting"),
+        ("[terminals.a]\nusb = 'a'\ntcp = 'b:1'", "more than one place"),
+        ("[terminals.a]\ntcp = 'b:1'\npin = '00'", "does not go with tcp"),
+        ("[terminals.a]\ntcp = 'b'", "HOST:PORT"),
+        ("usb = 'a'\n[terminals.a]\ntcp = 'b:1'", "beside the table"),
+        ("allow-origins = 'https://shop.example'", "list of texts"),
+    ],
+)
+def test_what_a_file_of_many_must_not_say(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        meant(path)
+    assert "hush" not in str(caught.value)

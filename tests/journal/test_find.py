@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from getnet_pos.errors import JournalError
-from getnet_pos.journal import Journal, MemoryJournal, Search, SqliteJournal
+from getnet_pos.journal import Journal, MemoryJournal, Search, SqliteJournal, since
 from getnet_pos.messages import FINAL_STATES, NEXT_STATES, Intent, IntentState
 from tests.evidence import Count
 from tests.journal.samples import LONG_AGO, OPEN, PAID, TERMINAL, UNKNOWN, history, intent, record
@@ -224,3 +225,18 @@ def _names(chance: random.Random, number: int) -> dict[str, Any]:
         "amount": chance.choice([1, 2]),
         "idempotency_key": chance.choice([None, None, "k1", "k2", "k3"]),
     }
+
+
+# ----------------------------------------------------------------------------------------------------- from a moment on
+
+
+def test_the_steps_from_a_moment_on(journal: Journal) -> None:
+    first = record(journal, intent(1), *PAID)
+    [*_, last] = journal.steps(first.intent_id)
+    time.sleep(0.005)
+    second = record(journal, intent(2), *PAID)
+    steps = journal.steps(second.intent_id)
+    assert since(journal, LONG_AGO) == journal.steps()
+    assert since(journal, steps[0].at) == steps
+    assert since(journal, last.at)[-len(steps) :] == steps
+    assert since(journal, "9999") == []

@@ -33,7 +33,9 @@ INSTALLED = {".py", ".pyi", ".typed"}
 LIBRARY = re.compile(r"getnet_pos/codec/(_native\w*)(\.[\w-]+)?\.(so|pyd)")
 LIBRARIES = ["_native", "_native_terminals"]
 STUBS = [f"getnet_pos/codec/{name}.pyi" for name in LIBRARIES]
-PAGE = [f"getnet_pos/simulator/screen/page.{suffix}" for suffix in ("css", "html", "js")]
+PAGE = [
+    f"getnet_pos/{room}/page.{suffix}" for room in ("agent", "simulator/screen") for suffix in ("css", "html", "js")
+]
 NEEDED = ("getnet_pos/__init__.py", "getnet_pos/py.typed", "getnet_pos/codec/pure.py", *STUBS, *PAGE)
 ENTRIES = {
     "console_scripts": {"getnet-pos": "getnet_pos.cli:main"},

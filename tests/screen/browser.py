@@ -22,7 +22,8 @@ def missing() -> str:
     return " and ".join(names)
 
 
-def chromium(width: int = 1280, height: int = 900) -> webdriver.Chrome:
+def chromium(*more: str, width: int = 1280, height: int = 900) -> webdriver.Chrome:
+    """A browser that is started with ``more`` switches."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which(_BROWSER) or ""
     # Containers, where tests run as root, have neither room for its sandbox nor a large /dev/shm.
@@ -33,6 +34,7 @@ def chromium(width: int = 1280, height: int = 900) -> webdriver.Chrome:
         "disable-gpu",
         "hide-scrollbars",
         "lang=en",
+        *more,
     ):
         options.add_argument(f"--{argument}")
     # Whole pixels, so that a picture of the page is small.

@@ -17,6 +17,7 @@ import pytest
 from getnet_pos import Connector, OutcomeUnknown, Profile
 from getnet_pos.simulator import ScreenServer, SerialServer
 from getnet_pos.simulator.cloud import VirtualCloud
+from tests.screen.contrast import FAINT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
@@ -227,7 +228,7 @@ def test_a_screen_reader_has_names_roles_and_contrast(page: Any, sell: Sell) -> 
     said = page.find("#said")
     assert (said.aria_role, said.get_attribute("aria-live"), said.accessible_name) == ("status", "polite", "")
     assert "25.000" in said.text
-    faint = page.run(_CONTRAST)
+    faint = page.run(FAINT)
     assert faint == []
     small = page.run("""
         return [...document.querySelectorAll('button')].filter((one) => one.offsetParent && one.offsetHeight < 38)
@@ -235,30 +236,6 @@ def test_a_screen_reader_has_names_roles_and_contrast(page: Any, sell: Sell) -> 
     assert small == []
     page.tap("cancel")
     sale.result(10)
-
-
-_CONTRAST = """
-    const light = (color) => color.map((part) => part / 255).map((part) =>
-      part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4).reduce((sum, part, place) =>
-      sum + part * [0.2126, 0.7152, 0.0722][place], 0);
-    const parts = (text) => text.match(/[\\d.]+/g).map(Number);
-    const behind = (one) => {
-      for (; one; one = one.parentElement) {
-        const color = parts(getComputedStyle(one).backgroundColor);
-        if (color.length === 3 || color[3] > 0) return color.slice(0, 3);
-      }
-      return [255, 255, 255];
-    };
-    const faint = [];
-    for (const one of document.querySelectorAll('body *')) {
-      const text = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-      if (!text || !one.offsetParent || one.disabled || one.closest(':disabled')) continue;
-      const both = [light(parts(getComputedStyle(one).color).slice(0, 3)), light(behind(one))].sort((a, b) => b - a);
-      if ((both[0] + 0.05) / (both[1] + 0.05) < 4.5) faint.push(one.outerHTML);
-    }
-    return faint;
-"""
-"""The texts that differ too little from what is behind them (WCAG 2.1, level AA)."""
 
 
 @pytest.fixture

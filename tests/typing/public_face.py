@@ -39,6 +39,7 @@ from getnet_pos import (
     SaleReply,
     SalesBySellerReply,
     SaleType,
+    SealedCommand,
     SellerSale,
     SimReply,
     Timeouts,
@@ -50,6 +51,7 @@ from getnet_pos import (
     Voucher,
     VoucherReply,
     Wire,
+    codec,
 )
 from getnet_pos.cloud import CloudAccount, CloudSettings
 
@@ -137,6 +139,8 @@ async def awaited(connector: AsyncConnector, any_report: ReportKind) -> None:
         assert_type(await pos.set_default_sale_type(3), DefaultSaleTypeReply)
         assert_type(await pos.set_normal_mode(), NormalModeReply)
         assert_type(await pos.request(MainPosData(), timeout=5), MainPosDataReply)
+        sealed: SealedCommand[SaleReply] = codec.unseal(b"")
+        assert_type(await pos.request(sealed, on_frame=lambda message, frame: None, leave_by=1.0), SaleReply)
         assert_type(await pos.recover(), Recovery)
 
 

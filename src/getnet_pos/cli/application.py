@@ -9,7 +9,7 @@ import typer
 
 from ..errors import GetnetError
 from ..masking import masked
-from . import about, decoding, demo, doctor, journals, payments, ports, records, simulate, terminals
+from . import about, decoding, demo, doctor, journals, payments, ports, records, serve, simulate, terminals
 from .ends import ExitCode, clean, exit_code
 from .screen import print_document
 from .shown import error_document
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Record of money commands", "Terminals a merchant has", "Tools"
+_SERVED = "For programs in other languages"
 for _command in (
     payments.poll, payments.sale, payments.void, payments.refund, payments.report, payments.last,
     payments.duplicate, payments.close_batch,
@@ -38,6 +39,7 @@ for _command in (records.intents, records.resolve, payments.recover):
     app.command(rich_help_panel=_MONEY, epilog=_EPILOG)(_command)
 for _command in (terminals.terminals,):
     app.command(rich_help_panel=_API, epilog=_EPILOG)(_command)
+app.command(rich_help_panel=_SERVED, epilog=_EPILOG)(serve.serve)
 for _command in (demo.demo, doctor.doctor, ports.ports, decoding.decode, about.version):
     app.command(rich_help_panel=_TOOLS, epilog=_EPILOG)(_command)
 _simulators = typer.Typer(help="Serve a virtual terminal, cloud or API until interrupted.")

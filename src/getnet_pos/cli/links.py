@@ -22,7 +22,18 @@ from .credentials import CLIENT_ID, CLIENT_SECRET, client_credentials
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["CONFIG", "Link", "check_proxy", "choice", "choose", "client_options", "read_config", "read_key_pos"]
+__all__ = [
+    "CONFIG",
+    "Link",
+    "check_proxy",
+    "choice",
+    "choose",
+    "choose_all",
+    "client_options",
+    "names_terminals",
+    "read_config",
+    "read_key_pos",
+]
 
 T = TypeVar("T")
 
@@ -31,6 +42,11 @@ _KINDS = {"port": (), "tcp": (), "http": ("path", "ca", "pin"), "cloud": ("key_p
 """The ways to a terminal, and the settings that each has of its own."""
 _SETTINGS = ("profile", "wire", "timeout", "recovery")
 _NUMBERS = ("timeout", "recovery")
+_TERMINALS = "terminals"
+"""The table of those that ``getnet-pos serve`` serves: each is a table of the same settings, under its name."""
+_ORIGINS = ("allow-origins", "allow_origins")
+"""The origins of the web pages that ``getnet-pos serve`` lets in."""
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(r"secret|token|password|passwd|api_?key|client_?id|credential", re.IGNORECASE)
 
 
@@ -113,6 +129,40 @@ class Link:
         return AsyncConnector.create_usb(self.where, wire=wire, profile=profile, journal=journal, timeouts=timeouts)
 
 
+def names_terminals(given: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether those of the table ``terminals`` are meant: nothing nearer names one.
+
+    Raises:
+        ConfigurationError: the file names one beside them.
+    """
+    if not config.get(_TERMINALS):
+        return False
+    if any(given.get(kind) is not None or os.environ.get(f"GETNET_POS_{kind.upper()}") for kind in _KINDS):
+        return False
+    beside = [name for kind, names in _KINDS.items() for name in (kind, *names) if name in config]
+    if beside:
+        raise ConfigurationError(f"the settings have {beside[0]} beside the table terminals: put it into a table there")
+    return True
+
+
+def choose_all(config: Mapping[str, Any]) -> dict[str, tuple[Link, dict[str, Any]]]:
+    """The terminals that ``config`` names, each with its own settings over those that all share."""
+    shared = {name: value for name, value in config.items() if name in _SETTINGS}
+    found = {}
+    for name, own in config.get(_TERMINALS, {}).items():
+        kinds = [kind for kind in _KINDS if own.get(kind) is not None]
+        if len(kinds) > 1:
+            raise ConfigurationError(f"terminals.{name} has more than one place: {' and '.join(kinds)}; name one")
+        kind = kinds[0] if kinds else "port"
+        unfit = [key for names in _KINDS.values() for key in names if key in own and key not in _KINDS[kind]]
+        if unfit:
+            raise ConfigurationError(f"terminals.{name} has {unfit[0]}, which does not go with {kind}")
+        link = Link(kind, own.get(kind), **{key: own.get(key) for key in _KINDS[kind]})
+        link.check()
+        found[name] = (link, {**shared, **own})
+    return found
+
+
 def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
     """The link that ``given``, the options, name; else the environment; else ``config``.
 
@@ -122,6 +172,11 @@ def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
         name: os.environ.get(f"GETNET_POS_{name.upper()}") or None
         for name in ("port", "tcp", "http", "cloud", "key_pos", "environment")
     }
+    if names_terminals(given, config):
+        raise ConfigurationError(
+            f"the settings name terminals for getnet-pos serve ({', '.join(config[_TERMINALS])}): name the one that is "
+            "meant with --usb, --tcp, --http or --cloud"
+        )
     extras = [name for names in _KINDS.values() for name in names if given.get(name) is not None]
     chosen = Link()
     for place, layer in (("command line", given), ("environment", environment), ("settings", config)):
@@ -176,6 +231,27 @@ def _toml() -> Any:
 
 
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    settings = _settings(path, {key: value for key, value in found.items() if key not in (_TERMINALS, *_ORIGINS)})
+    for key in _ORIGINS:
+        if key in found:
+            origins = found[key]
+            if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
+                raise ConfigurationError(f"{path}: {key} must be a list of texts")
+            settings[_ORIGINS[1]] = origins
+    named = found.get(_TERMINALS, {})
+    if not isinstance(named, dict) or not all(isinstance(own, dict) for own in named.values()):
+        raise ConfigurationError(f"{path}: terminals are tables, such as [terminals.counter]")
+    for name in named:
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{path}: a terminal is called by 1 to 64 letters, digits, - and _, not {name:.64a}"
+            )
+    if named:
+        settings[_TERMINALS] = {name: _settings(path, own) for name, own in named.items()}
+    return settings
+
+
+def _settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     known = [name for kind, names in _KINDS.items() for name in (kind, *names)] + list(_SETTINGS)
     settings: dict[str, Any] = {}
     for key, value in found.items():

@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Intent, IntentState, Polled, PollReply, Recovery
+from ..messages.documents import command_name, intent_document
 from .amounts import show_amount
 from .ends import clean
-from .shown import command_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "answer",
     "asked_for",
-    "intent_document",
     "outcomes",
     "recovery_document",
     "show_intents",
@@ -45,32 +44,6 @@ def outcomes(polled: Polled, asked: Recovery | None = None) -> Recovery:
 
 
 # ----------------------------------------------------------------------------------------------------------- documents
-
-
-def intent_document(intent: Intent, **more: Any) -> dict[str, Any]:
-    """An intent as an object; its first keys never change."""
-    return {
-        "intent_id": intent.intent_id,
-        "terminal": intent.terminal,
-        "command": intent.command,
-        "ticket": intent.ticket,
-        "amount": intent.amount,
-        "state": intent.state.value,
-        "reason": intent.reason,
-        "found": intent.found,
-        "terminal_id": intent.terminal_id,
-        "commerce_code": intent.commerce_code,
-        "device": intent.device,
-        "idempotency_key": intent.idempotency_key,
-        "reference": intent.reference,
-        "response_code": intent.response_code,
-        "authorization_code": intent.authorization_code,
-        "operation_id": intent.operation_id,
-        "last4_digits": intent.last4_digits,
-        "decided_by": intent.decided_by,
-        "note": intent.note,
-        **more,
-    }
 
 
 def recovery_document(recovery: Recovery) -> dict[str, Any]:

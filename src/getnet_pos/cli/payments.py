@@ -15,12 +15,13 @@ import typer
 from ..connector import AsyncConnector
 from ..errors import GetnetError
 from ..messages import Duplicate, Refund, ReportKind, Sale, SalesBySellerReport, Void
+from ..messages.documents import reply_document
 from .amounts import read_amount, show_amount
 from .ends import ExitCode
 from .outcomes import answer, outcomes, recovery_document, show_recovery
 from .register import Register, is_ready, terminal_command
 from .screen import Screen
-from .shown import reply_document, show_reply
+from .shown import show_reply
 
 if TYPE_CHECKING:
     from rich.console import Console

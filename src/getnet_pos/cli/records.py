@@ -10,8 +10,9 @@ from ..errors import InvalidValue
 from ..journal import DEFAULT_JOURNAL, open_journal
 from ..journal.opening import absent
 from ..messages import FINAL_STATES
+from ..messages.documents import intent_document
 from .ends import ExitCode
-from .outcomes import intent_document, show_intents
+from .outcomes import show_intents
 from .register import JournalOption, JsonOption
 from .screen import Screen
 

@@ -17,12 +17,13 @@ from ..connector import AsyncConnector
 from ..errors import AlreadyCharged, OutcomeUnknown
 from ..journal import DEFAULT_JOURNAL, Journal, open_journal
 from ..messages import Intent, Polled, PollReply, Reply, Wire
+from ..messages.documents import command_name, reply_document
 from ..profiles import PROFILES, Profile, Timeouts
 from .ends import ExitCode, NotReady
 from .links import Link, choice, choose, read_config
 from .outcomes import asked_for
 from .screen import Screen, console
-from .shown import command_name, reply_document, show_reply
+from .shown import show_reply
 
 __all__ = [
     "JournalOption",
@@ -155,8 +156,8 @@ class Register:
     link: Link = field(init=False)
 
     def __post_init__(self) -> None:
-        config = read_config(self.config)
-        found: dict[str, Any] = {"screen": Screen(self.as_json), "link": choose(vars(self), config)}
+        config, link = self._meant()
+        found: dict[str, Any] = {"screen": Screen(self.as_json), "link": link}
         for name, default in (("wire", "signed"), ("profile", "integrated-pos"), ("timeout", None), ("recovery", None)):
             if getattr(self, name) is None:
                 found[name] = config.get(name, default)
@@ -167,23 +168,32 @@ class Register:
         for name, value in found.items():
             object.__setattr__(self, name, value)
 
+    def _meant(self) -> tuple[dict[str, Any], Link]:
+        """The settings of the file, and the link that is meant."""
+        config = read_config(self.config)
+        return config, choose(vars(self), config)
+
     @property
     def settings(self) -> Profile:
         return self.profile or Profile.INTEGRATED_POS
 
     @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[AsyncConnector]:
-        """The connector, opened; closed behind the body."""
+    async def made(self, **timeouts: float) -> AsyncIterator[AsyncConnector]:
+        """The connector, not opened yet; with other ``timeouts``."""
         async with self.link.http_client() as http_client:
-            connector = self.link.connector(
+            yield self.link.connector(
                 wire=Wire((self.wire or WireName.SIGNED).value),
                 profile=self.settings,
-                journal=self._book(),
-                timeouts=self._timeouts(),
+                journal=self.book(),
+                timeouts=replace(self._timeouts(), **timeouts),
                 http_client=http_client,
             )
-            async with connector:
-                yield connector
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[AsyncConnector]:
+        """The connector, opened; closed behind the body."""
+        async with self.made() as connector, connector:
+            yield connector
 
     @contextlib.asynccontextmanager
     async def ready(self) -> AsyncIterator[AsyncConnector]:
@@ -256,15 +266,16 @@ class Register:
             printed.print("the result of the earlier one; nothing was sent now:", style="bold")
             show_reply(printed, reply, self.settings.amount_exponent)
 
-    def _book(self) -> Journal:
+    def book(self) -> Journal:
+        """The journal, opened."""
         return open_journal(self.journal or DEFAULT_JOURNAL)
 
     def journal_intents(self) -> list[Intent]:
         """The intents of all terminals that are not settled."""
-        return self._book().intents()
+        return self.book().intents()
 
     def _open_intents(self) -> list[Intent]:
-        return [intent for intent in self._book().intents() if intent.open]
+        return [intent for intent in self.book().intents() if intent.open]
 
     def _timeouts(self) -> Timeouts:
         names = ("short", "report", "sale", "sale_total")

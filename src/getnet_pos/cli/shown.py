@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlreadyCharged, GetnetError
@@ -22,6 +20,7 @@ from ..messages import (
     Voucher,
 )
 from ..messages.declaring import sent_fields
+from ..messages.documents import command_name, fields_document, progress_document, reply_document
 from .amounts import show_amount
 from .ends import clean
 
@@ -32,10 +31,8 @@ if TYPE_CHECKING:
     from ..codec import Message
 
 __all__ = [
-    "command_name",
     "error_document",
     "message_document",
-    "reply_document",
     "show_fields",
     "show_reply",
     "table",
@@ -45,11 +42,6 @@ _MONEY = {"amount", "shares_amount", "tip", "cashback", "sales", "tips"}
 _SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item in sent_fields(kind) if item.shown}
 
 # ----------------------------------------------------------------------------------------------------------- documents
-
-
-def reply_document(reply: Reply) -> dict[str, Any]:
-    """A reply as an object. Of fields the library does not know only the names are told, under ``extra``."""
-    return {"approved": reply.approved, **_fields(reply), "recovered": reply.recovered}
 
 
 def error_document(error: GetnetError) -> dict[str, Any]:
@@ -64,19 +56,6 @@ def error_document(error: GetnetError) -> dict[str, Any]:
     return document
 
 
-def _fields(message: Any) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for item in fields(message):
-        value = getattr(message, item.name)
-        if item.name == "extra":
-            document["extra"] = sorted(value)
-        elif isinstance(value, tuple):
-            document[item.name] = [_fields(row) for row in value]
-        elif item.repr:
-            document[item.name] = value
-    return document
-
-
 def message_document(message: Message) -> dict[str, Any]:
     """Any message of the wire as an object."""
     if isinstance(message, Reply):
@@ -84,7 +63,7 @@ def message_document(message: Message) -> dict[str, Any]:
     if isinstance(message, Ack):
         return {"received": message.received}
     if isinstance(message, Progress):
-        return {"code": None if message.code is None else int(message.code), "text": message.text}
+        return progress_document(message)
     if isinstance(message, BadFrame):
         return {"fault": message.fault.value, "reason": message.reason}
     return _command_document(message)
@@ -98,14 +77,6 @@ def _command_document(message: CommandMessage) -> dict[str, Any]:
     }
     extra = sorted(name for name in message.fields if name not in known)
     return {"command": message.code, "name": command_name(message.code), **known, "extra": extra}
-
-
-def command_name(code: int | None) -> str:
-    """A command's name in words."""
-    if code is None:
-        return ""
-    kind = CATALOGUE.kind(code)
-    return f"command {code}" if kind is None else re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
 
 
 # -------------------------------------------------------------------------------------------------------------- tables
@@ -152,7 +123,7 @@ def show_reply(console: Console, reply: Reply, exponent: int | None) -> None:
     said = clean(reply.response_message or "")
     verdict = "approved" if reply.approved else f"not approved ({reply.response_code})"
     console.print(f"{verdict}: {said}" if said else verdict, style="bold green" if reply.approved else "bold red")
-    document = _fields(reply)
+    document = fields_document(reply)
     for header in ("function_code", "response_code", "response_message"):
         document.pop(header)
     if isinstance(reply, TotalsReply):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError
+from ..messages import CATALOGUE, Catalogue, SealedCommand
 from . import pure
 from .signed import acknowledgement
 from .stream import MAX_FRAME
 from .surface import Backend, Message, StreamDecoder
+from .unsealing import unsealed
 
 __all__ = [
     "BACKEND",
@@ -33,6 +35,7 @@ __all__ = [
     "read_terminals",
     "seal",
     "signature",
+    "unseal",
 ]
 
 
@@ -91,3 +94,17 @@ else:
     read_terminals = _active.read_terminals
     seal = _active.seal
     signature = _active.signature
+
+
+def unseal(frame: bytes, catalogue: Catalogue = CATALOGUE) -> SealedCommand[Any]:
+    """The command in a signed frame that somebody else wrote, together with the frame, which can be sent as it is.
+
+    A code that ``catalogue`` does not have becomes a ``GenericCommand``, which counts as moving money. Fields that a
+    command does not know stay in the frame.
+
+    Raises:
+        ProtocolError: it is not one whole signed frame of a command: ``SignatureMismatch`` where the signature does not
+            fit.
+        InvalidValue: a field of the command is missing, or cannot be what it must be.
+    """
+    return unsealed(Decoder(), frame, catalogue)

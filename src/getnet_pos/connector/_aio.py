@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import partial
 from types import TracebackType
@@ -16,6 +16,7 @@ from ..flows.discovery import find_usb_terminal
 from ..flows.effects import Flow
 from ..journal import DEFAULT_JOURNAL, JournalSource, journal_opener
 from ..messages import (
+    CancelReply,
     CloseBatch,
     CloseBatchReply,
     Command,
@@ -39,6 +40,7 @@ from ..messages import (
     SaleReply,
     SalesBySellerReply,
     SaleType,
+    SealedCommand,
     SetDefaultSaleType,
     SetNormalMode,
     SimReply,
@@ -50,7 +52,7 @@ from ..messages import (
 )
 from ..money import Amount
 from ..profiles import Profile, Timeouts
-from ..session import OnProgress, Session
+from ..session import OnFrame, OnProgress, Session
 from ..transports.serial import AsyncSerialTransport
 from ..transports.tcp import AsyncTcpTransport
 from ._common import checked_address, checked_limits, checked_webhook, listed_ports, refuse_settings
@@ -250,6 +252,15 @@ class AsyncConnector:
     def __repr__(self) -> str:
         return f"<AsyncConnector {self._session}>"
 
+    @property
+    def terminal(self) -> str:
+        """What the terminal is called in messages and in the journal, by the place where it is."""
+        return self._session.terminal
+
+    @property
+    def profile(self) -> Profile:
+        return self._session.profile
+
     async def _opened(self) -> Self:
         await self._driver.open_journal()
         await self._run(self._session.opening())
@@ -387,14 +398,15 @@ class AsyncConnector:
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
         return await self._run(flow)
 
-    async def cancel_sale(self) -> Reply | None:
+    async def cancel_sale(self, *, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
         """Ask the terminal to give up the sale in progress (116); call it from another task while it waits.
+        ``written`` is the 116 as somebody else wrote it, which is then what leaves.
 
         It is a request, never a result: ``sale()`` itself returns what became of the sale, and this returns
         ``None``. With no sale in progress here the terminal is asked all the same, and its answer returned.
         """
         self._check_process()
-        if self._session.cancel():
+        if self._session.cancel(written):
             self._driver.wake()
             return None
         return await self._run(self._session.cancel_idle())
@@ -461,15 +473,36 @@ class AsyncConnector:
 
     async def request(
         self,
-        command: Command[R],
+        command: Command[R] | SealedCommand[R],
         *,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
         idempotency_key: str | None = None,
         again: bool = False,
+        on_frame: OnFrame | None = None,
+        leave_by: float | None = None,
+        listens: Callable[[], bool] | None = None,
     ) -> R:
-        """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key."""
-        flow = self._session.request(command, timeout=timeout, idempotency_key=idempotency_key, again=again)
+        """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key.
+
+        A ``SealedCommand`` is one that somebody else wrote (``codec.unseal``): over the signed wire its frame is what
+        leaves, byte for byte.
+
+        What a relay needs beside that: ``on_frame`` is called with each message by which the terminal answers, and its
+        bytes: acknowledgements, progress messages, and replies, also those that turn out to be another command's. A way
+        without signed frames has only ``{"Received":true}`` to give. The first byte leaves before ``leave_by``, a time
+        of ``time.monotonic()``, or none does (``DeadlineExceeded``). ``listens`` tells whether whoever asked still
+        listens when the result comes; where not, the same ticket and amount is ``AlreadyCharged`` later.
+        """
+        flow = self._session.request(
+            command,
+            timeout=timeout,
+            idempotency_key=idempotency_key,
+            again=again,
+            on_frame=on_frame,
+            leave_by=leave_by,
+            listens=listens,
+        )
         return await self._run(flow, on_progress)
 
     async def recover(self) -> Recovery:

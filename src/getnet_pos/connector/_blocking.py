@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import partial
 from types import TracebackType
@@ -17,6 +17,7 @@ from ..flows.discovery import find_usb_terminal
 from ..flows.effects import Flow
 from ..journal import DEFAULT_JOURNAL, JournalSource, journal_opener
 from ..messages import (
+    CancelReply,
     CloseBatch,
     CloseBatchReply,
     Command,
@@ -40,6 +41,7 @@ from ..messages import (
     SaleReply,
     SalesBySellerReply,
     SaleType,
+    SealedCommand,
     SetDefaultSaleType,
     SetNormalMode,
     SimReply,
@@ -51,7 +53,7 @@ from ..messages import (
 )
 from ..money import Amount
 from ..profiles import Profile, Timeouts
-from ..session import OnProgress, Session
+from ..session import OnFrame, OnProgress, Session
 from ..transports.serial import SerialTransport
 from ..transports.tcp import TcpTransport
 from ._common import checked_address, checked_limits, checked_webhook, listed_ports, refuse_settings
@@ -246,6 +248,15 @@ class Connector:
     def __repr__(self) -> str:
         return f"<Connector {self._session}>"
 
+    @property
+    def terminal(self) -> str:
+        """What the terminal is called in messages and in the journal, by the place where it is."""
+        return self._session.terminal
+
+    @property
+    def profile(self) -> Profile:
+        return self._session.profile
+
     def _opened(self) -> Self:
         self._driver.open_journal()
         self._run(self._session.opening())
@@ -383,14 +394,15 @@ class Connector:
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
         return self._run(flow)
 
-    def cancel_sale(self) -> Reply | None:
+    def cancel_sale(self, *, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
         """Ask the terminal to give up the sale in progress (116); call it from another thread while it waits.
+        ``written`` is the 116 as somebody else wrote it, which is then what leaves.
 
         It is a request, never a result: ``sale()`` itself returns what became of the sale, and this returns
         ``None``. With no sale in progress here the terminal is asked all the same, and its answer returned.
         """
         self._check_process()
-        if self._session.cancel():
+        if self._session.cancel(written):
             self._driver.wake()
             return None
         return self._run(self._session.cancel_idle())
@@ -457,15 +469,36 @@ class Connector:
 
     def request(
         self,
-        command: Command[R],
+        command: Command[R] | SealedCommand[R],
         *,
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
         idempotency_key: str | None = None,
         again: bool = False,
+        on_frame: OnFrame | None = None,
+        leave_by: float | None = None,
+        listens: Callable[[], bool] | None = None,
     ) -> R:
-        """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key."""
-        flow = self._session.request(command, timeout=timeout, idempotency_key=idempotency_key, again=again)
+        """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key.
+
+        A ``SealedCommand`` is one that somebody else wrote (``codec.unseal``): over the signed wire its frame is what
+        leaves, byte for byte.
+
+        What a relay needs beside that: ``on_frame`` is called with each message by which the terminal answers, and its
+        bytes: acknowledgements, progress messages, and replies, also those that turn out to be another command's. A way
+        without signed frames has only ``{"Received":true}`` to give. The first byte leaves before ``leave_by``, a time
+        of ``time.monotonic()``, or none does (``DeadlineExceeded``). ``listens`` tells whether whoever asked still
+        listens when the result comes; where not, the same ticket and amount is ``AlreadyCharged`` later.
+        """
+        flow = self._session.request(
+            command,
+            timeout=timeout,
+            idempotency_key=idempotency_key,
+            again=again,
+            on_frame=on_frame,
+            leave_by=leave_by,
+            listens=listens,
+        )
         return self._run(flow, on_progress)
 
     def recover(self) -> Recovery:

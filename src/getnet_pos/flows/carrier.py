@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from ..codec import Message, acknowledgement
 from ..errors import ApiError, DeadlineExceeded, GetnetError, ProtocolError, TransportError
-from ..messages import Command, Intent, Reply, VoucherMark, Waits
+from ..messages import Ack, Command, Intent, Reply, VoucherMark, Waits
 from ..messages.declaring import Facts
 from ..profiles import Profile, Timeouts
-from .effects import Flow, Lease
+from .effects import Call, Flow, Lease
 
 C = TypeVar("C", bound=Command[Any])
 
-__all__ = ["Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "Refused", "Sent",
-           "Source", "may_have_left", "may_leave_until"]  # fmt: skip
+log = logging.getLogger("getnet_pos.carrier")
+
+__all__ = ["NO_TERMS", "Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "OnFrame",
+           "Refused", "Sent", "Source", "Terms", "hand_on", "hand_on_receipt", "may_have_left",
+           "may_leave_until"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,49 @@ class Limits:
             return cls(timeouts.sale, timeouts.sale_total)
         limit = timeouts.short if command.waits is Waits.SHORT else timeouts.report
         return cls(limit, limit)
+
+
+OnFrame = Callable[[Message, bytes], object]
+"""Called with a message of the terminal and its bytes; what it raises is logged and does not touch the command."""
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """What whoever asks for a command asks for beside it."""
+
+    frame: bytes | None = None
+    """The signed frame in which the command was written already; ``None``: it is written here."""
+    on_frame: OnFrame | None = None
+    """Is given each message by which the terminal answers, and its bytes."""
+    leave_by: float = math.inf
+    """When the first byte must have left, on the monotonic clock: later, nothing is sent."""
+    listens: Callable[[], bool] = _always
+    """Whether whoever asked is still there to hear the result."""
+
+
+NO_TERMS = Terms()
+
+
+def hand_on(on_frame: OnFrame, message: Message, frame: bytes) -> Flow[None]:
+    """Give ``message`` and its bytes to whoever asked for them."""
+    yield Call(partial(_handed, on_frame, message, frame), lambda _: None)
+
+
+def _handed(on_frame: OnFrame, message: Message, frame: bytes) -> None:
+    try:
+        on_frame(message, frame)
+    except Exception:
+        log.exception("on_frame failed; the command goes on")
+
+
+def hand_on_receipt(terms: Terms) -> Flow[None]:
+    """Where the way to the terminal has no acknowledgement of its own, give one to whoever asked for them."""
+    if terms.on_frame is not None:
+        yield from hand_on(terms.on_frame, Ack(True), acknowledgement(True))
 
 
 # -------------------------------------------------------------------------------------------------- what can come of it
@@ -73,20 +122,22 @@ class Refused:
     error: GetnetError
 
 
-def may_leave_until(lease: Lease | None, now: float) -> float:
-    """Until when a command may leave: as long as nobody else can work on it.
+def may_leave_until(lease: Lease | None, now: float, terms: Terms) -> float:
+    """Until when a command may leave: as long as nobody else can work on it, and whoever asked for it still waits.
 
     Raises:
         DeadlineExceeded: not any more; nothing was sent.
     """
+    if terms.leave_by <= now:
+        raise DeadlineExceeded("nothing was sent: the command would have left later than was asked for")
     if lease is None:
-        return math.inf
+        return terms.leave_by
     if lease.until <= now:
         raise DeadlineExceeded(
             "nothing was sent: the database has not heard of this host for so long that another one may have the "
             "terminal by now"
         )
-    return lease.until
+    return min(lease.until, terms.leave_by)
 
 
 def may_have_left(error: GetnetError) -> bool:
@@ -258,7 +309,13 @@ class Carrier(Protocol):
         ...
 
     def attempt(
-        self, command: Command[Any], limits: Limits, intent: Intent | None = None, *, urgent: bool = False
+        self,
+        command: Command[Any],
+        limits: Limits,
+        intent: Intent | None = None,
+        *,
+        urgent: bool = False,
+        terms: Terms = NO_TERMS,
     ) -> Flow[Attempt]:
         """``command`` encoded and ready to leave. ``urgent``: it does not queue behind other terminals' commands."""
         ...
@@ -287,6 +344,9 @@ class Carrier(Protocol):
         """Forget a cancellation that was meant for an earlier command."""
         ...
 
-    def cancel(self) -> bool:
-        """Have the flow that waits for the command in progress cancel it; false where that takes a command."""
+    def cancel(self, frame: bytes | None = None) -> bool:
+        """Have the flow that waits for the command in progress cancel it; false where that takes a command.
+
+        ``frame`` is the cancellation as somebody else wrote it.
+        """
         ...

@@ -41,7 +41,21 @@ from ..messages import (
     Reply,
 )
 from ..profiles import CloudEndpoint, Timeouts
-from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Refused, Source, may_have_left, may_leave_until
+from .carrier import (
+    NO_TERMS,
+    Accepted,
+    Candidate,
+    Event,
+    Found,
+    Heard,
+    Limits,
+    Refused,
+    Source,
+    Terms,
+    hand_on_receipt,
+    may_have_left,
+    may_leave_until,
+)
 from .cloud_calls import Cloud, call, checked, is_token_refusal, status, understood, was_not_done
 from .effects import AwaitNotice, Flow, Lease, Now, Request, Response, Sleep, Take
 from .http_calls import Secret, refusal, with_token
@@ -143,12 +157,19 @@ class CloudCarrier:
         return []
 
     def attempt(
-        self, command: Command[Any], limits: Limits, intent: Intent | None = None, *, urgent: bool = False
+        self,
+        command: Command[Any],
+        limits: Limits,
+        intent: Intent | None = None,
+        *,
+        urgent: bool = False,
+        terms: Terms = NO_TERMS,
     ) -> Flow[CloudAttempt]:
         yield from ()
         custom_id = _NO_ID if intent is None else self.custom_id(intent)
         request = self._request(command, limits.patience, custom_id, webhook=intent is not None)
-        return CloudAttempt(self, command, request, limits, custom_id, urgent or isinstance(command, CancelSale))
+        urgent = urgent or isinstance(command, CancelSale)
+        return CloudAttempt(self, command, request, limits, custom_id, terms, urgent=urgent)
 
     def custom_id(self, intent: Intent) -> str:
         """The ``customId`` of an intent: its ticket where the cloud has no other place for it, else one of its own."""
@@ -218,7 +239,7 @@ class CloudCarrier:
     def rearm(self) -> None:
         """Nothing waits that could be told."""
 
-    def cancel(self) -> bool:
+    def cancel(self, frame: bytes | None = None) -> bool:
         return False
 
 
@@ -238,6 +259,8 @@ class CloudAttempt:
         request: Request,
         limits: Limits,
         custom_id: str,
+        terms: Terms,
+        *,
         urgent: bool,
     ) -> None:
         self.data = request.content
@@ -247,6 +270,7 @@ class CloudAttempt:
         self._command = command
         self._request = request
         self._limits = limits
+        self._terms = terms
         self._custom_id = custom_id
         if command.moves_money:
             self._cloud.own.append(custom_id)
@@ -304,6 +328,7 @@ class CloudAttempt:
     # ------------------------------------------------------------------------------------------------------------ query
 
     def _ask(self) -> Flow[Event]:
+        yield from hand_on_receipt(self._terms)
         response, token = yield from call(self._cloud, self._request, was_not_done)
         result = checked(self._cloud, understood(self._cloud, response, token, self._what), token, self._what)
         now: float = yield Now()
@@ -331,7 +356,8 @@ class CloudAttempt:
         self._sent_at = sent_at = yield Now()
         self._deadline = sent_at + self._limits.total
         request = self._request
-        request.departure.by = may_leave_until(lease, sent_at)
+        request.departure.by = may_leave_until(lease, sent_at, self._terms)
+        yield from hand_on_receipt(self._terms)
         response = yield from self._cloud.sent_now(with_token(request, token))
         if (yield from self._was_refused_for_its_token(response, token)):
             # The cloud has shown that it did not pass the command on: it goes once more, with another token.
@@ -344,7 +370,7 @@ class CloudAttempt:
             token = renewed
             self._sent_at = sent_at = yield Now()
             try:
-                request.departure.by = may_leave_until(lease, sent_at)
+                request.departure.by = may_leave_until(lease, sent_at, self._terms)
                 response = yield from self._cloud.sent_now(with_token(request, token))
             except GetnetError as error:
                 if may_have_left(error):

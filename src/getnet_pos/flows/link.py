@@ -7,11 +7,12 @@ from collections import deque
 from typing import Any
 
 from .. import tracing
-from ..codec import Decoder, Message, acknowledgement, encode_simplified, seal
+from ..codec import MAX_FRAME, Decoder, Message, acknowledgement, decode_many, encode_simplified, seal
+from ..codec.grammar import JsonGrammar, SimplifiedGrammar
 from ..errors import TransportError
 from ..messages import Ack, BadFrame, Catalogue, Command, LastVoucher, Progress, Reply, Wire
 from ..profiles import Timeouts
-from .carrier import may_leave_until
+from .carrier import NO_TERMS, OnFrame, Terms, hand_on, may_leave_until
 from .effects import Close, Flow, Lease, Now, Open, Receive, Send
 
 __all__ = ["Link", "describe"]
@@ -29,10 +30,19 @@ class Link:
         self.wire = wire
         self.timeouts = timeouts
         self.acknowledges = acknowledges
-        self.decoder = Decoder(reply_types=catalogue.reply_types)
+        self._reply_types = catalogue.reply_types
+        self.decoder = Decoder(reply_types=self._reply_types)
         self.is_open = False
         self.cancel_wanted = False
         """Set by another thread or task to have the sale in progress cancelled; the flow that waits does the rest."""
+        self.cancel_frame: bytes | None = None
+        """The cancellation as somebody else wrote it."""
+        self.on_frame: OnFrame | None = None
+        """Is given the messages that answer the command in progress, each with its bytes."""
+        self._frame = b""
+        """The bytes of the message that was returned last, where anybody wants them."""
+        self._tape = bytearray()
+        """What was read since the last message, where anybody wants its bytes."""
         self.has_acknowledged = False
         """Whether the peer is known to acknowledge a command before it answers it."""
         self.awaits_voucher = False
@@ -45,7 +55,7 @@ class Link:
         """How often the transport was opened."""
         self.device: str | None = None
         """What stays of the device behind the transport when its name changes."""
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[tuple[Message, bytes]] = deque()
 
     def encode(self, command: Command[Any]) -> bytes:
         return seal(command) if self.wire is Wire.SIGNED else encode_simplified(command)
@@ -63,11 +73,17 @@ class Link:
         yield Close()
 
     def send(
-        self, command: Command[Any], data: bytes, *, beside: bool = False, lease: Lease | None = None
+        self,
+        command: Command[Any],
+        data: bytes,
+        *,
+        beside: bool = False,
+        lease: Lease | None = None,
+        terms: Terms = NO_TERMS,
     ) -> Flow[float]:
         """Write a command that was encoded as ``data``; return the time at which it had been written."""
         now = yield Now()
-        deadline = min(now + self.timeouts.acknowledgement, may_leave_until(lease, now))
+        deadline = min(now + self.timeouts.acknowledgement, may_leave_until(lease, now, terms))
         tracing.sent(command, len(data))
         self.heard = False
         yield Send(data, deadline, beside)
@@ -106,9 +122,15 @@ class Link:
             self._read(data)
             if not self._inbox and (yield Now()) >= deadline:
                 return None
-        message = self._inbox.popleft()
+        message, self._frame = self._inbox.popleft()
         self.has_acknowledged |= isinstance(message, Ack)
         return message
+
+    def hand_on(self, message: Message) -> Flow[None]:
+        """Give ``message``, the last one, with its bytes to whoever wants them. What becomes of it harms no flow."""
+        on_frame, frame = self.on_frame, self._frame
+        if on_frame is not None and frame:
+            yield from hand_on(on_frame, message, frame)
 
     def discard_stale(self) -> Flow[list[Reply]]:
         """Take what came since the last command: return the replies, which are not acknowledged yet; drop the rest."""
@@ -119,7 +141,7 @@ class Link:
             if data:
                 self._read(data)
             while self._inbox:
-                message = self._inbox.popleft()
+                message, _ = self._inbox.popleft()
                 if isinstance(message, Reply):
                     late.append(message)
                 elif isinstance(message, Progress):
@@ -136,11 +158,37 @@ class Link:
         self.heard = True
         messages = self.decoder.feed(data)
         tracing.received(messages, len(data))
-        self._inbox.extend(messages)
+        frames = self._frames(messages, data) if self.on_frame is not None else [b""] * len(messages)
+        self._inbox.extend(zip(messages, frames, strict=True))
+
+    def _frames(self, messages: list[Message], data: bytes) -> list[bytes]:
+        """The bytes of each of ``messages``, which ``data`` has completed; none of one that could not be read."""
+        self._tape += data
+        found = [message for message in messages if not isinstance(message, BadFrame)]
+        if not found:
+            del self._tape[:-MAX_FRAME]
+            return [b""] * len(messages)
+        held = decode_many(self._tape, reply_types=self._reply_types)
+        places = [place for place, message in held if not isinstance(message, BadFrame)][-len(found) :]
+        if len(places) != len(found):
+            self._tape.clear()
+            return [b""] * len(messages)
+        ends = [_end(self._tape, place) for place in places]
+        frames = deque(bytes(self._tape[place:end]) for place, end in zip(places, ends, strict=True))
+        del self._tape[: ends[-1]]
+        return [b"" if isinstance(message, BadFrame) else frames.popleft() for message in messages]
 
     def _forget(self) -> None:
+        self._tape.clear()
         self._inbox.clear()
         self.decoder.reset()
+
+
+def _end(data: bytearray, start: int) -> int:
+    """Where the whole frame ends that begins at ``start``."""
+    grammar = JsonGrammar() if data[start] == 0x7B else SimplifiedGrammar()
+    _, end = grammar.read(data, start + 1, len(data))
+    return end
 
 
 def describe(message: Message) -> str:

@@ -50,7 +50,21 @@ from ..messages import (
     VoucherReply,
     same_terminal,
 )
-from .carrier import Attempt, Candidate, Carrier, Found, Heard, Limits, Refused, Sent, Source, may_have_left
+from .carrier import (
+    NO_TERMS,
+    Attempt,
+    Candidate,
+    Carrier,
+    Found,
+    Heard,
+    Limits,
+    Refused,
+    Sent,
+    Source,
+    Terms,
+    may_have_left,
+    may_leave_until,
+)
 from .dates import read_date
 from .effects import Claim, Flow, Lease, Now, Random, Recall, Record, Sleep, Unsettled, WallClock
 from .intents import charged_advice, is_repetition, is_same_command, new_intent, outcome_advice, restored, settled
@@ -235,7 +249,14 @@ class Till:
 # -------------------------------------------------------------------------------------------------------------- queries
 
 
-def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent: bool = False) -> Flow[R]:
+def ask(
+    till: Till,
+    command: Command[R],
+    timeout: float | None = None,
+    *,
+    urgent: bool = False,
+    terms: Terms = NO_TERMS,
+) -> Flow[R]:
     """Run a command that moves no money and return its reply.
 
     A query that changes nothing is asked again, once: on a new link where the old one broke, and with the date in its
@@ -250,7 +271,7 @@ def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent
     if not carrier.is_open:
         yield from carrier.open()
     try:
-        return (yield from _asked(till, command, timeout, urgent))
+        return (yield from _asked(till, command, timeout, urgent, terms))
     except (Disconnected, NotAccepted) as error:
         if not command.changes_nothing or not carrier.may_ask_again(error):
             raise
@@ -259,16 +280,16 @@ def ask(till: Till, command: Command[R], timeout: float | None = None, *, urgent
             yield from carrier.close()
             yield from carrier.open()
     try:
-        return (yield from _asked(till, command, timeout, urgent))
+        return (yield from _asked(till, command, timeout, urgent, terms))
     except NotAccepted:
         carrier.write_dates_as_before()
         raise
 
 
-def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool) -> Flow[R]:
+def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool, terms: Terms) -> Flow[R]:
     carrier = till.carrier
     yield from _clear(till)
-    attempt = yield from carrier.attempt(command, carrier.limits(command, timeout), urgent=urgent)
+    attempt = yield from carrier.attempt(command, carrier.limits(command, timeout), urgent=urgent, terms=terms)
     try:
         yield from attempt.reserve()
         event = yield from attempt.submit()
@@ -441,6 +462,7 @@ def pay(
     *,
     key: str | None = None,
     again: bool = False,
+    terms: Terms = NO_TERMS,
 ) -> Flow[R]:
     """Run a command that moves money and return its final reply, recorded and then confirmed.
 
@@ -462,7 +484,7 @@ def pay(
         raise TerminalBusy(f"{till.terminal} is busy: another host has it")
     try:
         till.keep_for(lease)
-        return (yield from _paid(till, command, intent_id, timeout, lease, key=key, again=again))
+        return (yield from _paid(till, command, intent_id, timeout, lease, terms, key=key, again=again))
     finally:
         lease.release()
 
@@ -473,6 +495,7 @@ def _paid(
     intent_id: str,
     timeout: float | None,
     lease: Lease,
+    terms: Terms,
     *,
     key: str | None,
     again: bool,
@@ -505,12 +528,12 @@ def _paid(
             "the cable was out just before the command: nothing was sent, and another terminal may be there"
         )
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
-    attempt = yield from carrier.attempt(command, limits, intent)
+    attempt = yield from carrier.attempt(command, limits, intent, terms=terms)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
     try:
         yield from attempt.reserve()
         with till.settling(intent):
-            return cast("R", (yield from _recorded_and_sent(till, command, intent, attempt, limits, lease)))
+            return cast("R", (yield from _recorded_and_sent(till, command, intent, attempt, limits, lease, terms)))
     finally:
         attempt.release()
 
@@ -556,6 +579,7 @@ def _still_unknown(intent: Intent) -> OutcomeUnknown:
         f"nothing was sent: for the same command {outcome_advice(intent)}",
         intent_id=intent.intent_id,
         reason=intent.reason or "",
+        is_earlier=True,
     )
 
 
@@ -587,9 +611,10 @@ def _freshen_baseline(till: Till, command: Command[Any], limits: Limits) -> Flow
 
 
 def _recorded_and_sent(
-    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits, lease: Lease
+    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits, lease: Lease, terms: Terms
 ) -> Flow[Reply]:
     now: float = yield Now()
+    may_leave_until(lease, now, terms)
     till.sent_after, till.sent_on = till.clock_at(now), till.carrier.line
     due, left = 0.0, False
     try:
@@ -616,11 +641,11 @@ def _recorded_and_sent(
         if not attempt.begun:
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
         raise
-    return (yield from _carried_out(till, command, intent, attempt, event, due))
+    return (yield from _carried_out(till, command, intent, attempt, event, due, terms))
 
 
 def _carried_out(
-    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, event: Any, due: float
+    till: Till, command: Command[Any], intent: Intent, attempt: Attempt, event: Any, due: float, terms: Terms
 ) -> Flow[Reply]:
     """Wait until a reply settles the command or raises a doubt; it may go on until ``due``."""
     doubt: GetnetError
@@ -633,7 +658,8 @@ def _carried_out(
             if isinstance(event, Heard):
                 till.learn(event.reply, (yield Now()))
                 if (yield from _is_result(till, intent, event)):
-                    return (yield from _finish(till, command, intent, event.reply, found="call"))
+                    told = terms.listens()
+                    return (yield from _finish(till, command, intent, event.reply, found="call", told=told))
             else:
                 state = IntentState.SENT if isinstance(event, Sent) else IntentState.ACCEPTED
                 intent = yield from _advance(intent, state)
@@ -688,9 +714,12 @@ def _finish(
     found: HowFound,
     newest: bool = True,
     confirmed: bool = False,
+    told: bool = True,
 ) -> Flow[Reply]:
-    """Record the result, then confirm it. ``newest``: the terminal has recorded nothing after it."""
-    final = settled(intent, typed_reply(command, reply), found)
+    """Record the result, then confirm it. ``newest``: the terminal has recorded nothing after it. ``told``: whoever
+    asked for the command is there to hear it; one who has left may ask for the same again.
+    """
+    final = settled(intent, typed_reply(command, reply), found if told else "late reply")
     if intent.state in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID):
         final = replace(final, state=IntentState.CONTRADICTED)
     try:

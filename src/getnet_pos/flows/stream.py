@@ -39,7 +39,7 @@ from ..messages import (
     Wire,
 )
 from ..profiles import Profile, Timeouts
-from .carrier import Accepted, Candidate, Event, Found, Heard, Limits, Sent, Source
+from .carrier import NO_TERMS, Accepted, Candidate, Event, Found, Heard, Limits, Sent, Source, Terms, hand_on_receipt
 from .effects import Flow, Lease, Now, Report, Sleep, WallClock
 from .link import Link, describe
 from .matching import newest
@@ -136,14 +136,21 @@ class StreamCarrier:
         return self.link.discard_stale()
 
     def attempt(
-        self, command: Command[Any], limits: Limits, intent: Intent | None = None, *, urgent: bool = False
+        self,
+        command: Command[Any],
+        limits: Limits,
+        intent: Intent | None = None,
+        *,
+        urgent: bool = False,
+        terms: Terms = NO_TERMS,
     ) -> Flow[StreamAttempt]:
         command = yield from self._stamped(command)
         cancel: CancelSale | None = None
         if command.takes_card and self.link.wire is Wire.SIGNED:
             cancel = CancelSale(date_time=(yield from self._date_time()))
-        data = self.link.encode(command)
-        return StreamAttempt(self.link, command, data, limits, cancel, reconnects=not self.is_pluggable)
+        is_written = terms.frame is not None and self.link.wire is Wire.SIGNED
+        data = terms.frame if is_written and terms.frame is not None else self.link.encode(command)
+        return StreamAttempt(self.link, command, data, limits, cancel, terms, reconnects=not self.is_pluggable)
 
     def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
         return (self._inquire,)
@@ -184,6 +191,8 @@ class StreamCarrier:
                 yield from link.close()
                 yield Sleep(max(until - (yield Now()), 0.0))
                 return Found()
+            if isinstance(message, (Progress, Reply)):
+                yield from link.hand_on(message)
             if isinstance(message, Reply):
                 link.awaits_voucher, self._answered = False, True
                 source = Source.REPLY if link.wire is Wire.SIMPLIFIED else Source.RECORD
@@ -217,8 +226,9 @@ class StreamCarrier:
     def rearm(self) -> None:
         self.link.cancel_wanted = False
 
-    def cancel(self) -> bool:
+    def cancel(self, frame: bytes | None = None) -> bool:
         self.check(CancelSale())
+        self.link.cancel_frame = frame
         self.link.cancel_wanted = True
         return True
 
@@ -246,6 +256,7 @@ class StreamAttempt:
         data: bytes,
         limits: Limits,
         cancel: CancelSale | None,
+        terms: Terms,
         *,
         reconnects: bool,
     ) -> None:
@@ -257,6 +268,7 @@ class StreamAttempt:
         self._link = link
         self._command = command
         self._limits = limits
+        self._terms = terms
         self._sent = False
         self._accepted = False
         self._cancel_sent = False
@@ -276,7 +288,7 @@ class StreamAttempt:
         yield from ()
 
     def release(self) -> None:
-        """Nothing is reserved."""
+        self._link.on_frame = None
 
     def submit(self, recorded: Intent | None = None, lease: Lease | None = None) -> Flow[Event]:
         """Write the command.
@@ -287,7 +299,11 @@ class StreamAttempt:
         if self._sent or (self._command.moves_money and (recorded is None or recorded.state is not IntentState.INTENT)):
             raise JournalError("a command that moves money is sent once, after it was recorded")
         self._sent = True
+        if self._link.wire is Wire.SIGNED:
+            self._link.on_frame = self._terms.on_frame
         self._now = sent = yield from self._written(lease)
+        if not self._link.acknowledges:
+            yield from hand_on_receipt(self._terms)
         self._last_by = sent + self._limits.total
         self._reply_by = sent + self._limits.patience
         timeouts = self._link.timeouts
@@ -297,14 +313,14 @@ class StreamAttempt:
     def _written(self, lease: Lease | None) -> Flow[float]:
         """Write the command, on a new connection where the peer has closed the old one before a byte of it left."""
         try:
-            return (yield from self._link.send(self._command, self.data, lease=lease))
+            return (yield from self._link.send(self._command, self.data, lease=lease, terms=self._terms))
         except Disconnected as error:
             if error.bytes_written or not self._reconnects:
                 raise
             log.info("the peer closed before command %d left (%s): connecting anew", self._command.code, error)
         yield from self._link.close()
         yield from self._link.open()
-        return (yield from self._link.send(self._command, self.data, lease=lease))
+        return (yield from self._link.send(self._command, self.data, lease=lease, terms=self._terms))
 
     def next_event(self) -> Flow[Event]:
         """Wait for a reply, or for the first sign that the terminal has the command.
@@ -326,6 +342,8 @@ class StreamAttempt:
                 raise self._too_late()
             message = yield from link.next_message(limit)
             self._now = yield Now()
+            if message is not None:
+                yield from link.hand_on(message)
             if isinstance(message, Reply) and not (isinstance(message, CancelReply) and self._cancel_sent):
                 if message.function_code == 0:
                     yield from link.acknowledge()
@@ -348,7 +366,9 @@ class StreamAttempt:
             return
         log.info("asking the terminal to cancel the sale in progress")
         self._cancel_sent = True
-        yield from link.send(cancel, link.encode(cancel), beside=True)
+        yield from link.send(cancel, link.cancel_frame or link.encode(cancel), beside=True)
+        if not link.acknowledges:
+            yield from hand_on_receipt(self._terms)
         self._reply_by = min(self._reply_by, self._now + link.timeouts.cancel)
 
     def _take(self, message: Any) -> Flow[None]:

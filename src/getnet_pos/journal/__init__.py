@@ -10,7 +10,7 @@ from ..messages import Search, Step
 from .file import SqliteJournal
 from .memory import MemoryJournal
 from .opening import DEFAULT_JOURNAL, JournalSource, default_path, journal_opener, open_journal
-from .rules import Journal, Lease, elsewhere
+from .rules import Journal, Lease, elsewhere, since
 
 if TYPE_CHECKING:
     from .postgres import PostgresJournal as PostgresJournal
@@ -28,6 +28,7 @@ __all__ = [
     "elsewhere",
     "journal_opener",
     "open_journal",
+    "since",
 ]
 
 

@@ -42,6 +42,8 @@ _MANY: Final = 4 * TAIL
 _DESCRIPTION = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 _TAIL = f"{SELECT} WHERE id > (SELECT max(id) - {TAIL} FROM step) ORDER BY id"
 _SINCE = f"{SELECT} WHERE id >= ? ORDER BY id LIMIT {_MANY}"
+_FROM = f"""{SELECT} WHERE id > (SELECT coalesce((SELECT id FROM step WHERE at < ? ORDER BY id DESC LIMIT 1), 0))
+    ORDER BY id"""
 _IN_THE_INDEX = "SELECT 1 FROM step INDEXED BY sqlite_autoindex_step_1 LIMIT 1"
 _LAST_OF = f"{SELECT} WHERE terminal = ? AND intent_id = ? ORDER BY sequence DESC LIMIT 1"
 _BEGINNING_WITH = f"{SELECT} WHERE intent_id >= ? AND intent_id < ? || char(1114111) LIMIT 1"
@@ -108,6 +110,9 @@ class SqliteJournal:
 
     def steps(self, intent_id: str | None = None) -> list[Step]:
         return self._do(self._file.steps, intent_id)
+
+    def since(self, at: str) -> list[Step]:
+        return self._do(self._file.since, at)
 
     def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Make one of these calls, or a function of them, in the journal's thread; an event loop can await it."""
@@ -225,6 +230,10 @@ class _File:
             else:
                 rows = self._rows(f"{SELECT} WHERE intent_id = ? ORDER BY sequence", intent_id)
             return [row.step for row in rows]
+
+    def since(self, at: str) -> list[Step]:
+        with self._asked():
+            return [row.step for row in self._rows(_FROM, at)]
 
     @contextlib.contextmanager
     def _asked(self, search: Search | None = None) -> Iterator[Known]:

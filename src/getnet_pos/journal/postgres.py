@@ -171,6 +171,10 @@ class PostgresJournal:
             return self._steps(f"{_SELECT} ORDER BY s.id")
         return self._steps(f"{_SELECT} WHERE s.intent_id = %s ORDER BY s.sequence", [intent_id])
 
+    def since(self, at: str) -> list[Step]:
+        older = f"SELECT id FROM {SCHEMA}.step WHERE at < %s ORDER BY id DESC LIMIT 1"
+        return self._steps(f"{_SELECT} WHERE s.id > coalesce(({older}), 0) ORDER BY s.id", [at])
+
     def _steps(
         self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = (), search: Search | None = None
     ) -> list[Step]:

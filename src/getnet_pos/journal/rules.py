@@ -15,7 +15,7 @@ from ..messages import FINAL_STATES, NEXT_STATES, Intent, IntentState, Search, S
 
 __all__ = [
     "ASKED", "FILLED_ONCE", "RECENT", "Journal", "Keep", "Lease", "check", "decided", "elsewhere", "kept",
-    "moment", "now", "one_of",
+    "moment", "now", "one_of", "since",
 ]  # fmt: skip
 
 RECENT: Final = 16
@@ -121,6 +121,15 @@ def elsewhere(journal: Journal, search: Search, most: int) -> list[Step]:
         return own(search, most)
     others = [intent for intent in journal.intents() if not same_terminal(intent, search)]
     return [journal.steps(intent.intent_id)[-1] for intent in others[-most:]]
+
+
+def since(journal: Journal, at: str) -> list[Step]:
+    """The steps from a moment on (UTC, ISO 8601), in the order of writing.
+
+    A journal that need not read all of its steps for that has ``since`` of its own.
+    """
+    own: Callable[[str], list[Step]] | None = getattr(journal, "since", None)
+    return [step for step in journal.steps() if step.at >= at] if own is None else own(at)
 
 
 def now() -> datetime:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 from .checks import amount as units
 from .checks import card_ranges, check_flag, check_rut, check_text, integer, one_of, optional, text
-from .declaring import Command, Reference, Simplified, Waits, command, wire
+from .declaring import Command, R_co, Reference, Simplified, Waits, command, wire
 from .enums import SaleType
 from .replies import (
     CancelReply,
@@ -62,6 +62,7 @@ __all__ = [
     "Refund",
     "Sale",
     "SalesBySellerReport",
+    "SealedCommand",
     "SetDefaultSaleType",
     "SetNormalMode",
     "SimReport",
@@ -340,6 +341,16 @@ class PreAuthorizationRelease(Command[PreAuthorizationReleaseReply]):
 
     authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SealedCommand(Generic[R_co]):
+    """A command together with the signed frame in which somebody else wrote it: over the signed wire this very frame
+    leaves, elsewhere the command is written anew. ``codec.unseal`` makes one, so the two say the same.
+    """
+
+    command: Command[R_co]
+    frame: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

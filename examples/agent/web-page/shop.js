@@ -1,0 +1,64 @@
+// The form of the shop. Whoever loads the page again in the middle of a payment sees how it ended.
+"use strict";
+
+const find = (selector) => document.querySelector(selector);
+const setup = find("#setup"), sale = find("#sale"), cancel = find("#cancel");
+let agent = null;
+
+// The outcome of a payment, or why it is not known yet.
+function show(answer) {
+  const said = {
+    approved: () => `Paid. Authorization ${answer.reply?.authorization_code ?? "unknown"}.`,
+    declined: () => `Not paid: ${answer.reason ?? "declined"}.`,
+    unknown: () => `It is not known whether this was paid: ${answer.reason}. Do not charge again. Look at the terminal.`,
+    null: () => `Nothing was charged: ${answer.detail}`,
+  }[answer.outcome];
+  if (said) {
+    find("#outcome").textContent = said();
+    find("#outcome").dataset.outcome = answer.outcome ?? "none";
+  } else {
+    find("#progress").textContent = answer.away ? "The agent cannot be reached. Looking for it." : answer.detail;
+  }
+}
+
+async function follow(payment, work) {
+  sale.terminal.value = payment.path.split("/")[3];
+  cancel.disabled = false;
+  sale.querySelector("button").disabled = true;
+  find("#outcome").textContent = "Follow the terminal.";
+  find("#outcome").dataset.outcome = "open";
+  show(await work);
+  cancel.disabled = true;
+  sale.querySelector("button").disabled = false;
+  find("#progress").textContent = "";
+}
+
+function pair(address, token) {
+  agent = new Agent(address, token);
+  agent.onwaiting = show;
+  agent.listen((event) => {
+    if (event.type === "progress") find("#progress").textContent = event.text ?? `stage ${event.code}`;
+  });
+  const begun = JSON.parse(localStorage.getItem("payment"));
+  if (begun) follow(begun, agent.resume(begun));
+}
+
+setup.addEventListener("submit", (event) => {
+  event.preventDefault();
+  localStorage.setItem("agent", JSON.stringify([setup.address.value, setup.token.value]));
+  pair(setup.address.value, setup.token.value);
+});
+sale.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!agent || localStorage.getItem("payment")) return; // one payment at a time, in all windows
+  const path = `/v1/terminals/${encodeURIComponent(sale.terminal.value)}/sales`;
+  const payment = { key: crypto.randomUUID(), path, body: { amount: Number(sale.amount.value), ticket: sale.ticket.value } };
+  follow(payment, agent.pay(payment));
+});
+cancel.addEventListener("click", () => agent.post(`/v1/terminals/${encodeURIComponent(sale.terminal.value)}/cancel`, {}));
+
+const kept = JSON.parse(localStorage.getItem("agent"));
+if (kept) {
+  [setup.address.value, setup.token.value] = kept;
+  pair(...kept);
+}
