@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from getnet_pos import codec
 from getnet_pos.journal import MemoryJournal
@@ -27,12 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("tests", max_examples=25 if _is_short(config) else 100, deadline=None)
+    settings.load_profile("tests")
     config.addinivalue_line("markers", "postgres: needs PostgreSQL; the short run takes those with short=True alone")
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+def pytest_xdist_auto_num_workers() -> int:
     """Several for each processor: many tests wait for a terminal, and those that count faults do not."""
-    return (4 if _is_short(config) else 3) * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -51,6 +56,17 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
             # What is wrong with it the workers tell.
             with contextlib.suppress(Exception, pytest.skip.Exception):
                 import_module(".".join(test.relative_to(config.rootpath).with_suffix("").parts))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What was collected stays, so nothing looks for garbage in it: not now, and not in each later look either."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _is_short(config: pytest.Config) -> bool:

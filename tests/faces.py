@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from getnet_pos import AsyncConnector, Connector
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the rooms that import it: what real terminals are given to come back and to speak takes no seconds."""
+    monkeypatch.setattr("getnet_pos.flows.stream._UNSENT_WITHIN", 0.1)
+    monkeypatch.setattr("getnet_pos.flows.payment._RECONNECT", (0.05,))
+    monkeypatch.setattr("getnet_pos.flows.payment._ASK_AGAIN", ((0.05, math.inf),) * 3 + ((0.0, 0.0),))
 
 
 class Threaded:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from getnet_pos.cli import main
-
-COMMAND = [sys.executable, "-m", "getnet_pos.cli"]
+from tests.processes import Command
 
 
 @dataclass(frozen=True)
@@ -38,25 +37,14 @@ class Ended:
         return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
 
 
-def start(*args: str, **more: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", **more
-    )
-
-
-def end(process: subprocess.Popen[str]) -> Ended:
-    out, err = process.communicate(timeout=60)
-    return Ended(process.returncode, out, err)
-
-
 @pytest.fixture
 def getnet() -> Callable[..., Ended]:
     """Runs ``getnet-pos`` with the arguments to its end; ``stdin`` and ``env`` may be given."""
 
     def run(*args: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ended:
-        done = subprocess.run(
-            [*COMMAND, *args], input=stdin, capture_output=True, timeout=90, env={**os.environ, **(env or {})}
-        )
+        command = [sys.executable, "-m", "getnet_pos.cli", *args]
+        environment = {**os.environ, **(env or {})}
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=90, env=environment)
         assert b"Traceback" not in done.stderr, done.stderr.decode()
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -80,35 +68,25 @@ def called(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def begin() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def begin() -> Iterator[Callable[..., Command]]:
     """Starts ``getnet-pos`` with the arguments, to be interrupted by the test."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def begin(*args: str, **more: Any) -> subprocess.Popen[str]:
-        processes.append(start(*args, **more))
-        return processes[-1]
-
-    yield begin
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    with contextlib.ExitStack() as stack:
+        yield lambda *args: stack.enter_context(contextlib.closing(Command(*args)))
 
 
 @pytest.fixture
-def simulate(begin: Callable[..., subprocess.Popen[str]]) -> Iterator[Callable[..., str]]:
+def simulate(begin: Callable[..., Command]) -> Iterator[Callable[..., str]]:
     """Serves a virtual terminal with the options of ``simulate serial``; returns the device."""
-    servers: list[subprocess.Popen[str]] = []
+    servers: list[Command] = []
 
     def simulate(*options: str) -> str:
         server = begin("simulate", "serial", "--gap", "0", *options)
         servers.append(server)
-        assert server.stdout is not None
         first = server.stdout.readline()
         assert first.startswith("listening on "), first
         return first.removeprefix("listening on ").rstrip("\n")
 
     yield simulate
     for server in servers:
-        server.send_signal(signal.SIGTERM)
-        assert end(server).code == 0
+        server.terminate()
+        assert server.wait(60) == 0

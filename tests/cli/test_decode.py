@@ -37,16 +37,16 @@ def test_messages_with_their_places(called: Run) -> None:
     assert found[2]["content"]["connected"] is True
 
 
-def test_ways_to_give_the_bytes(getnet: Run, tmp_path: Path) -> None:
+def test_ways_to_give_the_bytes(getnet: Run, called: Run, tmp_path: Path) -> None:
     file = tmp_path / "capture.bin"
     file.write_bytes(VOID)
     spaced = VOID.hex(" ")
     wanted = getnet("decode", "--json", stdin=VOID).document
     assert wanted["messages"][0]["content"]["OperationId"] == 17
-    assert getnet("decode", "--json", "--file", str(file)).document == wanted
-    assert getnet("decode", "--json", "--hex", spaced).document == wanted
-    assert getnet("decode", "--json", "--hex", stdin=f"0x{spaced.replace(' ', ', 0x')}\n".encode()).document == wanted
-    assert getnet("decode", "--json", REPLY.decode()).document["messages"][0]["kind"] == "PollReply"
+    assert called("decode", "--json", "--file", str(file)).document == wanted
+    assert called("decode", "--json", "--hex", spaced).document == wanted
+    assert called("decode", "--json", "--hex", stdin=f"0x{spaced.replace(' ', ', 0x')}\n".encode()).document == wanted
+    assert called("decode", "--json", REPLY.decode()).document["messages"][0]["kind"] == "PollReply"
 
 
 @pytest.mark.parametrize(

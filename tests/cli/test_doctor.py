@@ -20,9 +20,9 @@ def findings(ended: Any) -> dict[str, dict[str, object]]:
     return {str(one["what"]).partition(",")[0]: one for one in ended.document["findings"]}
 
 
-def test_all_is_well(getnet: Run) -> None:
+def test_all_is_well(called: Run) -> None:
     with SerialServer(VirtualTerminal(), gap=0) as server:
-        done = getnet("doctor", "--port", server.device, "--json")
+        done = called("doctor", "--port", server.device, "--json")
     assert done.code == 0, done.err
     found = findings(done)
     assert all(one["well"] for one in found.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from getnet_pos import ApiError, ServerError, SqliteJournal, errors
 from getnet_pos.cli.ends import ExitCode, clean, exit_code
+from tests.processes import Command
 
 needs_pty = pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 
@@ -31,7 +31,7 @@ def dead_port() -> Iterator[str]:
     os.close(master)
 
 
-def interrupt(process: subprocess.Popen[str], once: Callable[[], bool]) -> None:
+def interrupt(process: Command, once: Callable[[], bool]) -> None:
     """Ctrl-C, as soon as something is so."""
     deadline = time.monotonic() + 30
     while not once():
@@ -191,22 +191,21 @@ def test_ctrl_c_cancels_the_sale(simulate: Run, begin: Run, journal_path: Path) 
 
 @needs_pty
 def test_second_ctrl_c_leaves_and_the_sale_stays_open(
-    simulate: Run, begin: Run, getnet: Run, journal_path: Path
+    simulate: Run, begin: Run, called: Run, journal_path: Path
 ) -> None:
     port = simulate("--outcome", "silent")
     process = begin("sale", "1000", "--port", port, "--json")
 
     interrupt(process, lambda: selling(journal_path))
-    assert process.stderr is not None
     assert "cancel" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    [intent] = getnet("intents", "--json").document
+    [intent] = called("intents", "--json").document
     assert process.returncode == 5
     assert f'"intent_id": "{intent["intent_id"]}"' in out
     assert "was left without its result" in err
     assert (intent["state"], intent["amount"]) == ("ACCEPTED", 1000)
-    assert getnet("recover", "--port", port, "--json", *DOUBT).code == 5
+    assert called("recover", "--port", port, "--json", *DOUBT).code == 5
 
 
 @needs_pty

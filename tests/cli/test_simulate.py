@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import socket
-import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,7 +43,7 @@ def test_which_terminal_it_is_can_be_said() -> None:
 
 @needs_pty
 def test_lines_on_standard_input_do_things_to_it(begin: Run, called: Run) -> None:
-    server = begin("simulate", "serial", "--terminal-id", "80005999", stdin=subprocess.PIPE)
+    server = begin("simulate", "serial", "--terminal-id", "80005999")
     device = server.stdout.readline().removeprefix("listening on ").strip()
     assert server.stderr.readline().startswith("try: ")
 

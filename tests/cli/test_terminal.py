@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,10 @@ Run = Callable[..., Any]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_simulator_says_where_it_listens_and_ends_cleanly(begin: Run, getnet: Run, number: signal.Signals) -> None:
-    server: subprocess.Popen[str] = begin("simulate", "serial", "--wire", "simplified")
-    assert server.stdout is not None
+def test_simulator_says_where_it_listens_and_ends_cleanly(begin: Run, called: Run, number: signal.Signals) -> None:
+    server = begin("simulate", "serial", "--wire", "simplified")
     device = server.stdout.readline().removeprefix("listening on ").strip()
-    assert getnet("poll", "--port", device).code == 0
+    assert called("poll", "--port", device).code == 0
     server.send_signal(number)
     out, err = server.communicate(timeout=30)
     assert (server.returncode, out) == (0, "")
@@ -109,9 +107,9 @@ def test_no_card_number_is_shown(simulate: Run, called: Run) -> None:
             assert secret not in ended.out + ended.err
 
 
-def test_environment_names_the_terminal(simulate: Run, getnet: Run) -> None:
+def test_environment_names_the_terminal(simulate: Run, called: Run) -> None:
     env = {"GETNET_POS_PORT": simulate(), "GETNET_POS_PROFILE": "cl", "GETNET_POS_WIRE": "signed"}
-    ended = getnet("sale", "250.00", "--json", env=env)
+    ended = called("sale", "250.00", "--json", env=env)
     assert (ended.code, ended.document["amount"]) == (0, 250)
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from getnet_pos import Profile, Timeouts
 from getnet_pos.simulator.cloud import VirtualCloud
-from tests.faces import FACES
+from tests.faces import FACES, hasty
+
+__all__ = ["hasty"]
 
 QUICK = Timeouts(
     short=1.0,

@@ -484,7 +484,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(keys, values, max_size=6), st.sampled_from([0, 1, 2]))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=6 * settings.default.max_examples)
 def test_reading_is_total_and_never_makes_a_payment_up(outer: dict[str, Any], code: int) -> None:
     document = {**outer, "code": code}
     result = read_cloud(orjson.dumps(document))
@@ -504,7 +504,7 @@ def test_reading_is_total_and_never_makes_a_payment_up(outer: dict[str, Any], co
 
 
 @given(st.binary(max_size=60) | st.builds(lambda at: SEEN[:at], st.integers(0, len(SEEN) - 1)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
         result = read_cloud(data)

@@ -107,7 +107,7 @@ def test_a_frame_may_be_as_long_as_allowed_and_no_longer(backend: Any) -> None:
 def test_garbage_costs_neither_time_nor_memory(
     backend: Any, head: bytes, unit: bytes, times: int, tail: bytes, count: Count
 ) -> None:
-    garbage = head + unit * (times // count(short=5, evidence=1, long=1)) + tail
+    garbage = head + unit * (times // count(short=15, evidence=1, long=1)) + tail
     decoder = backend.Decoder()
     begun = time.perf_counter()
     tracemalloc.start()
@@ -123,7 +123,7 @@ def test_garbage_costs_neither_time_nor_memory(
 
 
 def test_garbage_in_one_piece_takes_time_in_line_with_its_length(backend: Any, count: Count) -> None:
-    length = count(short=200_000, evidence=1_000_000, long=1_000_000)
+    length = count(short=50_000, evidence=1_000_000, long=1_000_000)
     for unit in (b'{"JsonSerialized":"', b'{"JsonSerialized":"x","Sign":"', b'{"a":{"b":"', b"\x02100|0|"):
         begun = time.perf_counter()
         backend.Decoder().feed(unit * (length // len(unit)))

@@ -11,7 +11,9 @@ import pytest
 
 from getnet_pos import Timeouts
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
-from tests.faces import FACES
+from tests.faces import FACES, hasty
+
+__all__ = ["hasty"]
 
 collect_ignore_glob = [] if os.name == "posix" else ["test_*.py"]  # no pseudo-terminals there
 
@@ -19,8 +21,8 @@ QUICK = Timeouts(
     acknowledgement=0.4,
     short=0.6,
     report=0.6,
-    sale=1.5,
-    sale_total=3.0,
+    sale=1.0,
+    sale_total=2.0,
     cancel=0.4,
     recovery=0.4,
     recovery_interval=0.1,

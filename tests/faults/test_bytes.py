@@ -139,7 +139,7 @@ def _compare(terminal: VirtualTerminal, journal: MemoryJournal, where: str) -> N
 
 def test_a_damaged_byte_anywhere_never_misleads(count: Count, evidence: Callable[[str], None]) -> None:
     start = time.monotonic()
-    step = count(short=29, evidence=1, long=1)
+    step = count(short=61, evidence=1, long=1)
     logging.disable(logging.CRITICAL)
     try:
         parts = [

@@ -29,7 +29,10 @@ from getnet_pos.journal import MemoryJournal, SqliteJournal
 from getnet_pos.messages import CATALOGUE, Intent, IntentState, Progress, ReportKind, SaleReply, kept_reply
 from getnet_pos.messages.fields import Kind, wire_fields
 from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from tests.faces import hasty
 from tests.faults.dying_register import QUICK
+
+__all__ = ["hasty"]
 
 CARD = "4539578763621486"
 WRITTEN = (CARD, "4539.5787.6362.1486", "4539\u00a05787\u00a06362\u00a01486", "4539-5787 6362/1486")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import random
 import signal
 import subprocess
@@ -25,12 +24,10 @@ from getnet_pos.journal import SqliteJournal
 from getnet_pos.messages import IntentState
 from tests.evidence import Count
 from tests.faults.dying_register import QUICK, recover_until_killed, sell_until_killed
+from tests.processes import context
 
 _SHOPS = 5
 _ROOT = Path(__file__).parents[2]
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.faults.dying_register"])
 
 
 class _Shop:
@@ -67,11 +64,11 @@ class _Shop:
             time.sleep(0.05)
         port = self.rng.choice([name for name in self.names if name.exists()])
         arguments = (str(port), str(self.journal), self.rng.randrange(10**9), sales)
-        processes = [_context.Process(target=sell_until_killed, args=arguments, daemon=True)]
+        processes = [context.Process(target=sell_until_killed, args=arguments, daemon=True)]
         if self.rng.random() < 0.3:
             beside = self.rng.choice([name for name in self.names if name.exists()])
             arguments = (str(beside), str(self.journal))
-            processes.append(_context.Process(target=recover_until_killed, args=arguments, daemon=True))
+            processes.append(context.Process(target=recover_until_killed, args=arguments, daemon=True))
             self.counts["beside"] += 1
         for process in processes:
             process.start()

@@ -17,8 +17,8 @@ _BLOCK = 250
 @pytest.mark.parametrize("carrier", SEQUENCES)
 def test_no_sequence_charges_twice_or_ends_wrong(carrier: str, count: Count, evidence: Callable[[str], None]) -> None:
     commands = {
-        "stream": count(short=1_000, evidence=100_000, long=1_000_000),
-        "cloud": count(short=400, evidence=40_000, long=1_000_000),
+        "stream": count(short=500, evidence=100_000, long=1_000_000),
+        "cloud": count(short=200, evidence=40_000, long=1_000_000),
     }[carrier]
     start = time.monotonic()
     seeds = commands // COMMANDS

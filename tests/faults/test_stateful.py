@@ -206,7 +206,7 @@ def test_a_shop_keeps_its_records(shop: type[Shop], count: Count, evidence: Call
     run_state_machine_as_test(
         shop,
         settings=settings(
-            max_examples=count(short=50, evidence=150, long=5000),
+            max_examples=count(short=25, evidence=150, long=5000),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

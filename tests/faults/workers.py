@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_context = multiprocessing.get_context("spawn")
+from tests.processes import context
 
 
 def _begin(patient: bool) -> None:
@@ -22,7 +21,7 @@ def shared(work: Callable[[Any], Counter[str]], parts: Iterable[Any], *, patient
     """The sum of what ``work`` counts for each part. What looks at no real clock is ``patient``: others go first."""
     total: Counter[str] = Counter()
     parts = list(parts)
-    with _context.Pool(min(os.cpu_count() or 1, len(parts)), initializer=_begin, initargs=(patient,)) as pool:
+    with context.Pool(min(os.cpu_count() or 1, len(parts)), initializer=_begin, initargs=(patient,)) as pool:
         for counted in pool.imap_unordered(work, parts):
             total.update(counted)
     return total

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from getnet_pos import AsyncConnector, Connector, Intent, KeyPos, Profile, SqliteJournal, Timeouts, Wire
+from tests.faces import hasty
 from tests.faults.foreign_cloud import Cloud, answers_late
 from tests.faults.foreign_terminal import Terminal, Turn, charges_late, serving
 
@@ -158,11 +159,4 @@ def book(journal_path: Path) -> Callable[[], list[Intent]]:
     return read
 
 
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link is opened again without the seconds that real terminals are given to come back and to speak."""
-    monkeypatch.setattr("getnet_pos.flows.stream._UNSENT_WITHIN", 0.1)
-    monkeypatch.setattr("getnet_pos.flows.payment._RECONNECT", (0.05,))
-
-
-__all__ = ["CLOUDS", "LOCAL", "QUICK", "Place", "Turn", "Visit"]
+__all__ = ["CLOUDS", "LOCAL", "QUICK", "Place", "Turn", "Visit", "hasty"]

@@ -73,6 +73,17 @@ class Shop:
     def sell(self, amount: int = 1000, ticket: str | None = "A1", number: int = 1) -> Any:
         return self.pay(Sale(amount, ticket, send_message=True), str(number) * 32)
 
+    def listen(self) -> list[bytes]:
+        """All that the terminal writes from now on."""
+        written: list[bytes] = []
+
+        def heard(data: bytes) -> bytes:
+            written.append(data)
+            return data
+
+        self.register.to_register = heard
+        return written
+
     def states(self, number: int = 1) -> list[str]:
         return [str(step.state) for step in self.journal.written if step.intent_id == str(number) * 32]
 
@@ -431,26 +442,21 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
 def test_what_comes_after_a_damaged_answer_is_not_the_last_voucher() -> None:
     """An earlier result, told again: what was recorded since is asked for once more."""
     shop = Shop(answers={101: Behaviour(omit=("Ticket",))})
-    kept: list[bytes] = []
-
-    def keep(data: bytes) -> bytes:
-        kept.append(data)
-        return data
-
-    shop.register.to_register = keep
+    kept = shop.listen()
     assert shop.sell(ticket=None).approved
     result = next(data for data in kept if b'FunctionCode\\":100' in data)
+    listening = shop.register.to_register
     shop.register.now += 10.0
     keyed_in = shop.terminal.key_in(2000, shop.register.now)
 
     def damage(data: bytes) -> bytes:
-        shop.register.to_register = keep
+        shop.register.to_register = listening
         return data[10:40] + result
 
     shop.register.to_register = lambda data: damage(data) if b'Amount\\":2000' in data else data
     shop.register.now += 5.0
     assert shop.poll().approved
-    assert shop.register.to_register is keep
+    assert shop.register.to_register is listening
     assert shop.till.baseline is not None
     assert shop.till.baseline.operation_id == keyed_in.operation_id
 
@@ -458,13 +464,7 @@ def test_what_comes_after_a_damaged_answer_is_not_the_last_voucher() -> None:
 def test_what_was_recovered_tells_the_terminals_clock() -> None:
     """An earlier result stands where the last voucher was asked for: what was keyed in since was made too early."""
     shop = Shop(Behaviour(wrong_signature=True), answers={101: Behaviour(omit=("Ticket",))})
-    kept: list[bytes] = []
-
-    def keep(data: bytes) -> bytes:
-        kept.append(data)
-        return data
-
-    shop.register.to_register = keep
+    kept = shop.listen()
     assert shop.sell(ticket=None).approved
     shop.register.now += 10.0
     shop.terminal.key_in(1000, shop.register.now)

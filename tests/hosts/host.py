@@ -17,6 +17,20 @@ LEASE = 0.7
 """Seconds: short, so that a pause need not be long to be too long."""
 
 
+def register(url: str, key_pos: KeyPos, journal: PostgresJournal, *, webhook: str | None = None) -> Connector:
+    """One at a terminal of a cloud in Chile."""
+    return Connector.create_cloud(
+        url,
+        key_pos=key_pos,
+        client_id="id",
+        client_secret="a-secret",
+        profile=Profile.CHILE,
+        webhook=webhook,
+        journal=journal,
+        timeouts=QUICK,
+    )
+
+
 @dataclass(frozen=True)
 class Chain:
     """Where the hosts of a chain find their terminals and their journal."""
@@ -29,16 +43,8 @@ class Chain:
         return PostgresJournal(self.dsn, lease=LEASE)
 
     def connector(self, terminal: int, journal: PostgresJournal, *, webhook: bool = False) -> Connector:
-        return Connector.create_cloud(
-            self.url,
-            key_pos=self.terminals[terminal],
-            client_id="id",
-            client_secret="a-secret",
-            profile=Profile.CHILE,
-            webhook="https://shop.example/getnet/hook" if webhook else None,
-            journal=journal,
-            timeouts=QUICK,
-        )
+        hook = "https://shop.example/getnet/hook" if webhook else None
+        return register(self.url, self.terminals[terminal], journal, webhook=hook)
 
 
 class _Refusals(logging.Handler):

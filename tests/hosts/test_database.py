@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 import trustme
 
-from getnet_pos import Connector, Profile
+from getnet_pos import Profile
 from getnet_pos.errors import ConfigurationError, JournalError
 from getnet_pos.journal import PostgresJournal
 from getnet_pos.journal.upkeep import initialize_journal, journal_status
 from getnet_pos.messages import Intent, IntentState
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.databases import Server, as_server, free_port, server
-from tests.faults.dying_register import QUICK
+from tests.hosts.host import register
 from tests.hosts.proxy import Proxy
 from tests.journal.samples import OPEN, PAID, TERMINAL, intent, record
 
@@ -212,7 +212,11 @@ def own_server() -> Iterator[Server]:
 
 def test_a_database_that_is_away_sends_nothing(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
     dsn = own_server.journal("shop")
-    with VirtualCloud(profile=Profile.CHILE) as cloud, opened(dsn) as journal, _register(cloud, journal) as pos:
+    with (
+        VirtualCloud(profile=Profile.CHILE) as cloud,
+        opened(dsn) as journal,
+        register(cloud.url, cloud.key_pos, journal) as pos,
+    ):
         pos.polling()
         assert pos.sale(1000, ticket="A1").approved
         own_server.stop()
@@ -224,22 +228,14 @@ def test_a_database_that_is_away_sends_nothing(own_server: Server, caplog: pytes
         assert cloud.terminal.ledger.charged() == 2000
 
 
-def _register(cloud: VirtualCloud, journal: PostgresJournal) -> Connector:
-    return Connector.create_cloud(
-        cloud.url,
-        key_pos=cloud.key_pos,
-        client_id="id",
-        client_secret="a-secret",
-        profile=cloud.profile,
-        journal=journal,
-        timeouts=QUICK,
-    )
-
-
 def test_stopped_at_once_in_the_middle_of_a_sale(own_server: Server) -> None:
     """The caller gets the truth; what could not be recorded is asked about once the database is back."""
     dsn = own_server.journal("shop")
-    with VirtualCloud(profile=Profile.CHILE) as cloud, opened(dsn) as journal, _register(cloud, journal) as pos:
+    with (
+        VirtualCloud(profile=Profile.CHILE) as cloud,
+        opened(dsn) as journal,
+        register(cloud.url, cloud.key_pos, journal) as pos,
+    ):
         pos.polling()
         driver = pos._driver
         perform = driver.perform

@@ -5,7 +5,6 @@ twice, and who was paused may write no more.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import queue
 import random
@@ -23,9 +22,8 @@ from getnet_pos.simulator import Behaviour, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.evidence import Count
 from tests.hosts.host import LEASE, Chain, look_after, sell_for_ever
+from tests.processes import context
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.hosts.host", "getnet_pos.cloud.account", "httpx"])
 _PAID = (IntentState.APPROVED, IntentState.RESOLVED_PAID)
 _NOT_PAID = (IntentState.DECLINED, IntentState.NOT_SENT)
 
@@ -43,8 +41,8 @@ class _Hosts:
 
     def _start(self) -> tuple[Any, Any]:
         self._made += 1
-        words = _context.Queue()
-        process = _context.Process(
+        words = context.Queue()
+        process = context.Process(
             target=sell_for_ever, args=(self.chain, f"H{self._made}", self._made, words), daemon=True
         )
         process.start()

@@ -18,6 +18,7 @@ from getnet_pos.simulator import TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.databases import Server
 from tests.faults.dying_register import QUICK
+from tests.hosts.host import register
 from tests.journal.samples import OPEN, TERMINAL, UNKNOWN, intent, record
 
 pytestmark = pytest.mark.postgres
@@ -155,15 +156,7 @@ def test_a_person_may_decide_anywhere_about_what_is_not_in_progress(hosts: Hosts
 def cloud(journal: PostgresJournal) -> Iterator[tuple[Connector, VirtualTerminal]]:
     with (
         VirtualCloud(profile=Profile.CHILE) as served,
-        Connector.create_cloud(
-            served.url,
-            key_pos=served.key_pos,
-            client_id="id",
-            client_secret="a-secret",
-            profile=served.profile,
-            journal=journal,
-            timeouts=QUICK,
-        ) as pos,
+        register(served.url, served.key_pos, journal) as pos,
     ):
         yield pos, served.terminal
 
@@ -213,20 +206,13 @@ def test_who_slept_before_the_first_byte_sends_nothing(hosts: Hosts, carrier: An
 def test_the_next_host_recovers_before_it_sells(hosts: Hosts) -> None:
     one, other = hosts
     with VirtualCloud(profile=Profile.CHILE) as served:
-
-        def connector(journal: PostgresJournal) -> Connector:
-            return Connector.create_cloud(
-                served.url, key_pos=served.key_pos, client_id="id", client_secret="a-secret", profile=served.profile,
-                journal=journal, timeouts=QUICK,
-            )  # fmt: skip
-
-        with connector(one) as pos:
+        with register(served.url, served.key_pos, one) as pos:
             pos.polling()
             assert pos.sale(1000, ticket="A1").approved
         left = intent(5, terminal=f"cloud:{served.key_pos}")
         record(one, left, IntentState.INTENT)
         one.close()
-        with connector(other) as pos:
+        with register(served.url, served.key_pos, other) as pos:
             pos.polling()
             assert other.steps(left.intent_id)[0].intent.state is IntentState.INTENT
             assert not [one for one in other.intents() if one.open]

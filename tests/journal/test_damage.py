@@ -62,7 +62,7 @@ def test_cut_at_every_byte(folder: Path, count: Count, evidence: Callable[[str],
     path = folder / "journal.sqlite3"
     whole = _written(path)
     truth = _told(path)
-    places = range(0, len(whole), count(short=97, evidence=23, long=1))
+    places = range(0, len(whole), count(short=211, evidence=23, long=1))
     counts = Counter(_outcome(path, whole[:place], truth) for place in places)
     assert set(counts) <= {"refused", "the truth"}, counts
     evidence(
@@ -75,7 +75,7 @@ def test_changed_at_every_byte(folder: Path, count: Count, evidence: Callable[[s
     path = folder / "journal.sqlite3"
     whole = _written(path)
     truth = _told(path)
-    places = range(0, len(whole), count(short=97, evidence=23, long=1))
+    places = range(0, len(whole), count(short=211, evidence=23, long=1))
     counts: Counter[str] = Counter()
     for place in places:
         changed = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
@@ -129,12 +129,12 @@ def test_a_power_cut_at_every_byte_of_a_write(
     before, undo, after = _caught_writing(path, steps)
     truth_after = _told(path)
     assert truth_before != truth_after
-    step = count(short=97, evidence=31, long=1)
+    step = count(short=211, evidence=31, long=1)
     counts: Counter[str] = Counter()
     for place in range(0, len(undo), step):
         counts[f"undo file cut: {_outcome(path, before, truth_before, undo[:place])}"] += 1
     changed = [place for place in range(len(before)) if before[place] != after[place]]  # what it grew by is cut off
-    for place in changed[:: count(short=8, evidence=1, long=1)]:
+    for place in changed[:: count(short=16, evidence=1, long=1)]:
         torn, backwards = after[:place] + before[place:], before[:place] + after[place:]
         counts[f"page torn: {_outcome(path, torn, truth_before, undo)}"] += 1
         counts[f"page torn: {_outcome(path, backwards, truth_before, undo)}"] += 1
@@ -146,7 +146,7 @@ def test_a_power_cut_at_every_byte_of_a_write(
     )
 
 
-def test_a_write_that_fails_at_any_byte(folder: Path, evidence: Callable[[str], None]) -> None:
+def test_a_write_that_fails_at_any_byte(folder: Path, count: Count, evidence: Callable[[str], None]) -> None:
     """As a disk that gets full: all steps of the transaction are refused, or all are there; and the next one works."""
     path = folder / "journal.sqlite3"
     size = len(_written(path))
@@ -160,7 +160,7 @@ def test_a_write_that_fails_at_any_byte(folder: Path, evidence: Callable[[str], 
         from tests.journal.samples import *
         path = Path({str(path)!r})
         whole, counts = path.read_bytes(), Counter()
-        for limit in range(0, {size} + 8192, 211):
+        for limit in range(0, {size} + 8192, {count(short=997, evidence=211, long=211)}):
             path.write_bytes(whole)
             path.with_name(path.name + "-journal").unlink(missing_ok=True)
             journal = SqliteJournal(path)

@@ -44,7 +44,7 @@ def work(backend: Any, rounds: int) -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps freed memory for a while")
 def test_memory_does_not_grow(backend: Any, count: Count) -> None:
-    rounds = count(short=30_000, evidence=100_000, long=100_000) // (len(FRAMES) + len(BAD))
+    rounds = count(short=10_000, evidence=100_000, long=100_000) // (len(FRAMES) + len(BAD))
     work(backend, rounds // 4)
     gc.collect()
     before, objects = resident(), len(gc.get_objects())

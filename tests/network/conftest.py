@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from getnet_pos.simulator import VirtualTerminal
-from tests.faces import FACES
+from tests.faces import FACES, hasty
 from tests.network.places import LINKS, Certificates, Link, Place, make_certificates
+
+__all__ = ["hasty"]
 
 Reach = Callable[..., Place]
 
