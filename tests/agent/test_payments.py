@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def served(journal: Journal) -> Iterator[Any]:
     """``async with served(script=[...]) as agent`` serves one virtual terminal."""
     with ExitStack() as stack:
 
-        def made(script: Any = (), **settings: Any) -> Served:
+        def made(script: Any = (), journal: Journal = journal, **settings: Any) -> Served:
             virtual = VirtualTerminal(script=list(script))
             server = stack.enter_context(TcpServer(virtual, gap=0))
             settings = {"profile": Profile.ARGENTINA, **settings}
@@ -64,6 +65,24 @@ async def test_a_declined_sale_is_an_answer(served: Any) -> None:
         again = (await agent.post("sales", {"amount": 1_000}, key="order 1")).json()
         assert (again["outcome"], again["recovered"], again["intent_id"]) == ("declined", True, told["intent_id"])
         assert agent.ledger.balances() == {}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.APPROVE, Outcome.DECLINE])
+async def test_a_ticket_of_yesterday_is_not_taken_for_that_of_today(served: Any, outcome: Outcome) -> None:
+    clock = [datetime.now(timezone.utc) - timedelta(hours=13)]
+    journal = MemoryJournal(lambda: clock[0])
+    body = {"amount": 1_000, "ticket": "17"}
+    async with served(script=[Behaviour(outcome=outcome)], journal=journal) as agent:
+        told = (await agent.post("sales", body)).json()
+        clock[0] += timedelta(hours=13)
+        answer = await agent.post("sales", body)
+        problem = answer.json()
+        assert (answer.status_code, problem["intent_id"], problem["nothing_sent"]) == (409, told["intent_id"], True)
+        is_paid = outcome is Outcome.APPROVE
+        assert problem["type"].endswith("already-charged" if is_paid else "key-reused")
+        assert len(agent.ledger.charges("17")) == is_paid
+        sold = (await agent.post("sales", {**body, "again": True}, key="today's 17")).json()
+        assert (sold["outcome"], sold["recovered"]) == ("approved", False)
 
 
 async def test_an_unknown_outcome_is_an_answer_and_a_person_resolves_it(served: Any) -> None:

@@ -241,7 +241,8 @@ async def _pay(agent: Agent, request: Request, *, body: str) -> Response:
     command = money_command(body, values, terminal.profile, key)
     if not agent.payments.running(key):
         _check_goes_on(agent)
-    task = agent.payments.ask(terminal, command, key, again=values.get("again", False))
+    by_ticket = "idempotency-key" not in request.headers
+    task = agent.payments.ask(terminal, command, key, by_ticket=by_ticket, again=values.get("again", False))
     asynchronous = "respond-async" in _preferences(request)
     await asyncio.wait([task], timeout=_SOON if asynchronous else None)
     if not task.done():
@@ -261,9 +262,6 @@ def _key(request: Request, terminal: Terminal, body: str, values: dict[str, Any]
     if values.get("again"):
         raise Problem("key-needed", "a second charge of the same ticket needs a name: the header Idempotency-Key")
     return _checked_key(f"{terminal.name}/{body}/{ticket}")
-
-
-_OR_TICKET = dict.fromkeys(("sale", "pre-authorization"), ", or a ticket")
 
 
 def _preferences(request: Request) -> set[str]:

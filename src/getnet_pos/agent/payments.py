@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ..errors import GetnetError
-from ..flows.intents import is_same_command, new_intent
-from ..messages import Command, Intent
+from ..errors import AlreadyCharged, GetnetError
+from ..flows.intents import charged_advice, is_same_command, new_intent
+from ..messages import Command, Intent, Step
 from .problems import Problem, problem_of
 from .records import Records
 from .terminals import Answer, Terminal
@@ -17,6 +18,9 @@ __all__ = ["Payments"]
 
 _REMEMBERED = 256
 """Of so many payments that have ended it is remembered why they were refused: the journal has the others."""
+
+_SAME_DAY = timedelta(hours=12)
+"""For so long the same ticket means the same sale: numbers may start again every day."""
 
 _PATIENCE = 330.0
 """Seconds for which a terminal that is still busy with a payment is asked about it: longer than any payment takes."""
@@ -40,8 +44,12 @@ class Payments:
         self._works: dict[str, _Work] = {}
         """By their keys: those that run, and those that ended last."""
 
-    def ask(self, terminal: Terminal, command: Command[Any], key: str, *, again: bool = False) -> asyncio.Task[Answer]:
+    def ask(
+        self, terminal: Terminal, command: Command[Any], key: str, *, by_ticket: bool = False, again: bool = False
+    ) -> asyncio.Task[Answer]:
         """Have a payment made, or join the one that runs under the same key. The task raises ``Problem``.
+
+        ``by_ticket``: the key is made of the ticket, whose number may come again.
 
         Raises:
             Problem: another payment runs under this key.
@@ -51,7 +59,7 @@ class Payments:
             if work.command != command:
                 raise _reused(None)
             return work.task
-        task = asyncio.get_running_loop().create_task(self._made(terminal, command, key, again))
+        task = asyncio.get_running_loop().create_task(self._made(terminal, command, key, by_ticket, again))
         task.add_done_callback(_retrieved)
         self._works.pop(key, None)
         self._works[key] = _Work(command, task)
@@ -83,9 +91,10 @@ class Payments:
             raise Problem("not-sent", "the payment was not sent", intent_id=intent.intent_id)
         raise Problem("unknown-payment", "no payment was recorded under this key")
 
-    async def _made(self, terminal: Terminal, command: Command[Any], key: str, again: bool) -> Answer:
-        intent = await self._of_key(key)
-        if intent is not None:
+    async def _made(self, terminal: Terminal, command: Command[Any], key: str, by_ticket: bool, again: bool) -> Answer:
+        step = await self._step_of_key(key)
+        if step is not None:
+            intent = step.intent
             if not is_same_command(new_intent(command, "", terminal.connector.terminal), intent):
                 raise _reused(intent)
             if intent.open:
@@ -95,6 +104,8 @@ class Payments:
                 return Answer("unknown", intent.intent_id, reason=_STILL_OPEN)
             answer = Answer.of_intent(intent, terminal.profile)
             if answer is not None:
+                if by_ticket:
+                    _refuse_old(step, answer)
                 return answer
         try:
             return await terminal.pay(command, key, again=again)
@@ -116,11 +127,14 @@ class Payments:
         return intent
 
     async def _of_key(self, key: str) -> Intent | None:
+        step = await self._step_of_key(key)
+        return None if step is None else step.intent
+
+    async def _step_of_key(self, key: str) -> Step | None:
         try:
-            step = await self._records.of_key(key)
+            return await self._records.of_key(key)
         except GetnetError as error:
             raise problem_of(error) from error
-        return None if step is None else step.intent
 
     def _forget(self) -> None:
         ended = [key for key, work in self._works.items() if work.task.done()]
@@ -133,6 +147,21 @@ def _stored(intent: Intent, terminals: dict[str, Terminal]) -> Answer | None:
     of = next((one for one in terminals.values() if one.connector.terminal == intent.terminal), None)
     terminal = of or next(iter(terminals.values()))
     return Answer.of_intent(intent, terminal.profile)
+
+
+def _refuse_old(step: Step, answer: Answer) -> None:
+    """Refuse to take a sale of another day for the one that is asked for: goods would be handed over for it."""
+    intent = step.intent
+    if datetime.now(timezone.utc) - datetime.fromisoformat(step.at) < _SAME_DAY:
+        return
+    if answer.outcome == "approved":
+        error = AlreadyCharged(
+            charged_advice(step), intent_id=intent.intent_id, reply=answer.reply, found=intent.found, at=step.at
+        )
+        raise problem_of(error, is_payment=True)
+    if answer.outcome == "declined":
+        told = f"the ticket is that of a sale that was declined at {step.at}: nothing was sent; send a key with it"
+        raise Problem("key-reused", told, intent_id=intent.intent_id)
 
 
 def _reused(intent: Intent | None) -> Problem:
