@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -522,6 +523,26 @@ async def test_10_a_page_that_leaves_and_comes_back(counter: Shop) -> None:
     assert counter.charged() == [2500, 2500]
 
 
+@pytest.mark.parametrize("late", ["the sign of receipt", "the answer"])
+async def test_10_a_page_that_has_given_up_has_not_heard(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """It has told its user of a failure, and its user asks again: what was charged meanwhile is not charged twice."""
+    monkeypatch.setattr(bridge_module, "_ANSWER_TO_CARD", 3.2)
+    shop = await shop_with(
+        stack, SerialServer(Overheard(), gap=0), timeouts=dataclasses.replace(QUICK, acknowledgement=2.0)
+    )
+    page = await shop.page()
+    await page.sell(1000, "A0")
+    slow = Behaviour(acknowledge_after=0.5) if late == "the sign of receipt" else Behaviour(decide_after=0.6)
+    shop.terminal.script.append(slow)
+    truth = await page.sell(2500, "A1", DateTime=now(ago=2.7))
+    assert (truth["FunctionCode"], truth["ResponseCode"]) == (100, 0), "late, and still the truth"
+    again = await page.sell(2500, "A1")
+    assert "was carried out already" in again["ResponseMessage"]
+    assert shop.charged() == [1000, 2500]
+
+
 async def test_10_a_number_may_be_used_again_by_a_page_that_heard_of_the_first(counter: Shop) -> None:
     page = await counter.page()
     for _ in range(2):
@@ -791,6 +812,18 @@ async def test_an_agent_that_stops_in_mid_sale(counter: Shop) -> None:
     assert (counter.charged(), counter.states()) == ([2500], [IntentState.APPROVED])
 
 
+def test_the_page_of_the_wire_has_these_bounds() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+    told = text.partition("\n## Websocket bridge\n")[2].partition("\n## ")[0].replace("\n", " ")
+    most, within = bridge_module._MOST, bridge_module._WITHIN
+    assert f"at most {bridge_module._LONGEST:,} characters" in told
+    assert f"more than {most} in {within:.0f} s" in told
+    assert f"{guard_module._SOCKETS} pages may be connected" in told
+    assert f"gives up {bridge_module._PATIENCE:.0f} s after" in told
+    assert f"`ResponseCode` {NOT_SENT}," in told
+    assert f"{bridge_module._ANSWER_TO_CARD:.0f} s after its call for a card, and {bridge_module._ANSWER:.0f} s" in told
+
+
 # -------------------------------------------------------------------------------------------------------- hostile pages
 
 
@@ -847,6 +880,9 @@ async def test_a_page_that_does_not_read_holds_up_nobody(counter: Shop, monkeypa
     for _ in range(30):
         deaf.send_raw('{"Type":"ports"}')
     assert (await page.sell(2500, "A1"))["ResponseCode"] == 0
+    while deaf.close_code is None:
+        await asyncio.sleep(0.005)
+    assert deaf.close_code == 1008
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ is, and what becomes of it, is decided elsewhere: here words are passed on, in t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import re
@@ -50,6 +51,8 @@ log = logging.getLogger("getnet_pos.agent")
 
 _PATIENCE = 3.0
 """Seconds from a page's call to the moment in which it tells its user that the terminal does not answer."""
+_ANSWER_TO_CARD, _ANSWER = 120.0, 60.0
+"""The same from the call to the terminal's answer, for a command that takes a card and for any other."""
 _SPACING = 0.3
 """Seconds by which a page sends a command after its user's call, at least."""
 _NOT_SENT = -1
@@ -60,6 +63,8 @@ _MOST, _WITHIN = 60, 6.0
 """So many messages may come in so many seconds: a page sends three a second at most."""
 _UNREAD = 256
 """So many messages may wait for a page to read them: then it has left."""
+_TO_CLOSE = 1.0
+"""Seconds in which a page takes note that it is shown out."""
 
 
 def bridge(agent: Agent) -> Guard:
@@ -95,8 +100,9 @@ class _Page:
         try:
             while (message := await self._socket.receive())["type"] == "websocket.receive":
                 text = message.get("text") or ""  # No page sends bytes.
-                if self._is_too_much(text):
-                    await self._socket.close(1008, "too much at once")
+                if not self.is_here or self._is_too_much(text):
+                    with contextlib.suppress(asyncio.TimeoutError):  # It does not read: then it need not be told.
+                        await asyncio.wait_for(self._socket.close(1008, "too much at once"), _TO_CLOSE)
                     break
                 self._take(text)
         finally:
@@ -176,8 +182,12 @@ class _Write:
 
     page: _Page
     command: Command[Any]
+    leave_by: float
+    """When the page gives up, on the monotonic clock, unless it was told by then that the terminal has it."""
     accepted: bool = False
-    """Whether the page was told that the terminal has it."""
+    """Whether it was told that."""
+    gave_up: bool = False
+    """Whether that came too late."""
     cancelling: bool = False
     replies: list[tuple[Message, bytes]] = field(default_factory=list)
 
@@ -186,12 +196,19 @@ class _Write:
         if isinstance(message, Ack):
             # Of a cancellation the page waits for the sign as well.
             if (message.received and not self.accepted) or self.cancelling:
+                self.gave_up |= not self.accepted and time.monotonic() > self.leave_by
                 self.accepted = True
                 self.page.say(frame)
         elif isinstance(message, Progress) or (isinstance(message, CancelReply) and self.cancelling):
             self.page.say(frame)
         elif isinstance(message, Reply):
             self.replies.append((message, frame))
+
+    def listens(self) -> bool:
+        """Whether the page takes what comes now for its answer, and has not told its user of a failure already."""
+        patience = _ANSWER_TO_CARD if self.command.takes_card else _ANSWER
+        until = self.leave_by - _PATIENCE + patience if self.accepted else self.leave_by
+        return self.page.is_here and not self.gave_up and time.monotonic() <= until
 
     def frame_of(self, reply: Reply) -> bytes:
         """The terminal's own envelope of ``reply``; where it came in none, one that says the same."""
@@ -245,15 +262,13 @@ class _Writes:
             why = "the agent is stopping" if self._agent.stopping else f"{terminal.name} is busy with another command"
             page.say(_refusal(sealed.command.code, f"{why}: nothing was sent"))
         else:
-            write = self._running[terminal.name] = _Write(page, sealed.command)
-            self._start(self._carried_out(terminal, sealed, write, leave_by))
+            write = self._running[terminal.name] = _Write(page, sealed.command, leave_by)
+            self._start(self._carried_out(terminal, sealed, write))
 
-    async def _carried_out(
-        self, terminal: Terminal, sealed: SealedCommand[Any], write: _Write, leave_by: float
-    ) -> None:
+    async def _carried_out(self, terminal: Terminal, sealed: SealedCommand[Any], write: _Write) -> None:
         command, page = sealed.command, write.page
         try:
-            reply = await self._reply(terminal, sealed, write, leave_by)
+            reply = await self._reply(terminal, sealed, write)
         except NotAccepted:
             page.say(acknowledgement(False))
         except GetnetError as error:
@@ -268,15 +283,15 @@ class _Writes:
         finally:
             del self._running[terminal.name]
 
-    async def _reply(self, terminal: Terminal, sealed: SealedCommand[Any], write: _Write, leave_by: float) -> Reply:
+    async def _reply(self, terminal: Terminal, sealed: SealedCommand[Any], write: _Write) -> Reply:
         try:
             return await terminal.run(
                 sealed,
                 # Whatever the spelling, it is one command: it is carried out once.
                 idempotency_key=f"bridge/{hashlib.sha256(seal(sealed.command)).hexdigest()}",
                 on_frame=write.hear,
-                leave_by=leave_by,
-                listens=lambda: write.page.is_here,
+                leave_by=write.leave_by,
+                listens=write.listens,
             )
         except UnsupportedOperation:
             if not isinstance(sealed.command, Poll):

@@ -256,7 +256,8 @@ def _key(request: Request, terminal: Terminal, body: str, values: dict[str, Any]
         return _checked_key(given)
     ticket = values.get("ticket")
     if ticket is None:
-        raise Problem("key-needed", "a payment needs a name: the header Idempotency-Key" + _OR_TICKET.get(body, ""))
+        or_ticket = ", or a ticket" if "ticket" in [member.name for member in BODIES[body].members] else ""
+        raise Problem("key-needed", f"a payment needs a name: the header Idempotency-Key{or_ticket}")
     if values.get("again"):
         raise Problem("key-needed", "a second charge of the same ticket needs a name: the header Idempotency-Key")
     return _checked_key(f"{terminal.name}/{body}/{ticket}")

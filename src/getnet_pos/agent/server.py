@@ -259,8 +259,9 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
 def _listening(opened: contextlib.ExitStack, family: socket.AddressFamily, address: Any) -> socket.socket:
     # With its protocol: by that asyncio knows that an answer is not to wait for another one.
     listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
-    if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows: else another program could take the port as well
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    if exclusive is not None:  # Windows, where another program could take the port as well
+        listener.setsockopt(socket.SOL_SOCKET, exclusive, 1)
     else:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:

@@ -244,7 +244,7 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     for name in named:
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{path}: a terminal is called by 1 to 64 letters, digits, - and _, not {name:.64a}"
+                f"{path}: a terminal is called by 1 to 64 letters, digits, - and _, not {name[:64]!a}"
             )
     if named:
         settings[_TERMINALS] = {name: _settings(path, own) for name, own in named.items()}

@@ -614,7 +614,7 @@ def _recorded_and_sent(
     till: Till, command: Command[Any], intent: Intent, attempt: Attempt, limits: Limits, lease: Lease, terms: Terms
 ) -> Flow[Reply]:
     now: float = yield Now()
-    may_leave_until(lease, now, terms)
+    may_leave_until(None, now, terms)
     till.sent_after, till.sent_on = till.clock_at(now), till.carrier.line
     due, left = 0.0, False
     try:

@@ -148,8 +148,9 @@ class StreamCarrier:
         cancel: CancelSale | None = None
         if command.takes_card and self.link.wire is Wire.SIGNED:
             cancel = CancelSale(date_time=(yield from self._date_time()))
-        is_written = terms.frame is not None and self.link.wire is Wire.SIGNED
-        data = terms.frame if is_written and terms.frame is not None else self.link.encode(command)
+        data = terms.frame if self.link.wire is Wire.SIGNED else None
+        if data is None:
+            data = self.link.encode(command)
         return StreamAttempt(self.link, command, data, limits, cancel, terms, reconnects=not self.is_pluggable)
 
     def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
