@@ -12,18 +12,20 @@ from pathlib import Path
 import atheris
 
 CORPUS = Path(__file__).parent / "corpus"
-NAMES = ("decoder", "envelope", "simplified", "terminals", "cloud", "journal")
+NAMES = ("decoder", "envelope", "command", "simplified", "terminals", "cloud", "journal")
 
 
 def words() -> set[str]:
     """What the readers know by name, to be put into inputs whole."""
     from getnet_pos.codec.terminals import TEXTS
     from getnet_pos.messages import CATALOGUE, IntentState
+    from getnet_pos.messages.declaring import sent_fields
     from getnet_pos.messages.fields import wire_fields
 
     replies = CATALOGUE.reply_types.values()
     known = {spelling for kind in replies for item in wire_fields(kind) for spelling in item.spellings}
-    known |= {name[0].lower() + name[1:] for name in known}
+    known |= {item.wire for kind in CATALOGUE.kinds.values() for item in sent_fields(kind)}
+    known |= {name[0].lower() + name[1:] for name in known} | {"Command", "DateTime"}
     known |= {*TEXTS, "merchant_id", "equipments", "item", "activation_datetime", "commercial_mode", "ALUGUEL"}
     known |= {"warranty_available", "idPosTxs", "customId", "response", "data", "JsonSerialized", "Sign", "Received"}
     return known | {state.value for state in IntentState} | {"null", "false", "1.5e3", "18446744073709551616"}

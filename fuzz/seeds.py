@@ -50,6 +50,22 @@ def _cloud() -> dict[str, object]:
     }
 
 
+def _commands() -> dict[str, dict[str, object]]:
+    then, rut = "2026-01-31T12:00:00.000Z", "11111111-1"
+    original = {"Mti": "0210", "DE11": "31", "DE12": "224022", "DE13": "0611"}
+    sale: dict[str, object] = {"Command": 100, "Amount": 2500, "TicketNumber": "A1", "PrintOnPos": False}
+    return {
+        "sale": {**sale, "SaleType": 0, "SendMessage": True, "EmployeeId": 1, "DateTime": then},
+        "spelled": {"Command": "100", "Amount": "2500.0", "TicketNumber": 7, "PrintOnPos": "true", "EmployeeId": None},
+        "two-cases": {**sale, "amount": 1},
+        "refund": {"Command": 108, "AuthorizationCode": "123456", "Amount": 500, "DateTime": "31-01-2026 12:00:00"},
+        "child": {"Command": 122, "Amount": 5, "OperationId": 3, "RutCommerceSon": rut, "HostRRN": "1",
+                  "OriginalData": original, "CommerceData": {"a": [1, None]}},
+        "unknown": {"Command": 950, "Anything": [1.5, {"x": "y"}]},
+        "poll": {"Command": 106, "DateTime": then},
+    }  # fmt: skip
+
+
 def _journal() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "journal.sqlite3")
@@ -95,6 +111,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "envelopes": b"\x06\x00" + PIECE.join(envelopes),
         },
         "envelope": {name: text.encode() for name, text in texts.items()},
+        "command": {name: json.dumps(fields, separators=(",", ":")).encode() for name, fields in _commands().items()},
         "simplified": parts,
         "terminals": {name: json.dumps(body).encode() for name, body in _terminals().items()},
         "cloud": {name: json.dumps(body, separators=(",", ":")).encode() for name, body in _cloud().items()},

@@ -24,10 +24,11 @@ from typing import Any
 from getnet_pos import codec
 from getnet_pos.codec.cloud import read_cloud
 from getnet_pos.codec.terminals import read_terminals
-from getnet_pos.errors import JournalError, MalformedResponse
+from getnet_pos.codec.unsealing import unsealed
+from getnet_pos.errors import GetnetError, JournalError, MalformedResponse
 from getnet_pos.journal import Search, SqliteJournal
 from getnet_pos.journal.schema import digest
-from getnet_pos.messages import Intent, IntentState, VoucherMark
+from getnet_pos.messages import CATALOGUE, Intent, IntentState, VoucherMark
 from getnet_pos.profiles import Profile
 from tests.properties.streams import exact
 
@@ -125,6 +126,16 @@ def envelope(data: bytes) -> None:
         assert made == {"JsonSerialized": text, "Sign": hashlib.sha256(text.encode()).hexdigest().upper()}
     _stream(sealed(data), 7, codec.MAX_FRAME)
     _stream(sealed(json.dumps(data.decode(errors="replace")).encode()), 64, codec.MAX_FRAME)
+
+
+def command(data: bytes) -> None:
+    """A command that somebody else wrote: a text that was signed, or the whole frame."""
+    for frame in (sealed(data), data):
+        reads = [partial(unsealed, backend.Decoder(), frame, CATALOGUE) for backend in BACKENDS]
+        found = same([outcome(lambda read=read: read().command, GetnetError) for read in reads])
+        if not issubclass(found[0], GetnetError):
+            meant = codec.unseal(frame).command
+            assert codec.unseal(codec.seal(meant)).command == meant, meant
 
 
 def _text(data: bytes) -> str:
@@ -267,6 +278,7 @@ def _check(intent: Intent) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "decoder": decoder,
     "envelope": envelope,
+    "command": command,
     "simplified": simplified,
     "terminals": terminals,
     "cloud": cloud,

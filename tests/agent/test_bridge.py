@@ -411,6 +411,19 @@ async def test_9_a_sale_that_is_too_old_is_refused(counter: Shop) -> None:
     assert counter.charged() == [2500]
 
 
+async def test_9_a_handshake_that_takes_too_long(counter: Shop) -> None:
+    """The page's user asks for a sale and is told of a failure while the page still connects; nothing is sold then."""
+    page = GetnetPage(counter.url, spacing=0)
+    asked_for = page.written(100, Amount=2500, TicketNumber="A1")
+    await asyncio.sleep(3.1)
+    async with page:
+        await page.open()
+        await page.write(asked_for)
+        refused = inner(await page.answer())
+    assert refused["ResponseCode"] == NOT_SENT
+    assert counter.charged() == []
+
+
 async def test_9_what_takes_the_agent_too_long_is_too_old_as_well(counter: Shop) -> None:
     """The terminal is slow to tell its last voucher, which the agent asks for before it sends the sale."""
     page = await counter.page()
@@ -482,6 +495,19 @@ async def test_10_a_page_keeps_its_socket_while_the_terminal_is_unplugged(counte
     assert inner(await page.call(106))["ResponseCode"] == 0, "opened again by the page's own open or write"
     assert (await page.sell(3000, "A3"))["ResponseCode"] == 0
     assert (page.close_code, counter.charged()) == (None, [1000, 3000])
+
+
+async def test_10_opening_the_port_opens_the_link_again(counter: Shop) -> None:
+    terminal = counter.bridged.server.agent.terminals["terminal"]
+    page = await counter.page()
+    await page.call(106)
+    counter.server.unplug()
+    await page.call(106)
+    assert terminal.state == "down"
+    counter.server.plug()
+    await page.open()
+    while terminal.state != "up":
+        await asyncio.sleep(0.005)
 
 
 async def test_10_the_cable_is_pulled_in_mid_sale(counter: Shop) -> None:
