@@ -11,7 +11,7 @@ function show(answer) {
     approved: () => `Paid. Authorization ${answer.reply?.authorization_code ?? "unknown"}.`,
     declined: () => `Not paid: ${answer.reason ?? "declined"}.`,
     unknown: () => `It is not known whether this was paid: ${answer.reason}. Do not charge again. Look at the terminal.`,
-    null: () => `Nothing was charged: ${answer.detail}`,
+    null: () => `Nothing was charged now: ${answer.detail}`,
   }[answer.outcome];
   if (said) {
     find("#outcome").textContent = said();

@@ -160,7 +160,7 @@ def test_a_sale_that_never_reached_the_agent_is_told_to_have_charged_nothing(
     page.wait_for(lambda: "cannot be reached" in page.text("#progress"))
     agent.start()
     wait(page, "none")
-    assert "Nothing was charged" in page.text("#outcome")
+    assert "Nothing was charged now" in page.text("#outcome")
     assert server.terminal.ledger.entries == ()
     sell(page)
     wait(page, "approved")
