@@ -20,7 +20,10 @@ from getnet_pos.journal import Journal, MemoryJournal, SqliteJournal
 from getnet_pos.messages import Intent, IntentState
 from getnet_pos.simulator import Behaviour, Identity, Outcome, TcpServer, VirtualTerminal
 from tests.agent.serving import QUICK, Served, tcp
+from tests.databases import common_server, dsn
 from tests.journal.samples import intent, record
+
+__all__ = ["common_server", "dsn"]
 
 SLOW = Behaviour(decide_after=0.3)
 SILENT = Behaviour(outcome=Outcome.SILENT)
@@ -307,6 +310,21 @@ async def _until_selling(virtual: VirtualTerminal) -> None:
     """Until the terminal has the sale."""
     while not any(command.code == 100 for command in virtual.commands):
         await asyncio.sleep(0.005)
+
+
+@pytest.mark.postgres
+async def test_payments_in_a_journal_that_many_hosts_share(dsn: str) -> None:
+    from getnet_pos.journal import PostgresJournal
+
+    with TcpServer(VirtualTerminal(), gap=0) as server, contextlib.closing(PostgresJournal(dsn)) as journal:
+        async with Served({"counter": tcp(server, journal=journal)}, journal) as agent:
+            body = {"amount": 1_000, "ticket": "A1"}
+            first = (await agent.post("sales", body)).json()
+            again = (await agent.post("sales", body)).json()
+            assert (again["recovered"], again["intent_id"]) == (True, first["intent_id"])
+            [shown] = (await agent.get("intents", settled="true"))["intents"]
+            assert (shown["intent_id"], shown["state"]) == (first["intent_id"], "APPROVED")
+        assert server.terminal.ledger.charged() == 1_000
 
 
 async def _lately(agent: Served) -> AsyncIterator[Event]:
