@@ -1,26 +1,45 @@
-"""Makes the picture of the terminal on a screen: ``python -m tools.screenshot docs/terminal.png``.
+"""Makes the pictures of the pages: ``python -m tools.screenshot docs/terminal.png docs/agent.png``.
 
 Needs Chromium and its driver (on Debian: ``apt-get install chromium chromium-driver``), and selenium.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 import tempfile
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from getnet_pos import Connector, Profile
-from getnet_pos.simulator import ScreenServer, TcpServer, VirtualTerminal
+from getnet_pos.simulator import Behaviour, Outcome, ScreenServer, TcpServer, VirtualTerminal
+from tests.agent.agents import AgentProcess, options_of
+from tests.agent.browser.windows import Window as Page
 from tests.screen.browser import Window, chromium
 
 _SALES = ((18_990, "A1041", "tap"), (4_500, "A1042", "decline"), (25_000, "A1043", "tap"))
+_MANNERS = (
+    Behaviour(),
+    Behaviour(outcome=Outcome.DECLINE),
+    Behaviour(change={"FunctionCode": 0}, record_after=math.inf),
+    Behaviour(progress=(78, 81), decide_after=math.inf),
+)
+"""Approved, declined, of unknown outcome, and in progress."""
 
 
-def main(path: str) -> None:
+def main(terminal: str, agent: str) -> None:
+    for path, shot in ((terminal, _terminal), (agent, _agent)):
+        picture = _repacked(shot())
+        Path(path).write_bytes(picture)
+        print(f"{path}: {len(picture):,} bytes")
+
+
+def _terminal() -> bytes:
     driver = chromium(width=1240, height=980)
     terminal = VirtualTerminal(epoch=datetime.now())
     with (
@@ -40,10 +59,40 @@ def main(path: str) -> None:
             sale.result(30)
         page.wait("approved")
         page.wait_for(page.is_still)
-        picture = _repacked(page.driver.get_screenshot_as_png())
+        picture: bytes = page.driver.get_screenshot_as_png()
     driver.quit()
-    Path(path).write_bytes(picture)
-    print(f"{path}: {len(picture):,} bytes")
+    return picture
+
+
+def _agent() -> bytes:
+    driver = chromium("force-prefers-reduced-motion", width=1100, height=1140)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        TcpServer(VirtualTerminal(script=_MANNERS)) as server,
+        AgentProcess(Path(folder), *options_of(server), "--timeout", "8", "--recovery", "2") as agent,
+        agent.client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        agent.wait_for("up")
+
+        def sell(number: int) -> Any:
+            body = {"amount": 25_000 + 1_500 * number, "ticket": f"A104{number}"}
+            return client.post("/v1/terminals/terminal/sales", json=body).json()
+
+        for number in range(3):
+            sell(number)
+        last = pool.submit(sell, 3)
+        page = Page(driver, agent.url)
+        page.type("#token", agent.token)
+        page.click("#pair button")
+        page.wait_for(lambda: page.shows("#unknowns .card") and page.text('[data-is="progress"]'))
+        page.driver.execute_script("document.activeElement.blur()")
+        time.sleep(0.3)  # the button has been let go of
+        picture: bytes = page.driver.get_screenshot_as_png()
+        client.post("/v1/terminals/terminal/cancel", json={})
+        last.result(30)
+    driver.quit()
+    return picture
 
 
 def _repacked(png: bytes) -> bytes:

@@ -560,9 +560,9 @@ async def test_10_a_page_that_has_given_up_has_not_heard(
     )
     page = await shop.page()
     await page.sell(1000, "A0")
-    slow = Behaviour(acknowledge_after=0.5) if late == "the sign of receipt" else Behaviour(decide_after=0.6)
+    slow = Behaviour(acknowledge_after=0.9) if late == "the sign of receipt" else Behaviour(decide_after=1.0)
     shop.terminal.script.append(slow)
-    truth = await page.sell(2500, "A1", DateTime=now(ago=2.7))
+    truth = await page.sell(2500, "A1", DateTime=now(ago=2.4))
     assert (truth["FunctionCode"], truth["ResponseCode"]) == (100, 0), "late, and still the truth"
     again = await page.sell(2500, "A1")
     assert "was carried out already" in again["ResponseMessage"]

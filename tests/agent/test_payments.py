@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,10 +18,13 @@ import pytest
 from getnet_pos import Profile
 from getnet_pos.agent.events import Event
 from getnet_pos.journal import Journal, MemoryJournal, SqliteJournal
-from getnet_pos.messages import IntentState
+from getnet_pos.messages import Intent, IntentState
 from getnet_pos.simulator import Behaviour, Identity, Outcome, TcpServer, VirtualTerminal
 from tests.agent.serving import QUICK, Served, tcp
+from tests.databases import common_server, dsn
 from tests.journal.samples import intent, record
+
+__all__ = ["common_server", "dsn"]
 
 SLOW = Behaviour(decide_after=0.3)
 SILENT = Behaviour(outcome=Outcome.SILENT)
@@ -206,8 +211,7 @@ async def test_a_sale_that_is_cancelled(served: Any) -> None:
     async with served(script=[Behaviour(decide_after=float("inf"))]) as agent:
         selling = asyncio.create_task(agent.post("sales", {"amount": 1_000, "ticket": "A1"}))
         await _until_paying(agent)
-        while not agent.line.terminal.commands:
-            await asyncio.sleep(0.01)
+        await _until_selling(agent.line.terminal)
         assert (await agent.post("cancel")).json() == {"reply": None}
         told = (await selling).json()
         assert (told["outcome"], agent.ledger.balances()) == ("declined", {})
@@ -253,6 +257,33 @@ async def test_what_a_restart_has_left_is_answered_by_its_key(tmp_path: Any) -> 
     journal.close()
 
 
+class _SlowJournal(MemoryJournal):
+    """The end of a payment takes its time."""
+
+    def record(self, intent: Intent) -> None:
+        if intent.state is IntentState.APPROVED:
+            self.begun.set()
+            time.sleep(0.3)
+        super().record(intent)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+
+async def test_an_agent_that_is_ended_while_a_result_is_recorded_tells_it() -> None:
+    journal = _SlowJournal()
+    virtual = VirtualTerminal()
+    with TcpServer(virtual, gap=0) as server:
+        async with Served({"counter": tcp(server, journal=journal)}, journal) as agent:
+            selling = asyncio.create_task(agent.post("sales", {"amount": 1_000, "ticket": "A1"}))
+            while not journal.begun.is_set():
+                await asyncio.sleep(0.005)
+            agent.now.set()
+            await agent.server.close(agent.now)
+            assert (await selling).json()["outcome"] == "approved"
+
+
 async def test_the_truth_of_a_key_needs_no_terminal(served: Any) -> None:
     async with served() as agent:
         body = {"amount": 1_000, "ticket": "A1"}
@@ -271,12 +302,12 @@ async def test_the_cable_in_the_middle_of_a_sale(served: Any) -> None:
     async with served([SLOW], timeouts=replace(QUICK, sale=15.0, sale_total=15.0)) as agent:
         selling = asyncio.create_task(agent.post("sales", {"amount": 1_000, "ticket": "A1"}))
         await _until_paying(agent)
-        while not agent.line.terminal.commands:
-            await asyncio.sleep(0.01)
+        await _until_selling(agent.line.terminal)
         agent.line.unplug()
         await asyncio.sleep(0.1)
         agent.line.plug()
-        assert (await selling).json()["outcome"] == "approved"
+        told = (await selling).json()
+        assert told.get("outcome") == "approved", told
         assert agent.ledger.charged() == 1_000
 
 
@@ -298,6 +329,21 @@ async def _until_selling(virtual: VirtualTerminal) -> None:
     """Until the terminal has the sale."""
     while not any(command.code == 100 for command in virtual.commands):
         await asyncio.sleep(0.005)
+
+
+@pytest.mark.postgres
+async def test_payments_in_a_journal_that_many_hosts_share(dsn: str) -> None:
+    from getnet_pos.journal import PostgresJournal
+
+    with TcpServer(VirtualTerminal(), gap=0) as server, contextlib.closing(PostgresJournal(dsn)) as journal:
+        async with Served({"counter": tcp(server, journal=journal)}, journal) as agent:
+            body = {"amount": 1_000, "ticket": "A1"}
+            first = (await agent.post("sales", body)).json()
+            again = (await agent.post("sales", body)).json()
+            assert (again["recovered"], again["intent_id"]) == (True, first["intent_id"])
+            [shown] = (await agent.get("intents", settled="true"))["intents"]
+            assert (shown["intent_id"], shown["state"]) == (first["intent_id"], "APPROVED")
+        assert server.terminal.ledger.charged() == 1_000
 
 
 async def _lately(agent: Served) -> AsyncIterator[Event]:

@@ -152,7 +152,7 @@ def meant(path: Path) -> dict[str, Any]:
         ("[terminals]\na = 1", "tables"),
         ("[terminals.'a b']\nusb = 'a'", "letters, digits"),
         ("[terminals.a]\ntoken = 'hush'", "secrets do not belong"),
-        ("[terminals.a]\ncolour = 'hush'", "which is no setting"),
+        ("[terminals.a]\ncolour = 'hush'", r"toml \[terminals.a\] has 'colour', which is no setting"),
         ("[terminals.a]\nusb = 'a'\ntcp = 'b:1'", "more than one place"),
         ("[terminals.a]\ntcp = 'b:1'\npin = '00'", "does not go with tcp"),
         ("[terminals.a]\ntcp = 'b'", "HOST:PORT"),

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 
 from ..codec import Message
 from ..connector import AsyncConnector
@@ -84,7 +84,7 @@ class Answer:
 
     @classmethod
     def of_error(cls, error: OutcomeUnknown) -> Answer:
-        return cls("unknown", error.intent_id, reason=error.reason or str(error))
+        return cls("unknown", error.intent_id or None, reason=error.reason or str(error))
 
     @classmethod
     def of_intent(cls, intent: Intent, profile: Profile) -> Answer | None:
@@ -304,7 +304,7 @@ class Terminal:
                 await self._polled_ready()
             return await self.connector.request(command, on_progress=report, idempotency_key=key, again=again, **relay)
         except asyncio.CancelledError:
-            raise await self._interrupted(key) from None
+            return cast("R", await self._left(key))
         except GetnetError as error:
             self._learn(error)
             raise
@@ -314,15 +314,26 @@ class Terminal:
                 self._idle.set()
             self._tell_running()
 
-    async def _interrupted(self, key: str | None) -> GetnetError:
-        """What is raised where the agent is stopped in the middle of a command."""
-        step = None if key is None else await self._records.of_key(key)
-        if step is not None and step.intent.open:
-            log.warning(
-                "%s: intent %s is left open: it is asked about at the next start", self.name, step.intent.intent_id
-            )
-            return OutcomeUnknown(_STOPPED, intent_id=step.intent.intent_id)
-        return AgentStopped("the agent was stopped before the command was sent, or before it was answered")
+    async def _left(self, key: str | None) -> Reply:
+        """What is known of a command in the middle of which the agent is stopped: its result, if it is recorded.
+
+        Raises:
+            OutcomeUnknown: it was sent, and is asked about at the next start.
+            AgentStopped: it was not sent, or it moves no money.
+        """
+        try:
+            step = None if key is None else await self._records.of_key(key)
+        except JournalError as error:
+            log.error("%s: the journal cannot be asked for a payment that is left: %s", self.name, error)
+            raise OutcomeUnknown(_STOPPED, intent_id="") from None
+        intent = None if step is None else step.intent
+        if intent is None or intent.state is IntentState.NOT_SENT:
+            raise AgentStopped("the agent was stopped before the command was sent, or before it was answered")
+        reply = restored(intent, self.profile.catalogue)
+        if reply is None:
+            log.warning("%s: intent %s is left open: it is asked about at the next start", self.name, intent.intent_id)
+            raise OutcomeUnknown(_STOPPED, intent_id=intent.intent_id)
+        return reply
 
     def _tell_running(self) -> None:
         running = self.running

@@ -247,27 +247,29 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
                 f"{path}: a terminal is called by 1 to 64 letters, digits, - and _, not {name[:64]!a}"
             )
     if named:
-        settings[_TERMINALS] = {name: _settings(path, own) for name, own in named.items()}
+        settings[_TERMINALS] = {name: _settings(path, own, f" [terminals.{name}]") for name, own in named.items()}
     return settings
 
 
-def _settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+def _settings(path: Path, found: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """The settings of one terminal; ``where`` in the file they stand."""
+    place = f"{path}{where}"
     known = [name for kind, names in _KINDS.items() for name in (kind, *names)] + list(_SETTINGS)
     settings: dict[str, Any] = {}
     for key, value in found.items():
         name = "port" if key == "usb" else key.replace("-", "_")
         if _SECRET.search(key):
             raise ConfigurationError(
-                f"{path} has {key!a}: secrets do not belong in a file; take it out, and set {CLIENT_ID} and "
+                f"{place} has {key!a}: secrets do not belong in a file; take it out, and set {CLIENT_ID} and "
                 f"{CLIENT_SECRET} in the environment or keep them in the keyring"
             )
         if name not in known:
-            raise ConfigurationError(f"{path} has {key!a}, which is no setting: choose from {', '.join(known)}")
+            raise ConfigurationError(f"{place} has {key!a}, which is no setting: choose from {', '.join(known)}")
         wanted = (int, float) if name in _NUMBERS else (str,)
         if not isinstance(value, wanted) or isinstance(value, bool):
-            raise ConfigurationError(f"{path}: {key} must be a {'number' if name in _NUMBERS else 'text'}")
+            raise ConfigurationError(f"{place}: {key} must be a {'number' if name in _NUMBERS else 'text'}")
         if name in settings:
-            raise ConfigurationError(f"{path} says usb and port, which are the same")
+            raise ConfigurationError(f"{place} says usb and port, which are the same")
         settings[name] = str(path.parent / Path(str(value)).expanduser()) if name == "ca" else value
     return settings
 
