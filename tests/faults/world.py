@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -362,6 +363,13 @@ class Register:
 # ------------------------------------------------------------------------------------------------------- a byte stream
 
 
+@lru_cache(4096)
+def _moves_money(data: bytes) -> bool:
+    """Whether there is a money command in what a register writes, which is the same on many paths."""
+    kinds = [CATALOGUE.kind(one.code) for one in Decoder().feed(data) if isinstance(one, CommandMessage)]
+    return any(kind is not None and kind.moves_money for kind in kinds)
+
+
 class StreamRegister(Register):
     """Over a byte stream. ``to_terminal`` and ``to_register`` may change what is written; ``None`` loses it."""
 
@@ -402,8 +410,6 @@ class StreamRegister(Register):
         """What of a read has come, while the fate of the rest is not decided."""
         self.plugged = False
         self.closing = False
-        self._reader = Decoder()
-        """Reads what the register writes."""
 
     def restarted(self, after: float = 0.0, place: str | None = None) -> StreamRegister:
         register = StreamRegister(
@@ -453,7 +459,7 @@ class StreamRegister(Register):
             raise
 
     def _send(self, data: bytes) -> None:
-        if self._moves_money(data):
+        if _moves_money(data):
             self._watch_sent(data)
             self._unconfirmed.clear()
         elif data == b'{"Received":true}' and self._unconfirmed:
@@ -467,11 +473,6 @@ class StreamRegister(Register):
         changed = self.to_terminal(data)
         if changed:
             self.terminal.receive(changed, self.now)
-
-    def _moves_money(self, data: bytes) -> bool:
-        self._reader.reset()
-        kinds = [CATALOGUE.kind(one.code) for one in self._reader.feed(data) if isinstance(one, CommandMessage)]
-        return any(kind is not None and kind.moves_money for kind in kinds)
 
     def _receive(self, deadline: float) -> bytes:
         while True:
