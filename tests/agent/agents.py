@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from getnet_pos import IntentState, SqliteJournal
+
 __all__ = ["AgentProcess"]
 
 _PATIENCE = 20.0
@@ -66,6 +68,14 @@ class AgentProcess:
         """A program on this machine that has the token."""
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
+
+    def states(self) -> list[IntentState]:
+        """Where the payments in its journal stand, in the order in which they were begun."""
+        journal = SqliteJournal(self.journal)
+        try:
+            return [intent.state for intent in journal.intents(settled=True)]
+        finally:
+            journal.close()
 
     def wait_for(self, state: str, terminal: str = "terminal") -> None:
         """Wait until the link of a terminal is in a state."""

@@ -12,7 +12,7 @@ import trustme
 from starlette.applications import Starlette
 from starlette.staticfiles import StaticFiles
 
-from getnet_pos.simulator import SerialServer, VirtualTerminal
+from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
 from getnet_pos.simulator.asgi import ThreadedServer
 from tests.agent.agents import AgentProcess, options_of
 from tests.evidence import evidence, folder
@@ -77,8 +77,14 @@ def allow(browser: Any, shop: Shop) -> Iterator[Callable[[str, str], None]]:
 
 
 @pytest.fixture
-def server() -> Iterator[SerialServer]:
-    with SerialServer(VirtualTerminal()) as server:
+def script() -> list[Behaviour]:
+    """What the terminal does with each payment; a good terminal's ways where there is nothing."""
+    return []
+
+
+@pytest.fixture
+def server(script: list[Behaviour]) -> Iterator[SerialServer]:
+    with SerialServer(VirtualTerminal(script=script)) as server:
         yield server
 
 

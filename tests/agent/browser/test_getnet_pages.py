@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from getnet_pos import IntentState, SqliteJournal
+from getnet_pos import IntentState
 from getnet_pos.simulator import Behaviour, SerialServer
 from tests.agent.agents import AgentProcess, options_of
 from tests.agent.browser.conftest import QUICK, Shop
@@ -67,14 +67,6 @@ def wait(page: Any, *answers: tuple[int, str]) -> None:
     assert said(page) == [*answers], page.text("#said")
 
 
-def states(agent: AgentProcess) -> list[IntentState]:
-    journal = SqliteJournal(agent.journal)
-    try:
-        return [intent.state for intent in journal.intents(settled=True)]
-    finally:
-        journal.close()
-
-
 def charged(server: SerialServer) -> list[int]:
     return [entry.amount for entry in server.terminal.ledger.entries]
 
@@ -85,7 +77,7 @@ def test_it_sells_and_reads_all_reports(page: Any, server: SerialServer, agent: 
     page.click("#reports")
     page.wait_for(lambda: len(said(page)) == 9)
     assert {code for _, code in said(page)} == {"0"}
-    assert (charged(server), states(agent)) == ([2500], [IntentState.APPROVED])
+    assert (charged(server), agent.states()) == ([2500], [IntentState.APPROVED])
 
 
 def test_it_cancels_in_mid_sale(page: Any, server: SerialServer, agent: AgentProcess) -> None:
@@ -94,7 +86,7 @@ def test_it_cancels_in_mid_sale(page: Any, server: SerialServer, agent: AgentPro
     page.wait_for(lambda: server.terminal.busy)
     page.click("#cancel")
     wait(page, (116, "0"), (100, "1006"))
-    assert (charged(server), states(agent)) == ([], [IntentState.DECLINED])
+    assert (charged(server), agent.states()) == ([], [IntentState.DECLINED])
 
 
 def test_it_survives_an_unplugged_terminal(page: Any, server: SerialServer, agent: AgentProcess) -> None:
@@ -122,7 +114,7 @@ def test_it_leaves_in_mid_sale_and_comes_back(page: Any, server: SerialServer, a
     page.reload()
     page.type("[name=bridge]", str(urlsplit(agent.bridge_url).port))
     page.click("#connect")
-    page.wait_for(lambda: not server.terminal.busy and states(agent) == [IntentState.APPROVED])
+    page.wait_for(lambda: not server.terminal.busy and agent.states() == [IntentState.APPROVED])
     sell(page, 2500, "A1")
     wait(page, (100, "-1"))
     assert "was carried out already" in page.text("#said")
@@ -140,4 +132,4 @@ def test_a_page_off_the_list_gets_nothing(
     page.wait_for(lambda: said(page) == [(100, "")])
     assert page.driver.execute_script("return getnet.heard") == []
     assert 100 not in [command.code for command in server.terminal.commands]
-    assert states(agent) == []
+    assert agent.states() == []

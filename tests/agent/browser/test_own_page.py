@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from getnet_pos.simulator import Behaviour, Outcome, SerialServer, VirtualTerminal
+from getnet_pos.simulator import Behaviour, Outcome, SerialServer
 from tests.agent.agents import AgentProcess
 from tests.screen.contrast import FAINT
 
@@ -19,17 +19,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no p
 UNKNOWN = Behaviour(change={"FunctionCode": 0}, record_after=math.inf)
 WAITING = Behaviour(progress=(78, 81), decide_after=math.inf)
 SALES = "/v1/terminals/terminal/sales"
-
-
-@pytest.fixture
-def script() -> list[Behaviour]:
-    return []
-
-
-@pytest.fixture
-def server(script: list[Behaviour]) -> Iterator[SerialServer]:
-    with SerialServer(VirtualTerminal(script=script)) as server:
-        yield server
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from getnet_pos import IntentState, SqliteJournal
-from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from getnet_pos import IntentState
+from getnet_pos.simulator import Behaviour, SerialServer
 from tests.agent.agents import AgentProcess
 from tests.agent.browser.conftest import Shop
 
@@ -19,18 +19,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no p
 Script = Callable[..., None]
 SLOW = Behaviour(decide_after=1.5)
 """A customer who takes so long."""
-
-
-@pytest.fixture
-def script() -> list[Behaviour]:
-    """What the terminal does with each payment; a good terminal's ways where there is nothing."""
-    return []
-
-
-@pytest.fixture
-def server(script: list[Behaviour]) -> Iterator[SerialServer]:
-    with SerialServer(VirtualTerminal(script=script)) as server:
-        yield server
 
 
 @pytest.fixture
@@ -57,14 +45,6 @@ def sell(page: Any, amount: int = 25_000, ticket: str = "A1") -> None:
 
 def wait(page: Any, outcome: str) -> None:
     page.wait_for(lambda: page.find("#outcome").get_attribute("data-outcome") == outcome)
-
-
-def states(agent: AgentProcess) -> list[IntentState]:
-    journal = SqliteJournal(agent.journal)
-    try:
-        return [intent.state for intent in journal.intents(settled=True)]
-    finally:
-        journal.close()
 
 
 @pytest.mark.parametrize("script", [[Behaviour(progress_every=0.3)]])
@@ -127,7 +107,7 @@ def test_the_agent_is_killed_in_mid_sale_and_the_page_gets_the_truth(
     agent.start()
     wait(page, "approved")
     assert server.terminal.ledger.charged() == 25_000
-    assert states(agent) == [IntentState.APPROVED]
+    assert agent.states() == [IntentState.APPROVED]
 
 
 @pytest.mark.parametrize("script", [[Behaviour(change={"FunctionCode": 0}, record_after=math.inf)]])
@@ -148,7 +128,7 @@ def test_it_sees_an_unknown_outcome_and_how_it_is_resolved_on_the_agents_own_pag
     own.wait_for(lambda: not own.shows("#unknown"))
     own.wait_for(lambda: "paid, according to Ana" in own.text("#rows"))
     wait(page, "approved")
-    assert states(agent) == [IntentState.RESOLVED_PAID]
+    assert agent.states() == [IntentState.RESOLVED_PAID]
     assert server.terminal.ledger.charged() == 25_000
 
 
