@@ -131,6 +131,10 @@ def is_ready(reply: PollReply) -> bool:
     return reply.approved and reply.connected is not False
 
 
+_BUSY = 2.0
+"""Seconds that another process at the terminal is waited for: a person would not know why nothing happens."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Register:
     """The options that all terminal commands share, and what is done with them."""
@@ -283,7 +287,7 @@ class Register:
         if self.recovery is not None:
             given["recovery"] = self.recovery
             given["recovery_interval"] = min(self.recovery, self.settings.timeouts.recovery_interval)
-        return replace(self.settings.timeouts, **given)
+        return replace(self.settings.timeouts, busy=_BUSY, **given)
 
 
 def _left_open(intent: Intent) -> OutcomeUnknown:
