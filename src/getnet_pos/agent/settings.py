@@ -11,7 +11,7 @@ __all__ = ["BUSY", "AgentSettings"]
 
 _ANY = ("", "0.0.0.0", "::")
 
-BUSY = 10.0
+BUSY = 30.0
 """How long a command waits for a short one on the same terminal, in seconds: ``Timeouts.busy`` of the connectors."""
 
 

@@ -97,7 +97,7 @@ _ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (3.0, 10.0), (0.0, 0.0))
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
-_LONGEST_PAUSE = 0.5
+_LONGEST_PAUSE = 0.2
 """Seconds between two looks whether somebody else is still at the terminal."""
 _LOOKED_AT = 16
 """How many unsettled commands of other terminals a poll tells of at most."""
