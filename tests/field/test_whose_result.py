@@ -38,6 +38,7 @@ from tests.faults.foreign_terminal import (
     charges_and_is_silent,
     lost,
     refuses,
+    serving,
     waits,
     without,
 )
@@ -450,6 +451,18 @@ def test_terminals_that_all_go_by_one_id_wait_for_each_other(journal_path: Path)
         with ThreadPoolExecutor(len(servers)) as pool:
             assert all(pool.map(sell, range(len(servers))))
         assert [len(server.terminal.ledger.charges(f"T{place}")) for place, server in enumerate(servers)] == [1] * 12
+
+
+def test_two_terminals_of_one_id_are_told_apart_by_the_second(journal_path: Path) -> None:
+    """Both number from one on: the vouchers of one ticket and amount differ in their time alone."""
+    first, second = Terminal(), Terminal()
+    ports = [terminal.listen() for terminal in (first, second)]
+    with serving(first, second):
+        for port in ports:
+            with Connector.create_tcp("127.0.0.1", port, journal=journal_path, timeouts=QUICK) as pos:
+                pos.polling()
+                assert pos.sale(1000, ticket="T").approved
+    assert (first.charges("T"), second.charges("T")) == (1, 1)
 
 
 @pytest.mark.parametrize("way", ["usb", "tcp"])

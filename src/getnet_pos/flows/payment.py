@@ -97,6 +97,8 @@ _ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (3.0, 10.0), (0.0, 0.0))
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
+_A_SECOND = 1.1
+"""With what a clock may be read too early."""
 _LONGEST_PAUSE = 0.2
 """Seconds between two looks whether somebody else is still at the terminal."""
 _LOOKED_AT = 16
@@ -568,6 +570,7 @@ def _sent(
 ) -> Flow[R]:
     carrier = till.carrier
     yield from _refuse_repetition(till, intent, again=again)
+    yield from _tell_apart(till, intent)
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command, limits)
     if (yield from _clear(till)) and carrier.is_pluggable:
@@ -620,6 +623,22 @@ def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> Flow[None]
         lately = today - datetime.fromisoformat(step.at) <= REMEMBERED
         if other.state in _PAID and not heard and lately and not again:
             raise _already_charged(till, step)
+
+
+def _tell_apart(till: Till, intent: Intent) -> Flow[None]:
+    """Let a second go by where the same ticket and amount was just paid at another place of a terminal of this id.
+
+    Terminals that share an id may number alike: only the second would tell the two vouchers apart.
+    """
+    today: datetime = yield WallClock()
+    ages = [
+        (today - datetime.fromisoformat(step.at)).total_seconds()
+        for step in till.known
+        if step.intent.terminal != till.terminal and step.intent.state in _PAID and is_repetition(intent, step.intent)
+    ]
+    left = _A_SECOND - min((age for age in ages if age >= 0), default=_A_SECOND)
+    if left > 0:
+        yield Sleep(left)
 
 
 def _still_unknown(intent: Intent) -> OutcomeUnknown:
