@@ -98,7 +98,7 @@ _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
 _A_SECOND = 1.1
-"""With what a clock may be read too early."""
+"""Seconds after which a clock surely shows another second."""
 _LONGEST_PAUSE = 0.2
 """Seconds between two looks whether somebody else is still at the terminal."""
 _LOOKED_AT = 16
