@@ -20,6 +20,7 @@ DOORS: dict[str, set[str]] = {
     "money": {"errors"},
     "messages": {"errors", "masking", "money"},
     "profiles": {"errors", "messages"},
+    "receipts": {"errors", "masking", "messages", "money", "profiles"},
     "codec": {"errors", "messages"},
     "tracing": {"codec", "messages"},
     "transports": {"_version", "errors"},
@@ -47,11 +48,12 @@ IO_MODULES = {
     "asyncio", "http", "httpx", "io", "select", "selectors", "serial", "socket", "sqlite3", "ssl", "subprocess",
     "threading", "time", "urllib.request",
 }  # fmt: skip
-ROOMS_THAT_DECIDE = {"errors", "money", "messages", "profiles", "codec", "flows", "session"}
+ROOMS_THAT_DECIDE = {"errors", "money", "messages", "profiles", "receipts", "codec", "flows", "session"}
 OPTIONAL = {
     "typer": {"cli"},
     "rich": {"cli"},
     "psycopg": {"journal"},
+    "escpos": {"receipts"},
     "starlette": {"agent", "simulator"},
     "uvicorn": {"agent", "simulator"},
     "wsproto": {"agent", "simulator"},
