@@ -285,7 +285,9 @@ class _Comparison:
         if not only_here or not self._vouchers:
             return bool(only_here)
         first = min((made for made in self._dates if made is not None), default=None)
-        return all((compare_dates(one.real_date, first) or 0) < 0 for one in only_here)
+        number = min((one.operation_id for one in self._vouchers if one.operation_id), default=0)
+        orders = ((compare_dates(one.real_date, first), one.operation_id or number) for one in only_here)
+        return all(order < 0 if order else own < number for order, own in orders)
 
 
 def _among(told: object, known: Collection[object], *, may_differ: bool) -> bool | None:

@@ -97,6 +97,8 @@ class Session:
     ) -> None:
         self.profile = profile
         self.ready = False
+        self.answers = False
+        """Whether the terminal has answered a poll, be it that it is busy: a sale in progress can then be cancelled."""
         self.closed = False
         self.selling = False
         """Whether an operation is in progress that ``cancel`` can end."""
@@ -167,8 +169,11 @@ class Session:
             raise LifecycleError("the connector is closed: create a new one")
 
     def _check_ready(self) -> None:
+        self._check_polled(self.ready)
+
+    def _check_polled(self, polled: bool) -> None:
         self.check_not_closed()
-        if not self.ready:
+        if not polled:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
 
     def _alone(self, flow: Flow[T]) -> Flow[T]:
@@ -201,7 +206,7 @@ class Session:
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
-            self.ready = False
+            self.ready = self.answers = False
             yield from self.till.carrier.open()
 
     def closing(self) -> Flow[None]:
@@ -220,6 +225,7 @@ class Session:
 
     def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
+        self.answers = True
         self.ready = reply.approved and reply.connected is not False
         return reply
 
@@ -434,8 +440,8 @@ class Session:
         return self.selling and self.till.carrier.cancel(None if written is None else written.frame)
 
     def cancel_idle(self) -> Flow[CancelReply]:
-        """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""
-        self._check_ready()
+        """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud or elsewhere."""
+        self._check_polled(self.answers)
         asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
         reply: CancelReply = yield from asked if self.selling else self._alone(asked)
         return reply
