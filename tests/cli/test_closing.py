@@ -109,6 +109,15 @@ def test_an_unknown_outcome_is_shown_with_what_settles_it(
     assert called("reconcile", "--timeout", "1", "--recovery", "0.2", *at).code == 0
 
 
+def test_no_card_number_is_shown(called: Run, terminal: VirtualTerminal, at: tuple[str, ...]) -> None:
+    number = "4000001234567899"
+    row = {"FunctionCode": 100, "Amount": 5, "Ticket": number, "AccountNumber": number, "Bin": "40000012"}
+    terminal.answers[105] = Behaviour(change={"SaleDetails": [{**row, "OperationId": 1, "Last4Digits": number}]})
+    for options in ([], ["--json"], ["--csv"]):
+        ended = called("reconcile", *options, *at)
+        assert (ended.code, "40000012" in ended.out + ended.err) == (9, False), ended
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [(["--since", "yesterday"], "--since takes a date"), (["--csv", "--json"], "do not go together")],
