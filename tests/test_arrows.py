@@ -20,19 +20,22 @@ DOORS: dict[str, set[str]] = {
     "money": {"errors"},
     "messages": {"errors", "masking", "money"},
     "profiles": {"errors", "messages"},
+    "receipts": {"errors", "masking", "messages", "money", "profiles"},
     "codec": {"errors", "messages"},
     "tracing": {"codec", "messages"},
     "transports": {"_version", "errors"},
     "journal": {"errors", "masking", "messages"},
     "turns": {"errors"},
     "flows": {"codec", "errors", "masking", "messages", "money", "profiles", "tracing", "turns"},
+    "reconciliation": {"errors", "flows", "messages", "profiles"},
     "drivers": {"errors", "flows", "journal", "messages", "transports", "turns"},
-    "session": {"errors", "flows", "messages", "money", "profiles", "turns"},
+    "session": {"errors", "flows", "messages", "money", "profiles", "reconciliation", "turns"},
     "oauth": {"codec", "errors", "flows"},
     "cloud": {"codec", "drivers", "errors", "flows", "journal", "masking", "messages", "profiles", "turns"},
     "equipment": {"drivers", "errors", "flows", "messages", "oauth"},
     "connector": {
-        "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "profiles", "session", "transports",
+        "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "profiles", "reconciliation", "session",
+        "transports",
     },
 }  # fmt: skip
 """What each room may import of the library, beside itself. ``simulator`` may import all of these. Nobody imports those
@@ -47,11 +50,14 @@ IO_MODULES = {
     "asyncio", "http", "httpx", "io", "select", "selectors", "serial", "socket", "sqlite3", "ssl", "subprocess",
     "threading", "time", "urllib.request",
 }  # fmt: skip
-ROOMS_THAT_DECIDE = {"errors", "money", "messages", "profiles", "codec", "flows", "session"}
+ROOMS_THAT_DECIDE = {
+    "errors", "money", "messages", "profiles", "receipts", "codec", "flows", "reconciliation", "session",
+}  # fmt: skip
 OPTIONAL = {
     "typer": {"cli"},
     "rich": {"cli"},
     "psycopg": {"journal"},
+    "escpos": {"receipts"},
     "starlette": {"agent", "simulator"},
     "uvicorn": {"agent", "simulator"},
     "wsproto": {"agent", "simulator"},

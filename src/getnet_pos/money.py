@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from .errors import InvalidType, InvalidValue
 
-__all__ = ["MAX_AMOUNT", "Amount", "check_amount", "to_decimal", "to_wire"]
+__all__ = ["MAX_AMOUNT", "Amount", "check_amount", "grouped", "to_decimal", "to_wire"]
 
 MAX_AMOUNT = 999_999_999
 """The largest amount a terminal takes, in wire units (docs/protocol.md, commands)."""
@@ -62,6 +62,14 @@ def to_decimal(units: int, exponent: int) -> Decimal:
     """Return wire units as currency units, exactly."""
     sign, digits, _ = Decimal(units).as_tuple()
     return Decimal((sign, digits, -exponent))
+
+
+def grouped(units: int, exponent: int | None, *, thousands: str, decimals: str) -> str:
+    """Wire units as a person reads them: in currency units where ``exponent`` is known, with ``thousands`` between
+    groups of three digits and ``decimals`` before the fraction.
+    """
+    text = f"{units:,}" if exponent is None else f"{to_decimal(units, exponent):,f}"
+    return text.translate({ord(","): thousands, ord("."): decimals})
 
 
 def _shown(value: int) -> str:

@@ -144,7 +144,13 @@ class Profile:
     empty_codes: frozenset[int] = frozenset({21, 99})
     """The response codes to a query for the last voucher that mean that there is none."""
     language: str = "es"
-    """What a virtual terminal's screen shows at first: ``es``, ``pt`` or ``en``."""
+    """What receipts and a virtual terminal's screen are written in at first: ``es``, ``pt`` or ``en``."""
+    currency: str | None = None
+    """The currency of its amounts, by its ISO 4217 code; ``None``: not known."""
+    tax_id: str = "RUT"
+    """What a merchant's tax number (``commerce_rut`` on the wire) is called there."""
+    notice: str | None = None
+    """What a receipt says at its end of its own worth; ``None``: that it is no tax document, in its language."""
 
     INTEGRATED_POS: ClassVar[Profile]
     """The terminal as the Integrated POS documentation describes it; the currency's decimals are not public."""
@@ -223,11 +229,20 @@ Profile.INTEGRATED_POS = Profile(
     pre_authorization=PreAuthorizationCodes(130, 131, 132, provisional=True),
     cloud=CloudProfile(country="ar", endpoints={**_ARGENTINA, **_CHILE}),
 )
-Profile.CHILE = Profile(name="cl", amount_exponent=0, cloud=CloudProfile(country="cl", endpoints=_CHILE))
+Profile.CHILE = Profile(
+    name="cl",
+    amount_exponent=0,
+    cloud=CloudProfile(country="cl", endpoints=_CHILE),
+    currency="CLP",
+    notice="No válido como boleta",
+)
 Profile.ARGENTINA = Profile(
     name="ar",
     amount_exponent=2,
     cloud=CloudProfile(country="ar", endpoints=_ARGENTINA, branch_digits=10, takes_ticket=False, flat_results=True),
+    currency="ARS",
+    tax_id="CUIT",
+    notice="No válido como factura",
 )
 
 PROFILES: Final = {profile.name: profile for profile in vars(Profile).values() if isinstance(profile, Profile)}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from .errors import (
     ConfigurationError,
     DeadlineExceeded,
     InvalidType,
+    InvalidValue,
     LifecycleError,
     ProvisionalCommandWarning,
     TransportError,
@@ -21,17 +22,21 @@ from .errors import (
 from .flows.carrier import NO_TERMS, Carrier, OnFrame, Terms
 from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
-from .flows.effects import Flow, Intents, NewId, Now, Resolve, Take
+from .flows.dates import read_date
+from .flows.effects import Flow, Intents, NewId, Now, Resolve, Since, Take, WallClock
 from .flows.intents import generated_ticket
 from .flows.payment import Till, ask, pay, polling, recover_all
 from .flows.stream import StreamCarrier
 from .messages import (
+    REMEMBERED,
     CancelReply,
     CancelSale,
     CloudRefund,
     Command,
+    DetailsReport,
     GenericReply,
     Intent,
+    IntentState,
     KeyPos,
     Polled,
     PreAuthorization,
@@ -51,14 +56,18 @@ from .messages import (
     SaleReply,
     SaleType,
     SealedCommand,
+    Step,
     Void,
     VoidReply,
+    Voucher,
     Wire,
+    same_terminal,
 )
 from .messages.checks import check_flag, check_text
 from .messages.declaring import recoded, sent_fields
 from .money import Amount, to_wire
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
+from .reconciliation import Reconciliation, reconcile, recorded_vouchers
 from .turns import QueueTurn
 
 __all__ = ["OnFrame", "OnProgress", "Session"]
@@ -88,6 +97,8 @@ class Session:
     ) -> None:
         self.profile = profile
         self.ready = False
+        self.answers = False
+        """Whether the terminal has answered a poll, be it that it is busy: a sale in progress can then be cancelled."""
         self.closed = False
         self.selling = False
         """Whether an operation is in progress that ``cancel`` can end."""
@@ -158,8 +169,11 @@ class Session:
             raise LifecycleError("the connector is closed: create a new one")
 
     def _check_ready(self) -> None:
+        self._check_polled(self.ready)
+
+    def _check_polled(self, polled: bool) -> None:
         self.check_not_closed()
-        if not self.ready:
+        if not polled:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
 
     def _alone(self, flow: Flow[T]) -> Flow[T]:
@@ -192,7 +206,7 @@ class Session:
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
-            self.ready = False
+            self.ready = self.answers = False
             yield from self.till.carrier.open()
 
     def closing(self) -> Flow[None]:
@@ -211,6 +225,7 @@ class Session:
 
     def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
+        self.answers = True
         self.ready = reply.approved and reply.connected is not False
         return reply
 
@@ -220,6 +235,35 @@ class Session:
     def _recovered(self) -> Flow[Recovery]:
         self._check_ready()
         return (yield from recover_all(self.till, again=True))
+
+    def reconcile(self, since: datetime | None) -> Flow[Reconciliation]:
+        if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
+            raise InvalidValue("since must be a datetime with a time zone, such as datetime.now().astimezone()")
+        return self._alone(self._reconciled(since))
+
+    def _reconciled(self, since: datetime | None) -> Flow[Reconciliation]:
+        self._check_ready()
+        now: datetime = yield WallClock()
+        begin = now - _DAY if since is None else since
+        details = yield from ask(self.till, self.till.carrier.check(DetailsReport()))
+        vouchers = recorded_vouchers(details, self.profile)
+        steps: list[Step] = yield Since(_moment(_earliest(vouchers, begin)))
+        unsettled: list[Intent] = yield Intents(settled=False)
+        known = {step.intent.intent_id: step.intent for step in steps}
+        known |= {intent.intent_id: intent for intent in unsettled}
+        begun = {
+            step.intent.intent_id
+            for step in steps
+            if step.intent.state is IntentState.INTENT and step.at >= _moment(begin)
+        }
+        own = [intent for intent in known.values() if same_terminal(intent, self.till.search)]
+        return reconcile(
+            [intent for intent in own if intent.intent_id in begun],
+            vouchers,
+            earlier=[intent for intent in own if intent.intent_id not in begun],
+            profile=self.profile,
+            tickets=self.till.carrier.vouchers_name_ticket,
+        )
 
     def intents(self, *, settled: bool) -> Flow[list[Intent]]:
         """The payment commands in the journal that are unsettled, or with ``settled`` all of them."""
@@ -396,11 +440,28 @@ class Session:
         return self.selling and self.till.carrier.cancel(None if written is None else written.frame)
 
     def cancel_idle(self) -> Flow[CancelReply]:
-        """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud."""
-        self._check_ready()
+        """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud or elsewhere."""
+        self._check_polled(self.answers)
         asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
         reply: CancelReply = yield from asked if self.selling else self._alone(asked)
         return reply
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)
+
+
+_DAY = timedelta(hours=24)
+_ZONES = timedelta(hours=26)
+"""How far apart two clocks may be that show the same moment in two time zones."""
+
+
+def _earliest(vouchers: Iterable[Voucher], begin: datetime) -> datetime:
+    """From when on the journal is read, so that all that the record may hold is found there."""
+    dates = [made[:16] for voucher in vouchers if (made := read_date(voucher.real_date)) is not None]
+    # A terminal whose clock is wrong does not have the whole journal read.
+    first = min((datetime.fromisoformat(f"{made}+00:00") - _ZONES for made in dates), default=begin)
+    return min(begin, max(first, begin - REMEMBERED))
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(timezone.utc).isoformat(timespec="milliseconds")

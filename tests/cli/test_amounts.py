@@ -52,9 +52,9 @@ def test_decimal_needs_a_profile_with_a_scale() -> None:
 
 
 def test_amounts_are_shown_as_currency_where_the_scale_is_known() -> None:
-    assert show_amount(25_000, 2) == "250.00"
-    assert show_amount(25_000, 0) == "25000"
-    assert show_amount(25_000, None) == "25000"
+    assert show_amount(125_050, Profile.ARGENTINA) == "1,250.50 ARS"
+    assert show_amount(-1_250_500, Profile.CHILE) == "-1,250,500 CLP"
+    assert show_amount(25_000, Profile.INTEGRATED_POS) == show_amount(25_000, None) == "25,000"
 
 
 @pytest.mark.parametrize("amount", ["1.000", "1,000", "-5", "-250.00", "1e3", "", "250.00", "0"])

@@ -41,7 +41,7 @@ def test_help_lists_commands_and_exit_codes(called: Run) -> None:
 
 def test_a_shell_can_complete_commands(getnet: Run, called: Run) -> None:
     asked = {"_GETNET_POS_COMPLETE": "complete_bash", "COMP_WORDS": "getnet-pos sa", "COMP_CWORD": "1"}
-    assert getnet(env=asked).out.split() == ["sale"]
+    assert getnet(env=asked).out.split() == ["sale", "sales-by-seller"]
     assert "--install-completion" in called("--help").out
 
 

@@ -85,6 +85,43 @@ def test_secrets_are_not_shown(called: Run) -> None:
         assert "Pan" in ended.out
 
 
+DUMP = """\
+00000000  7b 22 52 65 63 65 69 76  65 64 22 3a 74 72 75 65  |{"Received":true|
+00000010  7d 20 20 20 20 20 20 20  20 20 20 20 20 20 20 20  |}               |
+00000020  20 20 20 20 20 20 20 20  20 20 20 20 20 20 20 20  |                |
+*
+00000040  7b 22 52 65 63 65 69 76  65 64 22 3a 66 61 6c 73  |{"Received":fals|
+00000050  65 7d                                             |e}|
+00000052
+"""
+
+
+def test_what_other_tools_print(called: Run) -> None:
+    dumped = called("decode", "--json", stdin=DUMP.encode())
+    assert (dumped.code, dumped.document["bytes"]) == (0, 0x52)
+    assert [item["content"] for item in dumped.document["messages"]] == [{"received": True}, {"received": False}]
+    # From the middle of a capture, and without the text beside it.
+    part = "".join(line.partition("|")[0] + "\n" for line in DUMP.splitlines()[4:])
+    assert called("decode", "--json", part).document["bytes"] == 0x12
+    assert called("decode", "--json", repr(REPLY)).document["messages"][0]["kind"] == "PollReply"
+    assert called("decode", "--json", repr(VOID)).document["messages"][0]["content"]["OperationId"] == 17
+    gap = called("decode", DUMP.replace("00000010", "00000020"))
+    assert (gap.code, "the dump has a gap" in gap.err) == (2, True)
+
+
+@pytest.mark.parametrize("text", [VOID.hex(), VOID.hex(" "), POLL.hex(), "0x" + VOID.hex(" ").replace(" ", ", 0x")])
+def test_bytes_in_hex_are_not_guessed_but_hinted_at(called: Run, text: str) -> None:
+    ended = called("decode", text)
+    assert (ended.code, ended.err) == (4, "note: these look like bytes in hex: add --hex\n")
+    assert called("decode", "--hex", text).code == 0
+
+
+@pytest.mark.parametrize("text", ["b'no end", "b'\\x4'", "12345678", "noise only", "*"])
+def test_what_only_looks_so(called: Run, text: str) -> None:
+    ended = called("decode", text)
+    assert (ended.code, f"{len(text)} bytes skipped" in ended.out) == (4, True)
+
+
 def test_not_hex(called: Run) -> None:
     ended = called("decode", "--hex", "xyz")
     assert (ended.code, "not hex" in ended.err) == (2, True)

@@ -82,7 +82,7 @@ def test_a_sale_that_was_paid_after_its_register_was_killed(begin: Run, simulate
     recovered = called("recover", "--port", port)
     assert recovered.code == 0
     assert "settled now" in recovered.out
-    assert "APPROVED  sale of 1000, ticket A1" in recovered.out
+    assert "APPROVED  sale of 1,000, ticket A1" in recovered.out
     assert "found by: recovery" in recovered.out
     assert "nothing" not in recovered.out
 
@@ -112,7 +112,9 @@ def test_the_next_sale_tells_what_became_of_the_one_before(
     plug(VirtualTerminal())
     ended = called("sale", "2000", "--ticket", "L2", "--port", port, "--json", *QUICK)
     assert ended.code == 0
-    assert f"not settled: sale of 1000, ticket L1: UNKNOWN (intent {LEFT})" in [one.get("note") for one in ended.asides]
+    assert f"not settled: sale of 1,000, ticket L1: UNKNOWN (intent {LEFT})" in [
+        one.get("note") for one in ended.asides
+    ]
 
 
 def test_nothing_to_recover(plug: Run, port: str, called: Run) -> None:

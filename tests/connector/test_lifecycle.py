@@ -42,6 +42,7 @@ OPERATIONS: dict[str, tuple[Any, ...]] = {
     "print_document": (["one line"],),
     "request": (Poll(),),
     "recover": (),
+    "reconcile": (),
 }
 """Every operation that must wait for ``polling``, with arguments that are right."""
 

@@ -40,6 +40,7 @@ from getnet_pos.flows.effects import (
     Request,
     Resolve,
     Send,
+    Since,
     Sleep,
     Take,
     Unsettled,
@@ -139,6 +140,8 @@ def test_the_journal(rig: Rig) -> None:
         assert (yield Unsettled(here, 16)) == []
         assert [one.intent for one in (yield Unsettled(there, 16))] == [step]
         assert (yield Intents(settled=False)) == [step]
+        assert [one.intent for one in (yield Since("2000"))] == [step]
+        assert (yield Since("3000")) == []
         known = [one.intent for one in (yield Recall(here))]
         resolved = yield Resolve(step.intent_id, True, "a cashier", "saw the slip")
         return known, resolved.state

@@ -54,6 +54,7 @@ from getnet_pos import (
     codec,
 )
 from getnet_pos.cloud import CloudAccount, CloudSettings
+from getnet_pos.reconciliation import Reconciliation
 
 
 def create() -> None:
@@ -105,6 +106,7 @@ def blocking(connector: Connector, any_report: ReportKind, listener: list[Progre
         assert_type(pos.set_normal_mode(), NormalModeReply)
         assert_type(pos.request(MainPosData()), MainPosDataReply)
         assert_type(pos.recover(), Recovery)
+        assert_type(pos.reconcile(), Reconciliation)
         pos.sale(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pos.sale("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pos.sale(1, "A1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -142,6 +144,7 @@ async def awaited(connector: AsyncConnector, any_report: ReportKind) -> None:
         sealed: SealedCommand[SaleReply] = codec.unseal(b"")
         assert_type(await pos.request(sealed, on_frame=lambda message, frame: None, leave_by=1.0), SaleReply)
         assert_type(await pos.recover(), Recovery)
+        assert_type(await pos.reconcile(), Reconciliation)
 
 
 def results(sale: SaleReply, details: DetailsReply, sellers: SalesBySellerReply, tips: TipsReply) -> None:

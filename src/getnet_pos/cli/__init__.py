@@ -12,6 +12,7 @@ Exit codes, the same for every command:
 6     the journal cannot be kept or read; no money command was sent
 7     an HTTP API answered with an error
 8     already charged: nothing was sent
+9     the journal and the terminal's record differ
 130   interrupted, with no money command left open
 ====  ============================================================================================
 """

@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 from ..errors import InvalidValue
-from ..money import Amount, to_decimal, to_wire
+from ..money import Amount, grouped, to_wire
 from ..profiles import Profile
 
 __all__ = ["read_amount", "show_amount"]
@@ -45,6 +45,8 @@ def read_amount(text: str, profile: Profile) -> int:
     return to_wire(amount, profile.amount_exponent)
 
 
-def show_amount(units: int, exponent: int | None) -> str:
-    """Wire units for a person: as currency where the scale is known."""
-    return str(units) if exponent is None else f"{to_decimal(units, exponent)}"
+def show_amount(units: int, profile: Profile | None) -> str:
+    """Wire units for a person: as currency where the profile knows its scale."""
+    exponent = None if profile is None else profile.amount_exponent
+    text = grouped(units, exponent, thousands=",", decimals=".")
+    return text if profile is None or exponent is None or profile.currency is None else f"{text} {profile.currency}"

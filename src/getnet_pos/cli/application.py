@@ -9,8 +9,23 @@ import typer
 
 from ..errors import GetnetError
 from ..masking import masked
-from . import about, decoding, demo, doctor, journals, payments, ports, records, serve, simulate, terminals
+from . import (
+    about,
+    closing,
+    decoding,
+    demo,
+    doctor,
+    holds,
+    journals,
+    payments,
+    ports,
+    records,
+    serve,
+    simulate,
+    terminals,
+)
 from .ends import ExitCode, clean, exit_code
+from .help import name_options
 from .screen import print_document
 from .shown import error_document
 
@@ -18,7 +33,7 @@ __all__ = ["app", "run"]
 
 _EPILOG = (
     "Exit codes: 0 done or approved, 1 the terminal said no, 2 wrong use, 3 link, 4 protocol, 5 outcome unknown, "
-    "6 journal, 7 API, 8 already charged, 130 interrupted."
+    "6 journal, 7 API, 8 already charged, 9 the records differ, 130 interrupted."
 )
 
 app = typer.Typer(
@@ -31,11 +46,13 @@ app = typer.Typer(
 _TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Record of money commands", "Terminals a merchant has", "Tools"
 _SERVED = "For programs in other languages"
 for _command in (
-    payments.poll, payments.sale, payments.void, payments.refund, payments.report, payments.last,
-    payments.duplicate, payments.close_batch,
+    payments.poll, payments.sale, payments.void, payments.refund, holds.pre_authorize, holds.complete, holds.release,
+    payments.cancel, payments.report, payments.sales_by_seller, payments.tips, payments.last, payments.duplicate,
+    payments.close_batch,
 ):  # fmt: skip
     app.command(rich_help_panel=_TERMINAL, epilog=_EPILOG)(_command)
-for _command in (records.intents, records.resolve, payments.recover):
+app.command("print", rich_help_panel=_TERMINAL, epilog=_EPILOG)(payments.print_lines)
+for _command in (records.intents, records.resolve, payments.recover, closing.reconcile):
     app.command(rich_help_panel=_MONEY, epilog=_EPILOG)(_command)
 for _command in (terminals.terminals,):
     app.command(rich_help_panel=_API, epilog=_EPILOG)(_command)
@@ -45,6 +62,7 @@ for _command in (demo.demo, doctor.doctor, ports.ports, decoding.decode, about.v
 _simulators = typer.Typer(help="Serve a virtual terminal, cloud or API until interrupted.")
 for _command in (simulate.serial, simulate.tcp, simulate.http, simulate.cloud, simulate.equipment):
     _simulators.command()(_command)
+name_options(app, journals.journals, _simulators)
 app.add_typer(journals.journals, name="journal", rich_help_panel=_MONEY)
 app.add_typer(_simulators, name="simulate", rich_help_panel=_TOOLS)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import re
 import sys
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Found", "decode", "find_messages"]
 
 _STX = 0x02
+_HEX = re.compile(rb"\s*(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,:]*){4,}")
+_DUMPED = re.compile(rb"(?P<place>[0-9a-f]{7,16})(?:  (?P<bytes>(?:[0-9a-f]{2} {0,2}){1,16}) *(?:\|.{1,16}\|)?)?")
+"""A line of hexdump -C; the last one has a place alone."""
+_LITERAL = re.compile(rb"b(['\"]).*\1", re.DOTALL)
 _BETWEEN_HEX = re.compile(r"0[xX]|\\x|[\s,:]+")
 
 
@@ -39,11 +45,12 @@ def decode(
 ) -> int:
     """Decode bytes of the wire, and tell whether each signature or LRC holds.
 
+    What hexdump -C prints is read as well, and so are bytes as Python shows them, b'...'.
+
     Of card numbers only the last four digits are shown, and bytes that are no message never are.
     """
-    data = _input(text, file)
-    if as_hex:
-        data = _from_hex(data)
+    given = _input(text, file)
+    data = _from_hex(given) if as_hex else _from_text(given)
     if not data:
         raise InvalidValue("there is nothing to decode: give the bytes as an argument, with --file, or on stdin")
     decoder = Decoder()
@@ -54,7 +61,10 @@ def decode(
         "skipped": decoder.skipped,
         "incomplete": decoder.pending,
     }
-    Screen(as_json).result(document, lambda console: _show(console, document))
+    screen = Screen(as_json)
+    if not as_hex and not found and _HEX.fullmatch(given):
+        screen.note("these look like bytes in hex: add --hex")
+    screen.result(document, lambda console: _show(console, document))
     good = found and not decoder.pending and not any(isinstance(item.message, BadFrame) for item in found)
     return ExitCode.DONE if good else ExitCode.PROTOCOL
 
@@ -70,6 +80,40 @@ def _input(text: str | None, file: Path | None) -> bytes:
         except OSError as error:
             raise InvalidValue(f"{file} cannot be read: {error.strerror or error}") from error
     return b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+
+
+def _from_text(data: bytes) -> bytes:
+    """The bytes that a text stands for, where it is a dump or a literal of Python; else as they are."""
+    lines = [line.rstrip() for line in data.splitlines() if line.strip()]
+    dumped = [_DUMPED.fullmatch(line) for line in lines]
+    if lines and dumped[0] and dumped[0]["bytes"] and all(map(_is_dumped, lines, dumped)):
+        return _from_dump(dumped)
+    if _LITERAL.fullmatch(data.strip()):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return bytes(ast.literal_eval(data.strip().decode("ascii")))
+    return data
+
+
+def _is_dumped(line: bytes, found: re.Match[bytes] | None) -> bool:
+    return found is not None or line == b"*"
+
+
+def _from_dump(lines: list[re.Match[bytes] | None]) -> bytes:
+    """The bytes of lines of hexdump -C, each with its place; ``None`` is where a line comes again and again."""
+    data, row, begin, repeated = bytearray(), b"", None, False
+    for line in lines:
+        if line is None:
+            repeated = True
+            continue
+        place = int(line["place"], 16)
+        begin = place if begin is None else begin
+        if repeated and row:
+            data += row * max(0, (place - begin - len(data)) // len(row))
+        if place - begin != len(data):
+            raise InvalidValue("the dump has a gap: give all lines of hexdump -C, in their order")
+        row, repeated = bytes.fromhex((line["bytes"] or b"").decode()), False
+        data += row
+    return bytes(data)
 
 
 def _from_hex(data: bytes) -> bytes:

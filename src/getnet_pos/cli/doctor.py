@@ -11,6 +11,7 @@ from .._version import __version__
 from ..codec import BACKEND
 from ..errors import GetnetError, JournalError
 from ..messages import Polled
+from ..profiles import Profile
 from .ends import ExitCode, clean, exit_code
 from .outcomes import asked_for
 from .register import Register, is_ready, terminal_command
@@ -93,10 +94,10 @@ async def _terminal(register: Register) -> list[tuple[_Finding, ExitCode]]:
         findings = [(_Finding(what, f"ready, answered in {took}"), ExitCode.DONE)]
     else:
         findings = [(_Finding(what, f"not ready ({said})", False, "look at the terminal's screen"), ExitCode.REFUSED)]
-    return findings + [(finding, ExitCode.DONE) for finding in _commands(polled, register.settings.amount_exponent)]
+    return findings + [(finding, ExitCode.DONE) for finding in _commands(polled, register.settings)]
 
 
-def _commands(polled: Polled, exponent: int | None) -> Iterator[_Finding]:
+def _commands(polled: Polled, profile: Profile | None) -> Iterator[_Finding]:
     """What the poll has told of payment commands of this terminal, and of others."""
     if polled.another_terminal is not None:
         advice = "if it was not exchanged on purpose, see whether two terminals are swapped"
@@ -107,5 +108,5 @@ def _commands(polled: Polled, exponent: int | None) -> Iterator[_Finding]:
         ("other terminals", polled.elsewhere, "poll that terminal, or look at its vouchers, then getnet-pos resolve"),
     ):
         for one in intents:
-            found = f"{asked_for(one, exponent)}: {one.state}, at {one.terminal}"
+            found = f"{asked_for(one, profile)}: {one.state}, at {one.terminal}"
             yield _Finding(what, found, what == "in progress", advice)

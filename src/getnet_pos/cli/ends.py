@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     JOURNAL = 6
     API = 7
     CHARGED = 8
+    DIFFERS = 9
     INTERRUPTED = 130
 
 

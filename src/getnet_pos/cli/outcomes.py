@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..messages import Intent, IntentState, Polled, PollReply, Recovery
 from ..messages.documents import command_name, intent_document
+from ..profiles import Profile
 from .amounts import show_amount
 from .ends import clean
 
@@ -60,18 +61,18 @@ def recovery_document(recovery: Recovery) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------------- text
 
 
-def asked_for(intent: Intent, exponent: int | None = None) -> str:
+def asked_for(intent: Intent, profile: Profile | None = None) -> str:
     """What an intent is about, such as ``sale of 25000, ticket A1``."""
     parts = [command_name(intent.command)]
     if intent.amount is not None:
-        parts[0] += f" of {show_amount(intent.amount, exponent)}"
+        parts[0] += f" of {show_amount(intent.amount, profile)}"
     parts += [
         f"{name} {value}" for name, value in (("ticket", intent.ticket), ("reference", intent.reference)) if value
     ]
     return clean(", ".join(parts))
 
 
-def show_intents(console: Console, intents: Iterable[Intent], exponent: int | None = None) -> None:
+def show_intents(console: Console, intents: Iterable[Intent], profile: Profile | None = None) -> None:
     """Each intent under the beginning of its id, which ``resolve`` takes where it is the only one."""
     from rich.table import Table
     from rich.text import Text
@@ -82,7 +83,7 @@ def show_intents(console: Console, intents: Iterable[Intent], exponent: int | No
     made.add_column(overflow="fold")
     for intent in intents:
         state = Text(intent.state.value, style=_STYLES.get(intent.state, "bold"))
-        made.add_row(intent.intent_id[:12], state, asked_for(intent, exponent))
+        made.add_row(intent.intent_id[:12], state, asked_for(intent, profile))
         for line in _details(intent):
             made.add_row("", "", clean(line))
     console.print(made)
@@ -107,7 +108,7 @@ def _details(intent: Intent) -> Iterator[str]:
         yield f"decided by {intent.decided_by}: {intent.note}"
 
 
-def show_recovery(console: Console, recovery: Recovery, exponent: int | None) -> bool:
+def show_recovery(console: Console, recovery: Recovery, profile: Profile | None) -> bool:
     """What was settled, and what was not, under a title each; whether there was anything to tell."""
     told = False
     for title, intents in (
@@ -119,7 +120,7 @@ def show_recovery(console: Console, recovery: Recovery, exponent: int | None) ->
         if intents:
             told = True
             console.print(title, style="bold")
-            show_intents(console, intents, exponent)
+            show_intents(console, intents, profile)
     if recovery.another_terminal is not None:
         told = True
         console.print(clean(recovery.another_terminal), style="bold red")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from enum import Enum
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ..connector import AsyncConnector
-from ..errors import GetnetError
-from ..messages import Duplicate, Refund, ReportKind, Sale, SalesBySellerReport, Void
+from ..errors import GetnetError, InvalidValue
+from ..messages import Duplicate, PrintDocument, Refund, ReportKind, Sale, Void
 from ..messages.documents import reply_document
 from .amounts import read_amount, show_amount
 from .ends import ExitCode
@@ -26,14 +28,33 @@ from .shown import show_reply
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["close_batch", "duplicate", "last", "poll", "recover", "refund", "report", "sale", "void"]
+__all__ = [
+    "AmountArgument",
+    "EmployeeOption",
+    "PrintOption",
+    "cancel",
+    "cancelled_by_hand",
+    "close_batch",
+    "duplicate",
+    "last",
+    "poll",
+    "print_lines",
+    "recover",
+    "refund",
+    "report",
+    "sale",
+    "sales_by_seller",
+    "tips",
+    "void",
+]
 
 T = TypeVar("T")
 
-_AmountArgument = Annotated[
+AmountArgument = Annotated[
     str, typer.Argument(metavar="AMOUNT", help="Wire units, such as 25000, or currency, such as 250.00.")
 ]
-_PrintOption = Annotated[bool, typer.Option("--print", help="Have the terminal print the voucher.")]
+EmployeeOption = Annotated[int, typer.Option(min=1, max=9999, help="The employee's number.")]
+PrintOption = Annotated[bool, typer.Option("--print", help="Have the terminal print the voucher.")]
 _KeyOption = Annotated[
     str | None,
     typer.Option(
@@ -67,7 +88,7 @@ async def poll(register: Register) -> int:
 
     def show(console: Console) -> None:
         show_reply(console, reply, None)
-        show_recovery(console, found, register.settings.amount_exponent)
+        show_recovery(console, found, register.settings)
 
     register.screen.result({**reply_document(reply), **recovery_document(found)}, show)
     return ExitCode.DONE if is_ready(polled) else ExitCode.REFUSED
@@ -76,7 +97,7 @@ async def poll(register: Register) -> int:
 @terminal_command
 async def sale(
     register: Register,
-    amount: _AmountArgument,
+    amount: AmountArgument,
     ticket: Annotated[str | None, typer.Option(help="The register's own number; without one it is made.")] = None,
     sale_type: Annotated[
         int,
@@ -88,17 +109,17 @@ async def sale(
             "6 collection exempted.",
         ),
     ] = 0,
-    employee: Annotated[int, typer.Option(min=1, max=9999, help="The employee's number.")] = 1,
+    employee: EmployeeOption = 1,
     idempotency_key: _KeyOption = None,
     again: _AgainOption = False,
-    print_on_pos: _PrintOption = False,
+    print_on_pos: PrintOption = False,
 ) -> int:
     """Charge AMOUNT. Ctrl-C asks the terminal to cancel; a second Ctrl-C leaves."""
     units = read_amount(amount, register.settings)
     Sale(units, ticket, print_on_pos, sale_type, employee_id=employee)
     screen = register.screen
     async with register.ready() as pos:
-        with screen.waiting(f"sale of {show_amount(units, register.settings.amount_exponent)} ..."):
+        with screen.waiting(f"sale of {show_amount(units, register.settings)} ..."):
             selling = pos.sale(
                 units,
                 ticket=ticket,
@@ -110,16 +131,16 @@ async def sale(
                 idempotency_key=idempotency_key,
                 again=again,
             )
-            reply = await _cancelled_by_hand(pos, selling, screen)
+            reply = await cancelled_by_hand(pos, selling, screen)
     return register.end(reply)
 
 
 @terminal_command
 async def void(
     register: Register,
-    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="Of an operation of the open batch.")],
+    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="An operation of the open batch.")],
     idempotency_key: _KeyOption = None,
-    print_on_pos: _PrintOption = False,
+    print_on_pos: PrintOption = False,
 ) -> int:
     """Annul an operation of the open batch (Getnet's own libraries: Refund)."""
     Void(operation_id)
@@ -132,17 +153,17 @@ async def void(
 @terminal_command
 async def refund(
     register: Register,
-    authorization_code: Annotated[str, typer.Argument(metavar="AUTHORIZATION_CODE", help="Of the sale.")],
-    amount: _AmountArgument,
+    authorization_code: Annotated[str, typer.Argument(metavar="AUTHORIZATION_CODE", help="That of the sale.")],
+    amount: AmountArgument,
     idempotency_key: _KeyOption = None,
     again: _AgainOption = False,
-    print_on_pos: _PrintOption = False,
+    print_on_pos: PrintOption = False,
 ) -> int:
     """Give AMOUNT back by authorization code (Getnet's own libraries: Return)."""
     units = read_amount(amount, register.settings)
     Refund(authorization_code, units)
     async with register.ready() as pos:
-        with register.screen.waiting(f"refund of {show_amount(units, register.settings.amount_exponent)} ..."):
+        with register.screen.waiting(f"refund of {show_amount(units, register.settings)} ..."):
             reply = await pos.refund(
                 authorization_code, units, print_on_pos=print_on_pos, idempotency_key=idempotency_key, again=again
             )
@@ -154,10 +175,25 @@ async def report(
     register: Register,
     kind: Annotated[ReportName, typer.Argument(metavar="KIND", help="One of: " + ", ".join(ReportName) + ".")],
     employee: Annotated[int, typer.Option(min=1, max=9999, help="For sellers and tips.")] = 1,
-    print_on_pos: _PrintOption = False,
+    print_on_pos: PrintOption = False,
 ) -> int:
     """Show one of the terminal's reports."""
-    SalesBySellerReport(employee)
+    return await _reported(register, kind, employee, print_on_pos)
+
+
+@terminal_command
+async def sales_by_seller(register: Register, employee: EmployeeOption = 1, print_on_pos: PrintOption = False) -> int:
+    """Show the sales of one employee in the open batch."""
+    return await _reported(register, ReportName.SELLERS, employee, print_on_pos)
+
+
+@terminal_command
+async def tips(register: Register, employee: EmployeeOption = 1, print_on_pos: PrintOption = False) -> int:
+    """Show the tips of the open batch."""
+    return await _reported(register, ReportName.TIPS, employee, print_on_pos)
+
+
+async def _reported(register: Register, kind: ReportName, employee: int, print_on_pos: bool) -> int:
     wanted = _KINDS.get(kind) or ReportKind[kind.name]
     async with register.ready() as pos:
         with register.screen.waiting(f"{kind.value} ..."):
@@ -166,7 +202,7 @@ async def report(
 
 
 @terminal_command
-async def last(register: Register, print_on_pos: _PrintOption = False) -> int:
+async def last(register: Register, print_on_pos: PrintOption = False) -> int:
     """Show the terminal's last recorded operation."""
     async with register.ready() as pos:
         with register.screen.waiting("the last voucher ..."):
@@ -177,8 +213,8 @@ async def last(register: Register, print_on_pos: _PrintOption = False) -> int:
 @terminal_command
 async def duplicate(
     register: Register,
-    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="Of the voucher.")],
-    print_on_pos: _PrintOption = False,
+    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="That of the voucher.")],
+    print_on_pos: PrintOption = False,
 ) -> int:
     """Show a voucher again by its operation id."""
     Duplicate(operation_id)
@@ -189,12 +225,51 @@ async def duplicate(
 
 
 @terminal_command
-async def close_batch(register: Register, print_on_pos: _PrintOption = False) -> int:
+async def close_batch(register: Register, print_on_pos: PrintOption = False) -> int:
     """Close the day's batch: its operations can no longer be voided."""
     async with register.ready() as pos:
         with register.screen.waiting("closing the batch ..."):
             reply = await pos.close_batch(print_on_pos=print_on_pos)
     return register.end(reply)
+
+
+@terminal_command
+async def cancel(register: Register) -> int:
+    """Ask the terminal to give up the sale in progress, which another process waits for.
+
+    It is a request: what became of the sale is told where it was begun. There, Ctrl-C asks for the same.
+    """
+    async with register.opened() as pos:
+        with register.screen.waiting("asking the terminal to cancel ..."):
+            await pos.polling()
+            reply = await pos.cancel_sale()
+    assert reply is not None, "no sale is in progress in this process"
+    return register.end(reply)
+
+
+@terminal_command
+async def print_lines(
+    register: Register,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The text, in UTF-8; without it, it is read from stdin.")
+    ] = None,
+) -> int:
+    """Print lines of text on the terminal, each at most 48 characters (Chile's cloud)."""
+    lines = _text(file).splitlines()
+    PrintDocument(lines)
+    async with register.ready() as pos:
+        with register.screen.waiting("printing ..."):
+            reply = await pos.print_document(lines)
+    return register.end(reply)
+
+
+def _text(file: Path | None) -> str:
+    try:
+        return (sys.stdin.buffer.read() if file is None else file.read_bytes()).decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidValue(f"{file} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError:
+        raise InvalidValue("the text is not UTF-8") from None
 
 
 @terminal_command
@@ -210,14 +285,14 @@ async def recover(register: Register) -> int:
             found = outcomes(polled, await pos.recover())
 
     def show(console: Console) -> None:
-        if not show_recovery(console, found, register.settings.amount_exponent):
+        if not show_recovery(console, found, register.settings):
             console.print("no payment command was left unsettled")
 
     register.screen.result(recovery_document(found), show)
     return ExitCode.UNKNOWN if found or found.elsewhere else ExitCode.DONE
 
 
-async def _cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T], screen: Screen) -> T:
+async def cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T], screen: Screen) -> T:
     """What ``selling`` returns; Ctrl-C asks the terminal to cancel, a second one raises ``CancelledError``."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(selling)

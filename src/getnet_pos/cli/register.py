@@ -83,12 +83,12 @@ _PortOption = Annotated[
 ]
 _TcpOption = Annotated[str | None, _which("--tcp", metavar="HOST:PORT", text="On the local network, over TCP.")]
 _HttpOption = Annotated[str | None, _which("--http", metavar="URL", text="On the local network, over HTTP.")]
-_PathOption = Annotated[str | None, _which("--path", metavar="PATH", text="Of --http: where it takes commands.")]
+_PathOption = Annotated[str | None, _which("--path", metavar="PATH", text="With --http: where it takes commands.")]
 _CaOption = Annotated[
-    str | None, _which("--ca", metavar="FILE", text="Of --http and --cloud: the certificate authorities (PEM).")
+    str | None, _which("--ca", metavar="FILE", text="With --http and --cloud: the certificate authorities (PEM).")
 ]
 _PinOption = Annotated[
-    str | None, _which("--pin", metavar="SHA256", text="Of --http: the terminal's certificate, by its SHA-256.")
+    str | None, _which("--pin", metavar="SHA256", text="With --http: the terminal's certificate, by its SHA-256.")
 ]
 _CloudOption = Annotated[
     str | None,
@@ -99,13 +99,13 @@ _CloudOption = Annotated[
     ),
 ]
 _KeyPosOption = Annotated[
-    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="Of --cloud: the terminal.")
+    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="With --cloud: the terminal.")
 ]
 _EnvironmentOption = Annotated[
-    str | None, _which("--environment", metavar="NAME", text="Of --cloud: uat unless given, or prod.")
+    str | None, _which("--environment", metavar="NAME", text="With --cloud: uat unless given, or prod.")
 ]
 _ProxyOption = Annotated[
-    str | None, _which("--proxy", metavar="URL", text="Of --cloud: the HTTP proxy, such as http://proxy.shop:3128.")
+    str | None, _which("--proxy", metavar="URL", text="With --cloud: the HTTP proxy, such as http://proxy.shop:3128.")
 ]
 _ConfigOption = Annotated[
     Path | None,
@@ -227,19 +227,20 @@ class Register:
 
     def _tell(self, polled: Polled) -> None:
         """On the way to another command: what became of earlier ones, whose callers may not have heard."""
-        exponent = self.settings.amount_exponent
         for intent in polled.settled:
-            self.screen.note(f"settled now: {asked_for(intent, exponent)}: {intent.state} (intent {intent.intent_id})")
+            self.screen.note(
+                f"settled now: {asked_for(intent, self.settings)}: {intent.state} (intent {intent.intent_id})"
+            )
         for intent in polled.unknown:
-            self.screen.note(f"not settled: {asked_for(intent, exponent)}: {intent.state} (intent {intent.intent_id})")
+            self.screen.note(
+                f"not settled: {asked_for(intent, self.settings)}: {intent.state} (intent {intent.intent_id})"
+            )
 
     def end(self, reply: Reply) -> int:
         """Show a reply; the exit code that it means."""
         if reply.recovered:
             self.screen.note("this is the stored result of an earlier call: nothing was sent now")
-        self.screen.result(
-            reply_document(reply), lambda console: show_reply(console, reply, self.settings.amount_exponent)
-        )
+        self.screen.result(reply_document(reply), lambda console: show_reply(console, reply, self.settings))
         return ExitCode.DONE if reply.approved else ExitCode.REFUSED
 
     def run(self, command: Callable[[], Awaitable[int]]) -> int:
@@ -268,7 +269,7 @@ class Register:
         if reply is not None and not self.as_json:
             printed = console()
             printed.print("the result of the earlier one; nothing was sent now:", style="bold")
-            show_reply(printed, reply, self.settings.amount_exponent)
+            show_reply(printed, reply, self.settings)
 
     def book(self) -> Journal:
         """The journal, opened."""

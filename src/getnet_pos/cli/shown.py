@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlreadyCharged, GetnetError
+from ..flows.dates import read_date
 from ..messages import (
     CATALOGUE,
     Ack,
@@ -15,12 +16,15 @@ from ..messages import (
     Progress,
     Reply,
     SalesBySellerReply,
+    SaleType,
     TipsReply,
     TotalsReply,
     Voucher,
 )
 from ..messages.declaring import sent_fields
 from ..messages.documents import command_name, fields_document, progress_document, reply_document
+from ..profiles import Profile
+from ..receipts import card_words
 from .amounts import show_amount
 from .ends import clean
 
@@ -33,12 +37,50 @@ if TYPE_CHECKING:
 __all__ = [
     "error_document",
     "message_document",
+    "show_date",
     "show_fields",
     "show_reply",
     "table",
 ]
 
 _MONEY = {"amount", "shares_amount", "tip", "cashback", "sales", "tips"}
+_DATES = {"date", "real_date", "accounting_date", "date_time"}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NAMES = {
+    "aid": "chip application",
+    "apn": "access point",
+    "apn_config": "access point set",
+    "apn_sim": "access point of the SIM",
+    "commerce_code": "merchant",
+    "commerce_name": "merchant's name",
+    "commerce_number": "merchant",
+    "commerce_rut": "merchant's tax number",
+    "connected": "connected to Getnet",
+    "employee_id": "employee",
+    "operation_id": "operation",
+    "real_date": "date",
+    "return_": "refunds",
+    "shares_amount": "each installment",
+    "shares_number": "installments",
+    "sim_id": "SIM",
+    "sim_plmn": "network of the SIM",
+    "sn": "serial number",
+    "so": "operating system",
+    "sucursal_id": "branch",
+    "terminal_id": "terminal",
+    "trans_token": "transaction",
+}
+"""What fields are called whose own names say too little. Those that nobody has described keep theirs."""
+_CARD = ("card_brand", "card_type", "last4_digits")
+_MEANINGS = {
+    -1: "the terminal did not reach the acquirer; whether the card was charged is not said",
+    1003: "the printer's cover is open; whether the card was charged is not said",
+    1004: "the printer has no paper; whether the card was charged is not said",
+    1005: "the paper is jammed; whether the card was charged is not said",
+    1006: "cancelled at the terminal, or given up there",
+}
+_EMPTY = {21: "not found", 99: "there are no operations"}
+"""To a question; what they mean to a payment is not known."""
 _SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item in sent_fields(kind) if item.shown}
 
 # ----------------------------------------------------------------------------------------------------------- documents
@@ -94,7 +136,7 @@ def table(*columns: str) -> Table:
     return made
 
 
-def show_fields(console: Console, document: Mapping[str, Any], exponent: int | None = None) -> None:
+def show_fields(console: Console, document: Mapping[str, Any], profile: Profile | None = None) -> None:
     """Names and values below each other; what was not sent is left out, lists too."""
     from rich.table import Table
 
@@ -105,68 +147,94 @@ def show_fields(console: Console, document: Mapping[str, Any], exponent: int | N
         if name == "extra" and value:
             made.add_row("other fields", clean(", ".join(value)))
         elif value is not None and not isinstance(value, list):
-            made.add_row(clean(name.rstrip("_").replace("_", " ")), _cell(name, value, exponent))
+            made.add_row(clean(_NAMES.get(name, name.replace("_", " "))), _cell(name, value, profile))
     console.print(made)
 
 
-def _cell(name: str, value: Any, exponent: int | None) -> str:
+def _cell(name: str, value: Any, profile: Profile | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, SaleType):
+        return value.name.lower().replace("_", " ")
     if isinstance(value, int) and (name in _MONEY or name.startswith("total_") or name == "tx_total"):
-        return show_amount(value, exponent)
+        return show_amount(value, profile)
+    if name in _DATES and isinstance(value, str):
+        return clean(show_date(value))
     # An enum of numbers shows its number, as the wire does.
     return clean(str(int(value) if isinstance(value, int) else value))
 
 
-def show_reply(console: Console, reply: Reply, exponent: int | None) -> None:
-    """A reply: whether it was approved, its fields, its rows."""
+def show_date(text: str) -> str:
+    """A terminal's date with its month in words, which no country reads otherwise; else as it came."""
+    made = read_date(text)
+    if made is None:
+        return text
+    day, _, hours = made.partition(" ")
+    year, month, number = (int(part) for part in day.split("-"))
+    return f"{number} {_MONTHS[month - 1]} {year} {hours}"
+
+
+def show_reply(console: Console, reply: Reply, profile: Profile | None) -> None:
+    """A reply: whether it was approved, what its code means, its fields, its rows."""
     said = clean(reply.response_message or "")
     verdict = "approved" if reply.approved else f"not approved ({reply.response_code})"
     console.print(f"{verdict}: {said}" if said else verdict, style="bold green" if reply.approved else "bold red")
+    meaning = None if reply.approved else _meaning(reply)
+    if meaning is not None:
+        console.print(f"{reply.response_code} means: {meaning}", soft_wrap=True)
     document = fields_document(reply)
     for header in ("function_code", "response_code", "response_message"):
         document.pop(header)
     if isinstance(reply, TotalsReply):
-        _show_totals(console, document, exponent)
+        _show_totals(console, document, profile)
         return
-    show_fields(console, document, exponent)
+    if isinstance(reply, Voucher):
+        for name in _CARD:
+            document.pop(name)
+        document = {"card": card_words(reply) or None, **document}
+    show_fields(console, document, profile)
     if isinstance(reply, DetailsReply):
-        _show_vouchers(console, reply.sale_details, exponent)
+        _show_vouchers(console, reply.sale_details, profile)
     elif isinstance(reply, SalesBySellerReply):
         names = ("date", "employee_id", "ticket", "amount", "nc", "tc", "tx")
-        _show_rows(console, names, reply.sale_details, exponent)
+        _show_rows(console, names, reply.sale_details, profile)
     elif isinstance(reply, TipsReply):
-        _show_rows(console, ("employee_id", "tx", "sales", "tips"), reply.tip_report, exponent)
+        _show_rows(console, ("employee_id", "tx", "sales", "tips"), reply.tip_report, profile)
 
 
-def _show_totals(console: Console, document: dict[str, Any], exponent: int | None) -> None:
+def _meaning(reply: Reply) -> str | None:
+    asked = not CATALOGUE.facts(reply.function_code).moves_money
+    return _MEANINGS.get(reply.response_code) or (_EMPTY.get(reply.response_code) if asked else None)
+
+
+def _show_totals(console: Console, document: dict[str, Any], profile: Profile | None) -> None:
     made = table("kind", "count", "total")
-    made.add_row("all operations", str(document["tx_count"]), _cell("tx_total", document["tx_total"], exponent))
+    made.add_row("all operations", str(document["tx_count"]), _cell("tx_total", document["tx_total"], profile))
     for name, count in document.items():
         if name.startswith("count_"):
             kind = name.removeprefix("count_")
             total = document[f"total_{kind}"]
             if count or total:
-                made.add_row(kind.replace("_", " "), str(count), _cell("tx_total", total, exponent))
+                made.add_row(kind.replace("_", " "), str(count), _cell("tx_total", total, profile))
     console.print(made)
 
 
-def _show_vouchers(console: Console, vouchers: Iterable[Voucher], exponent: int | None) -> None:
+def _show_vouchers(console: Console, vouchers: Iterable[Voucher], profile: Profile | None) -> None:
     made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
     for voucher in vouchers:
-        card = " ".join(part for part in (voucher.card_brand, voucher.last4_digits) if part)
+        texts = (voucher.ticket, voucher.authorization_code, card_words(voucher), show_date(voucher.real_date or ""))
         made.add_row(
             _cell("", voucher.operation_id or "", None),
             command_name(voucher.function_code),
-            "" if voucher.amount is None else show_amount(voucher.amount, exponent),
-            *(clean(part or "") for part in (voucher.ticket, voucher.authorization_code, card, voucher.real_date)),
+            "" if voucher.amount is None else show_amount(voucher.amount, profile),
+            *(clean(text or "") for text in texts),
         )
     console.print(made)
 
 
-def _show_rows(console: Console, names: tuple[str, ...], rows: Iterable[Any], exponent: int | None) -> None:
-    made = table(*(name.replace("_", " ") for name in names))
+def _show_rows(console: Console, names: tuple[str, ...], rows: Iterable[Any], profile: Profile | None) -> None:
+    made = table(*(_NAMES.get(name, name) for name in names))
     for row in rows:
         values = [(name, getattr(row, name)) for name in names]
-        made.add_row(*("" if value is None else _cell(name, value, exponent) for name, value in values))
+        made.add_row(*("" if value is None else _cell(name, value, profile) for name, value in values))
     console.print(made)

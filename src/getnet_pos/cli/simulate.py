@@ -72,7 +72,8 @@ _NumberOption = Annotated[
 _WireOption = Annotated[
     WireName,
     typer.Option(
-        help="Of the example it prints: the terminal answers on the wire it is asked on.", rich_help_panel=_SERVER
+        help="The wire of the example that it prints; the terminal answers on the wire it is asked on.",
+        rich_help_panel=_SERVER,
     ),
 ]
 

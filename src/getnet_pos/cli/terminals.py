@@ -65,11 +65,11 @@ def terminals(
     cloud: Annotated[
         str | None, typer.Option(metavar="BASE_URL", help="List what the cloud lets these credentials drive instead.")
     ] = None,
-    branch: Annotated[int | None, typer.Option(help="Of --cloud: of this branch alone.")] = None,
+    branch: Annotated[int | None, typer.Option(help="With --cloud: this branch alone.")] = None,
     ca: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Of --cloud: the certificate authorities (PEM).")
+        str | None, typer.Option(metavar="FILE", help="With --cloud: the certificate authorities (PEM).")
     ] = None,
-    proxy: Annotated[str | None, typer.Option(metavar="URL", help="Of --cloud: the HTTP proxy.")] = None,
+    proxy: Annotated[str | None, typer.Option(metavar="URL", help="With --cloud: the HTTP proxy.")] = None,
     profile: ProfileOption = None,
     environment: Annotated[
         EnvironmentName | None, typer.Option(help="The documented address: hg development, hti quality assurance.")

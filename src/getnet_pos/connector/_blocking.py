@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -53,6 +53,7 @@ from ..messages import (
 )
 from ..money import Amount
 from ..profiles import Profile, Timeouts
+from ..reconciliation import Reconciliation
 from ..session import OnFrame, OnProgress, Session
 from ..transports.serial import SerialTransport
 from ..transports.tcp import TcpTransport
@@ -508,6 +509,19 @@ class Connector:
         another process waits for (``in_progress``), and that are of terminals that are not here (``elsewhere``).
         """
         return self._run(self._session.recover())
+
+    def reconcile(self, *, since: datetime | None = None) -> Reconciliation:
+        """Compare the journal with the operations of the terminal's open batch (105), before it is closed.
+
+        ``since``, a moment with its time zone, is when the day began: what was paid from then on by the journal must be
+        in the terminal's record; the last 24 hours unless given. Nothing is settled by it, and nothing is sent but the
+        question.
+
+        Raises:
+            UnsupportedOperation: the wire does not tell the operations.
+            UnexpectedReply: the terminal does not tell them.
+        """
+        return self._run(self._session.reconcile(since))
 
     def intents(self, *, settled: bool = False) -> list[Intent]:
         """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all."""

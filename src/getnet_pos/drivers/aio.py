@@ -38,13 +38,14 @@ from ..flows.effects import (
     Request,
     Resolve,
     Send,
+    Since,
     Sleep,
     Take,
     Unsettled,
     Use,
     WallClock,
 )
-from ..journal import Journal, elsewhere
+from ..journal import Journal, elsewhere, since
 from ..messages import Progress
 from ..transports import AsyncTransport
 from .loop import run_async
@@ -155,6 +156,9 @@ class AsyncDriver:
             case Intents(settled):
                 journal = await self._opened()
                 return await on_journal(journal, partial(journal.intents, settled=settled))
+            case Since(at):
+                journal = await self._opened()
+                return await on_journal(journal, since, journal, at)
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None

@@ -34,13 +34,14 @@ from ..flows.effects import (
     Request,
     Resolve,
     Send,
+    Since,
     Sleep,
     Take,
     Unsettled,
     Use,
     WallClock,
 )
-from ..journal import Journal, elsewhere
+from ..journal import Journal, elsewhere, since
 from ..messages import Progress
 from ..transports import Transport
 from .loop import run
@@ -145,6 +146,8 @@ class BlockingDriver:
                 return self.journal.resolve(intent_id, paid=paid, by=by, note=note)
             case Intents(settled):
                 return self.journal.intents(settled=settled)
+            case Since(at):
+                return since(self.journal, at)
             case _:
                 raise NotImplementedError(f"no driver performs {effect!r}")
         return None

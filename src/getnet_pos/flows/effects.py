@@ -15,7 +15,7 @@ from ..turns import Place
 
 __all__ = ["AwaitNotice", "Call", "Claim", "Close", "Compute", "Departure", "Effect", "Flow", "Intents", "Lease",
            "NewId", "Now", "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response",
-           "Send", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
+           "Send", "Since", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -257,10 +257,17 @@ class Intents:
     settled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The steps of the journal from a moment on (UTC, ISO 8601), a list of ``Step`` in the order of writing."""
+
+    at: str
+
+
 Effect = (
     Open | Close | Send | Receive | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
     | NewId | Take | Report | Record | Recall | Unsettled | Claim | Resolve
-    | Intents | AwaitNotice
+    | Intents | Since | AwaitNotice
 )  # fmt: skip
 
 Flow = Generator[Effect, Any, T]

@@ -124,8 +124,8 @@ def same_ticket(own: str | None, told: str | None) -> bool | None:
     return None if len(theirs) >= _LEAST_CUT and mine.startswith(theirs) else False
 
 
-def is_foreign(intent: Intent, reply: Reply) -> bool:
-    """Whether the reply is of another terminal than the one that the command was sent to."""
+def is_foreign(intent: Intent, reply: Reply | Voucher) -> bool:
+    """Whether the reply, or the record, is of another terminal than the one that the command was sent to."""
     told = getattr(reply, "terminal_id", None)
     if told and told.strip() and intent.terminal_id:
         return bool(told.strip().upper() != intent.terminal_id.strip().upper())
