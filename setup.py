@@ -1,4 +1,4 @@
-"""Builds the native codec and nothing else; everything declarative is in pyproject.toml.
+"""Builds the native codec, and a bill of materials in each wheel; everything declarative is in pyproject.toml.
 
 GETNET_POS_EXTENSIONS chooses what happens to the extensions:
     auto     (default) build them; if that fails, warn and build the pure-Python package instead
@@ -7,11 +7,15 @@ GETNET_POS_EXTENSIONS chooses what happens to the extensions:
 GETNET_POS_SANITIZE=1 builds them with the address and undefined-behaviour sanitizers.
 """
 
+import json
 import os
+import platform
+import re
 from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 MODE = os.environ.get("GETNET_POS_EXTENSIONS", "auto")
@@ -66,6 +70,64 @@ class BuildNative(build_ext):
             wheel.root_is_pure = True
 
 
+class WheelWithMaterials(bdist_wheel):
+    """Writes ``.dist-info/sboms/getnet-pos.cdx.json`` (PEP 770): what this is, made by what, and what it needs.
+
+    It has no time and no random number, so that the same sources make the same wheel.
+    """
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        super().egg2dist(egginfo_path, distinfo_path)
+        path = Path(distinfo_path, "sboms", "getnet-pos.cdx.json")
+        path.parent.mkdir()
+        path.write_text(json.dumps(self.materials(), indent=1) + "\n", encoding="utf-8")
+
+    def materials(self) -> dict[str, object]:
+        name, version = self.distribution.get_name(), self.distribution.get_version()
+        this = f"pkg:pypi/{name}@{version}"
+        needs = {
+            match[0].lower(): need
+            for need in self.distribution.install_requires
+            if (match := re.match(r"[A-Za-z0-9._-]+", need))
+        }
+        made_by = [("python", platform.python_version())]
+        if self.distribution.ext_modules:
+            from Cython import __version__ as cython
+
+            made_by.append(("cython", cython))
+        return {
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {
+                "component": {
+                    "type": "library",
+                    "bom-ref": this,
+                    "name": name,
+                    "version": version,
+                    "purl": this,
+                    "licenses": [{"license": {"id": "MIT"}}],
+                },
+                "tools": {
+                    "components": [{"type": "application", "name": tool, "version": number} for tool, number in made_by]
+                },
+            },
+            # Which versions are installed with it is decided where it is installed.
+            "components": [
+                {
+                    "type": "library",
+                    "bom-ref": f"pkg:pypi/{need}",
+                    "name": need,
+                    "purl": f"pkg:pypi/{need}",
+                    "scope": "required" if ";" not in whole else "optional",
+                    "properties": [{"name": "getnet-pos:requirement", "value": whole}],
+                }
+                for need, whole in sorted(needs.items())
+            ],
+            "dependencies": [{"ref": this, "dependsOn": [f"pkg:pypi/{need}" for need in sorted(needs)]}],
+        }
+
+
 EXTENSIONS = [
     Extension(f"getnet_pos.codec.{name}", sources=sources, include_dirs=["_native"], depends=sorted(glob("_native/*")))
     for name, sources in {
@@ -74,4 +136,7 @@ EXTENSIONS = [
     }.items()
 ]
 
-setup(ext_modules=[] if MODE == "skip" else EXTENSIONS, cmdclass={"build_ext": BuildNative})
+setup(
+    ext_modules=[] if MODE == "skip" else EXTENSIONS,
+    cmdclass={"bdist_wheel": WheelWithMaterials, "build_ext": BuildNative},
+)

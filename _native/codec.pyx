@@ -382,8 +382,10 @@ cdef _Layout _make_layout(message):
                     return None
                 if layout.c.keys - 1 > first:
                     layout.c.key[layout.c.keys - 2].next = layout.c.keys - 1
-    layout.c.index = _layout_count
-    _layout_count += 1
+    # Decoders remember by it, so no two layouts may have the same, whichever threads make them.
+    with cython.critical_section(_layouts):
+        layout.c.index = _layout_count
+        _layout_count += 1
     layout.kept = (message, rows)
     return layout
 

@@ -10,6 +10,7 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import re
 import sys
 import tarfile
@@ -21,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PYTHONS = ("310", "311", "312", "313", "314")
+PYTHONS = ("310", "311", "312", "313", "314", "315")
 PLATFORMS = (
     r"(manylinux_2_\d+|manylinux2014|musllinux_1_\d+)_(x86_64|aarch64|armv7l)|linux_(x86_64|aarch64|armv7l)"
     r"|macosx_\d+_\d+_(x86_64|arm64)|win_(amd64|arm64)"
@@ -60,7 +61,10 @@ def of_wheel(path: Path) -> Iterator[str]:
     if kind == "pure" and (python, abi) != ("py3", "none"):
         yield f"a pure wheel is tagged py3-none-any, not {python}-{abi}-{platform}"
     if kind == "native":
-        if python not in {f"cp{number}" for number in PYTHONS} or abi not in (python, "cp314t"):
+        if python not in {f"cp{number}" for number in PYTHONS} or abi not in (
+            python,
+            *({f"{python}t"} & {"cp314t", "cp315t"}),
+        ):
             yield f"there is no build for {python}-{abi}"
         if not all(re.fullmatch(PLATFORMS, part) for part in platform.split(".")):
             yield f"there is no build for {platform}"
@@ -81,6 +85,7 @@ def of_wheel(path: Path) -> Iterator[str]:
     yield from (f"{file} is missing" for file in (*NEEDED, f"{info}/licenses/LICENSE") if file not in content)
     yield from _recorded(content, f"{info}/RECORD")
     yield from _metadata(content[f"{info}/METADATA"])
+    yield from _materials(content, info)
     entries = ConfigParser()
     entries.read_string(content.get(f"{info}/entry_points.txt", b"").decode())
     if (found_entries := {group: dict(entries[group]) for group in entries.sections()}) != ENTRIES:
@@ -110,6 +115,26 @@ def _metadata(data: bytes) -> Iterator[str]:
     for need in found.get_all("Requires-Dist", []):
         if "extra ==" not in need and re.match(r"(?i)(cython|typer|rich|starlette|uvicorn|pytest)\b", need):
             yield f"{need} must not be needed to use the library"
+
+
+def _materials(content: dict[str, bytes], info: str) -> Iterator[str]:
+    """The bill of materials names this version, and each need that the metadata has without an extra."""
+    try:
+        bill = json.loads(content[f"{info}/sboms/getnet-pos.cdx.json"])
+        subject, tools = bill["metadata"]["component"], bill["metadata"]["tools"]["components"]
+        listed = {part["name"] for part in bill["components"]}
+    except (KeyError, ValueError) as error:
+        yield f"it has no bill of materials that can be read: {error!r}"
+        return
+    if (bill["bomFormat"], subject["purl"]) != ("CycloneDX", f"pkg:pypi/getnet-pos@{version()}"):
+        yield f"its bill of materials is of {subject['purl']}"
+    needs = BytesParser().parsebytes(content[f"{info}/METADATA"]).get_all("Requires-Dist", [])
+    named = {re.split(r"[^\w.-]", need)[0].lower() for need in needs if "extra ==" not in need}
+    if listed != named:
+        yield f"its bill of materials differs from its needs in {sorted(listed ^ named)}"
+    compiled = any(LIBRARY.fullmatch(file) for file in content)
+    if ("cython" in {tool["name"] for tool in tools}) != compiled:
+        yield "its bill of materials is wrong about what it was compiled with"
 
 
 def of_sdist(path: Path) -> Iterator[str]:

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..codec import Message, acknowledgement, decode_many, envelope, seal, unseal
+from ..codec.json_text import dumps, loads
 from ..errors import GetnetError, InvalidValue, NotAccepted, OutcomeUnknown, ProtocolError, UnsupportedOperation
 from ..masking import mask, masked
 from ..messages import (
@@ -134,8 +134,8 @@ class _Page:
 
     def _take(self, text: str) -> None:
         try:
-            said = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            said = loads(text)
+        except ValueError:
             return
         if type(said) is not dict:
             return
@@ -143,7 +143,7 @@ class _Page:
             case "open" | "getnet-port":
                 self._choose(_member(said, "OpenParams", "Port"))
             case "ports":
-                self.say(orjson.dumps({"Ports": list(self._writes.terminals)}))
+                self.say(dumps({"Ports": list(self._writes.terminals)}))
             case "write":
                 message = _member(said, "WriteParams", "Message")
                 self._writes.take(self, self._terminal, message if type(message) is str else "")
@@ -337,7 +337,7 @@ def _written(message: Any) -> dict[str, Any]:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    return orjson.dumps(document).decode()
+    return dumps(document).decode()
 
 
 # ----------------------------------------------------------------------------------------------------------------- time

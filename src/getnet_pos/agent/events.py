@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-import orjson
-
+from ..codec.json_text import dumps
 from ..masking import masked
 
 __all__ = ["Event", "EventHub", "EventKind", "Listener"]
@@ -34,7 +33,7 @@ class Event:
         self.number, self.kind = number, kind
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         document = {"id": number, "type": kind, "at": at, "terminal": terminal, **masked(values)}
-        self.text = orjson.dumps(document).decode()
+        self.text = dumps(document).decode()
 
 
 class Listener:

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
+from ..codec.json_text import dumps
 from ..errors import ConfigurationError, InvalidValue
 from .problems import Problem
 
@@ -286,7 +286,7 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
     status, headers = problem.kind.status, dict(problem.headers)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    document = orjson.dumps(problem.document)
+    document = dumps(problem.document)
     await Response(document, status, headers, "application/problem+json")(scope, receive, send)
 
 

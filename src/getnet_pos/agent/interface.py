@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ..codec.json_text import dumps
 from ..errors import GetnetError, InvalidValue
 from ..masking import mask, masked
 from ..messages import CloseBatch, PollReply, Reply, ReportKind
@@ -151,7 +151,7 @@ def _json(
     media_type: str = "application/json",
     headers: dict[str, str] | None = None,
 ) -> Response:
-    return Response(orjson.dumps(document), status, headers=headers, media_type=media_type)
+    return Response(dumps(document), status, headers=headers, media_type=media_type)
 
 
 def _terminal(agent: Agent, request: Request) -> Terminal:

@@ -8,11 +8,10 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
-import orjson
-
 from ..errors import MalformedFrame
 from ..messages import CATALOGUE, Ack, BadFrame, Command, FrameFault, GenericCommand, OriginalData, Reply
 from ..messages.declaring import sent_fields
+from .json_text import dumps, loads
 from .messages import boolean, decoded, either, read_message, read_progress, whole
 from .strict_json import parse, parse_signed, write
 from .surface import Message
@@ -37,7 +36,7 @@ def acknowledgement(received: bool) -> bytes:
 
 def envelope(text: str) -> bytes:
     """``text`` with its signature, as one signed frame."""
-    return b'{"JsonSerialized":%b,"Sign":"%b"}' % (orjson.dumps(text), signature(text).encode())
+    return b'{"JsonSerialized":%b,"Sign":"%b"}' % (dumps(text), signature(text).encode())
 
 
 def seal(command: Command[Any]) -> bytes:
@@ -96,8 +95,8 @@ def _read_object(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -
 def read_plain(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message | None:
     """As ``read_signed``, and sooner, of a frame that ``envelope`` could have written; ``None`` for any other."""
     try:
-        text = orjson.loads(frame[_HELD])
-    except orjson.JSONDecodeError:
+        text = loads(frame[_HELD])
+    except ValueError:
         return None
     return _read_text(text, len(frame), reply_types) if type(text) is str and frame == envelope(text) else None
 

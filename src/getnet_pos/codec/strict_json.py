@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-import orjson
-
 from ..errors import InvalidValue, MalformedFrame
 from .grammar import MAX_DEPTH
+from .json_text import dumps, loads
 
 __all__ = ["parse", "parse_signed", "write"]
 
@@ -46,7 +45,7 @@ def _too_deep(text: str, value: Any) -> bool:
 
 def _hides_nothing(text: str, value: Any) -> bool:
     """Whether a parsed text is just what would be written: then no key was there twice, and no integer was too big."""
-    return orjson.dumps(value) == text.encode()
+    return dumps(value) == text.encode()
 
 
 def parse(text: str) -> Any:
@@ -56,8 +55,8 @@ def parse(text: str) -> Any:
         MalformedFrame: for anything else: bad syntax, a key twice, an integer beyond 64 bits, NaN, nesting too deep.
     """
     try:
-        value = orjson.loads(text)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        value = loads(text)
+    except ValueError:
         raise MalformedFrame("the text is not JSON") from None
     if _too_deep(text, value):
         raise MalformedFrame("the text is nested too deeply")
@@ -93,20 +92,8 @@ def write(fields: Mapping[str, Any]) -> bytes:
         InvalidValue: JSON cannot hold it.
     """
     # orjson takes a reference to the value of an enum and keeps it, so it is given none.
-    plain = {name: _plain(value) if isinstance(value, IntEnum) else value for name, value in fields.items()}
+    plain = {name: int.__int__(value) if isinstance(value, IntEnum) else value for name, value in fields.items()}
     try:
-        return orjson.dumps(plain, option=orjson.OPT_PASSTHROUGH_SUBCLASS, default=_plain)
-    except orjson.JSONEncodeError as error:
+        return dumps(plain)
+    except TypeError as error:
         raise InvalidValue(f"a field of the command cannot be written as JSON: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, Mapping):
-        return {**value}
-    if isinstance(value, (list, tuple)):
-        return [*value]
-    raise TypeError

@@ -36,9 +36,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import orjson
 
 from ..codec import acknowledgement, envelope, signature
+from ..codec.json_text import dumps, loads
 from ..codec.messages import whole
 from ..errors import ConfigurationError, LifecycleError
 from ..messages import CATALOGUE, Command, GetTransaction, KeyPos, LastVoucher, PrintDocument
@@ -531,7 +531,7 @@ class VirtualCloud:
     def _command(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> None:
         kind = self._kinds[call.path.rpartition("/")[2].lower()]
         try:
-            body = orjson.loads(call.body)
+            body = loads(call.body)
             terminal_id = body["idTerminal"]
             # A form of the vendor's sends it as a number.
             terminal_id = str(terminal_id) if type(terminal_id) is int else terminal_id
@@ -576,7 +576,7 @@ class VirtualCloud:
     def _pass_on(self, transaction: _Transaction, line: _Line) -> None:
         self._look(line)
         line.waiting.append(transaction)
-        line.terminal.receive(envelope(orjson.dumps(transaction.fields).decode()), self.now)
+        line.terminal.receive(envelope(dumps(transaction.fields).decode()), self.now)
         self._look(line)
 
     def _look(self, line: _Line) -> None:
@@ -595,10 +595,10 @@ class VirtualCloud:
     def _hear(self, line: _Line, piece: bytes) -> bool:
         """Take what should be one message; false where it is none. What was damaged on its way is passed over."""
         try:
-            outer = orjson.loads(piece)
+            outer = loads(piece)
             if "JsonSerialized" in outer and outer["Sign"] != signature(outer["JsonSerialized"]):
                 return True
-            inner = orjson.loads(outer["JsonSerialized"]) if "JsonSerialized" in outer else {}
+            inner = loads(outer["JsonSerialized"]) if "JsonSerialized" in outer else {}
             inner = {name[:1].upper() + name[1:]: value for name, value in inner.items()}
         except (ValueError, TypeError, AttributeError, KeyError):
             return False
@@ -624,7 +624,7 @@ class VirtualCloud:
         transaction.result = result
         answer = self._ended(transaction, "finished")
         if transaction.webhook is not None:
-            self._call_back(transaction, orjson.dumps(answer))
+            self._call_back(transaction, dumps(answer))
             if CloudFaultKind.WEBHOOK_EARLY in faults:
                 # The answer to the call comes behind.
                 self._plan(0.05, lambda: self._give(call, faults, self._sent(transaction)))
@@ -763,11 +763,11 @@ def _reply(code: int, refusal: Refusal) -> dict[str, Any]:
 
 
 def _json(value: object) -> CloudAnswer:
-    return CloudAnswer(200, {"content-type": "application/json"}, orjson.dumps(value))
+    return CloudAnswer(200, {"content-type": "application/json"}, dumps(value))
 
 
 def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> CloudAnswer:
-    body = orjson.dumps({"code": 0, "status": "ERROR", "message": message, "data": None})
+    body = dumps({"code": 0, "status": "ERROR", "message": message, "data": None})
     return CloudAnswer(status, {"content-type": "application/json", **(headers or {})}, body)
 
 

@@ -54,12 +54,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from ..codec.json_text import dumps
 from .asgi import ThreadedServer, serve_until_told
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class EquipmentSimulator:
 
 
 def _body(value: object) -> bytes:
-    return orjson.dumps(value)
+    return dumps(value)
 
 
 def _json(status: int, value: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from ..codec import envelope, frame_simplified
+from ..codec.json_text import dumps
 from ..messages import CATALOGUE, DetailsReport
 from ..messages.declaring import Simplified
 from .behaviour import Behaviour, Serialized
@@ -301,9 +300,9 @@ def progress(code: int) -> Fields:
 
 def signed(fields: Fields, behaviour: Behaviour, *, wrong_signature: bool = False) -> bytes:
     """One signed frame that holds ``fields``."""
-    text = orjson.dumps(_camel(fields) if behaviour.camel_case else fields).decode()
+    text = dumps(_camel(fields) if behaviour.camel_case else fields).decode()
     if behaviour.serialized is Serialized.DOUBLE:
-        text = orjson.dumps(text).decode()
+        text = dumps(text).decode()
     frame = envelope(text)
     # The signature is the last text of the frame, and never holds an X.
     sign = b"X" * 64 if wrong_signature else frame[-66:-2]

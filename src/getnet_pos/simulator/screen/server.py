@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import orjson
 import wsproto  # uvicorn imports it by its name alone, when it is too late to say what is missing
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
@@ -26,6 +25,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ...codec.json_text import dumps, loads
 from ...errors import InvalidValue, LifecycleError
 from ...profiles import Profile
 from ..asgi import ThreadedServer
@@ -189,7 +189,7 @@ class _Page:
         }
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # Starlette raises either where the page has left.
             while True:
-                await self._socket.send_text(orjson.dumps(said).decode())
+                await self._socket.send_text(dumps(said).decode())
                 await asyncio.sleep(_PACE)
                 await self._wake.wait()
                 self._wake.clear()
@@ -206,7 +206,7 @@ class _Page:
     def take(self, text: str) -> bool:
         """Do what the page asks for; false where that is nothing that a page of ours can ask for."""
         try:
-            asked = orjson.loads(text)
+            asked = loads(text)
             number = asked["terminal"]
             seat = self._seats[number]
             if asked["do"] == "watch":
