@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import selectors
 import socket
 import ssl
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +120,25 @@ class Door:
                 self.resumed += line.session_reused is True
             with line, self._beyond(line) as other:
                 self._lines.append(other)
-                self._start(self._pipe, other, line)
-                self._pipe(line, other, self.heard)
+                self._pass_on(line, other)
 
     def _beyond(self, line: socket.socket) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.to), timeout=10)
 
-    def _pipe(self, one: socket.socket, other: socket.socket, heard: list[bytes] | None = None) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                if heard is not None:
-                    heard.append(data)
-                other.sendall(data)
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def _pass_on(self, line: socket.socket, other: socket.socket) -> None:
+        """Both ways in this one thread: two must not use one TLS socket at once."""
+        with selectors.DefaultSelector() as ready:
+            ready.register(line, selectors.EVENT_READ, (line, other))
+            ready.register(other, selectors.EVENT_READ, (other, line))
+            while True:
+                for key, _ in ready.select():
+                    source, target = key.data
+                    for data in _pieces(source):
+                        if not data:
+                            return
+                        if source is line:
+                            self.heard.append(data)
+                        target.sendall(data)
 
     def cut(self) -> None:
         """End every connection."""
@@ -148,6 +154,20 @@ class Door:
             line.close()
         for thread in self._threads:
             thread.join(5)
+
+
+def _pieces(source: socket.socket) -> Iterator[bytes]:
+    """What has come in, and nothing at its end. TLS may hold more than the socket shows, or no whole piece yet."""
+    data = b"more"
+    while data:
+        source.setblocking(False)
+        try:
+            data = source.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        finally:
+            source.settimeout(10)
+        yield data
 
 
 class Proxy(Door):

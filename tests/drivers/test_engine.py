@@ -48,7 +48,8 @@ class Server:
         self.lines: list[socket.socket] = []
         self._over = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/api/postxs"
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/api/postxs"
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -119,8 +120,15 @@ def sockets(server: Server | None) -> set[int]:
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                found.add(int(name))
-    return found - {line.fileno() for line in (server.lines if server else ())}
+                with socket.socket(fileno=os.dup(int(name))) as same:
+                    if server is None or _port(same) != server.port:
+                        found.add(int(name))
+    return found
+
+
+def _port(of: socket.socket) -> int | None:
+    """The server's threads accept and close whenever they like: only its port says that a socket is the server's."""
+    return of.getsockname()[1] if of.family in (socket.AF_INET, socket.AF_INET6) else None
 
 
 @contextlib.contextmanager

@@ -160,11 +160,9 @@ async def test_a_connection_that_is_cut_without_a_word_is_no_end_of_a_body(
     """Whoever cuts it could cut the body with it."""
 
     class Cut(Door):
-        def _pipe(self, one: Any, other: Any, heard: Any = None) -> None:
-            if heard is None:
-                return
-            one.recv(65536)
-            one.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of")
+        def _pass_on(self, line: Any, other: Any) -> None:
+            line.recv(65536)
+            line.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of")
             time.sleep(0.05)
 
     with contextlib.closing(Cut(door.to, authority.good())) as cut:
