@@ -44,10 +44,12 @@ DOORS: dict[str, set[str]] = {
     },
 }  # fmt: skip
 """What each room may import of the library, beside itself. ``simulator`` may import all of these. Nobody imports those
-that come after it: ``pytest_plugin``, which pytest loads, ``agent``, and ``cli``, which may import all."""
+that come after it: ``otel``, which a program hands over as an observer, ``pytest_plugin``, which pytest loads,
+``agent``, and ``cli``, which may import all."""
 DOORS["simulator"] = set(DOORS)
+DOORS["otel"] = {"_version", "observer"}
 DOORS["agent"] = {
-    "_version", "codec", "connector", "errors", "flows", "journal", "masking", "messages", "money", "profiles",
+    "_version", "codec", "connector", "errors", "flows", "journal", "logs", "masking", "messages", "money", "profiles",
 }  # fmt: skip
 DOORS["pytest_plugin"] = {"connector", "errors", "journal", "masking", "messages", "profiles", "simulator"}
 
@@ -64,6 +66,7 @@ OPTIONAL = {
     "rich": {"cli"},
     "psycopg": {"journal"},
     "escpos": {"receipts"},
+    "opentelemetry": {"otel"},
     "starlette": {"agent", "simulator"},
     "uvicorn": {"agent", "simulator"},
     "wsproto": {"agent", "simulator"},

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .messages import Intent
 from .observer import Operation
 
-__all__ = ["FIELDS", "about", "logger", "running"]
+__all__ = ["FIELDS", "about", "fields", "logger", "running"]
 
 FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -42,12 +42,7 @@ class _Logger(_Adapter):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         operation, given = running.get(), kwargs.get("extra") or {}
         if operation is not None:
-            given = {
-                "getnet_command": operation.command,
-                "getnet_terminal": operation.terminal,
-                "getnet_carrier": operation.carrier,
-                **given,
-            }
+            given = {"getnet_command": operation.command, **fields(terminal=operation.terminal), **given}
         kwargs["extra"] = given
         return msg, kwargs
 
@@ -57,6 +52,20 @@ def logger(name: str) -> _Adapter:
     return _Logger(logging.getLogger(name), {})
 
 
+def fields(
+    *, terminal: str | None = None, intent: str | None = None, state: str | None = None, outcome: str | None = None
+) -> dict[str, str]:
+    """The ``extra`` of a record."""
+    known = {
+        "getnet_terminal": terminal,
+        "getnet_carrier": None if terminal is None else terminal.partition(":")[0],
+        "getnet_intent": intent,
+        "getnet_state": state,
+        "getnet_outcome": outcome,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
 def about(intent: Intent) -> dict[str, str]:
     """The ``extra`` of a record that is about ``intent``."""
-    return {"getnet_intent": intent.intent_id, "getnet_state": str(intent.state)}
+    return fields(intent=intent.intent_id, state=intent.state.value)
