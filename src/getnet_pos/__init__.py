@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .messages import *
     from .oauth import ClientCredentials as ClientCredentials
     from .oauth import TokenProvider as TokenProvider
+    from .observer import Observer as Observer
     from .profiles import *
 
 _HOLDERS = {
@@ -27,6 +28,7 @@ _HOLDERS = {
     "equipment": ["AsyncEquipmentClient", "EquipmentClient"],
     "oauth": ["ClientCredentials", "TokenProvider"],
     "journal": None,
+    "observer": ["Observer"],
     "connector": None,
 }
 """The modules whose names are public here, and which of them where it is not all; the lightest first."""

@@ -23,7 +23,7 @@ from .flows.carrier import NO_TERMS, Carrier, OnFrame, Terms
 from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
 from .flows.dates import read_date
-from .flows.effects import Flow, Intents, NewId, Now, Resolve, Since, Take, WallClock
+from .flows.effects import Begin, Flow, Intents, NewId, Now, Resolve, Since, Take, WallClock
 from .flows.intents import generated_ticket
 from .flows.payment import Till, ask, pay, polling, recover_all
 from .flows.stream import StreamCarrier
@@ -38,6 +38,7 @@ from .messages import (
     Intent,
     IntentState,
     KeyPos,
+    Poll,
     Polled,
     PreAuthorization,
     PreAuthorizationCompletion,
@@ -65,7 +66,9 @@ from .messages import (
 )
 from .messages.checks import check_flag, check_text
 from .messages.declaring import recoded, sent_fields
+from .messages.documents import command_name
 from .money import Amount, to_wire
+from .observer import Operation
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 from .reconciliation import Reconciliation, reconcile, recorded_vouchers
 from .turns import QueueTurn
@@ -176,12 +179,17 @@ class Session:
         if not polled:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
 
-    def _alone(self, flow: Flow[T]) -> Flow[T]:
-        """Run ``flow`` while nobody else uses the terminal.
+    def _begin(self, name: str, intent_id: str | None = None) -> Begin:
+        """The beginning of an operation, for those who watch."""
+        return Begin(Operation(name, self.terminal, intent_id))
+
+    def _alone(self, name: str, flow: Flow[T], intent_id: str | None = None) -> Flow[T]:
+        """Run ``flow``, the operation ``name``, while nobody else uses the terminal.
 
         What fails to be written or read closes the link, so that no half-broken one is left behind.
         """
         self.check_not_closed()
+        yield self._begin(name, intent_id)
         place = self._queue.place()
         try:
             now: float = yield Now()
@@ -195,14 +203,16 @@ class Session:
             except TransportError as error:
                 late = isinstance(error, DeadlineExceeded) and not isinstance(error, WriteTimeout)
                 if not late or self.till.carrier.is_silent:
-                    yield from self.till.carrier.close()
+                    yield from self.till.carrier.close(error)
                 raise
         finally:
             place.leave()
 
     def opening(self) -> Flow[None]:
         """Open the link, if it is not open."""
-        return self._alone(self._opened())
+        self.check_not_closed()
+        if not self.till.carrier.is_open:
+            yield from self._alone("open", self._opened())
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
@@ -211,6 +221,7 @@ class Session:
 
     def closing(self) -> Flow[None]:
         """Close the link for good, once the operation in progress is over."""
+        yield self._begin("close")
         place = self._queue.place()
         try:
             yield Take(place)
@@ -221,7 +232,7 @@ class Session:
             place.leave()
 
     def polling(self) -> Flow[Polled]:
-        return self._alone(self._polled())
+        return self._alone(command_name(Poll.code), self._polled())
 
     def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
@@ -230,7 +241,7 @@ class Session:
         return reply
 
     def recover(self) -> Flow[Recovery]:
-        return self._alone(self._recovered())
+        return self._alone("recover", self._recovered())
 
     def _recovered(self) -> Flow[Recovery]:
         self._check_ready()
@@ -239,7 +250,7 @@ class Session:
     def reconcile(self, since: datetime | None) -> Flow[Reconciliation]:
         if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
             raise InvalidValue("since must be a datetime with a time zone, such as datetime.now().astimezone()")
-        return self._alone(self._reconciled(since))
+        return self._alone("reconcile", self._reconciled(since))
 
     def _reconciled(self, since: datetime | None) -> Flow[Reconciliation]:
         self._check_ready()
@@ -271,6 +282,7 @@ class Session:
         return found
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Flow[Intent]:
+        yield self._begin("resolve")
         intent: Intent = yield Resolve(intent_id, paid, by, note)
         return intent
 
@@ -300,7 +312,8 @@ class Session:
         if listens is not None:
             terms = replace(terms, listens=listens)
         if not command.moves_money:
-            asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout, terms=terms))
+            asking = ask(self.till, self.till.carrier.check(command), timeout, terms=terms)
+            asked: R = yield from self._alone(command_name(command.code), asking)
             return asked
         intent_id: str = yield NewId()
         return (yield from self._paid(command, intent_id, timeout, idempotency_key, again, terms))
@@ -324,7 +337,8 @@ class Session:
         check_flag(again, "again")
         command = self.till.carrier.check(command, intent_id)
         paying = pay(self.till, command, intent_id, timeout, key=key, again=again, terms=terms)
-        reply: R = yield from self._alone(self._cancellable(paying) if command.takes_card else paying)
+        paying = self._cancellable(paying) if command.takes_card else paying
+        reply: R = yield from self._alone(command_name(command.code), paying, intent_id)
         return reply
 
     def _cancellable(self, flow: Flow[T]) -> Flow[T]:
@@ -443,8 +457,11 @@ class Session:
         """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud or elsewhere."""
         self._check_polled(self.answers)
         asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
-        reply: CancelReply = yield from asked if self.selling else self._alone(asked)
-        return reply
+        name = command_name(CancelSale.code)
+        if not self.selling:
+            return (yield from self._alone(name, asked))
+        yield self._begin(name)
+        return (yield from asked)
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)

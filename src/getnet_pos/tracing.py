@@ -7,17 +7,17 @@ to a stranger.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 from .codec import Message
+from .logs import logger
 from .messages import Ack, BadFrame, Command, CommandMessage, Progress, Reply
 
 __all__ = ["is_on", "received", "sent", "shown", "start", "stop"]
 
-log = logging.getLogger("getnet_pos.wire")
+log = logger("getnet_pos.wire")
 
 _on = False
 _NAME = re.compile(r"[A-Za-z_]{1,32}[0-9]{0,2}")

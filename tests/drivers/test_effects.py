@@ -21,6 +21,7 @@ from getnet_pos.drivers.http import AsyncHttpClient, HttpClient
 from getnet_pos.errors import ConfigurationError, ConnectError, DeadlineExceeded, TerminalBusy
 from getnet_pos.flows.effects import (
     AwaitNotice,
+    Begin,
     Call,
     Claim,
     Close,
@@ -49,6 +50,7 @@ from getnet_pos.flows.effects import (
 )
 from getnet_pos.journal import MemoryJournal
 from getnet_pos.messages import IntentState, Progress, Search
+from getnet_pos.observer import Operation
 from getnet_pos.simulator import SerialServer, VirtualTerminal
 from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator
 from getnet_pos.transports.serial import AsyncSerialTransport, SerialTransport
@@ -152,6 +154,10 @@ def test_the_journal(rig: Rig) -> None:
 def test_a_notice_of_another_host(rig: Rig) -> None:
     """A journal of one machine has none: then it is a pause."""
     assert rig.run(asked(AwaitNotice("4711", 0.001))) is False
+
+
+def test_an_operation_begins_whether_or_not_anybody_watches(rig: Rig) -> None:
+    rig.run(asked(Begin(Operation("poll", "usb:x"))))
 
 
 def test_progress(rig: Rig) -> None:

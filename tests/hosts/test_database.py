@@ -240,10 +240,10 @@ def test_stopped_at_once_in_the_middle_of_a_sale(own_server: Server) -> None:
         driver = pos._driver
         perform = driver.perform
 
-        def watched(effect: object, on_progress: object) -> object:
+        def watched(effect: object, *rest: object) -> object:
             if getattr(getattr(effect, "intent", None), "state", None) is IntentState.APPROVED:
                 own_server.stop()
-            return perform(effect, on_progress)  # type: ignore[arg-type]  # as it came
+            return perform(effect, *rest)  # type: ignore[arg-type]  # as it came
 
         driver.perform = watched  # type: ignore[method-assign,assignment]  # the moment is chosen here
         assert pos.sale(1000, ticket="A1").approved

@@ -180,8 +180,8 @@ def test_who_slept_before_the_first_byte_sends_nothing(hosts: Hosts, carrier: An
         perform = driver.perform
         taken = []
 
-        def watched(effect: Any, on_progress: Any) -> object:
-            done = perform(effect, on_progress)
+        def watched(effect: Any, *rest: Any) -> object:
+            done = perform(effect, *rest)
             if getattr(getattr(effect, "intent", None), "state", None) is IntentState.INTENT and not taken:
                 with sleeping(one):
                     time.sleep(LEASE * 1.2)

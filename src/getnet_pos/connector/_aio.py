@@ -51,6 +51,7 @@ from ..messages import (
     Wire,
 )
 from ..money import Amount
+from ..observer import Observer
 from ..profiles import Profile, Timeouts
 from ..reconciliation import Reconciliation
 from ..session import OnFrame, OnProgress, Session
@@ -84,6 +85,9 @@ class AsyncConnector:
     ``TransportError`` when the link fails and ``ProtocolError`` when the terminal breaks the protocol. Those that move
     money raise ``OutcomeUnknown`` instead whenever money may have moved, and ``JournalError``, with nothing sent, when
     the journal cannot be written.
+
+    Every ``create`` method takes an ``observer``, a function that is called with each event of the connector
+    (``getnet_pos.observer``).
     """
 
     def __init__(self, driver: AsyncDriver, session: Session, account: AsyncCloudAccount | None = None) -> None:
@@ -103,6 +107,7 @@ class AsyncConnector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> AsyncConnector:
         """A terminal on a USB or serial port (docs/protocol.md, "Serial line").
 
@@ -126,7 +131,8 @@ class AsyncConnector:
         session = Session.over_stream(
             f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, is_pluggable=True, find=find
         )
-        return cls._made(AsyncDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = AsyncDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_tcp(
@@ -139,6 +145,7 @@ class AsyncConnector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> AsyncConnector:
         """A terminal on the local network over TCP (docs/protocol.md, "TCP").
 
@@ -150,7 +157,8 @@ class AsyncConnector:
         session = Session.over_stream(
             f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
         )
-        return cls._made(AsyncDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = AsyncDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_http(
@@ -164,6 +172,7 @@ class AsyncConnector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> AsyncConnector:
         """A terminal on the local network over HTTP (docs/assumptions.md: this link is our assumption).
 
@@ -188,7 +197,8 @@ class AsyncConnector:
         session = Session.over_stream(
             f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
         )
-        return cls._made(AsyncDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = AsyncDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_cloud(
@@ -200,6 +210,7 @@ class AsyncConnector:
         http_client: httpx.AsyncClient | None = None,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
         **settings: Unpack[CloudOptions],
     ) -> AsyncConnector:
         """A terminal behind Getnet's cloud (docs/cloud.md).
@@ -227,7 +238,9 @@ class AsyncConnector:
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
             turn=account.queues.of(key_pos),
         )
-        return cls._made(AsyncDriver(http=account.http, journal=journal_opener(journal)), session, own)
+        return cls._made(
+            AsyncDriver(http=account.http, journal=journal_opener(journal), observer=observer), session, own
+        )
 
     @classmethod
     def _made(cls, driver: AsyncDriver, session: Session, account: AsyncCloudAccount | None = None) -> AsyncConnector:

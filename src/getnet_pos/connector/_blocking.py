@@ -52,6 +52,7 @@ from ..messages import (
     Wire,
 )
 from ..money import Amount
+from ..observer import Observer
 from ..profiles import Profile, Timeouts
 from ..reconciliation import Reconciliation
 from ..session import OnFrame, OnProgress, Session
@@ -83,6 +84,9 @@ class Connector:
     ``TransportError`` when the link fails and ``ProtocolError`` when the terminal breaks the protocol. Those that move
     money raise ``OutcomeUnknown`` instead whenever money may have moved, and ``JournalError``, with nothing sent, when
     the journal cannot be written.
+
+    Every ``create`` method takes an ``observer``, a function that is called with each event of the connector
+    (``getnet_pos.observer``).
     """
 
     def __init__(self, driver: BlockingDriver, session: Session, account: CloudAccount | None = None) -> None:
@@ -102,6 +106,7 @@ class Connector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> Connector:
         """A terminal on a USB or serial port (docs/protocol.md, "Serial line").
 
@@ -125,7 +130,8 @@ class Connector:
         session = Session.over_stream(
             f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, is_pluggable=True, find=find
         )
-        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = BlockingDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_tcp(
@@ -138,6 +144,7 @@ class Connector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> Connector:
         """A terminal on the local network over TCP (docs/protocol.md, "TCP").
 
@@ -149,7 +156,8 @@ class Connector:
         session = Session.over_stream(
             f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
         )
-        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = BlockingDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_http(
@@ -163,6 +171,7 @@ class Connector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> Connector:
         """A terminal on the local network over HTTP (docs/assumptions.md: this link is our assumption).
 
@@ -187,7 +196,8 @@ class Connector:
         session = Session.over_stream(
             f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
         )
-        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = BlockingDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_cloud(
@@ -199,6 +209,7 @@ class Connector:
         http_client: httpx.Client | None = None,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
         **settings: Unpack[CloudOptions],
     ) -> Connector:
         """A terminal behind Getnet's cloud (docs/cloud.md).
@@ -226,7 +237,9 @@ class Connector:
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
             turn=account.queues.of(key_pos),
         )
-        return cls._made(BlockingDriver(http=account.http, journal=journal_opener(journal)), session, own)
+        return cls._made(
+            BlockingDriver(http=account.http, journal=journal_opener(journal), observer=observer), session, own
+        )
 
     @classmethod
     def _made(cls, driver: BlockingDriver, session: Session, account: CloudAccount | None = None) -> Connector:

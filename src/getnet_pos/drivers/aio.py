@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 import os
 import random
 import time
@@ -18,8 +17,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import logs
 from ..flows.effects import (
     AwaitNotice,
+    Begin,
     Call,
     Claim,
     Close,
@@ -47,8 +48,10 @@ from ..flows.effects import (
 )
 from ..journal import Journal, elsewhere, since
 from ..messages import Progress
+from ..observer import Observer
 from ..transports import AsyncTransport
 from .loop import run_async
+from .watching import OBSERVED, Lookout, Watch
 
 if TYPE_CHECKING:
     from .engine import AsyncEngine
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncDriver", "on_journal"]
 
-log = logging.getLogger("getnet_pos.driver")
+log = logs.logger("getnet_pos.driver")
 
 T = TypeVar("T")
 
@@ -73,11 +76,13 @@ class AsyncDriver:
         transport: AsyncTransport | None = None,
         http: AsyncEngine | AsyncHttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._transport = transport
         self._http = http
         self._open_journal = journal
         self._journal: Journal | None = None
+        self._lookout = None if observer is None else Lookout(observer)
 
     async def open_journal(self) -> None:
         """Open the journal, in a thread: another process may be writing, and then it takes seconds."""
@@ -86,14 +91,32 @@ class AsyncDriver:
 
     async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
-        return await run_async(flow, lambda effect: self.perform(effect, on_progress))
+        perform = self.perform if self._lookout is None else self._perform_observed
+        with Watch(self._lookout) as watch:
+            value = await run_async(flow, lambda effect: perform(effect, on_progress, watch))
+            watch.returned(value)
+            return value
 
     def wake(self) -> None:
         """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
-    async def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+    async def _perform_observed(
+        self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch
+    ) -> object:
+        if not isinstance(effect, OBSERVED):
+            return await self.perform(effect, on_progress, watch)
+        began = time.monotonic()
+        try:
+            answer = await self.perform(effect, on_progress, watch)
+        except BaseException as error:
+            watch.saw(effect, began, error=error)
+            raise
+        watch.saw(effect, began, answer)
+        return answer
+
+    async def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch) -> object:
         """The result of one effect, or what it raises."""
         match effect:
             case Receive(deadline):
@@ -136,6 +159,8 @@ class AsyncDriver:
                 return uuid.uuid4().hex
             case Take(place, deadline):
                 await place.wait_async(deadline, owner=asyncio.current_task())
+            case Begin(operation):
+                watch.began(operation)
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):

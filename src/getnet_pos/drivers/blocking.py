@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import random
 import threading
 import time
@@ -13,9 +12,11 @@ from concurrent.futures import Future, wait
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from .. import logs
 from ..errors import ConfigurationError
 from ..flows.effects import (
     AwaitNotice,
+    Begin,
     Call,
     Claim,
     Close,
@@ -43,8 +44,10 @@ from ..flows.effects import (
 )
 from ..journal import Journal, elsewhere, since
 from ..messages import Progress
+from ..observer import Observer
 from ..transports import Transport
 from .loop import run
+from .watching import OBSERVED, Lookout, Watch
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingDriver"]
 
-log = logging.getLogger("getnet_pos.driver")
+log = logs.logger("getnet_pos.driver")
 
 T = TypeVar("T")
 
@@ -66,11 +69,13 @@ class BlockingDriver:
         transport: Transport | None = None,
         http: Engine | HttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._transport = transport
         self._http = http
         self._open_journal = journal
         self._journal: Journal | None = None
+        self._lookout = None if observer is None else Lookout(observer)
 
     def open_journal(self) -> None:
         """Open the journal."""
@@ -79,14 +84,32 @@ class BlockingDriver:
 
     def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
         """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
-        return run(flow, lambda effect: self.perform(effect, on_progress))
+        perform = self.perform if self._lookout is None else self._perform_observed
+        with Watch(self._lookout) as watch:
+            value = run(flow, lambda effect: perform(effect, on_progress, watch))
+            watch.returned(value)
+            return value
 
     def wake(self) -> None:
         """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
-    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
+    def _perform_observed(
+        self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch
+    ) -> object:
+        if not isinstance(effect, OBSERVED):
+            return self.perform(effect, on_progress, watch)
+        began = time.monotonic()
+        try:
+            answer = self.perform(effect, on_progress, watch)
+        except BaseException as error:
+            watch.saw(effect, began, error=error)
+            raise
+        watch.saw(effect, began, answer)
+        return answer
+
+    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch) -> object:
         """The result of one effect, or what it raises."""
         match effect:
             case Receive(deadline):
@@ -132,6 +155,8 @@ class BlockingDriver:
                 return uuid.uuid4().hex
             case Take(place, deadline):
                 place.wait(deadline, owner=threading.get_ident())
+            case Begin(operation):
+                watch.began(operation)
             case Report(progress):
                 _report(on_progress, progress)
             case Record(intent):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..codec import Message, acknowledgement
 from ..errors import ApiError, DeadlineExceeded, GetnetError, ProtocolError, TransportError
+from ..logs import logger
 from ..messages import Ack, Command, Intent, Reply, VoucherMark, Waits
 from ..messages.declaring import Facts
 from ..profiles import Profile, Timeouts
@@ -19,7 +19,7 @@ from .effects import Call, Flow, Lease
 
 C = TypeVar("C", bound=Command[Any])
 
-log = logging.getLogger("getnet_pos.carrier")
+log = logger("getnet_pos.carrier")
 
 __all__ = ["NO_TERMS", "Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "OnFrame",
            "Refused", "Sent", "Source", "Terms", "hand_on", "hand_on_receipt", "may_have_left",
@@ -298,7 +298,9 @@ class Carrier(Protocol):
 
     def open(self) -> Flow[None]: ...
 
-    def close(self) -> Flow[None]: ...
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
+        """Close the link. ``cause`` is what makes it necessary, if anything does."""
+        ...
 
     def check(self, command: C, intent_id: str = "") -> C:
         """``command`` as this way takes it. ``UnsupportedOperation`` where it does not."""

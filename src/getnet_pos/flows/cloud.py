@@ -5,7 +5,6 @@ The outer code of an answer says whether the exchange has ended; only the reply 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ from ..errors import (
     UnexpectedReply,
     UnsupportedOperation,
 )
+from ..logs import logger
 from ..messages import (
     CancelSale,
     CloudRefund,
@@ -66,7 +66,7 @@ __all__ = ["CloudAttempt", "CloudCarrier"]
 
 C = TypeVar("C", bound=Command[Any])
 
-log = logging.getLogger("getnet_pos.cloud")
+log = logger("getnet_pos.cloud")
 
 _LONGER, _LONGEST = 1.25, 5
 """How much longer each pause between two queries for a status is, and how much the longest is to the first."""
@@ -127,7 +127,7 @@ class CloudCarrier:
         """Connections are made as they are needed."""
         yield from ()
 
-    def close(self) -> Flow[None]:
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
         yield from ()
 
     def check(self, command: C, intent_id: str = "") -> C:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from ..codec.strict_json import parse
 from ..errors import ApiError, InvalidValue, MalformedFrame, MalformedResponse
+from ..logs import logger
 from ..messages import KeyPos
 from ..messages.checks import check_integer
 from .cloud_calls import Cloud, call
@@ -16,7 +16,7 @@ from .http_calls import Secret, clean, json_body, refuse
 
 __all__ = ["list_cloud_terminals"]
 
-log = logging.getLogger("getnet_pos.cloud")
+log = logger("getnet_pos.cloud")
 
 _LONGEST_LIST = 64 << 20
 

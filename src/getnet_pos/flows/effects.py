@@ -10,12 +10,14 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from ..errors import GetnetError
 from ..messages import Intent, Progress, Search
+from ..observer import Operation
 from ..turns import Place
 
-__all__ = ["AwaitNotice", "Call", "Claim", "Close", "Compute", "Departure", "Effect", "Flow", "Intents", "Lease",
-           "NewId", "Now", "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response",
-           "Send", "Since", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
+__all__ = ["AwaitNotice", "Begin", "Call", "Claim", "Close", "Compute", "Departure", "Effect", "Flow", "Intents",
+           "Lease", "NewId", "Now", "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve",
+           "Response", "Send", "Since", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -33,7 +35,9 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the transport; never fails."""
+    """Close the transport; never fails. ``cause`` is what makes it necessary, if anything does."""
+
+    cause: GetnetError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,13 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """The operation that all of this flow is about, for those who watch; its end is that of the flow."""
+
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Tell the caller about progress; what the caller does with it cannot harm the flow."""
 
@@ -267,7 +278,7 @@ class Since:
 Effect = (
     Open | Close | Send | Receive | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
     | NewId | Take | Report | Record | Recall | Unsettled | Claim | Resolve
-    | Intents | Since | AwaitNotice
+    | Intents | Since | AwaitNotice | Begin
 )  # fmt: skip
 
 Flow = Generator[Effect, Any, T]

@@ -9,7 +9,8 @@ from typing import Any
 from .. import tracing
 from ..codec import MAX_FRAME, Decoder, Message, acknowledgement, decode_many, encode_simplified, seal
 from ..codec.grammar import JsonGrammar, SimplifiedGrammar
-from ..errors import TransportError
+from ..errors import GetnetError, TransportError
+from ..logs import logger
 from ..messages import Ack, BadFrame, Catalogue, Command, LastVoucher, Progress, Reply, Wire
 from ..profiles import Timeouts
 from .carrier import NO_TERMS, OnFrame, Terms, hand_on, may_leave_until
@@ -17,7 +18,7 @@ from .effects import Close, Flow, Lease, Now, Open, Receive, Send
 
 __all__ = ["Link", "log_left_out"]
 
-log = logging.getLogger("getnet_pos.link")
+log = logger("getnet_pos.link")
 
 _STALE_READS = 64
 """How many reads of stale bytes are made before a command: a port that never falls silent must not hold it up."""
@@ -73,9 +74,9 @@ class Link:
         self._forget()
         self.is_open = True
 
-    def close(self) -> Flow[None]:
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
         self.is_open = False
-        yield Close()
+        yield Close(cause)
 
     def send(
         self,
@@ -96,8 +97,8 @@ class Link:
         sent: float = yield Now()
         return sent
 
-    def acknowledge(self, received: bool = True) -> Flow[bool]:
-        """Tell the terminal that its message came, or that it came damaged; false where that could not be said.
+    def acknowledge(self, received: bool = True) -> Flow[TransportError | None]:
+        """Tell the terminal that its message came, or that it came damaged; the error where that could not be said.
 
         That is no reason to stop: what has come already may hold the reply, and reading finds out that a link is gone.
         """
@@ -109,14 +110,14 @@ class Link:
                 yield Send(data, now + self.timeouts.acknowledgement)
             except TransportError as error:
                 log.warning("a message could not be acknowledged: %s", error)
-                return False
-        return True
+                return error
+        return None
 
     def acknowledge_final(self) -> Flow[None]:
         """Acknowledge a reply that is already safe: a link that breaks now cannot change the result."""
-        acknowledged = yield from self.acknowledge()
-        if not acknowledged:
-            yield from self.close()
+        error = yield from self.acknowledge()
+        if error is not None:
+            yield from self.close(error)
 
     def next_message(self, deadline: float) -> Flow[Message | None]:
         """The next message; ``None`` at the deadline, or earlier when attention was asked for."""
@@ -151,7 +152,7 @@ class Link:
                     late.append(message)
                 elif isinstance(message, Progress):
                     # A terminal that takes no bytes is not waited for again with each message that it sends.
-                    listens = listens and (yield from self.acknowledge())
+                    listens = listens and (yield from self.acknowledge()) is None
                 elif not isinstance(message, Ack):
                     log_left_out("stale bytes before a command:", message, again=damaged)
                     damaged = True

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from ..errors import (
     TransportError,
     UnexpectedReply,
 )
+from ..logs import about, logger
 from ..masking import mask
 from ..messages import (
     OPEN_STATES,
@@ -87,7 +87,7 @@ from .matching import (
 
 __all__ = ["Till", "ask", "greet", "pay", "polling", "recover_all"]
 
-log = logging.getLogger("getnet_pos.payment")
+log = logger("getnet_pos.payment")
 
 R = TypeVar("R", bound=Reply)
 
@@ -281,7 +281,7 @@ def ask(
             raise
         log.info("command %d is asked again: %s", command.code, error)
         if isinstance(error, Disconnected):
-            yield from carrier.close()
+            yield from carrier.close(error)
             yield from carrier.open()
     try:
         return (yield from _asked(till, command, timeout, urgent, terms))
@@ -324,7 +324,7 @@ def _clear(till: Till) -> Flow[bool]:
         late = yield from till.carrier.clear()
     except Disconnected as error:
         log.info("the link was closed since the last command (%s): opening it again", error)
-        yield from till.carrier.close()
+        yield from till.carrier.close(error)
         yield from till.carrier.open()
         reopened = True
         late = yield from till.carrier.clear()
@@ -351,7 +351,7 @@ def polling(till: Till) -> Flow[Polled]:
         if till.carrier.echoes or (isinstance(error, DeadlineExceeded) and not till.carrier.is_silent):
             raise
         log.warning("the first poll failed (%s): opening the link again", error)
-        yield from till.carrier.close()
+        yield from till.carrier.close(error)
         reply = yield from greet(till)
     recovery = Recovery()
     if not _is_ready(reply):
@@ -390,7 +390,7 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
             return (yield from _asked_for_records(till, longest))
         except (TransportError, ProtocolError, ApiError) as error:
             if isinstance(error, TransportError) and not isinstance(error, DeadlineExceeded):
-                yield from till.carrier.close()
+                yield from till.carrier.close(error)
                 if not till.carrier.is_open:
                     raise
             log.warning("the terminal did not tell its last voucher: %s", error)
@@ -574,10 +574,11 @@ def _sent(
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command, limits)
     if (yield from _clear(till)) and carrier.is_pluggable:
-        yield from carrier.close()
-        raise Disconnected(
+        gone = Disconnected(
             "the cable was out just before the command: nothing was sent, and another terminal may be there"
         )
+        yield from carrier.close(gone)
+        raise gone
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent, terms=terms)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
@@ -697,7 +698,7 @@ def _recorded_and_sent(
             raise
         if not may_have_left(error):
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
-            yield from till.carrier.close()
+            yield from till.carrier.close(error)
             raise
         if isinstance(error, TransportError):
             intent = yield from _advance(intent, IntentState.SENT)
@@ -794,7 +795,13 @@ def _finish(
         yield Record(final)
     except JournalError as error:
         # The caller gets the truth; the terminal gets no confirmation, and is asked again before the next command.
-        log.critical("intent %s is %s, but that could not be recorded: %s", intent.intent_id, final.state, error)
+        log.critical(
+            "intent %s is %s, but that could not be recorded: %s",
+            intent.intent_id,
+            final.state,
+            error,
+            extra=about(final),
+        )
         till.baseline, till.unrecorded = None, final
         return typed_reply(command, reply)
     till.previous = reply
@@ -830,7 +837,13 @@ def _record(intent: Intent) -> Flow[None]:
     try:
         yield Record(intent)
     except JournalError as error:
-        log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
+        log.error(
+            "state %s of intent %s could not be recorded: %s",
+            intent.state,
+            intent.intent_id,
+            error,
+            extra=about(intent),
+        )
 
 
 # --------------------------------------------------------------------------------------------------------- late replies
@@ -869,7 +882,7 @@ def _settle_late(till: Till, reply: Reply, *, confirmed: bool = False) -> Flow[b
             if lease is None:
                 return False
             try:
-                log.warning("the reply to intent %s came late: it is settled", intent.intent_id)
+                log.warning("the reply to intent %s came late: it is settled", intent.intent_id, extra=about(intent))
                 yield from _finish(till, None, intent, reply, found="late reply", confirmed=confirmed)
             finally:
                 lease.release()
@@ -983,7 +996,7 @@ def _is_recorded_now(till: Till, intent: Intent) -> Flow[bool]:
     try:
         yield Record(final)
     except JournalError as error:
-        log.error("the result of intent %s still cannot be recorded: %s", intent.intent_id, error)
+        log.error("the result of intent %s still cannot be recorded: %s", intent.intent_id, error, extra=about(intent))
         return False
     till.unrecorded = None
     return True
@@ -1028,7 +1041,12 @@ def _adopted(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Inten
         if lease is None:
             return None
         try:
-            log.warning("intent %s was sent to this terminal under the name %s", intent.intent_id, intent.terminal)
+            log.warning(
+                "intent %s was sent to this terminal under the name %s",
+                intent.intent_id,
+                intent.terminal,
+                extra=about(intent),
+            )
             yield from _finish(till, None, intent, record, found="recovery", confirmed=True)
         finally:
             lease.release()
@@ -1069,10 +1087,10 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
             is_nothing_new(last, intent, ()) and (yield from _settle_by_record(till, intent, last, is_awaited=False))
         )
     except (TransportError, ProtocolError, ApiError) as error:
-        log.info("intent %s could not be asked about: %s", intent.intent_id, error)
+        log.info("intent %s could not be asked about: %s", intent.intent_id, error, extra=about(intent))
         return
     if is_settled:
-        log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id)
+        log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id, extra=about(intent))
 
 
 @dataclass(slots=True)
@@ -1096,12 +1114,12 @@ def _recover(
     """Ask what became of ``intent`` until somebody says, or until the time for it and the command's own are over."""
     carrier, timeouts = till.carrier, till.carrier.timeouts
     reason = str(doubt) if doubt is not None else "the register stopped before it had the reply"
-    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, reason)
+    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, reason, extra=about(intent))
     intent = yield from _advance(intent, IntentState.RECOVERING, _short(reason))
     # What the terminal recorded last is no longer known.
     till.baseline = None
     if isinstance(doubt, TransportError) and not isinstance(doubt, DeadlineExceeded):
-        yield from carrier.close()
+        yield from carrier.close(doubt)
     now: float = yield Now()
     inquiry = _Inquiry(command, intent, due)
     # One more query after the command's own end: only then it is certain that nothing more comes.
@@ -1111,9 +1129,9 @@ def _recover(
             reply = yield from _round(till, inquiry, end)
             failures = 0
         except TransportError as error:
-            log.warning("nobody can be asked about intent %s: %s", intent.intent_id, error)
+            log.warning("nobody can be asked about intent %s: %s", intent.intent_id, error, extra=about(intent))
             inquiry.why = inquiry.why or str(error)
-            yield from carrier.close()
+            yield from carrier.close(error)
             yield from _pause(failures, end)
             failures, reply = failures + 1, None
         if reply is not None:
@@ -1144,7 +1162,7 @@ def _settle_by_record(till: Till, intent: Intent, last: VoucherMark | None, *, i
             told = yield from _introduce(till)
         except TransportError as error:
             log.info("the terminal cannot be asked who it is: %s", error)
-            yield from till.carrier.close()
+            yield from till.carrier.close(error)
             return False
         if told is None or told != intent.terminal_id:
             return False
@@ -1182,7 +1200,9 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
         try:
             found = yield from query(end)
         except (ProtocolError, ApiError) as error:
-            log.info("intent %s could not be asked about: %s", inquiry.intent.intent_id, error)
+            log.info(
+                "intent %s could not be asked about: %s", inquiry.intent.intent_id, error, extra=about(inquiry.intent)
+            )
             found, inquiry.why = Found(), str(error)
         reply = yield from _settled_by(till, inquiry, found)
         if reply is not None:

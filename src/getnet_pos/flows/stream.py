@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from ..errors import (
     UnexpectedReply,
     UnsupportedOperation,
 )
+from ..logs import logger
 from ..masking import mask
 from ..messages import (
     Ack,
@@ -48,7 +48,7 @@ __all__ = ["StreamAttempt", "StreamCarrier"]
 
 C = TypeVar("C", bound=Command[Any])
 
-log = logging.getLogger("getnet_pos.stream")
+log = logger("getnet_pos.stream")
 
 _UNSENT_WITHIN = 2.0
 """Seconds within which a terminal delivers, once the link is open again, the reply that it could not send."""
@@ -115,8 +115,8 @@ class StreamCarrier:
     def open(self) -> Flow[None]:
         return self.link.open()
 
-    def close(self) -> Flow[None]:
-        return self.link.close()
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
+        return self.link.close(cause)
 
     def check(self, command: C, intent_id: str = "") -> C:
         if command.cloud_only:
@@ -177,7 +177,7 @@ class StreamCarrier:
         self._silent_rounds = 0 if link.heard else self._silent_rounds + 1
         if self._silent_rounds >= _SILENT_ROUNDS:
             self._silent_rounds = 0
-            yield from link.close()
+            yield from link.close(DeadlineExceeded("the terminal is silent"))
         return found
 
     def listen(self, until: float) -> Flow[Found]:
@@ -186,11 +186,11 @@ class StreamCarrier:
         while True:
             try:
                 message = yield from link.next_message(until)
-            except Disconnected:
+            except Disconnected as error:
                 if not self._answered:
                     raise
                 # A response ends with its answer, and some terminals hang up then: nothing more comes on this link.
-                yield from link.close()
+                yield from link.close(error)
                 yield Sleep(max(until - (yield Now()), 0.0))
                 return Found()
             if isinstance(message, (Progress, Reply)):
@@ -321,7 +321,7 @@ class StreamAttempt:
             if error.bytes_written or not self._reconnects:
                 raise
             log.info("the peer closed before command %d left (%s): connecting anew", self._command.code, error)
-        yield from self._link.close()
+            yield from self._link.close(error)
         yield from self._link.open()
         return (yield from self._link.send(self._command, self.data, lease=lease, terms=self._terms))
 

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from ..errors import JournalError
+from ..logs import about
 from ..messages import Intent
 
 __all__ = ["Call", "NewStep", "Store", "Worker"]
@@ -52,7 +53,13 @@ class NewStep:
         if not self.is_awaited:
             if error is not None:
                 intent = self.intent
-                log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
+                log.error(
+                    "state %s of intent %s could not be recorded: %s",
+                    intent.state,
+                    intent.intent_id,
+                    error,
+                    extra=about(intent),
+                )
         elif error is None:
             self.future.set_result(None)
         else:

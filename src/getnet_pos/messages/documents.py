@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from .catalogue import CATALOGUE
@@ -56,6 +57,7 @@ def intent_document(intent: Intent, **more: Any) -> dict[str, Any]:
     return {**document, "state": intent.state.value, **more}
 
 
+@lru_cache(maxsize=256)
 def command_name(code: int | None) -> str:
     """A command's name in words."""
     if code is None:

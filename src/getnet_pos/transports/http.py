@@ -12,11 +12,11 @@ nothing runs beside.
 
 from __future__ import annotations
 
-import logging
 import time
 from urllib.parse import quote, urlsplit
 
 from ..errors import Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
+from ..logs import logger
 from . import AsyncTransport, Transport
 from .http1 import BadHttp, Dialogue
 from .tcp import AsyncTcpTransport, TcpTransport
@@ -24,7 +24,7 @@ from .tls import Verify, tls_context
 
 __all__ = ["AsyncHttpTransport", "HttpTransport"]
 
-log = logging.getLogger("getnet_pos.http")
+log = logger("getnet_pos.http")
 
 
 class _Url:
