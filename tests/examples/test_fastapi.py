@@ -108,12 +108,16 @@ def test_an_unknown_outcome_is_an_answer_until_a_person_has_decided(tmp_path: Pa
 
 def test_a_server_that_is_stopped_lets_the_sale_end(tmp_path: Path) -> None:
     terminal = VirtualTerminal(default=Behaviour(progress_every=0.3))
-    with TcpServer(terminal, gap=0) as served, shop(tmp_path, served) as sample, sample.client() as client:
-        with ThreadPoolExecutor() as browser:
-            sold = browser.submit(client.post, "/sales", json=ORDER)
-            until(lambda: client.get("/sales/A1").status_code == 200)
-            sample.stop()
-            assert sold.result().json()["outcome"] == "approved"
+    with (
+        TcpServer(terminal, gap=0) as served,
+        shop(tmp_path, served) as sample,
+        sample.client() as client,
+        ThreadPoolExecutor() as browser,
+    ):
+        sold = browser.submit(client.post, "/sales", json=ORDER)
+        until(lambda: client.get("/sales/A1").status_code == 200)
+        sample.stop()
+        assert sold.result().json()["outcome"] == "approved"
 
 
 def test_a_shop_opens_without_its_terminal(tmp_path: Path) -> None:
