@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,6 +107,7 @@ def test_an_unknown_outcome_is_an_answer_until_a_person_has_decided(tmp_path: Pa
     assert terminal.ledger.charged() == 25_000
 
 
+@pytest.mark.skipif(os.name != "posix", reason="this system has no signal that asks a process to end")
 def test_a_server_that_is_stopped_lets_the_sale_end(tmp_path: Path) -> None:
     terminal = VirtualTerminal(default=Behaviour(progress_every=0.3))
     with (
