@@ -88,7 +88,7 @@ class Kiosk:
             log.warning("order %s was left open and is %s", intent.ticket, intent.state)
         for intent in polled.unknown:
             log.error("order %s: outcome unknown, a person must look (%s)", intent.ticket, intent.reason)
-        self._tell(True, "ready")
+        self._tell(polled.approved, "ready" if polled.approved else polled.response_message or "not ready")
 
     def _tell(self, is_ready: bool, message: str) -> None:
         notify(f"STATUS={message}")
