@@ -81,7 +81,7 @@ class Till:
         self._work.put(lambda: self._sell(ticket, amount))
 
     def cancel(self) -> None:
-        """Ask the terminal to give up the sale in progress. It is a wish: the sale's own end says what became of it."""
+        """Ask the terminal to give up the sale in progress: the sale's own end says whether it did."""
         if self._pos is not None:
             threading.Thread(target=self._cancel, args=(self._pos,), name="cancel").start()
 

@@ -218,7 +218,7 @@ async def events(ticket: Ticket, request: Request) -> StreamingResponse:
 
 @app.post("/sales/{ticket}/cancel", status_code=202)
 async def cancel(ticket: Ticket, request: Request) -> None:
-    """Ask the terminal to give up. It is a wish: the sale's own answer tells whether the customer had paid."""
+    """Ask the terminal to give up. It is a request: the sale's own answer tells whether the customer had paid."""
     till = till_of(request)
     till.in_progress(ticket)
     await till.pos.cancel_sale()
@@ -274,6 +274,7 @@ def main() -> None:
             os.environ["SHOP_TERMINAL"] = "{}:{}".format(*served.address)
             os.environ["GETNET_POS_JOURNAL"] = os.path.join(folder, "journal.sqlite3")
             log.info("pay on %s; without a page open there, every card is approved", screen.url)
+        log.info("the shop's API is on http://127.0.0.1:%d/docs", port)
         uvicorn.run(app, port=port, log_level="warning")
 
 

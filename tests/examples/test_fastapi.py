@@ -56,7 +56,7 @@ def test_a_double_click_is_one_sale_and_a_page_that_is_loaded_again_sees_all_of_
     assert terminal.ledger.charged() == 25_000
 
 
-def test_a_browser_that_goes_away_takes_nothing_with_it_and_a_cancellation_is_a_wish(tmp_path: Path) -> None:
+def test_a_browser_that_goes_away_takes_nothing_with_it_and_a_cancellation_is_a_request(tmp_path: Path) -> None:
     waits = Behaviour(progress_every=0.2, decide_after=float("inf"))
     terminal = VirtualTerminal(script=[Behaviour(progress_every=0.3), waits, Behaviour(outcome=Outcome.DECLINE)])
     with TcpServer(terminal, gap=0) as served, shop(tmp_path, served) as sample, sample.client() as client:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -29,13 +30,16 @@ class Machine:
 
     def __init__(self, folder: Path, device: str) -> None:
         self.folder = folder
+        # The path of a socket is short: the folders of tests are too deep for it on macOS.
+        self._short = TemporaryDirectory(dir="/tmp")
+        place = f"{self._short.name}/notify"
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._systemd.bind(str(folder / "notify"))
+        self._systemd.bind(place)
         self._systemd.setblocking(False)
         self.told: list[str] = []
         self.service = Sample(
             folder, "kiosk/kiosk.py", KIOSK_TERMINAL=device, STATE_DIRECTORY=str(folder), WATCHDOG_USEC="300000",
-            NOTIFY_SOCKET=str(folder / "notify"),
+            NOTIFY_SOCKET=place,
         )  # fmt: skip
 
     def hears(self, line: str) -> bool:
@@ -58,6 +62,7 @@ class Machine:
 
     def close(self) -> None:
         self._systemd.close()
+        self._short.cleanup()
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ class Till:
                 del self._stages[ticket]
 
     def cancel(self, ticket: str) -> None:
-        """Ask the terminal to give up the sale. It is a wish: the sale's own outcome says whether it was heard."""
+        """Ask the terminal to give up the sale. It is a request: the sale's own outcome says whether it was heard."""
         if ticket in self._stages:
             self._connector().cancel_sale()
 
