@@ -22,7 +22,16 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from getnet_pos import AsyncConnector, GetnetError, Intent, IntentState, InvalidValue, OutcomeUnknown, Progress
+from getnet_pos import (
+    AlreadyCharged,
+    AsyncConnector,
+    GetnetError,
+    Intent,
+    IntentState,
+    InvalidValue,
+    OutcomeUnknown,
+    Progress,
+)
 from getnet_pos.journal import DEFAULT_JOURNAL, Journal, Search, open_journal
 
 log = logging.getLogger("shop")
@@ -195,7 +204,7 @@ app = FastAPI(title="A shop", lifespan=lifespan)
 @app.exception_handler(GetnetError)
 async def not_done(_: Request, error: GetnetError) -> JSONResponse:
     """Every error but ``OutcomeUnknown`` says that this request charged nothing."""
-    status = 422 if isinstance(error, InvalidValue) else 503
+    status = 422 if isinstance(error, InvalidValue) else 409 if isinstance(error, AlreadyCharged) else 503
     return JSONResponse({"outcome": "not done", "message": str(error)}, status_code=status)
 
 
