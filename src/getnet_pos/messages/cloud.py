@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -253,4 +253,7 @@ class PrintDocument(Command[GenericReply]):
     what may be left out is filled in, ``printSeq`` with its place.
     """
 
-    lines: Iterable[str | Mapping[str, Any]] = wire("Details", check=_print_items, hash=False)
+    # pydantic takes an ``Iterable`` alone for one that can be read once, and would not write the list that is kept.
+    lines: Sequence[str | Mapping[str, Any]] | Iterable[str | Mapping[str, Any]] = wire(
+        "Details", check=_print_items, hash=False
+    )
