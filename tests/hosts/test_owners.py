@@ -109,7 +109,7 @@ def test_who_slept_too_long_may_write_nothing_in_any_state(hosts: Hosts) -> None
     del taken
     other.close()
     assert one.claim("another", TERMINAL) is not None
-    with pytest.raises(JournalError, match="another host has taken the terminal"):
+    with pytest.raises(JournalError, match="another host has taken over the terminal"):
         one.record(replace(intent(1), state=IntentState.APPROVED))
 
 

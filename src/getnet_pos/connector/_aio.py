@@ -89,7 +89,7 @@ class AsyncConnector:
         >>> import asyncio
         >>> from getnet_pos.simulator import TcpServer, VirtualTerminal
         >>> async def main():
-        ...     with TcpServer(VirtualTerminal()) as server:
+        ...     with TcpServer(VirtualTerminal(), gap=0) as server:
         ...         host, port = server.address
         ...         async with AsyncConnector.create_tcp(host, port, journal=MemoryJournal()) as pos:
         ...             await pos.polling()

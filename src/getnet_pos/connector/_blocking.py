@@ -87,7 +87,7 @@ class Connector:
     Examples:
         >>> from getnet_pos.simulator import TcpServer, VirtualTerminal
         >>> def main():
-        ...     with TcpServer(VirtualTerminal()) as server:
+        ...     with TcpServer(VirtualTerminal(), gap=0) as server:
         ...         host, port = server.address
         ...         with Connector.create_tcp(host, port, journal=MemoryJournal()) as pos:
         ...             pos.polling()
