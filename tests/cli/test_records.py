@@ -70,7 +70,7 @@ def test_resolved_by_the_beginning_of_its_id(called: Run, journal: str) -> None:
     [
         ("9", "Ana", "not in the journal"),
         ("0" * 32, "Ana", "settled already"),
-        ("2", " ", "who decides"),
+        ("2", " ", "who decided"),
         ("", "Ana", "journal"),
     ],
 )

@@ -241,10 +241,10 @@ def test_settings_that_cannot_work_are_named(
         ({"webhook": "shop.example/hook"}, InvalidValue, "webhook"),
         ({"timeouts": 5}, InvalidType, "timeouts"),
         ({"journal": 7}, ConfigurationError, "journal"),
-        ({"client_id": "id"}, ConfigurationError, "of its own"),
-        ({"profile": Profile.ARGENTINA}, ConfigurationError, "of its own"),
-        ({"environment": "prod"}, ConfigurationError, "of its own"),
-        ({"api_key": {}}, ConfigurationError, "of its own"),
+        ({"client_id": "id"}, ConfigurationError, "its own settings"),
+        ({"profile": Profile.ARGENTINA}, ConfigurationError, "its own settings"),
+        ({"environment": "prod"}, ConfigurationError, "its own settings"),
+        ({"api_key": {}}, ConfigurationError, "its own settings"),
     ],
 )
 @pytest.mark.parametrize("kinds", [(CloudAccount, Connector), (AsyncCloudAccount, AsyncConnector)])

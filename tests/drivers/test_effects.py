@@ -264,7 +264,7 @@ def test_who_holds_a_place_does_not_wait_for_itself(rig: Rig) -> None:
         yield Take(turn.place())
         yield Take(turn.place())
 
-    with pytest.raises(TerminalBusy, match="is called from"):
+    with pytest.raises(TerminalBusy, match="that made this call"):
         rig.run(flow())
 
 
