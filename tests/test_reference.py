@@ -36,8 +36,8 @@ ROOMS = [
 ON_DEMAND = {"journal": ["PostgresJournal"], "simulator": ["HttpServer", "ScreenServer"]}
 """Public names that no ``__all__`` may have, because they need what is not always installed."""
 ROOMS_WITHOUT_EXAMPLES = {
-    "cloud", "codec", "connector", "drivers", "equipment", "errors", "flows", "journal", "masking", "messages", "money",
-    "oauth", "profiles", "receipts", "reconciliation", "session", "simulator", "tracing", "transports", "turns",
+    "codec", "connector", "drivers", "errors", "flows", "journal", "masking", "messages", "money",
+    "session", "simulator", "tracing", "transports", "turns",
 }  # fmt: skip
 """Where a public class may still do without an example, and a name without a docstring."""
 

@@ -320,7 +320,7 @@ def test_a_login_that_repeats_the_secret_does_not_show_it() -> None:
 
 def test_wrong_credentials(using: Callable[..., Any], opened: Open) -> None:
     cloud = opened(clients={"id": "another"})
-    with pytest.raises(AuthenticationError, match="INVALID CREDENTIALS; look at client_id and client_secret"):
+    with pytest.raises(AuthenticationError, match="INVALID CREDENTIALS; check client_id and client_secret"):
         using(cloud.url, lambda account: account.list_terminals())
     assert using(cloud.url, lambda account: account.list_terminals(), client_secret="another") == [cloud.key_pos]
 

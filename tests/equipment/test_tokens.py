@@ -80,7 +80,7 @@ def test_wrong_credentials(call: Call, closed_server: EquipmentServer) -> None:
         call(closed_server.base_url, "10000", token=ClientCredentials(closed_server.token_url, "a client", "wrong"))
     error = caught.value
     assert (error.status, error.code, error.message) == (401, "invalid_client", "invalid client id or client secret")
-    assert "the request for a token was refused with 401" in str(error)
+    assert "the token request was refused with 401" in str(error)
     assert closed_server.simulator.count("/10000") == 0
 
 
