@@ -1,4 +1,4 @@
-"""The tokens that a client accepts, and those of the Getnet OAuth2 Token API. ``flows.tokens`` stores and renews them."""
+"""The tokens that a client accepts, among them those of the Getnet OAuth2 Token API. ``flows.tokens`` renews them."""
 
 from __future__ import annotations
 

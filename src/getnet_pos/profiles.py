@@ -165,8 +165,8 @@ class Profile:
     """``None``: there is no cloud, and a connector to one raises ``ConfigurationError``."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     doubtful_codes: frozenset[int] = frozenset({1003, 1004, 1005, -1})
-    """The response codes after which the card may have been charged or not: printing errors (cover open, no paper, paper
-    jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md). The terminal is then queried."""
+    """The response codes after which the card may have been charged or not: printing errors (cover open, no paper,
+    paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md). The terminal is then queried."""
     durable_record: bool = False
     """Whether the terminal always stores its last voucher before it replies, in order, and never loses it; and, for a
     cloud, whether it forwards no command after its time limit.

@@ -222,7 +222,7 @@ class _Paper:
         yield from self._centred(self._profile.notice or words["notice"])
 
     def _kind(self, code: int | None) -> str:
-        """The name of the operation with this function code. That of a query does not say which operation it returned."""
+        """The name of the operation with this function code. The code of a query does not say which operation it is."""
         kind = self._profile.catalogue.kind(code or 0)
         return self._words["other" if kind is None else _KINDS.get(kind.reply_type, "other")]
 

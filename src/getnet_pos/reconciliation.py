@@ -45,9 +45,9 @@ class Doubt:
 
     Examples:
         >>> from getnet_pos.reconciliation import reconcile
-        >>> voucher = pos.sale(25_000, ticket="A1234")
+        >>> voucher = pos.sale(25_000, ticket="A1")
         >>> open_one = Intent(
-        ...     intent_id="17", terminal="usb:COM3", command=100, amount=25_000, ticket="A1234", state=IntentState.UNKNOWN
+        ...     intent_id="17", terminal="usb", command=100, amount=25_000, ticket="A1", state=IntentState.UNKNOWN
         ... )
         >>> [doubt] = reconcile([open_one], [voucher]).unknown
         >>> doubt.intent.intent_id, len(doubt.vouchers)

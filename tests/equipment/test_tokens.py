@@ -374,7 +374,7 @@ def test_a_token_request_is_repeated_only_where_it_was_not_sent() -> None:
     ("body", "words"),
     [
         (b"", "not JSON"),
-        (b"[]", "not an object"),
+        (b"[]", "not a JSON object"),
         (b"{}", "no usable token"),
         (b'{"access_token":null}', "no usable token"),
         (b'{"access_token":"a\\r\\nX: y"}', "no usable token"),

@@ -1,4 +1,4 @@
-"""What the blocking and the asyncio account share: the connection settings, the login, and a queue for each terminal."""
+"""What the blocking and the asyncio account share: the checked settings, the login, and a queue per terminal."""
 
 from __future__ import annotations
 
@@ -144,9 +144,7 @@ class TerminalQueues:
 
     def of(self, key_pos: KeyPos) -> QueueTurn:
         if not isinstance(key_pos, KeyPos):
-            raise InvalidType(
-                f"key_pos must be a KeyPos, such as KeyPos(id_terminal, id_branch, serial_number), not {type(key_pos).__name__}"
-            )
+            raise InvalidType(f"key_pos must be a KeyPos, which list_terminals() returns, not {type(key_pos).__name__}")
         with self._guard:
             return self._queues.setdefault(key_pos, QueueTurn(name=f"cloud:{key_pos}"))
 

@@ -55,8 +55,8 @@ class CloudSettings:
     retry: RetryPolicy | None = None
     """How often a query is repeated, and how long the cloud may make it wait; ``None``: the defaults."""
     verify: bool | str | os.PathLike[str] | ssl.SSLContext = True
-    """Which authorities may have issued the cloud's certificate: ``True`` for the public ones, a file with others, or an
-    ``ssl.SSLContext``."""
+    """Which authorities may have issued the cloud's certificate: ``True`` for the public ones, a file with others, or
+    an ``ssl.SSLContext``."""
     pin_sha256: str | None = None
     """The SHA-256 of the only certificate (DER) to accept, whoever issued it."""
     timeouts: Timeouts | None = None

@@ -319,7 +319,7 @@ class WebhookReceiver:
     async def _hand_on(self, key: str, result: CloudResult, posted: _Posted, *, confirmed: bool) -> None:
         if await self._was_forgotten(result, posted):
             log.info(
-                "the result of transaction %s was delivered before, or is older than the remembered ones: it is dropped",
+                "the result of transaction %s was delivered before, or is too old to tell: it is dropped",
                 posted.number,
             )
             return
@@ -342,7 +342,7 @@ class WebhookReceiver:
                     await answer
         except Exception:
             log.exception(
-                "the handler failed for the result of transaction %s: it is delivered again if the cloud posts it again",
+                "the handler failed for the result of transaction %s: another post of it is delivered again",
                 posted.number,
             )
             self._handed.discard(key)
