@@ -286,7 +286,9 @@ class VirtualCloud:
         port: int = 0,
     ) -> None:
         if profile.cloud is None:
-            raise ConfigurationError(f"no cloud is known for the profile {profile.name}")
+            raise ConfigurationError(
+                f"the profile {profile.name} has no cloud: use one that has, such as Profile.CHILE"
+            )
         self.profile = profile
         self.settings: CloudProfile = profile.cloud
         self.clients = clients
