@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ..connector import AsyncConnector
-from ..errors import GetnetError, InvalidValue
+from ..errors import GetnetError, InvalidValue, PortBusy, TransportError
 from ..messages import Duplicate, PrintDocument, Refund, ReportKind, Sale, Void
 from ..messages.documents import reply_document
 from .amounts import read_amount, show_amount
@@ -105,8 +105,8 @@ async def sale(
             "--type",
             min=0,
             max=99,
-            help="0 sale, 1 affects, 2 invoice affects, 3 exempted, 4 invoice exempted, 5 collection affects, "
-            "6 collection exempted.",
+            help="0 plain sale, 1 taxed sale, 2 taxed invoice, 3 exempt sale, 4 exempt invoice, 5 taxed collection, "
+            "6 exempt collection.",
         ),
     ] = 0,
     employee: EmployeeOption = 1,
@@ -237,21 +237,40 @@ async def close_batch(register: Register, print_on_pos: PrintOption = False) -> 
 async def cancel(register: Register) -> int:
     """Ask the terminal to give up the sale in progress, which another process waits for.
 
-    It is a request: what became of the sale is told where it was begun. There, Ctrl-C asks for the same.
+    It is a request: the process that began the sale shows what became of it. There, Ctrl-C asks for the same. A serial
+    port belongs to that process alone, so cancel goes only over TCP, over HTTP and through Argentina's cloud.
     """
-    async with register.opened() as pos:
-        with register.screen.waiting("asking the terminal to cancel ..."):
-            await pos.polling()
-            reply = await pos.cancel_sale()
+    screen = register.screen
+    try:
+        async with register.opened() as pos:
+            with screen.waiting("asking the terminal to cancel ..."):
+                await pos.polling()
+                reply = await pos.cancel_sale()
+    except PortBusy as error:
+        raise PortBusy(
+            f"{register.link.where or 'the port'} is in use by another process, and a serial port serves one process: "
+            "press Ctrl-C where the sale was begun, or cancel on the terminal"
+        ) from error
+    except TransportError:
+        screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
+        raise
     assert reply is not None, "no sale is in progress in this process"
-    return register.end(reply)
+
+    def show(console: Console) -> None:
+        if reply.approved:
+            console.print("the terminal took the request; the sale's own result says what became of it", soft_wrap=True)
+        else:
+            show_reply(console, reply, None)
+
+    screen.result(reply_document(reply), show)
+    return ExitCode.DONE if reply.approved else ExitCode.REFUSED
 
 
 @terminal_command
 async def print_lines(
     register: Register,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The text, in UTF-8; without it, it is read from stdin.")
+        Path | None, typer.Argument(metavar="FILE", help="The text, in UTF-8; without it, it is read from stdin.")
     ] = None,
 ) -> int:
     """Print lines of text on the terminal, each at most 48 characters (Chile's cloud)."""

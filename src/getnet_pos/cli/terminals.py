@@ -22,7 +22,7 @@ from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from ..profiles import Profile
 from .credentials import client_credentials
-from .ends import ExitCode, clean, exit_code, printable
+from .ends import ExitCode, clean, counted, exit_code, printable
 from .links import check_proxy, client_options
 from .register import JsonOption, ProfileOption
 from .screen import Screen
@@ -132,7 +132,9 @@ def terminals(
         if listing.whole.deviation_count:
             first = listing.whole.deviations[0]
             count = listing.whole.deviation_count
-            screen.note(f"merchant {listing.merchant}: {count} deviations from the documentation; the first: {first}")
+            screen.note(
+                f"merchant {listing.merchant}: {counted(count, 'deviation')} from the documentation; the first: {first}"
+            )
     for merchant, error in errors.items():
         print(f"error: merchant {merchant}: {clean(str(error))}", file=sys.stderr, flush=True)
     return exit_code(next(iter(errors.values()))) if errors else ExitCode.DONE
