@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,28 @@ def test_reports_of_employees(called: Run, at: tuple[str, ...]) -> None:
     assert "1,500" in called("tips", "--employee", "7", *at).out
 
 
+def test_records_and_replies_as_a_person_reads_them(called: Run, at: tuple[str, ...]) -> None:
+    sold = called("sale", "1500", "--ticket", "A1", *at)
+    assert re.search(r"^authorization code +\d+ *$", sold.out, re.MULTILINE)
+    for nothing in ("tip", "cashback", "installments", "success"):
+        assert nothing not in sold.out, "the terminal sent it as 0"
+    assert called("void", "1", *at).code == 0
+    assert "debit voids" in called("report", "totals", *at).out
+    assert called("refund", "123456", "400", *at).code == 1
+    told = called("intents", "--all").out
+    for part in (
+        "sale of 1,500, ticket A1",
+        "void, operation 1",
+        "refund of 400, authorization code 123456",
+        "****0042",
+    ):
+        assert part in told
+    assert len(re.findall(rf"^ +\d+ \w{{3}} {date.today().year} [0-9:]{{8}} *$", told, re.MULTILINE)) == 3
+    assert called("poll", *at).out.startswith("ready")
+    assert called("close-batch", *at).out.startswith("done")
+    assert called("report", "details", *at).out.splitlines()[1:] == ["no operations"]
+
+
 def test_what_codes_mean(called: Run, terminal: VirtualTerminal, at: tuple[str, ...]) -> None:
     terminal.script.append(Behaviour(outcome=Outcome.DECLINE, response_code=1006))
     ended = called("sale", "1000", *at)
@@ -142,7 +166,9 @@ def test_what_codes_mean(called: Run, terminal: VirtualTerminal, at: tuple[str, 
     assert "means" not in called("sale", "1000", *at).out
 
 
-def test_printing_is_for_a_cloud(called: Run, begin: Run, at: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_only_a_cloud_can_do_and_what_it_cannot(
+    called: Run, begin: Run, at: tuple[str, ...], tmp_path: Path
+) -> None:
     text = tmp_path / "note.txt"
     text.write_text("Mesa 4\n¡Gracias!\n", encoding="utf-8")
     assert called("print", str(text), *at).code == 2, "no terminal on a line prints so"
@@ -155,6 +181,9 @@ def test_printing_is_for_a_cloud(called: Run, begin: Run, at: tuple[str, ...], t
     for bad, said in ((b"x" * 49, "48"), (b"\xff", "not UTF-8")):
         ended = called("print", *cloud, stdin=bad, env=secrets)
         assert (ended.code, said in ended.err) == (2, True), ended
+    for args, said in ((["receipt"], "report details lists them"), (["cancel"], "cancel on the terminal")):
+        ended = called(*args, *cloud, env=secrets)
+        assert (ended.code, said in ended.err) == (2, True), "this cloud has no such command"
     server.terminate()
     assert server.wait(30) == 0
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ..connector import AsyncConnector
-from ..errors import GetnetError, InvalidValue, PortBusy, TransportError
+from ..errors import GetnetError, InvalidValue, PortBusy, TransportError, UnsupportedOperation
 from ..messages import Duplicate, PrintDocument, Refund, ReportKind, Sale, Void
 from ..messages.documents import reply_document
 from .amounts import read_amount, show_amount
@@ -251,6 +251,8 @@ async def cancel(register: Register) -> int:
             f"{register.link.where or 'the port'} is in use by another process, and a serial port serves one process: "
             "press Ctrl-C where the sale was begun, or cancel on the terminal"
         ) from error
+    except UnsupportedOperation as error:
+        raise UnsupportedOperation(f"{error}: cancel on the terminal") from error
     except TransportError:
         screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
         raise

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UnsupportedOperation
 from ..messages import Duplicate, Voucher
 from ..messages.documents import reply_document
 from ..receipts import COLUMNS, Copy
@@ -56,7 +57,13 @@ async def receipt(
         Duplicate(operation_id)
     async with register.ready() as pos:
         with register.screen.waiting("asking for the voucher ..."):
-            reply = await (pos.last_voucher() if operation_id is None else pos.duplicate(operation_id))
+            try:
+                reply = await (pos.last_voucher() if operation_id is None else pos.duplicate(operation_id))
+            except UnsupportedOperation as error:
+                other = "name the operation; getnet-pos report details lists them"
+                if operation_id is not None:
+                    other = "without OPERATION_ID you get the receipt of the last payment"
+                raise UnsupportedOperation(f"{error}: {other}") from error
     if not reply.approved or not isinstance(reply, Voucher):
         return register.end(reply)
     text = receipt_text(

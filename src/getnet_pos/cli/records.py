@@ -36,7 +36,9 @@ def intents(
     screen.result(
         [intent_document(step.intent, at=step.at) for step in shown],
         lambda console: (
-            show_intents(console, [step.intent for step in shown])
+            show_intents(
+                console, [step.intent for step in shown], times={step.intent.intent_id: step.at for step in shown}
+            )
             if shown
             else console.print("no payment command was recorded" if everything else "no payment command is unsettled")
         ),
