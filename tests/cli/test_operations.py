@@ -158,7 +158,7 @@ def test_records_and_replies_as_a_person_reads_them(called: Run, at: tuple[str, 
 def test_what_codes_mean(called: Run, terminal: VirtualTerminal, at: tuple[str, ...]) -> None:
     terminal.script.append(Behaviour(outcome=Outcome.DECLINE, response_code=1006))
     ended = called("sale", "1000", *at)
-    assert (ended.code, "1006 means: cancelled at the terminal, or given up there" in ended.out) == (1, True)
+    assert (ended.code, "1006 means: cancelled on the terminal, or nobody paid in time" in ended.out) == (1, True)
     terminal.answers[101] = Behaviour(change={"ResponseCode": 21})
     assert "21 means: not found" in called("last", *at).out
     # What it means to a payment is not known.

@@ -44,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Record of money commands", "Terminals a merchant has", "Tools"
+_TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Records of payments", "A merchant's terminals", "Tools"
 _SERVED = "For programs in other languages"
 for _command in (
     payments.poll, payments.sale, payments.void, payments.refund, holds.pre_authorize, holds.complete, holds.release,

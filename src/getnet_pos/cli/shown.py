@@ -92,11 +92,11 @@ _NONE_AS_ZERO = {"cashback", "operation_id", "shares_amount", "shares_number", "
 """Fields that terminals send as 0 where there is nothing of the kind."""
 _CARD = ("card_brand", "card_type", "last4_digits")
 _MEANINGS = {
-    -1: "the terminal did not reach the acquirer; whether the card was charged is not said",
-    1003: "the printer's cover is open; whether the card was charged is not said",
-    1004: "the printer has no paper; whether the card was charged is not said",
-    1005: "the paper is jammed; whether the card was charged is not said",
-    1006: "cancelled at the terminal, or given up there",
+    -1: "the terminal did not reach the acquirer, and does not say whether the card was charged",
+    1003: "the printer's cover is open; the terminal does not say whether the card was charged",
+    1004: "the printer has no paper; the terminal does not say whether the card was charged",
+    1005: "the paper is jammed; the terminal does not say whether the card was charged",
+    1006: "cancelled on the terminal, or nobody paid in time",
 }
 _EMPTY = {21: "not found", 99: "there are no operations"}
 """To a question; what they mean to a payment is not known."""

@@ -79,15 +79,21 @@ def terminals(
     ] = None,
     token_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where GETNET_POS_CLIENT_ID and _SECRET get a token; else GETNET_POS_TOKEN."),
+        typer.Option(
+            metavar="URL",
+            help="The token server, for GETNET_POS_CLIENT_ID and _SECRET; without it GETNET_POS_TOKEN is used.",
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For one request and its answer.")] = 60,
-    brand: Annotated[list[str] | None, _filter("The brand holds TEXT; may be repeated, as the others.")] = None,
-    model: Annotated[list[str] | None, _filter("The model holds TEXT.")] = None,
-    capture: Annotated[list[str] | None, _filter("The capture method has the code TEXT, or holds it.")] = None,
-    communication: Annotated[list[str] | None, _filter("The same of the communication method.")] = None,
+    brand: Annotated[
+        list[str] | None, _filter("Brands that contain TEXT. Repeat it, or any other filter, for more.")
+    ] = None,
+    model: Annotated[list[str] | None, _filter("Models that contain TEXT.")] = None,
+    capture: Annotated[list[str] | None, _filter("Capture methods with the code TEXT, or that contain it.")] = None,
+    communication: Annotated[list[str] | None, _filter("Communication methods, in the same way.")] = None,
     commercial_mode: Annotated[
-        list[CommercialMode] | None, typer.Option(help="How the merchant got it.", rich_help_panel=_FILTERS)
+        list[CommercialMode] | None,
+        typer.Option(help="How the merchant obtained the terminal.", rich_help_panel=_FILTERS),
     ] = None,
     activated_after: Annotated[
         str | None, _date("--activated-after", "Activated on or after: 2024-01-31, or with a time; UTC.")
