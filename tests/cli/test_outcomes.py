@@ -120,7 +120,7 @@ def test_the_next_sale_tells_what_became_of_the_one_before(
 def test_nothing_to_recover(plug: Run, port: str, called: Run) -> None:
     plug(VirtualTerminal())
     recovered = called("recover", "--port", port)
-    assert (recovered.code, recovered.out) == (0, "no payment command was left unsettled\n")
+    assert (recovered.code, recovered.out) == (0, "every payment is settled\n")
     assert called("recover", "--port", port, "--json").document == {
         "settled": [], "unknown": [], "in_progress": [], "elsewhere": [], "another_terminal": None,
     }  # fmt: skip

@@ -114,7 +114,7 @@ def test_the_commands(file: Path, common_server: Server) -> None:
     assert "is up to date" in command("journal", "init", dsn)
     till = common_server.dsn("shop", user="till")
     assert json.loads(command("journal", "status", till, "--json"))["weakness"] is None
-    assert "172 steps of 42 commands were copied" in command("journal", "copy", str(file), dsn)
+    assert "copied 172 steps of 42 commands" in command("journal", "copy", str(file), dsn)
     assert "172 steps of 42 commands, 2 of them not settled" in command("journal", "check", till)
     assert intent(100).intent_id[:12] in command("intents", "--journal", till)
     decided = command("resolve", intent(100).intent_id, "--paid", "--by", "Ana", "--note", "slip", "--journal", till)

@@ -8,6 +8,7 @@ Python and, by apt, what ``PACKAGES`` names. An architecture takes minutes; name
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -125,6 +126,13 @@ def main() -> None:
     missing = [tool for one in MACHINES.values() for tool in (one.compiler, one.emulator) if not shutil.which(tool)]
     if missing:
         sys.exit(f"{', '.join(missing)} missing: apt-get install {PACKAGES}")
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    lock = (chosen.work / "lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # Each run lays its sources anew, which another one would find half there.
+        sys.exit(f"another run uses {chosen.work}: wait for it, or name another folder with --work")
     libraries = chosen.work / "libraries"
     run(sys.executable, "-m", "pip", "install", "-qq", "--upgrade", "--target", libraries, *LIBRARIES)
     for name in chosen.machines or MACHINES:

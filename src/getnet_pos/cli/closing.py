@@ -45,9 +45,9 @@ async def reconcile(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, safe for spreadsheets.")] = False,
 ) -> int:
-    """Compare the journal with the operations of the terminal's open batch, before it is closed. Nothing is settled.
+    """Compare the journal with the operations of the terminal's open batch, before it is closed. This settles nothing.
 
-    The exit code is 0 where they agree, 5 while an outcome is unknown, and 9 where anything else is to be looked at.
+    The exit code is 0 if they agree, 5 while an outcome is unknown, and 9 if anything else needs a look.
     """
     if as_csv and register.as_json:
         raise InvalidValue("--csv and --json do not go together")

@@ -123,7 +123,7 @@ _TimeoutOption = Annotated[
 _RecoveryOption = Annotated[
     float | None,
     typer.Option(
-        "--recovery", metavar="SECONDS", help="How long to ask about a money command in doubt; 90 unless given."
+        "--recovery", metavar="SECONDS", help="How long to query a payment whose outcome is unknown; 90 unless given."
     ),
 ]
 
