@@ -1098,9 +1098,7 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
         log.info("could not query intent %s: %s", intent.intent_id, error, extra=about(intent))
         return
     if is_settled:
-        log.warning(
-            "intent %s, whose outcome was unknown, is settled now", intent.intent_id, extra=about(intent)
-        )
+        log.warning("intent %s, whose outcome was unknown, is settled now", intent.intent_id, extra=about(intent))
 
 
 @dataclass(slots=True)
