@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import getnet_pos
-from getnet_pos import Connector, MemoryJournal, Profile, Wire, pytest_plugin
+from getnet_pos import Connector, MemoryJournal, Profile, Wire
 from getnet_pos.drivers.blocking import BlockingDriver
 from getnet_pos.session import Session
 from getnet_pos.simulator import VirtualTerminal
@@ -28,7 +28,8 @@ PACKAGE = ROOT / "src/getnet_pos"
 PAGES = sorted((ROOT / "docs/reference").glob("*.md"))
 
 ROOMS = [
-    "cloud", "codec", "connector", "equipment", "errors", "journal", "masking", "money", "oauth", "profiles",
+    "cloud", "codec", "connector", "equipment", "errors", "journal", "masking", "money", "observer", "oauth", "otel",
+    "profiles",
     "receipts", "reconciliation", "session", "simulator", "simulator.cloud", "simulator.equipment", "tracing",
     "transports", "turns",
 ]  # fmt: skip
@@ -36,8 +37,7 @@ ROOMS = [
 ON_DEMAND = {"journal": ["PostgresJournal"], "simulator": ["HttpServer", "ScreenServer"]}
 """Public names that no ``__all__`` may have, because they need what is not always installed."""
 ROOMS_WITHOUT_EXAMPLES = {
-    "codec", "connector", "drivers", "errors", "flows", "journal", "masking", "messages", "money",
-    "session", "simulator", "tracing", "transports", "turns",
+    "codec", "drivers", "flows", "simulator", "transports",
 }  # fmt: skip
 """Where a public class may still do without an example, and a name without a docstring."""
 
@@ -47,14 +47,23 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # ------------------------------------------------------------------------------------------------------------ the names
 
 
+def plugin() -> ast.Module:
+    """Only pytest itself may import it, or it would rewrite none of its assertions."""
+    return ast.parse((PACKAGE / "pytest_plugin.py").read_text(encoding="utf-8"))
+
+
+FIXTURES = [
+    node.name for node in plugin().body if isinstance(node, ast.FunctionDef) and node.name.startswith("getnet_")
+]
+
+
 def public_names() -> dict[str, Any]:
     """Every public object by its name behind ``getnet_pos.``."""
     found = {name: getattr(getnet_pos, name) for name in getnet_pos.__all__}
     for room in ROOMS:
         module = importlib.import_module(f"getnet_pos.{room}")
         found.update({f"{room}.{name}": getattr(module, name) for name in [*module.__all__, *ON_DEMAND.get(room, [])]})
-    fixtures = [name for name in vars(pytest_plugin) if name.startswith("getnet_")]
-    return {**found, **{f"pytest_plugin.{name}": getattr(pytest_plugin, name) for name in fixtures}}
+    return {**found, **{f"pytest_plugin.{name}": None for name in FIXTURES}}
 
 
 PUBLIC = public_names()
@@ -96,6 +105,9 @@ def shown() -> set[str]:
     for page in PAGES:
         for path, options in re.findall(r"^::: (\S+)\n((?:    .*\n)*)", page.read_text(encoding="utf-8"), re.MULTILINE):
             listed = re.search(r"members: \[(.*)\]", options)
+            if path == "getnet_pos.pytest_plugin":
+                names.update(FIXTURES)
+                continue
             try:
                 module = importlib.import_module(path)
             except ModuleNotFoundError:
@@ -174,8 +186,9 @@ def documented() -> Iterator[tuple[str, Any]]:
         if id(value) not in seen and (inspect.isclass(value) or inspect.isroutine(value)):
             seen.add(id(value))
             yield name, value
-    for room in [*ROOMS, "pytest_plugin"]:
+    for room in ROOMS:
         yield room, importlib.import_module(f"getnet_pos.{room}").__doc__
+    yield "pytest_plugin", ast.get_docstring(plugin())
 
 
 def examples() -> Iterator[doctest.DocTest]:

@@ -1,4 +1,4 @@
-"""The events by which a program can watch its connectors at work, for metrics, traces and alarms. Describes only.
+"""Events that let a program watch its connectors, for metrics, traces and alarms. No I/O, and no decision.
 
 An observer is any function that takes one event: ``Connector.create_usb(port, observer=print)``. Events say what
 happened and how long it took. None holds an amount, a ticket, a card, a token or a message of the terminal.
@@ -28,18 +28,24 @@ __all__ = [
 
 
 class Outcome(str, Enum):
-    """How an operation ended."""
+    """How an operation ended.
+
+    Examples:
+        >>> from getnet_pos.observer import Outcome
+        >>> f"getnet_{Outcome.UNKNOWN}_total"
+        'getnet_unknown_total'
+    """
 
     APPROVED = "approved"
     """A payment command, and the terminal approved it."""
     DECLINED = "declined"
     """The terminal answered with a response code other than 0."""
     UNKNOWN = "unknown"
-    """A payment command that raised ``OutcomeUnknown``: it was sent, and nobody can say whether it was paid."""
+    """A payment command that raised ``OutcomeUnknown``: it was sent, and its outcome was not found out."""
     DONE = "done"
     """Any other operation that returned."""
     FAILED = "failed"
-    """An error was raised, and the outcome is not unknown: of a payment command, nothing was charged by this call."""
+    """An error was raised, and the outcome is known: if it was a payment command, this call charged nothing."""
     INTERRUPTED = "interrupted"
     """The task was cancelled, the program interrupted, or an error raised that is no ``GetnetError``. The intent of a
     payment command may be open: the next ``polling()`` recovers it."""
@@ -50,7 +56,13 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """One operation of a connector, from its call to its end. Each is equal to itself alone, and may be a key."""
+    """One operation of a connector, from its call to its end. Each is equal only to itself, and can be a key of a dict.
+
+    Examples:
+        >>> from getnet_pos.observer import Operation
+        >>> Operation("sale", "usb:/dev/ttyACM0").carrier
+        'usb'
+    """
 
     command: str
     """The command in words, such as ``sale`` or ``last voucher``; else ``open``, ``recover``, ``reconcile``,
@@ -62,20 +74,34 @@ class Operation:
 
     @property
     def carrier(self) -> str:
-        """What carries it: ``usb``, ``tcp``, ``http`` or ``cloud``."""
+        """How the command travels: ``usb``, ``tcp``, ``http`` or ``cloud``."""
         return self.terminal.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class OperationBegan:
-    """An operation was called. It may wait until the terminal is free."""
+    """An operation was called. It may have to wait until the terminal is free.
+
+    Examples:
+        >>> from getnet_pos.observer import Operation, OperationBegan
+        >>> event = OperationBegan(Operation("sale", "tcp:192.0.2.7:4000"))
+        >>> event.operation.command
+        'sale'
+    """
 
     operation: Operation
 
 
 @dataclass(frozen=True, slots=True)
 class OperationEnded:
-    """An operation returned or raised. Each that began ends, once."""
+    """An operation returned or raised an error. Each operation that began ends exactly once.
+
+    Examples:
+        >>> from getnet_pos.observer import Operation, OperationEnded, Outcome
+        >>> event = OperationEnded(Operation("sale", "cloud:80005000"), Outcome.APPROVED, seconds=21.5)
+        >>> event.outcome is Outcome.APPROVED
+        True
+    """
 
     operation: Operation
     outcome: Outcome
@@ -87,7 +113,17 @@ class OperationEnded:
 
 @dataclass(frozen=True, slots=True)
 class IntentRecorded:
-    """The journal was given a step of a payment command, perhaps of an earlier one than that of the operation."""
+    """The journal recorded, or refused, a step of a payment command.
+
+    In a recovery that command is an earlier one than the operation.
+
+    Examples:
+        >>> from getnet_pos.observer import IntentRecorded
+        >>> slow = []
+        >>> def watch(event):
+        ...     if isinstance(event, IntentRecorded) and (event.seconds or 0.0) > 0.5:
+        ...         slow.append(event)
+    """
 
     operation: Operation
     intent_id: str
@@ -95,16 +131,23 @@ class IntentRecorded:
     """The payment command in words."""
     state: IntentState
     found: HowFound | None
-    """How a result was found; ``None`` where the step is no result."""
+    """How the result was found; ``None`` if the step is not a result."""
     seconds: float | None
-    """How long the journal's synced write was waited for; ``None`` for a step that is written without waiting."""
+    """The wait for the journal's synced write; ``None`` if the step is written without waiting."""
     error: str | None = None
-    """The type of the error with which the journal refused the step; ``None`` where it took it."""
+    """The type of the error if the journal refused the step."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveryBegan:
-    """The outcome of a payment command is in question, and the terminal is asked about it from now on."""
+    """Recovery of a payment command begins: the library queries the terminal about its outcome.
+
+    Examples:
+        >>> from getnet_pos.observer import Operation, RecoveryBegan
+        >>> event = RecoveryBegan(Operation("poll", "usb:/dev/ttyACM0"), "5f0c", "sale")
+        >>> event.command
+        'sale'
+    """
 
     operation: Operation
     intent_id: str
@@ -114,20 +157,36 @@ class RecoveryBegan:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryEnded:
-    """The terminal is no longer asked about a payment command."""
+    """Recovery of a payment command ended.
+
+    Examples:
+        >>> from getnet_pos.observer import RecoveryEnded
+        >>> unknown = []
+        >>> def watch(event):
+        ...     if isinstance(event, RecoveryEnded) and event.state is IntentState.UNKNOWN:
+        ...         unknown.append(event.intent_id)
+    """
 
     operation: Operation
     intent_id: str
     command: str
     """The payment command in words."""
     state: IntentState
-    """What came out: ``APPROVED``, ``DECLINED`` or ``UNKNOWN``; ``RECOVERING`` where it was interrupted."""
+    """The result: ``APPROVED``, ``DECLINED`` or ``UNKNOWN``; ``RECOVERING`` if the recovery was interrupted."""
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """The port or the connection was opened. Over HTTP and the cloud no link stands: each command connects anew."""
+    """The port or the connection was opened.
+
+    HTTP and the cloud have no lasting link: each command opens a connection of its own.
+
+    Examples:
+        >>> from getnet_pos.observer import LinkUp, Operation
+        >>> LinkUp(Operation("poll", "usb:/dev/ttyACM0")).operation.terminal
+        'usb:/dev/ttyACM0'
+    """
 
     operation: Operation
 
@@ -136,12 +195,17 @@ class LinkUp:
 class LinkDown:
     """The port or the connection was closed, or could not be opened.
 
-    A cable that is pulled while nothing runs is noticed by the next command.
+    If a cable is pulled while nothing runs, the next command notices it.
+
+    Examples:
+        >>> from getnet_pos.observer import LinkDown, Operation
+        >>> LinkDown(Operation("sale", "usb:/dev/ttyACM0"), error="Disconnected").error
+        'Disconnected'
     """
 
     operation: Operation
     error: str | None = None
-    """Why: the type of the error, such as ``Disconnected``; ``None`` where it was closed on purpose."""
+    """The type of the error that caused it, such as ``Disconnected``; ``None`` if the link was closed on purpose."""
 
 
 Event = OperationBegan | OperationEnded | IntentRecorded | RecoveryBegan | RecoveryEnded | LinkUp | LinkDown

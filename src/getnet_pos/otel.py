@@ -51,11 +51,7 @@ _WRITE_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 
 
 class OtelObserver:
-    """An observer that makes spans and metrics. One may watch any number of connectors.
-
-    ::
-
-        pos = Connector.create_usb("/dev/ttyACM0", observer=OtelObserver())
+    """An observer that records spans and metrics. One can watch any number of connectors.
 
     Each operation is a span, and a child of the caller's current span. Its span events are the recorded steps of
     payment commands and the changes of the link. A recovery is a child span. The metrics are
@@ -69,6 +65,15 @@ class OtelObserver:
     Args:
         tracer_provider: makes the spans; the global one if it is not given.
         meter_provider: makes the metrics; the global one if it is not given.
+
+    Examples:
+        >>> from getnet_pos.otel import OtelObserver
+        >>> from getnet_pos.simulator import TcpServer, VirtualTerminal
+        >>> with TcpServer(VirtualTerminal(), gap=0) as server:
+        ...     host, port = server.address
+        ...     with Connector.create_tcp(host, port, journal=MemoryJournal(), observer=OtelObserver()) as watched:
+        ...         watched.polling().approved
+        True
     """
 
     def __init__(

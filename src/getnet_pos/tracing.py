@@ -30,11 +30,13 @@ def start() -> None:
 
 
 def stop() -> None:
+    """Stop tracing, for all terminals of this process."""
     global _on
     _on = False
 
 
 def is_on() -> bool:
+    """Whether messages are logged."""
     return _on
 
 

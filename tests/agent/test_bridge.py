@@ -799,7 +799,7 @@ async def test_a_result_that_cannot_be_recorded_is_told_all_the_same(
     shop = await shop_with(stack, SerialServer(Overheard(), gap=0), journal=FullDisk(IntentState.APPROVED))
     assert (await (await shop.page()).sell(2500, "A1"))["ResponseCode"] == 0
     assert shop.charged() == [2500]
-    assert "could not be recorded" in caplog.text
+    assert "the journal could not record it" in caplog.text
     caplog.clear()
 
 

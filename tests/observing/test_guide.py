@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -28,9 +30,11 @@ def test_a_plain_observer(capsys: pytest.CaptureFixture[str]) -> None:
     assert terminal.ledger.charged() == 25_000
 
 
-def test_spans_and_metrics(capsys: pytest.CaptureFixture[str]) -> None:
-    run(OTEL)
-    shown = capsys.readouterr().out
+def test_spans_and_metrics() -> None:
+    """In a process of its own: what it sets up is for the whole process."""
+    with SerialServer(VirtualTerminal(), gap=0) as server:
+        command = [sys.executable, "-c", OTEL.replace(DEVICE, repr(server.device))]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert re.findall(r'"name": "getnet (.*)"', shown) == ["open", "poll", "sale", "close"]
     [table] = re.findall(r"^\| metric \|.*?\n\n", GUIDE, re.MULTILINE | re.DOTALL)
     made = set(re.findall(r'"name": "(getnet_pos\.[a-z.]+)"', shown)) | {"getnet_pos.recovery.duration"}

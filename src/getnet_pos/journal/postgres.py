@@ -103,6 +103,14 @@ class PostgresJournal:
     Raises:
         ConfigurationError: the connection string cannot be read, or psycopg is not installed.
         JournalError: the database cannot be reached, has no journal, or could lose a confirmed step.
+
+    Examples:
+        >>> from getnet_pos.journal import PostgresJournal
+        >>> try:
+        ...     PostgresJournal("postgresql://shop@127.0.0.1:1/shop")
+        ... except JournalError as error:
+        ...     print("nothing can be sold:", type(error).__name__)
+        nothing can be sold: JournalError
     """
 
     def __init__(self, source: str | Pool, *, listen: str | None = None, lease: float = LIFE) -> None:

@@ -60,6 +60,7 @@ CATALOGUE: Final = Catalogue(
     for kind in (getattr(module, name) for name in module.__all__)
     if isinstance(kind, type) and issubclass(kind, Command) and "facts" in vars(kind)
 )
+"""Every command that the library declares."""
 
 
 _check_fields = one_of(Mapping)
