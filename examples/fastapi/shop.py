@@ -47,9 +47,12 @@ class Order(BaseModel):
 
 
 class Answer(BaseModel):
-    """How a sale ended. ``unknown``: the card may have been charged; never charge it again before a person looked."""
+    """How a sale ended. ``unknown``: the card may have been charged; never charge it again before a person looked.
 
-    outcome: Literal["approved", "declined", "unknown"]
+    ``not done``: this request charged nothing.
+    """
+
+    outcome: Literal["approved", "declined", "unknown", "not done"]
     message: str | None = None
     authorization_code: str | None = None
     last4_digits: str | None = None
@@ -67,25 +70,31 @@ class Decision(BaseModel):
 class Sale:
     """A sale in progress. It is a task of its own: a browser that goes away takes nothing with it."""
 
-    def __init__(self, pos: AsyncConnector, order: Order) -> None:
+    def __init__(self, pos: AsyncConnector, slot: asyncio.Lock, order: Order) -> None:
         self.order = order
+        self._pos, self._slot = pos, slot
+        self._has_begun = self._is_cancelled = False
         self._stages: list[str] = []
         self._has_ended = False
         self._news = asyncio.Condition()
-        self.task = asyncio.create_task(self._run(pos))
+        self.task = asyncio.create_task(self._run())
 
-    async def _run(self, pos: AsyncConnector) -> Answer:
+    async def _run(self) -> Answer:
         try:
-            return await self._sell(pos)
+            async with self._slot:
+                return await self._sell()
         finally:
             async with self._news:
                 self._has_ended = True
                 self._news.notify_all()
 
-    async def _sell(self, pos: AsyncConnector) -> Answer:
+    async def _sell(self) -> Answer:
         try:
-            await pos.polling()  # also brings back a terminal that was away, and asks about earlier sales
-            reply = await pos.sale(
+            await self._pos.polling()  # also brings back a terminal that was away, and asks about earlier sales
+            if self._is_cancelled:
+                return Answer(outcome="not done", message="cancelled before the terminal had it")
+            self._has_begun = True
+            reply = await self._pos.sale(
                 self.order.amount,
                 ticket=self.order.ticket,
                 idempotency_key=self.order.ticket,
@@ -104,6 +113,12 @@ class Sale:
         async with self._news:
             self._stages.append(progress.text)
             self._news.notify_all()
+
+    async def cancel(self) -> None:
+        """Ask the terminal to give up, or do not begin. The answer tells whether the customer had paid by then."""
+        self._is_cancelled = True
+        if self._has_begun:
+            await self._pos.cancel_sale()
 
     async def answer(self) -> Answer:
         """Wait for the end. Who waits may go away: the sale goes on."""
@@ -136,11 +151,14 @@ class Till:
     def __init__(self, pos: AsyncConnector, journal: Journal) -> None:
         self.pos, self.journal = pos, journal
         self._sales: dict[str, Sale] = {}
+        self._slot = asyncio.Lock()
+        """The terminal does one thing at a time. Sales wait for it here, where they can be given up."""
 
     async def start(self) -> None:
         """Ask the terminal about what an earlier run left open. Without a terminal the shop opens all the same."""
         try:
-            polled = await self.pos.polling()
+            async with self._slot:
+                polled = await self.pos.polling()
         except GetnetError as error:
             log.warning("the terminal is not ready: %s", error)
             return
@@ -158,7 +176,7 @@ class Till:
         """The sale of this ticket: the one in progress, or a new one. A second click on *pay* joins the first."""
         sale = self._sales.get(order.ticket)
         if sale is None:
-            sale = self._sales[order.ticket] = Sale(self.pos, order)
+            sale = self._sales[order.ticket] = Sale(self.pos, self._slot, order)
             sale.task.add_done_callback(lambda task: self._over(order.ticket, task))
         elif sale.order != order:
             raise InvalidValue(f"ticket {order.ticket} is being paid with another amount: give each order its own")
@@ -228,9 +246,7 @@ async def events(ticket: Ticket, request: Request) -> StreamingResponse:
 @app.post("/sales/{ticket}/cancel", status_code=202)
 async def cancel(ticket: Ticket, request: Request) -> None:
     """Ask the terminal to give up. It is a request: the sale's own answer tells whether the customer had paid."""
-    till = till_of(request)
-    till.in_progress(ticket)
-    await till.pos.cancel_sale()
+    await till_of(request).in_progress(ticket).cancel()
 
 
 @app.get("/sales/{ticket}")

@@ -66,8 +66,13 @@ def test_a_browser_that_goes_away_takes_nothing_with_it_and_a_cancellation_is_a_
 
         with ThreadPoolExecutor() as browser:
             second = browser.submit(client.post, "/sales", json={"ticket": "A2", "amount": 700})
-            until(lambda: client.post("/sales/A2/cancel").status_code == 202)
+            until(lambda: [command.code for command in terminal.commands].count(100) == 2)
+            # This one waits for the terminal, and is given up before it has it.
+            third = browser.submit(client.post, "/sales", json={"ticket": "A0", "amount": 800})
+            until(lambda: client.post("/sales/A0/cancel").status_code == 202)
+            assert client.post("/sales/A2/cancel").status_code == 202
             assert second.result().json()["outcome"] == "declined"
+            assert third.result().json()["outcome"] == "not done"
         assert client.post("/sales", json={"ticket": "A3", "amount": 900}).json()["outcome"] == "declined"
         assert client.post("/sales/A3/cancel").status_code == 404
         assert client.post("/sales", json={"ticket": "A4", "amount": 9.5}).status_code == 422

@@ -25,8 +25,10 @@ class Till:
         self._pos: Connector | None = None
         self._stages: dict[str, str] = {}
         """Of each sale in progress by its ticket: what the terminal is doing."""
+        self._begun: set[str] = set()
+        self._cancelled: set[str] = set()
         self._failures: dict[str, str] = {}
-        """Of each ticket for which nothing was charged: why."""
+        """Why the last request to sell a ticket charged nothing; an earlier one may have."""
 
     @property
     def journal(self) -> Journal:
@@ -80,9 +82,15 @@ class Till:
     def _sell(self, ticket: str, amount: int) -> None:
         def show(progress: Progress) -> None:
             self._stages[ticket] = progress.text
+            if ticket in self._cancelled:
+                self._connector().cancel_sale()
 
         try:
             self.ask()
+            if ticket in self._cancelled:
+                self._failures[ticket] = "cancelled before the terminal had it"
+                return
+            self._begun.add(ticket)
             self._connector().sale(amount, ticket=ticket, idempotency_key=ticket, on_progress=show)
         except OutcomeUnknown:
             pass  # the journal has it, and so has the page of unknown outcomes
@@ -92,10 +100,20 @@ class Till:
         finally:
             with self._lock:
                 del self._stages[ticket]
+                self._begun.discard(ticket)
+                self._cancelled.discard(ticket)
 
     def cancel(self, ticket: str) -> None:
-        """Ask the terminal to give up the sale. It is a request: the sale's own outcome says whether it was heard."""
-        if ticket in self._stages:
+        """Ask the terminal to give up the sale, or do not begin it. The sale's own outcome says whether that was heard.
+
+        Raises:
+            GetnetError: the terminal cannot be asked now.
+        """
+        with self._lock:
+            if ticket not in self._stages:
+                return
+            self._cancelled.add(ticket)
+        if ticket in self._begun:
             self._connector().cancel_sale()
 
     def stage(self, ticket: str) -> str | None:
@@ -103,7 +121,7 @@ class Till:
         return self._stages.get(ticket)
 
     def failure(self, ticket: str) -> str | None:
-        """Why nothing was charged for a ticket; ``None``: something may have been, or it was never sold."""
+        """Why the last request to sell a ticket charged nothing; ``None``: it did not fail."""
         return self._failures.get(ticket)
 
     def outcome(self, ticket: str) -> Intent | None:
