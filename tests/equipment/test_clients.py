@@ -121,7 +121,7 @@ def test_500_carries_its_status_text(call: Call, server: EquipmentServer) -> Non
         ("error-502", ServerError, "try again later"),
         ("error-html", MalformedResponse, 'text/html instead of JSON (a page titled "Manutenção")'),
         ("error-cut", MalformedResponse, "the body ends too early, in item 2"),
-        ("error-encoding", MalformedResponse, "cannot be unpacked"),
+        ("error-encoding", MalformedResponse, "not complete and valid gzip"),
         ("unknown-mode", MalformedResponse, "commercial_mode of item 2 is 'COMODATO'"),
         ("bad-datetime", MalformedResponse, "activation_datetime of item 2 is '2023-02-29T00:00:00Z'"),
     ],

@@ -157,7 +157,7 @@ async def test_an_async_function_needs_the_async_client(server: EquipmentServer)
         assert len(await client.list_active_terminals("10000")) == 1
     with (
         EquipmentClient(server.base_url, token=token) as blocking,
-        pytest.raises(ConfigurationError, match="needs the async client"),
+        pytest.raises(ConfigurationError, match="cannot be used with a blocking client"),
     ):
         blocking.list_active_terminals("10000")
 

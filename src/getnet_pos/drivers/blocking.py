@@ -1,4 +1,4 @@
-"""Performs effects by blocking the calling thread. Decides nothing."""
+"""Performs effects by blocking the calling thread. It decides nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 
 class BlockingDriver:
-    """Runs flows over what it is given of a transport, an HTTP client and a journal."""
+    """Runs flows with a transport, an HTTP client and a journal, as far as they are given."""
 
     def __init__(
         self,
@@ -78,16 +78,16 @@ class BlockingDriver:
             self._journal = self._open_journal()
 
     def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
-        """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
+        """Run ``flow`` to its end, and return its result or raise its error. An interruption ends it."""
         return run(flow, lambda effect: self.perform(effect, on_progress))
 
     def wake(self) -> None:
-        """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
+        """Wake the flow that waits for bytes. It may be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
     def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
-        """The result of one effect, or what it raises."""
+        """Perform one effect, and return its result or raise its error."""
         match effect:
             case Receive(deadline):
                 return self.transport.read(deadline)
@@ -110,7 +110,10 @@ class BlockingDriver:
                 result = function()
                 if inspect.iscoroutine(result):
                     result.close()
-                    raise ConfigurationError("an async function needs the async client")
+                    raise ConfigurationError(
+                        "an async function cannot be used with a blocking client: pass a plain function, or use the "
+                        "async client"
+                    )
                 return read(result)
             case Compute(function):
                 return function()
