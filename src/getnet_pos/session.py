@@ -79,7 +79,7 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
 
 OnProgress = Callable[[Progress], object]
-"""Called with each progress message. An exception in it is logged and does not affect the command."""
+"""Called with each progress message. Exceptions are logged and do not affect the command."""
 
 
 class Session:

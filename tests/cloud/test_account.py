@@ -208,7 +208,7 @@ def test_a_closed_account_sends_nothing(using: Callable[..., Any]) -> None:
     ("settings", "error", "word"),
     [
         ({"base_url": "http://cloud.example/api/postxs"}, InvalidValue, "https"),
-        ({"base_url": "cloud.example"}, InvalidValue, "whole address"),
+        ({"base_url": "cloud.example"}, InvalidValue, "complete URL"),
         ({"base_url": None}, InvalidType, "base_url"),
         ({"client_id": ""}, InvalidValue, "client_id"),
         ({"client_secret": None}, InvalidType, "client_secret"),

@@ -126,7 +126,7 @@ def test_an_async_function_needs_the_driver_that_can_await() -> None:
         return "7"
 
     assert Rig("asyncio").run(asked(Call(seven, int))) == 7
-    with pytest.raises(ConfigurationError, match="needs the async client"):
+    with pytest.raises(ConfigurationError, match="cannot be used with a blocking client"):
         Rig("blocking").run(asked(Call(seven, int)))
 
 
@@ -196,7 +196,7 @@ def test_a_request_leaves_in_time_or_not_at_all(rig: Rig, fresh: bool, whose: st
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         late = Request("POST", url, content=b"a payment", departure=Departure(by=time.monotonic()), fresh=fresh)
-        with pytest.raises(DeadlineExceeded, match="was not sent: it took too long to connect") as caught:
+        with pytest.raises(DeadlineExceeded, match="was not sent: connecting took too long") as caught:
             rig.run(asked(late)) if whose == "our own" else _send_by_httpx(late, aio=rig.aio)
         assert caught.value.bytes_written == 0
         line, _ = server.accept()

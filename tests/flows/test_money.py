@@ -147,7 +147,7 @@ def test_a_command_that_this_wire_lacks_is_not_even_begun() -> None:
 def test_money_is_no_question() -> None:
     """A money command only leaves by the flow that records it."""
     shop = Shop()
-    with pytest.raises(JournalError, match="sent once, after it was recorded"):
+    with pytest.raises(JournalError, match="must be recorded first"):
         shop.register.run(ask(shop.till, Sale(1000)))
     assert shop.terminal.ledger.entries == ()
 

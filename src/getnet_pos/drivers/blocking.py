@@ -1,4 +1,4 @@
-"""Performs effects by blocking the calling thread. Decides nothing."""
+"""Performs effects by blocking the calling thread. It decides nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 
 class BlockingDriver:
-    """Runs flows over what it is given of a transport, an HTTP client and a journal."""
+    """Runs flows with a transport, an HTTP client and a journal, as far as they are given."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class BlockingDriver:
             self._journal = self._open_journal()
 
     def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
-        """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
+        """Run ``flow`` to its end, and return its result or raise its error. An interruption ends it."""
         perform = self.perform if self._lookout is None else self._perform_observed
         with Watch(self._lookout) as watch:
             value = run(flow, lambda effect: perform(effect, on_progress, watch))
@@ -91,7 +91,7 @@ class BlockingDriver:
             return value
 
     def wake(self) -> None:
-        """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
+        """Wake the flow that waits for bytes. It may be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
@@ -110,7 +110,7 @@ class BlockingDriver:
         return answer
 
     def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch) -> object:
-        """The result of one effect, or what it raises."""
+        """Perform one effect, and return its result or raise its error."""
         match effect:
             case Receive(deadline):
                 return self.transport.read(deadline)
@@ -133,7 +133,10 @@ class BlockingDriver:
                 result = function()
                 if inspect.iscoroutine(result):
                     result.close()
-                    raise ConfigurationError("an async function needs the async client")
+                    raise ConfigurationError(
+                        "an async function cannot be used with a blocking client: pass a plain function, or use the "
+                        "async client"
+                    )
                 return read(result)
             case Compute(function):
                 return function()
