@@ -37,7 +37,7 @@ ON_DEMAND = {"journal": ["PostgresJournal"], "simulator": ["HttpServer", "Screen
 """Public names that no ``__all__`` may have, because they need what is not always installed."""
 ROOMS_WITHOUT_EXAMPLES = {
     "codec", "connector", "drivers", "errors", "flows", "journal", "masking", "messages", "money",
-    "session", "simulator", "tracing", "transports", "turns",
+    "session", "tracing", "transports", "turns",
 }  # fmt: skip
 """Where a public class may still do without an example, and a name without a docstring."""
 
