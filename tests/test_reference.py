@@ -37,7 +37,7 @@ ROOMS = [
 ON_DEMAND = {"journal": ["PostgresJournal"], "simulator": ["HttpServer", "ScreenServer"]}
 """Public names that no ``__all__`` may have, because they need what is not always installed."""
 ROOMS_WITHOUT_EXAMPLES = {
-    "codec", "drivers", "flows", "simulator", "transports",
+    "codec", "drivers", "flows", "transports",
 }  # fmt: skip
 """Where a public class may still do without an example, and a name without a docstring."""
 
