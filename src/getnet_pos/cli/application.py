@@ -104,4 +104,4 @@ def _usage(error: Exception) -> str | None:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "getnet-pos"
     said = say().replace("Value error, ", "").rstrip(".")  # some versions of typer name the class of the error
-    return f"{said}. See: {where} --help"
+    return f"{said}{'' if said.endswith('?') else '.'} See: {where} --help"

@@ -193,8 +193,12 @@ class _Port:
     def _close(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            with contextlib.suppress(OSError, serial.SerialException):
+            try:
                 line.close()
+            except (OSError, serial.SerialException):
+                # The descriptor is gone all the same. pyserial would close it again when it is collected, and by then
+                # its number may be another file's.
+                line.fd = None
 
 
 class _Descriptor(_Port):
