@@ -108,6 +108,10 @@ def test_advice_has_every_error(page: str) -> None:
         ("pt/index.md", "index.md"),
         ("es/pruebas.md", "guides/testing.md"),
         ("pt/testes.md", "guides/testing.md"),
+        ("es/resultados-desconocidos.md", "guides/unknown-outcomes.md"),
+        ("pt/resultados-desconhecidos.md", "guides/unknown-outcomes.md"),
+        ("es/agente.md", "guides/agent.md"),
+        ("pt/agente.md", "guides/agent.md"),
     ],
 )
 def test_a_page_has_the_same_code_in_every_language(page: str, english: str) -> None:
