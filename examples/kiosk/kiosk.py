@@ -3,9 +3,9 @@
 ``python examples/kiosk/kiosk.py`` runs it with a virtual terminal and says where to leave an order. On a kiosk
 ``kiosk.service`` starts it with KIOSK_TERMINAL, such as ``/dev/getnet-pos``, and a folder of its own.
 
-The kiosk's screen writes ``orders/K17``, one line with the amount, and waits for ``results/K17.json``; each order
-has a name of its own. It writes ``orders/K17.cancel`` when the customer gives up. An order is removed when its result is on the
-disk: what is left there after a power cut gets its result at the next start, and is charged once.
+The kiosk's screen writes ``orders/K17``, one line with the amount, and waits for ``results/K17.json``; each order has
+a name of its own. It writes ``orders/K17.cancel`` when the customer gives up. An order is removed when its result is
+on the disk: what is left there after a power cut gets its result at the next start, and is charged once.
 """
 
 from __future__ import annotations
