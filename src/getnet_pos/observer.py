@@ -104,7 +104,7 @@ class IntentRecorded:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryBegan:
-    """The outcome of a payment command is in question, and the terminal is asked about it from now on."""
+    """The outcome of a payment command is not known, and the library begins to ask the terminal about it."""
 
     operation: Operation
     intent_id: str
@@ -114,7 +114,7 @@ class RecoveryBegan:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryEnded:
-    """The terminal is no longer asked about a payment command."""
+    """The library stopped asking the terminal about a payment command."""
 
     operation: Operation
     intent_id: str

@@ -180,7 +180,7 @@ class Session:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
 
     def _begin(self, name: str, intent_id: str | None = None) -> Begin:
-        """The beginning of an operation, for those who watch."""
+        """The effect that names an operation of this connector."""
         return Begin(Operation(name, self.terminal, intent_id))
 
     def _alone(self, name: str, flow: Flow[T], intent_id: str | None = None) -> Flow[T]:
