@@ -90,7 +90,7 @@ class OtelObserver:
         self._recovery_seconds = meter.create_histogram(
             "getnet_pos.recovery.duration",
             unit="s",
-            description="How long terminals were asked about a payment whose outcome was in question.",
+            description="How long terminals were asked about payments of unknown outcome.",
             explicit_bucket_boundaries_advisory=_OPERATION_SECONDS,
         )
         self._write_seconds = meter.create_histogram(

@@ -1,4 +1,4 @@
-"""What an observer is told, on both faces and both carriers."""
+"""The events of a connector, on both faces and both carriers; and observers that misbehave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The samples of the guide run as they stand there, against a virtual terminal."""
+"""What the samples of the guide print, against a virtual terminal."""
 
 from __future__ import annotations
 
@@ -44,11 +44,8 @@ def test_spans_and_metrics() -> None:
     assert "register 3" in shown
 
 
-def test_log_records_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    before = list(logging.getLogger("getnet_pos").handlers)
-    try:
-        run(LOGS)
-        logging.getLogger("getnet_pos.payment").warning("sold", extra={"getnet_intent": "4711"})
-    finally:
-        logging.getLogger("getnet_pos").handlers[:] = before
+def test_log_records_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("getnet_pos"), "handlers", [])
+    run(LOGS)
+    logging.getLogger("getnet_pos.payment").warning("sold", extra={"getnet_intent": "4711"})
     assert json.loads(capsys.readouterr().err) == {"level": "WARNING", "message": "sold", "getnet_intent": "4711"}

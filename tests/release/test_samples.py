@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -46,6 +47,7 @@ def test_sample_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("getnet_pos.tracing._on", False)
+    monkeypatch.setattr(logging.getLogger("getnet_pos"), "handlers", [])
     if "till-7.sqlite3" in code:
         _leave_unknown(tmp_path / "till-7.sqlite3")
     # Addresses of the world become those of servers of this test.

@@ -1,4 +1,4 @@
-"""Makes the events of an observer from the effects of flows. Whatever an observer does changes no flow."""
+"""Turns the effects of flows into the events of an observer. Nothing that an observer does changes a flow."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = ["OBSERVED", "Lookout", "Watch"]
 log = logs.logger("getnet_pos.driver")
 
 OBSERVED = (Open, Close, Use, Record, Resolve)
-"""The effects of which an observer is told."""
+"""The effects that make events."""
 
 
 class Lookout:
-    """The observer of one driver, and what it was told of the link.
+    """The observer of one driver, and whether its link is up.
 
     Raises:
         InvalidType: the observer is no plain function.
@@ -51,7 +51,7 @@ class Lookout:
         self._has_failed = False
         self.is_up = False
         self.is_trying = False
-        """A port is being looked at: it is no link yet."""
+        """A port is only being tried: that is no link yet."""
 
     def tell(self, event: Event) -> None:
         try:

@@ -189,7 +189,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The operation that all of this flow is about, for those who watch; its end is that of the flow."""
+    """Name the operation that this flow carries out, for observers and log records; it ends with the flow."""
 
     operation: Operation
 
