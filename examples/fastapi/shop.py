@@ -67,12 +67,16 @@ class Decision(BaseModel):
     note: Annotated[str, Field(min_length=1)]
 
 
+_PAID = (IntentState.APPROVED, IntentState.RESOLVED_PAID)
+_NOT_PAID = (IntentState.DECLINED, IntentState.NOT_SENT, IntentState.RESOLVED_NOT_PAID)
+
+
 class Sale:
     """A sale in progress. It is a task of its own: a browser that goes away takes nothing with it."""
 
-    def __init__(self, pos: AsyncConnector, slot: asyncio.Lock, order: Order) -> None:
+    def __init__(self, till: Till, order: Order) -> None:
         self.order = order
-        self._pos, self._slot = pos, slot
+        self._till = till
         self._has_begun = self._is_cancelled = False
         self._stages: list[str] = []
         self._has_ended = False
@@ -81,8 +85,15 @@ class Sale:
 
     async def _run(self) -> Answer:
         try:
-            async with self._slot:
+            async with self._till.slot:
                 return await self._sell()
+        except InvalidValue:
+            raise
+        except GetnetError as error:
+            answer = await self._before(str(error))
+            if answer.outcome == "not done":
+                raise
+            return answer
         finally:
             async with self._news:
                 self._has_ended = True
@@ -90,11 +101,11 @@ class Sale:
 
     async def _sell(self) -> Answer:
         try:
-            await self._pos.polling()  # also brings back a terminal that was away, and asks about earlier sales
+            await self._till.pos.polling()  # also brings back a terminal that was away, and asks about earlier sales
             if self._is_cancelled:
-                return Answer(outcome="not done", message="cancelled before the terminal had it")
+                return await self._before("cancelled before the terminal had it")
             self._has_begun = True
-            reply = await self._pos.sale(
+            reply = await self._till.pos.sale(
                 self.order.amount,
                 ticket=self.order.ticket,
                 idempotency_key=self.order.ticket,
@@ -109,6 +120,19 @@ class Sale:
             last4_digits=reply.last4_digits,
         )
 
+    async def _before(self, why: str) -> Answer:
+        """Nothing was charged now, and why; but the same ticket may have been charged before a restart."""
+        intent = await self._till.find(self.order.ticket)
+        if intent is None or intent.state in _NOT_PAID:
+            return Answer(outcome="not done", message=why)
+        return Answer(
+            outcome="approved" if intent.state in _PAID else "unknown",
+            message=why,
+            authorization_code=intent.authorization_code,
+            last4_digits=intent.last4_digits,
+            intent_id=intent.intent_id,
+        )
+
     async def _on_progress(self, progress: Progress) -> None:
         async with self._news:
             self._stages.append(progress.text)
@@ -118,7 +142,7 @@ class Sale:
         """Ask the terminal to give up, or do not begin. The answer tells whether the customer had paid by then."""
         self._is_cancelled = True
         if self._has_begun:
-            await self._pos.cancel_sale()
+            await self._till.pos.cancel_sale()
 
     async def answer(self) -> Answer:
         """Wait for the end. Who waits may go away: the sale goes on."""
@@ -151,13 +175,13 @@ class Till:
     def __init__(self, pos: AsyncConnector, journal: Journal) -> None:
         self.pos, self.journal = pos, journal
         self._sales: dict[str, Sale] = {}
-        self._slot = asyncio.Lock()
+        self.slot = asyncio.Lock()
         """The terminal does one thing at a time. Sales wait for it here, where they can be given up."""
 
     async def start(self) -> None:
         """Ask the terminal about what an earlier run left open. Without a terminal the shop opens all the same."""
         try:
-            async with self._slot:
+            async with self.slot:
                 polled = await self.pos.polling()
         except GetnetError as error:
             log.warning("the terminal is not ready: %s", error)
@@ -176,7 +200,7 @@ class Till:
         """The sale of this ticket: the one in progress, or a new one. A second click on *pay* joins the first."""
         sale = self._sales.get(order.ticket)
         if sale is None:
-            sale = self._sales[order.ticket] = Sale(self.pos, self._slot, order)
+            sale = self._sales[order.ticket] = Sale(self, order)
             sale.task.add_done_callback(lambda task: self._over(order.ticket, task))
         elif sale.order != order:
             raise InvalidValue(f"ticket {order.ticket} is being paid with another amount: give each order its own")
@@ -186,6 +210,12 @@ class Till:
         del self._sales[ticket]
         if not task.cancelled() and (error := task.exception()):
             log.warning("ticket %s: %s", ticket, error)  # whoever asked for it may be gone
+
+    async def find(self, ticket: str) -> Intent | None:
+        """What the journal has of a ticket, also from before a restart."""
+        search = Search(terminal="", idempotency_key=ticket)
+        found = [step.intent for step in await asyncio.to_thread(self.journal.find, search)]
+        return next((intent for intent in reversed(found) if intent.idempotency_key == ticket), None)
 
     def in_progress(self, ticket: str) -> Sale:
         if ticket not in self._sales:
@@ -252,12 +282,10 @@ async def cancel(ticket: Ticket, request: Request) -> None:
 @app.get("/sales/{ticket}")
 async def outcome(ticket: Ticket, request: Request) -> dict[str, str | None]:
     """What the journal has of a ticket, also after a restart."""
-    search = Search(terminal="", idempotency_key=ticket)
-    found = [step.intent for step in await asyncio.to_thread(till_of(request).journal.find, search)]
-    found = [intent for intent in found if intent.idempotency_key == ticket]
-    if not found:
+    found = await till_of(request).find(ticket)
+    if found is None:
         raise HTTPException(404, f"ticket {ticket} was never sold")
-    return shown(found[-1])
+    return shown(found)
 
 
 @app.get("/unknown")

@@ -105,6 +105,27 @@ def test_a_kiosk_that_loses_its_power_in_mid_sale(machine: At) -> None:
 
 @needs_pty
 @pytest.mark.evidence
+def test_a_terminal_that_is_away_when_the_power_is_back(machine: At) -> None:
+    terminal = VirtualTerminal(script=[Behaviour(decide_after=0.3)])
+    with SerialServer(terminal, gap=0) as served:
+        kiosk = machine(served)
+        with kiosk.service:
+            kiosk.order("K1", "1500\n")
+            until(lambda: any(command.code == 100 for command in terminal.commands))
+            kiosk.service.kill()
+            until(lambda: terminal.ledger.charged() == 1_500)
+            served.unplug()
+            kiosk.service.start()
+            kiosk.order("K2", "700\n")
+            assert kiosk.result("K2")["outcome"] == "not done"
+            assert (kiosk.folder / "orders" / "K1").exists(), "nobody could say yet"
+            served.plug()
+            assert kiosk.result("K1")["outcome"] == "approved"
+    assert terminal.ledger.balances() == {"K1": 1_500}
+
+
+@needs_pty
+@pytest.mark.evidence
 def test_customers_give_up_and_cables_are_pulled(machine: At) -> None:
     waits = Behaviour(decide_after=float("inf"))
     terminal = VirtualTerminal(script=[waits, Behaviour(), waits])
@@ -126,7 +147,7 @@ def test_customers_give_up_and_cables_are_pulled(machine: At) -> None:
             kiosk.order("K3", "700")
             kiosk.order("K4", "seven\n")
             assert kiosk.result("K4")["outcome"] == "not done"
-            assert (kiosk.folder / "orders" / "K3").exists(), "it has no end yet"
+            assert (kiosk.folder / "orders" / "K3").exists(), "it is not whole yet"
             kiosk.order("K3", "700\n")
             assert kiosk.result("K3")["outcome"] == "approved"
 
