@@ -42,8 +42,8 @@ class Lease:
         >>> lease.release()
     """
 
-    def __init__(self, release: Callable[[], object], keep: Keep | None = None) -> None:
-        self._release = weakref.finalize(self, release)
+    def __init__(self, let_go: Callable[[], object], keep: Keep | None = None) -> None:
+        self._release = weakref.finalize(self, let_go)
         self.keep = keep
         """The host's right to the terminal, held as long as anything refers to it; ``None`` if the journal has only one
         host."""
