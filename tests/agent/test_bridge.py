@@ -319,7 +319,7 @@ async def test_7_the_sign_of_receipt_is_there_in_time(stack: AsyncExitStack) -> 
 @pytest.mark.parametrize(
     ("message", "code", "why"),
     [
-        ({"Command": 100, "TicketNumber": "A1"}, 100, "needs Amount"),
+        ({"Command": 100, "TicketNumber": "A1"}, 100, "needs the field Amount"),
         ({"Command": 100, "Amount": -5, "TicketNumber": "A1"}, 100, "amount must be"),
         ({"Command": 100, "Amount": 5, "amount": 900, "TicketNumber": "A1"}, 100, "spelled Amount"),
         ({"Command": 100, "Amount": 5, "TicketNumber": "x" * 25}, 100, "from 1 to 24 characters"),

@@ -323,7 +323,7 @@ async def test_a_server_that_takes_no_connection_in_time(opened: Any) -> None:
         async with opened() as sends:
             error = await refused(sends, post(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.1))
     assert (type(error), error.bytes_written) == (ConnectError, 0)
-    assert "in time: nothing was sent" in str(error)
+    assert "in time, and nothing was sent" in str(error)
 
 
 async def test_tls_that_nobody_answers(opened: Any) -> None:

@@ -220,7 +220,7 @@ def test_a_database_that_is_away_sends_nothing(own_server: Server, caplog: pytes
         pos.polling()
         assert pos.sale(1000, ticket="A1").approved
         own_server.stop()
-        with pytest.raises(JournalError, match=r"[Nn]o money command"):
+        with pytest.raises(JournalError, match=r"[Nn]o payment command"):
             pos.sale(1000, ticket="A2")
         assert cloud.terminal.ledger.charged() == 1000
         own_server.start()

@@ -160,7 +160,7 @@ def test_a_sale_in_another_process_is_left_alone_until_it_is_over(path: Path, ho
         _go_on(holder)
         assert _line(holder) == "sold"
         assert journal.claim(SALE) is not None
-        with pytest.raises(InvalidValue, match="is settled already"):
+        with pytest.raises(InvalidValue, match="is already settled"):
             journal.resolve(SALE, paid=False, by="Ana", note="no voucher")
 
 

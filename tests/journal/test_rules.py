@@ -194,8 +194,8 @@ def test_an_identifier_may_be_cut_short(journal: Journal) -> None:
     record(journal, intent(0xC << 124), *PAID)
     assert journal.resolve("a", paid=False, by="Ana", note="no voucher").state is IntentState.RESOLVED_NOT_PAID
     for cut, why in (
-        ("a", "is settled already"),
-        ("c0", "is settled already"),
+        ("a", "is already settled"),
+        ("c0", "is already settled"),
         ("f", "is not in the"),
         ("", "not in the"),
     ):

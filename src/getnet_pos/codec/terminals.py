@@ -91,7 +91,7 @@ class _Reader:
                 extra[key] = self._value(key, 2)
         self._skip_spaces()
         if self._at != len(self._body):
-            raise MalformedResponse("something follows the JSON object of the body")
+            raise MalformedResponse("there is something after the JSON object in the body")
         return TerminalList(
             merchant_id=self._merchant_id(merchant_id),
             terminals=tuple(terminals),

@@ -51,7 +51,7 @@ def _command(message: CommandMessage, catalogue: Catalogue) -> Command[Any]:
     needed = {item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING}
     for item in sent:
         if item.name in needed and item.name not in values:
-            raise InvalidValue(f"command {message.code} needs {item.wire}")
+            raise InvalidValue(f"command {message.code} needs the field {item.wire}")
     return kind(**values, date_time=date_time)
 
 

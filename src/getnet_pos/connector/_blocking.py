@@ -276,7 +276,7 @@ class Connector:
 
     @property
     def terminal(self) -> str:
-        """What the terminal is called in messages and in the journal, by the place where it is."""
+        """The terminal's name in messages and in the journal: its port or address."""
         return self._session.terminal
 
     @property

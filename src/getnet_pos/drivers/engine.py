@@ -152,9 +152,11 @@ class _Exchange:
         """The error for a connection that could not be opened."""
         what = shown(self.request)
         if isinstance(error, (TimeoutError, asyncio.TimeoutError, LookUpTimeout)):
-            return ConnectError(f"{what} could not connect in time: nothing was sent")
-        reason = tls_refusal(error) if isinstance(error, ssl.SSLError) else clean(str(error), ())
-        return ConnectError(f"{what} could not connect, and nothing was sent: {reason or type(error).__name__}")
+            return ConnectError(f"{what} could not connect in time, and nothing was sent: check address and network")
+        if isinstance(error, ssl.SSLError):
+            return ConnectError(f"{what} could not connect, and nothing was sent: {tls_refusal(error)}")
+        reason = clean(str(error), ()) or type(error).__name__
+        return ConnectError(f"{what} could not connect, and nothing was sent: check address and network ({reason})")
 
     def broken(self, error: BaseException | str) -> Disconnected:
         # The text of the error may quote what arrived, such as a line that is not HTTP.

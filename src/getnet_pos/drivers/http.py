@@ -198,9 +198,9 @@ def _translated(error: Exception, request: Request) -> GetnetError | None:
     if "ConnectError" in names:
         if _refused_certificate(error):
             reason += "; for a certificate of a private authority pass an http_client that trusts it"
-        return ConnectError(f"{what} could not connect: {reason}")
+        return ConnectError(f"{what} could not connect, check address and network: {reason}")
     if "ConnectTimeout" in names:
-        return ConnectError(f"{what} could not connect in time")
+        return ConnectError(f"{what} could not connect in time: check address and network")
     if names & {"ProxyError", "UnsupportedProtocol"}:
         return ConnectError(f"{what} could not be sent: {reason}")
     if "PoolTimeout" in names:

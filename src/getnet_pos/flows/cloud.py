@@ -421,7 +421,7 @@ class CloudAttempt:
         while result is None or (result.in_process and number is not None):
             now: float = yield Now()
             if number is None or now + pause > self._deadline:
-                raise DeadlineExceeded(f"transaction {number} is still in process", bytes_written=1)
+                raise DeadlineExceeded(f"the cloud's transaction {number} is still in process", bytes_written=1)
             if self._pushes:
                 # After one notice, from whichever host, there will be no other to wait for.
                 self._pushes = not (yield AwaitNotice(number, pause))

@@ -126,9 +126,9 @@ def same_ticket(own: str | None, told: str | None) -> bool | None:
 
 def is_foreign(intent: Intent, reply: Reply | Voucher) -> bool:
     """Whether the reply or record comes from a terminal other than the one that the command was sent to."""
-    told = getattr(reply, "terminal_id", None)
-    if told and told.strip() and intent.terminal_id:
-        return bool(told.strip().upper() != intent.terminal_id.strip().upper())
+    found = getattr(reply, "terminal_id", None)
+    if found and found.strip() and intent.terminal_id:
+        return bool(found.strip().upper() != intent.terminal_id.strip().upper())
     commerce = getattr(reply, "commerce_code", None)
     return bool(commerce and intent.commerce_code and commerce != intent.commerce_code)
 
@@ -324,9 +324,9 @@ def rivals(intent: Intent, reply: Reply, others: Sequence[Intent], *, named: boo
 
 
 def _another_terminal(intent: Intent, reply: Reply) -> str:
-    told = getattr(reply, "terminal_id", None) or getattr(reply, "commerce_code", None)
+    found = getattr(reply, "terminal_id", None) or getattr(reply, "commerce_code", None)
     sent_to = intent.terminal_id or intent.commerce_code
-    return f"another terminal answers: {told}, but the command was sent to {sent_to}"
+    return f"another terminal answers: {found}, but the command was sent to {sent_to}"
 
 
 def _is_of(reply: Reply, intent: Intent, profile: Profile) -> bool:

@@ -237,10 +237,10 @@ class Till:
         if not isinstance(reply, VoucherReply) or not reply.approved:
             return
         self.recognise_line()
-        told = (reply.terminal_id or "").strip() or None
-        if told and told != self.terminal_id:
+        terminal_id = (reply.terminal_id or "").strip() or None
+        if terminal_id and terminal_id != self.terminal_id:
             # A different terminal than before.
-            self.terminal_id, self.commerce_code = told, None
+            self.terminal_id, self.commerce_code = terminal_id, None
             self.names_ticket = self.records_name_ticket = self.clock = self.told = None
         self.commerce_code = self.commerce_code or reply.commerce_code or None
         made = _to_the_second(reply)
@@ -410,15 +410,15 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
 
 
 def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
-    told: list[Reply] = []
+    records: list[Reply] = []
     baseline: VoucherMark | None = None
     others = Circumstances(profile=till.carrier.profile, others=till.own())
     for command in till.carrier.records:
         reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
-        told = _recorded_in(reply)
+        records = _recorded_in(reply)
         till.recognise_line()
         now: float = yield Now()
-        for one in told:
+        for one in records:
             till.learn(one, now, is_record=True)
         baseline = newest(reply, till.carrier.profile)
         if baseline is not None and could_be_late(reply, command, others):
@@ -430,7 +430,7 @@ def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
         till.told = till.told if baseline == VoucherMark() else baseline
     if till.terminal_id is None:
         yield from _introduce(till)
-    return told
+    return records
 
 
 def _introduce(till: Till) -> Flow[str | None]:
@@ -723,7 +723,7 @@ def _carried_out(
     till: Till, command: Command[Any], intent: Intent, attempt: Attempt, event: Any, due: float, terms: Terms
 ) -> Flow[Reply]:
     """Wait until a reply settles the command, or an error leaves its outcome unknown; it may run until ``due``."""
-    doubt: GetnetError
+    cause: GetnetError
     try:
         _check_number(till, intent, attempt)
         while True:
@@ -741,14 +741,14 @@ def _carried_out(
             event = yield from attempt.next_event()
     except UnexpectedReply as error:
         # The command is over, whatever its outcome.
-        doubt, due = error, 0.0
+        cause, due = error, 0.0
     except (TransportError, ProtocolError, ApiError) as error:
-        doubt = error
+        cause = error
     else:
         note = f"the cloud did not pass it on: {type(event.error).__name__}"
         yield from _record(replace(intent, state=IntentState.DECLINED, note=note))
         raise event.error
-    return (yield from _recover(till, command, intent, doubt, due))
+    return (yield from _recover(till, command, intent, cause, due))
 
 
 def _check_number(till: Till, intent: Intent, attempt: Attempt) -> None:
@@ -1117,17 +1117,17 @@ class _Inquiry:
 
 
 def _recover(
-    till: Till, command: Command[Any] | None, intent: Intent, doubt: GetnetError | None, due: float
+    till: Till, command: Command[Any] | None, intent: Intent, cause: GetnetError | None, due: float
 ) -> Flow[Reply]:
     """Query the outcome of ``intent`` until it is known, or the time for recovery and the command's own are over."""
     carrier, timeouts = till.carrier, till.carrier.timeouts
-    reason = str(doubt) if doubt is not None else "the register stopped before it had the reply"
+    reason = str(cause) if cause is not None else "the register stopped before it had the reply"
     log.warning("the outcome of intent %s is unknown (%s): querying it", intent.intent_id, reason, extra=about(intent))
     intent = yield from _advance(intent, IntentState.RECOVERING, _short(reason))
     # The command may have become the terminal's last voucher.
     till.baseline = None
-    if isinstance(doubt, TransportError) and not isinstance(doubt, DeadlineExceeded):
-        yield from carrier.close(doubt)
+    if isinstance(cause, TransportError) and not isinstance(cause, DeadlineExceeded):
+        yield from carrier.close(cause)
     now: float = yield Now()
     inquiry = _Inquiry(command, intent, due)
     # One more query after the command's own end: only then can nothing more arrive.
@@ -1152,10 +1152,10 @@ def _recover(
         yield from _settle_by_record(till, intent, inquiry.last, is_awaited=command is not None)
     ):
         till.baseline = inquiry.last
-        raise doubt or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
+        raise cause or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
     reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
-    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
+    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from cause
 
 
 def _settle_by_record(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
@@ -1167,12 +1167,12 @@ def _settle_by_record(till: Till, intent: Intent, last: VoucherMark | None, *, i
         return False
     if last == VoucherMark() and not till.circumstances(intent, is_awaited=is_awaited).same_line:
         try:
-            told = yield from _introduce(till)
+            answering = yield from _introduce(till)
         except TransportError as error:
             log.info("could not query the terminal's identity: %s", error)
             yield from till.carrier.close(error)
             return False
-        if told is None or told != intent.terminal_id:
+        if answering is None or answering != intent.terminal_id:
             return False
     yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=_UNRECORDED))
     return True

@@ -85,9 +85,9 @@ class Notices:
                     time.sleep(_LOOK_EVERY)
                     continue
                 try:
-                    for told in connection.notifies(timeout=_LOOK_EVERY):
-                        if told.payload in self._waiting:
-                            self._look([told.payload])
+                    for notification in connection.notifies(timeout=_LOOK_EVERY):
+                        if notification.payload in self._waiting:
+                            self._look([notification.payload])
                 except psycopg.Error as error:
                     log.warning("lost the connection for notices: polling the table until it is back: %s", error)
                     connection.close()

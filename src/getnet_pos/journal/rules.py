@@ -42,8 +42,8 @@ class Lease:
         >>> lease.release()
     """
 
-    def __init__(self, release: Callable[[], object], keep: Keep | None = None) -> None:
-        self._release = weakref.finalize(self, release)
+    def __init__(self, let_go: Callable[[], object], keep: Keep | None = None) -> None:
+        self._release = weakref.finalize(self, let_go)
         self.keep = keep
         """The host's right to the terminal, held as long as anything refers to it; ``None`` if the journal has only one
         host."""
@@ -208,7 +208,10 @@ def _check_new(intent: Intent, related: Iterable[Intent]) -> None:
             )
         key = intent.idempotency_key
         if key is not None and other.idempotency_key == key and other.state not in _NOTHING_MOVED:
-            raise JournalError(f"intent {other.intent_id} has the same idempotency key and is {other.state}")
+            raise JournalError(
+                f"intent {other.intent_id} has the same idempotency key and is {other.state}: use a new key for each "
+                "command"
+            )
 
 
 def _is_another(intent: Intent, known: Intent) -> bool:
@@ -239,7 +242,9 @@ def one_of(unsettled: Iterable[Intent], intent_id: str, settled: Iterable[object
     if len(found) > 1:
         raise InvalidValue(f"intent {intent_id} is ambiguous: give more characters of its id")
     if not found:
-        raise InvalidValue(f"intent {intent_id} is {'settled already' if any(settled) else 'not in the journal'}")
+        if any(settled):
+            raise InvalidValue(f"intent {intent_id} is already settled: there is nothing to resolve")
+        raise InvalidValue(f"intent {intent_id} is not in the journal: check the id, and which journal is used")
     return found[0]
 
 

@@ -95,11 +95,11 @@ def amount(minimum: int = 1) -> Check:
 
 
 def one_of(kind: type) -> Check:
-    """An object of ``kind``."""
+    """A check for an object of type ``kind``."""
 
     def check(value: Any, field: str) -> Any:
         if not isinstance(value, kind):
-            raise InvalidType(f"{field} must be a {kind.__name__.lower()}, not {type(value).__name__}")
+            raise InvalidType(f"{field} must be of type {kind.__name__}, not {type(value).__name__}")
         return value
 
     return check

@@ -110,7 +110,9 @@ class _Peer:
         """``error`` is ``None`` after a timeout."""
         if written:
             why = error or "it accepted no more bytes in time"
-            return PartialWrite(f"{self.name}: only a part of a message was written: {why}", bytes_written=written)
+            return PartialWrite(
+                f"{self.name}: only a part of a message was written, check the network: {why}", bytes_written=written
+            )
         return self._lost(error) if error else WriteTimeout(f"{self.name} accepts no bytes: restart the terminal")
 
 
