@@ -181,7 +181,10 @@ def test_what_only_a_cloud_can_do_and_what_it_cannot(
     for bad, said in ((b"x" * 49, "48"), (b"\xff", "not UTF-8")):
         ended = called("print", *cloud, stdin=bad, env=secrets)
         assert (ended.code, said in ended.err) == (2, True), ended
-    for args, said in ((["receipt"], "report details lists them"), (["cancel"], "cancel on the terminal")):
+    for args, said in (
+        (["receipt"], "which getnet-pos report details lists"),
+        (["cancel"], "cancel it on the terminal"),
+    ):
         ended = called(*args, *cloud, env=secrets)
         assert (ended.code, said in ended.err) == (2, True), "this cloud has no such command"
     server.terminate()

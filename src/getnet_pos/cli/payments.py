@@ -258,7 +258,7 @@ async def cancel(register: Register) -> int:
             "press Ctrl-C where the sale was begun, or cancel on the terminal"
         ) from error
     except UnsupportedOperation as error:
-        raise UnsupportedOperation(f"{error}: cancel on the terminal") from error
+        raise UnsupportedOperation("a sale cannot be cancelled over this link: cancel it on the terminal") from error
     except TransportError:
         screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
         raise
