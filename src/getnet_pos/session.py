@@ -97,8 +97,6 @@ class Session:
     ) -> None:
         self.profile = profile
         self.ready = False
-        self.answers = False
-        """Whether the terminal has answered a poll, be it that it is busy: a sale in progress can then be cancelled."""
         self.closed = False
         self.selling = False
         """Whether an operation is in progress that ``cancel`` can end."""
@@ -169,11 +167,8 @@ class Session:
             raise LifecycleError("the connector is closed: create a new one")
 
     def _check_ready(self) -> None:
-        self._check_polled(self.ready)
-
-    def _check_polled(self, polled: bool) -> None:
         self.check_not_closed()
-        if not polled:
+        if not self.ready:
             raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
 
     def _alone(self, flow: Flow[T]) -> Flow[T]:
@@ -206,7 +201,7 @@ class Session:
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
-            self.ready = self.answers = False
+            self.ready = False
             yield from self.till.carrier.open()
 
     def closing(self) -> Flow[None]:
@@ -225,7 +220,6 @@ class Session:
 
     def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
-        self.answers = True
         self.ready = reply.approved and reply.connected is not False
         return reply
 
@@ -441,7 +435,8 @@ class Session:
 
     def cancel_idle(self) -> Flow[CancelReply]:
         """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud or elsewhere."""
-        self._check_polled(self.answers)
+        # Without a poll: a terminal in mid-sale may not answer one.
+        self.check_not_closed()
         asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
         reply: CancelReply = yield from asked if self.selling else self._alone(asked)
         return reply

@@ -76,6 +76,8 @@ def test_a_sale_of_another_process_is_cancelled(
         out, _ = sale.communicate()
         assert (sale.wait(30), '"response_code": 1006' in out) == (1, True)
         assert terminal.ledger.entries == ()
+        codes = [command.code for command in terminal.commands]
+        assert codes[codes.index(100) :] == [100, 116], "a terminal in mid-sale may not answer anything else"
 
 
 @needs_pty

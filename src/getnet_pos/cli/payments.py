@@ -250,7 +250,6 @@ async def cancel(register: Register) -> int:
     try:
         async with register.opened() as pos:
             with screen.waiting("asking the terminal to cancel ..."):
-                await pos.polling()
                 reply = await pos.cancel_sale()
     except PortBusy as error:
         raise PortBusy(

@@ -404,7 +404,8 @@ class AsyncConnector:
         ``written`` is the 116 as somebody else wrote it, which is then what leaves.
 
         It is a request, never a result: ``sale()`` itself returns what became of the sale, and this returns
-        ``None``. With no sale in progress here the terminal is asked all the same, and its answer returned.
+        ``None``. With no sale in progress here, the terminal is asked all the same and its answer returned, since
+        another process may be selling. This needs no ``polling()``.
         """
         self._check_process()
         if self._session.cancel(written):
