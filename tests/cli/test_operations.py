@@ -196,5 +196,5 @@ def test_what_only_a_cloud_can_do_and_what_it_cannot(
 @pytest.mark.parametrize("command", ["sale", "terminals", "serve", "journal init", "simulate tcp", "decode", ""])
 def test_help_names_no_type_of_python(called: Run, command: str) -> None:
     shown = called(*command.split(), "--help").out
-    for word in ("<str>", "<bool>", "<int", "<list", "Of --"):
+    for word in ("<str>", "<bool>", "<int", "<list", "Of --", "[["):
         assert word not in shown
