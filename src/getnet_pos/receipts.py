@@ -152,7 +152,7 @@ def card_words(voucher: Voucher, language: str = "en") -> str:
     words = _words(language)
     brand, kind = (_plain(text) for text in (voucher.card_brand, voucher.card_type))
     digits = "".join(digit for digit in voucher.last4_digits or "" if digit.isdigit())[-4:]
-    parts = (_BRANDS.get(brand.upper(), brand), words.get(kind.upper(), kind), digits and f"****{digits}")
+    parts = (_BRANDS.get(brand.upper(), brand), words.get(kind.upper(), kind), digits and f"****{digits:>04}")
     return " ".join(part for part in parts if part)
 
 

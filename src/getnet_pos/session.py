@@ -106,8 +106,6 @@ class Session:
     ) -> None:
         self.profile = profile
         self.ready = False
-        self.answers = False
-        """Whether the terminal has answered a poll, even if only to say that it is busy: a sale can be cancelled."""
         self.closed = False
         self.selling = False
         """Whether an operation that ``cancel`` can end is in progress."""
@@ -178,11 +176,8 @@ class Session:
             raise LifecycleError("the connector is closed: create a new one")
 
     def _check_ready(self) -> None:
-        self._check_polled(self.ready)
-
-    def _check_polled(self, polled: bool) -> None:
         self.check_not_closed()
-        if not polled:
+        if not self.ready:
             raise LifecycleError("the terminal is not ready: polling() must succeed before this operation")
 
     def _begin(self, name: str, intent_id: str | None = None) -> Begin:
@@ -222,7 +217,7 @@ class Session:
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
-            self.ready = self.answers = False
+            self.ready = False
             yield from self.till.carrier.open()
 
     def closing(self) -> Flow[None]:
@@ -242,7 +237,6 @@ class Session:
 
     def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
-        self.answers = True
         self.ready = reply.approved and reply.connected is not False
         return reply
 
@@ -461,7 +455,8 @@ class Session:
 
     def cancel_idle(self) -> Flow[CancelReply]:
         """Send the cancellation as a command of its own, for a sale in the cloud or of another program."""
-        self._check_polled(self.answers)
+        # Without a poll: a terminal may not answer one during a sale.
+        self.check_not_closed()
         asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
         name = command_name(CancelSale.code)
         if not self.selling:

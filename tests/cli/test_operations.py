@@ -76,6 +76,8 @@ def test_a_sale_of_another_process_is_cancelled(
         out, _ = sale.communicate()
         assert (sale.wait(30), '"response_code": 1006' in out) == (1, True)
         assert terminal.ledger.entries == ()
+        codes = [command.code for command in terminal.commands]
+        assert codes[codes.index(100) :] == [100, 116], "a terminal in mid-sale may not answer anything else"
 
 
 @needs_pty
@@ -181,7 +183,10 @@ def test_what_only_a_cloud_can_do_and_what_it_cannot(
     for bad, said in ((b"x" * 49, "48"), (b"\xff", "not UTF-8")):
         ended = called("print", *cloud, stdin=bad, env=secrets)
         assert (ended.code, said in ended.err) == (2, True), ended
-    for args, said in ((["receipt"], "report details lists them"), (["cancel"], "cancel on the terminal")):
+    for args, said in (
+        (["receipt"], "which getnet-pos report details lists"),
+        (["cancel"], "cancel it on the terminal"),
+    ):
         ended = called(*args, *cloud, env=secrets)
         assert (ended.code, said in ended.err) == (2, True), "this cloud has no such command"
     server.terminate()
@@ -191,5 +196,5 @@ def test_what_only_a_cloud_can_do_and_what_it_cannot(
 @pytest.mark.parametrize("command", ["sale", "terminals", "serve", "journal init", "simulate tcp", "decode", ""])
 def test_help_names_no_type_of_python(called: Run, command: str) -> None:
     shown = called(*command.split(), "--help").out
-    for word in ("<str>", "<bool>", "<int", "<list", "Of --"):
+    for word in ("<str>", "<bool>", "<int", "<list", "Of --", "[["):
         assert word not in shown

@@ -1,8 +1,8 @@
 """The native codec against the pure one on other processors: ``python -m tests.release.foreign``, on Debian 12 as root.
 
-Compiles the extension with Debian's cross compilers, brings a Python of each architecture beside the system, and runs
-the tests of agreement and tries the journal's lease under qemu's emulation. Needs ``cython`` and ``pytest`` in this
-Python and, by apt, what ``PACKAGES`` names. An architecture takes minutes; name those that you want.
+Compiles the extension with Debian's cross compilers, brings a Python of each architecture beside the system, runs the
+tests of agreement there under qemu, and tries the journal's lease within one process. Needs ``cython`` and ``pytest`` in
+this Python and, by apt, what ``PACKAGES`` names. An architecture takes minutes; name those that you want.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = "gcc-{aarch64,s390x,i686}-linux-gnu gcc-arm-linux-gnueabihf qemu-user-static"
 PYTHON = "python3.11"
 TESTS = ["tests/properties", "tests/codec"]
+# And not those of leases, which start other processes: qemu does not run those of another processor by itself.
 LOADED = """
 import os, pathlib, sys
 from getnet_pos import codec
@@ -35,7 +36,6 @@ assert leases.claim_file(folder, "a")
 assert [path.name for path in folder.iterdir()] == ["held"]
 print(os.uname().machine, sys.byteorder, sys.maxsize.bit_length() + 1, "bits: loaded, and leases hold")
 """
-# The tests of leases start other processes, which qemu does not emulate by itself.
 # Later ones have a compiled part, of which these architectures have no wheel here.
 HYPOTHESIS = "hypothesis==6.130.13"
 LIBRARIES = [

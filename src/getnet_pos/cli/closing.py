@@ -139,10 +139,10 @@ def _kind(intent: Intent | None, voucher: Voucher | None) -> str:
 
 
 def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
-    console.print(f"the same here and there: {len(found.matching)}")
+    console.print(f"matching: {len(found.matching)}")
     if found.differing:
         console.print("differing:", style="bold red")
-        made = table("kind", "what", "here", "there", "intent")
+        made = table("kind", "what", "journal", "terminal", "intent")
         for pair in found.differing:
             for name in pair.differs:
                 sides = _sides(pair, name, profile)
@@ -150,13 +150,13 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
                 made.add_row(kind, name.replace("_", " "), *map(clean, sides), pair.intent.intent_id[:12])
         console.print(made)
     if found.only_here:
-        console.print("only here, paid by the journal and not in the terminal's record:", style="bold red")
+        console.print("only in the journal, paid and not in the record:", style="bold red")
         for intent in found.only_here:
             console.print(f"  {asked_for(intent, profile)} (intent {intent.intent_id[:12]})", soft_wrap=True)
         if found.batch_may_be_closed:
             console.print("  the batch may have been closed since they were paid: look at the last close")
     if found.only_there:
-        console.print("only there, keyed in by hand or another register's:", style="bold red")
+        console.print("only in the record, keyed in by hand or sold by another register:", style="bold red")
         made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
         for voucher in found.only_there:
             made.add_row(*_row(voucher, profile))
@@ -166,7 +166,7 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
         for line in _advice(doubt, profile):
             console.print(f"  {line}", soft_wrap=True)
     if found.agrees:
-        console.print("nothing is left to look at: the batch can be closed", style="bold green")
+        console.print("everything matches: the batch can be closed", style="bold green")
 
 
 def _sides(pair: Pair, name: str, profile: Profile) -> tuple[str, str]:
@@ -190,12 +190,12 @@ def _row(voucher: Voucher, profile: Profile) -> Iterator[str]:
 def _advice(doubt: Doubt, profile: Profile) -> Iterator[str]:
     resolve = f"getnet-pos resolve {doubt.intent.intent_id[:12]}"
     if not doubt.vouchers:
-        yield "the record has nothing like it; getnet-pos recover asks once more; else look at the vouchers, then:"
+        yield "the record has nothing like it. Run getnet-pos recover to query again; or look at the vouchers, then:"
         yield f"{resolve} --paid or --not-paid --by NAME --note TEXT"
         return
     for voucher in doubt.vouchers:
         names = ("operation", "", "of", "ticket", "code", "card", "on")
         told = zip(names, _row(voucher, profile), strict=True)
         yield "could be " + ", ".join(f"{name} {text}".strip() for name, text in told if text)
-    yield "getnet-pos recover asks once more; if you find that it was one of these:"
+    yield "Run getnet-pos recover to query again; or, if you find that it was one of these:"
     yield f'{resolve} --paid --by NAME --note "operation {doubt.vouchers[0].operation_id} of the record"'

@@ -388,7 +388,7 @@ def _compare(walk: Walk, terminal: VirtualTerminal, journal: Path, *, balance: i
     with walk.step("journal and ledger") as step, contextlib.closing(SqliteJournal(journal)) as book:
         settled, open_ones = len(book.intents(settled=True)), len(book.intents())
         step.gave(
-            f"{settled} money commands, none in doubt; {terminal.ledger.balance()} charged in the end",
+            f"{counted(settled, 'payment command')}, none unknown; {terminal.ledger.balance()} charged in the end",
             good=open_ones == 0 and terminal.ledger.balance() == balance,
         )
 

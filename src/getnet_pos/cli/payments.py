@@ -250,7 +250,6 @@ async def cancel(register: Register) -> int:
     try:
         async with register.opened() as pos:
             with screen.waiting("asking the terminal to cancel ..."):
-                await pos.polling()
                 reply = await pos.cancel_sale()
     except PortBusy as error:
         raise PortBusy(
@@ -258,7 +257,7 @@ async def cancel(register: Register) -> int:
             "press Ctrl-C where the sale was begun, or cancel on the terminal"
         ) from error
     except UnsupportedOperation as error:
-        raise UnsupportedOperation(f"{error}: cancel on the terminal") from error
+        raise UnsupportedOperation("a sale cannot be cancelled over this link: cancel it on the terminal") from error
     except TransportError:
         screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
         raise

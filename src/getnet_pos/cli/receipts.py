@@ -60,10 +60,13 @@ async def receipt(
             try:
                 reply = await (pos.last_voucher() if operation_id is None else pos.duplicate(operation_id))
             except UnsupportedOperation as error:
-                other = "name the operation; getnet-pos report details lists them"
-                if operation_id is not None:
-                    other = "without OPERATION_ID you get the receipt of the last payment"
-                raise UnsupportedOperation(f"{error}: {other}") from error
+                raise UnsupportedOperation(
+                    "the last voucher cannot be read over this link: name the operation, which getnet-pos report "
+                    "details lists"
+                    if operation_id is None
+                    else "the voucher of an operation cannot be read over this link: leave OPERATION_ID out for that "
+                    "of the last payment"
+                ) from error
     if not reply.approved or not isinstance(reply, Voucher):
         return register.end(reply)
     text = receipt_text(

@@ -435,7 +435,7 @@ class AsyncConnector:
 
         It is a request, not a result: it returns ``None``, and ``sale()`` returns the outcome of the sale. With no sale
         in progress here, the terminal is still asked, and its reply is returned. With ``written``, the 116 that another
-        program wrote is sent as it is.
+        program wrote is sent as it is. It needs no ``polling()``.
         """
         self._check_process()
         if self._session.cancel(written):
