@@ -192,6 +192,26 @@ def test_folders_of_the_readme_exist() -> None:
             assert (ROOT / name).exists() or (ROOT / "src/getnet_pos" / name).exists(), name
 
 
+# ---------------------------------------------------------------------------------------------------------------- words
+
+REPLACED = re.compile(
+    r"\b(is to be had|money commands?|told again|sets? aside|(a|any|the) doubt|none where|lets? go of|asks? after"
+    r"|keeps? books|when it does not say|stands? in for)\b"
+)
+"""Turns of phrase that the glossary has words for."""
+
+
+@pytest.mark.parametrize("document", [*PAGES, *sorted((ROOT / "docs/guides").glob("*.md"))], ids=lambda path: path.name)
+def test_pages_use_the_words_of_the_glossary(document: Path) -> None:
+    found = REPLACED.search(" ".join(document.read_text(encoding="utf-8").split()))
+    assert found is None, f"{found[0]!r}: see docs/glossary.md"
+
+
+def test_each_word_of_the_glossary_has_one_meaning() -> None:
+    words = [word for cells in rows(page("glossary.md")) for word in cells[0].split(", ")]
+    assert len(words) == len(set(words))
+
+
 # ------------------------------------------------------------------------------------------------------ the wire's page
 
 

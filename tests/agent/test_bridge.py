@@ -840,7 +840,7 @@ async def test_an_agent_that_stops_in_mid_sale(counter: Shop) -> None:
 
 def test_the_page_of_the_wire_has_these_bounds() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
-    told = text.partition("\n## Websocket bridge\n")[2].partition("\n## ")[0].replace("\n", " ")
+    told = " ".join(text.partition("\n## Websocket bridge\n")[2].partition("\n## ")[0].split())
     most, within = bridge_module._MOST, bridge_module._WITHIN
     assert f"at most {bridge_module._LONGEST:,} characters" in told
     assert f"more than {most} in {within:.0f} s" in told
