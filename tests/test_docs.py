@@ -330,6 +330,14 @@ def test_fields_of_a_sale_have_their_arguments() -> None:
     assert told == fields_of_a_sale | {"SendMessage": "on_progress"}
 
 
+@pytest.mark.parametrize("translation", ["es/desde-getnet.md", "pt/da-getnet.md"])
+def test_translations_have_the_same_names(translation: str) -> None:
+    def named(text: str) -> list[list[str]]:
+        return [[cells[0], *(name for cell in cells[1:3] for name in names(cell))] for cells in rows(text)]
+
+    assert named(page(translation)) == named(COMING)
+
+
 def test_addresses_for_pages_are_those_of_the_agent() -> None:
     from getnet_pos.agent.interface import OPERATIONS
 
