@@ -185,5 +185,5 @@ def test_a_printer_gets_the_text_in_its_code_page_and_cuts_the_paper() -> None:
     assert "Operación".encode("cp858") in sent or "Operación".encode("cp437") in sent
     assert b"\x1dV" in sent
     assert b"\x1dV" not in escpos_bytes(CHILE, cut=False)
-    with pytest.raises(ConfigurationError, match="no profile 'no such'"):
+    with pytest.raises(ConfigurationError, match="no printer profile 'no such'"):
         escpos_bytes(CHILE, printer="no such")

@@ -401,7 +401,7 @@ async def test_9_a_sale_that_is_too_old_is_refused(counter: Shop) -> None:
     page = await counter.page()
     old = await page.sell(2500, "A1", DateTime=now(ago=3.8))
     assert old["ResponseCode"] == NOT_SENT
-    assert "was made 3." in old["ResponseMessage"]
+    assert "the command is 3." in old["ResponseMessage"]
     ahead = await page.sell(2500, "A2", DateTime=now(ago=-60))
     assert "ahead of the agent's" in ahead["ResponseMessage"]
     for nothing in ("yesterday", "", "2026-13-45T00:00:00.000Z"):

@@ -146,7 +146,7 @@ def test_what_cannot_work_is_said_and_nothing_is_served(
     config.write_text(f'tcp = "{host}:{port}"\n[terminals.counter]\ntcp = "{host}:{port}"\n')
     for options, code, said in (
         (("--host", "192.0.2.1"), 2, "certificate"),
-        (("--host", "0.0.0.0"), 2, "give the address"),
+        (("--host", "0.0.0.0"), 2, "the address or name that other machines use"),
         (("--certificate", "a.pem"), 2, "--key"),
         (("--certificate", "a.pem", "--key", "b.pem"), 2, "cannot be used"),
         (("--allow-origin", "*"), 2, "no origin"),

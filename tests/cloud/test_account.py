@@ -215,10 +215,10 @@ def test_a_closed_account_sends_nothing(using: Callable[..., Any]) -> None:
         ({"environment": ""}, InvalidValue, "environment"),
         ({"environment": "ñ"}, InvalidValue, "ASCII"),
         ({"profile": "cl"}, InvalidType, "profile"),
-        ({"profile": Profile(name="x", amount_exponent=0)}, ConfigurationError, "no cloud is known for the profile x"),
+        ({"profile": Profile(name="x", amount_exponent=0)}, ConfigurationError, "the profile x has no cloud"),
         ({"timeouts": 5}, InvalidType, "timeouts"),
         ({"api_key": "key"}, InvalidType, "mapping"),
-        ({"api_key": {"X Key": "key"}}, InvalidValue, "not the name of a header"),
+        ({"api_key": {"X Key": "key"}}, InvalidValue, "not a valid name of a header"),
         ({"api_key": {"X-Key": "a\nb"}}, InvalidValue, "X-Key"),
         ({"api_key": {"X-Key": "ñ"}}, InvalidValue, "ASCII"),
         ({"max_connections": 0}, InvalidValue, "max_connections"),
@@ -320,7 +320,7 @@ def test_a_login_that_repeats_the_secret_does_not_show_it() -> None:
 
 def test_wrong_credentials(using: Callable[..., Any], opened: Open) -> None:
     cloud = opened(clients={"id": "another"})
-    with pytest.raises(AuthenticationError, match="INVALID CREDENTIALS; look at client_id and client_secret"):
+    with pytest.raises(AuthenticationError, match="INVALID CREDENTIALS; check client_id and client_secret"):
         using(cloud.url, lambda account: account.list_terminals())
     assert using(cloud.url, lambda account: account.list_terminals(), client_secret="another") == [cloud.key_pos]
 

@@ -80,7 +80,7 @@ def test_wrong_credentials(call: Call, closed_server: EquipmentServer) -> None:
         call(closed_server.base_url, "10000", token=ClientCredentials(closed_server.token_url, "a client", "wrong"))
     error = caught.value
     assert (error.status, error.code, error.message) == (401, "invalid_client", "invalid client id or client secret")
-    assert "the request for a token was refused with 401" in str(error)
+    assert "the token request was refused with 401" in str(error)
     assert closed_server.simulator.count("/10000") == 0
 
 
@@ -374,7 +374,7 @@ def test_a_token_request_is_repeated_only_where_it_was_not_sent() -> None:
     ("body", "words"),
     [
         (b"", "not JSON"),
-        (b"[]", "not an object"),
+        (b"[]", "not a JSON object"),
         (b"{}", "no usable token"),
         (b'{"access_token":null}', "no usable token"),
         (b'{"access_token":"a\\r\\nX: y"}', "no usable token"),
