@@ -62,7 +62,7 @@ CHILE = """\
 Fecha        2026-01-01 12:00:00
 Terminal                80005000
 Comercio                   12983
-Boleta                     A1234
+Ticket                     A1234
 Operación                      1
 Tarjeta     Visa débito ****0042
 Autorización              007920
