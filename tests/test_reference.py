@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import getnet_pos
-from getnet_pos import Connector, MemoryJournal, Profile, Wire, pytest_plugin
+from getnet_pos import Connector, MemoryJournal, Profile, Wire
 from getnet_pos.drivers.blocking import BlockingDriver
 from getnet_pos.session import Session
 from getnet_pos.simulator import VirtualTerminal
@@ -48,16 +48,16 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def public_names() -> dict[str, Any]:
-    """Every public object by its name behind ``getnet_pos.``."""
+    """Every public object by its name behind ``getnet_pos.``; ``None`` for a fixture.
+
+    The plugin is not imported: pytest warns when it then loads it for the tests of the plugin.
+    """
     found = {name: getattr(getnet_pos, name) for name in getnet_pos.__all__}
     for room in ROOMS:
         module = importlib.import_module(f"getnet_pos.{room}")
         found.update({f"{room}.{name}": getattr(module, name) for name in [*module.__all__, *ON_DEMAND.get(room, [])]})
-    fixtures = [name for name in vars(pytest_plugin) if name.startswith("getnet_")]
-    return {**found, **{f"pytest_plugin.{name}": getattr(pytest_plugin, name) for name in fixtures}}
-
-
-PUBLIC = public_names()
+    fixtures = [name for name, _ in definitions(PACKAGE / "pytest_plugin.py") if name.startswith("getnet_")]
+    return {**found, **{f"pytest_plugin.{name}": None for name in fixtures}}
 
 
 def definitions(path: Path) -> Iterator[tuple[str, bool]]:
@@ -71,6 +71,9 @@ def definitions(path: Path) -> Iterator[tuple[str, bool]]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     yield target.id, is_described
+
+
+PUBLIC = public_names()
 
 
 @cache
@@ -96,14 +99,15 @@ def shown() -> set[str]:
     for page in PAGES:
         for path, options in re.findall(r"^::: (\S+)\n((?:    .*\n)*)", page.read_text(encoding="utf-8"), re.MULTILINE):
             listed = re.search(r"members: \[(.*)\]", options)
-            try:
-                module = importlib.import_module(path)
-            except ModuleNotFoundError:
-                parent, _, name = path.rpartition(".")
-                assert hasattr(importlib.import_module(parent), name)
-                names.add(name)
+            place = PACKAGE.joinpath(*path.split(".")[1:])
+            file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            if listed:
+                names.update(listed[1].split(", "))
+            elif file.exists():
+                own = re.search(r"^__all__ = (\[.*?\])", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+                names.update(ast.literal_eval(own[1]) if own else dict(definitions(file)))
             else:
-                names.update(listed[1].split(", ") if listed else getattr(module, "__all__", vars(module)))
+                names.add(path.rpartition(".")[2])
     return names
 
 
@@ -174,7 +178,7 @@ def documented() -> Iterator[tuple[str, Any]]:
         if id(value) not in seen and (inspect.isclass(value) or inspect.isroutine(value)):
             seen.add(id(value))
             yield name, value
-    for room in [*ROOMS, "pytest_plugin"]:
+    for room in ROOMS:
         yield room, importlib.import_module(f"getnet_pos.{room}").__doc__
 
 
