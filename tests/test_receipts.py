@@ -62,7 +62,7 @@ CHILE = """\
 Fecha        2026-01-01 12:00:00
 Terminal                80005000
 Comercio                   12983
-Boleta                     A1234
+Ticket                     A1234
 Operación                      1
 Tarjeta     Visa débito ****0042
 Autorización              007920
@@ -124,6 +124,7 @@ def test_of_a_card_only_its_last_four_digits_are_shown() -> None:
             assert secret not in shown
     assert card_words(SALE) == "Visa debit ****0042"
     assert card_words(replace(SALE, card_brand="zz", card_type="Q")) == "zz Q ****0042"
+    assert card_words(replace(SALE, last4_digits="42")) == "Visa debit ****0042", "the simplified wire lost its zeros"
     assert card_words(Voucher()) == ""
 
 

@@ -28,7 +28,8 @@ PACKAGE = ROOT / "src/getnet_pos"
 PAGES = sorted((ROOT / "docs/reference").glob("*.md"))
 
 ROOMS = [
-    "cloud", "codec", "connector", "equipment", "errors", "journal", "masking", "money", "oauth", "profiles",
+    "cloud", "codec", "connector", "equipment", "errors", "journal", "masking", "money", "observer", "oauth", "otel",
+    "profiles",
     "receipts", "reconciliation", "session", "simulator", "simulator.cloud", "simulator.equipment", "tracing",
     "transports", "turns",
 ]  # fmt: skip
@@ -36,8 +37,7 @@ ROOMS = [
 ON_DEMAND = {"journal": ["PostgresJournal"], "simulator": ["HttpServer", "ScreenServer"]}
 """Public names that no ``__all__`` may have, because they need what is not always installed."""
 ROOMS_WITHOUT_EXAMPLES = {
-    "codec", "connector", "drivers", "errors", "flows", "journal", "masking", "messages", "money",
-    "session", "tracing", "transports", "turns",
+    "codec", "drivers", "flows", "transports",
 }  # fmt: skip
 """Where a public class may still do without an example, and a name without a docstring."""
 
@@ -47,17 +47,26 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # ------------------------------------------------------------------------------------------------------------ the names
 
 
-def public_names() -> dict[str, Any]:
-    """Every public object by its name behind ``getnet_pos.``; ``None`` for a fixture.
+def plugin() -> ast.Module:
+    """Only pytest itself may import it, or it would rewrite none of its assertions."""
+    return ast.parse((PACKAGE / "pytest_plugin.py").read_text(encoding="utf-8"))
 
-    The plugin is not imported: pytest warns when it then loads it for the tests of the plugin.
-    """
+
+FIXTURES = [
+    node.name for node in plugin().body if isinstance(node, ast.FunctionDef) and node.name.startswith("getnet_")
+]
+
+
+def public_names() -> dict[str, Any]:
+    """Every public object by its name behind ``getnet_pos.``."""
     found = {name: getattr(getnet_pos, name) for name in getnet_pos.__all__}
     for room in ROOMS:
         module = importlib.import_module(f"getnet_pos.{room}")
         found.update({f"{room}.{name}": getattr(module, name) for name in [*module.__all__, *ON_DEMAND.get(room, [])]})
-    fixtures = [name for name, _ in definitions(PACKAGE / "pytest_plugin.py") if name.startswith("getnet_")]
-    return {**found, **{f"pytest_plugin.{name}": None for name in fixtures}}
+    return {**found, **{f"pytest_plugin.{name}": None for name in FIXTURES}}
+
+
+PUBLIC = public_names()
 
 
 def definitions(path: Path) -> Iterator[tuple[str, bool]]:
@@ -71,9 +80,6 @@ def definitions(path: Path) -> Iterator[tuple[str, bool]]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     yield target.id, is_described
-
-
-PUBLIC = public_names()
 
 
 @cache
@@ -99,15 +105,17 @@ def shown() -> set[str]:
     for page in PAGES:
         for path, options in re.findall(r"^::: (\S+)\n((?:    .*\n)*)", page.read_text(encoding="utf-8"), re.MULTILINE):
             listed = re.search(r"members: \[(.*)\]", options)
-            place = PACKAGE.joinpath(*path.split(".")[1:])
-            file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-            if listed:
-                names.update(listed[1].split(", "))
-            elif file.exists():
-                own = re.search(r"^__all__ = (\[.*?\])", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-                names.update(ast.literal_eval(own[1]) if own else dict(definitions(file)))
+            if path == "getnet_pos.pytest_plugin":
+                names.update(FIXTURES)
+                continue
+            try:
+                module = importlib.import_module(path)
+            except ModuleNotFoundError:
+                parent, _, name = path.rpartition(".")
+                assert hasattr(importlib.import_module(parent), name)
+                names.add(name)
             else:
-                names.add(path.rpartition(".")[2])
+                names.update(listed[1].split(", ") if listed else getattr(module, "__all__", vars(module)))
     return names
 
 
@@ -180,6 +188,7 @@ def documented() -> Iterator[tuple[str, Any]]:
             yield name, value
     for room in ROOMS:
         yield room, importlib.import_module(f"getnet_pos.{room}").__doc__
+    yield "pytest_plugin", ast.get_docstring(plugin())
 
 
 def examples() -> Iterator[doctest.DocTest]:

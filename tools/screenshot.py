@@ -19,8 +19,9 @@ from typing import Any
 from getnet_pos import Connector, Profile
 from getnet_pos.simulator import Behaviour, Outcome, ScreenServer, TcpServer, VirtualTerminal
 from tests.agent.agents import AgentProcess, options_of
-from tests.agent.browser.windows import Window as Page
-from tests.screen.browser import Window, chromium
+from tests.agent.browser.windows import PageWindow
+from tests.browsers import chromium
+from tests.screen.browser import Seat
 
 _SALES = ((18_990, "A1041", "tap"), (4_500, "A1042", "decline"), (25_000, "A1043", "tap"))
 _MANNERS = (
@@ -50,7 +51,7 @@ def _terminal() -> bytes:
         ThreadPoolExecutor() as pool,
     ):
         pos.polling()
-        page = Window(driver, screen.url)
+        page = Seat(driver, screen.url)
         page.find('#language option[value="en"]').click()
         for amount, ticket, tapped in _SALES:
             sale = pool.submit(pos.sale, amount, ticket=ticket)
@@ -82,7 +83,7 @@ def _agent() -> bytes:
         for number in range(3):
             sell(number)
         last = pool.submit(sell, 3)
-        page = Page(driver, agent.url)
+        page = PageWindow(driver, agent.url)
         page.type("#token", agent.token)
         page.click("#pair button")
         page.wait_for(lambda: page.shows("#unknowns .card") and page.text('[data-is="progress"]'))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .messages import *
     from .oauth import ClientCredentials as ClientCredentials
     from .oauth import TokenProvider as TokenProvider
+    from .observer import Observer as Observer
     from .profiles import *
 
 _HOLDERS = {
@@ -28,6 +29,7 @@ _HOLDERS = {
     "equipment": ["AsyncEquipmentClient", "EquipmentClient"],
     "oauth": ["ClientCredentials", "TokenProvider"],
     "journal": None,
+    "observer": ["Observer"],
     "connector": None,
 }
 """The modules whose names are public here, the lightest first: all names (``None``), or only those listed."""

@@ -56,7 +56,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "customer": "Copia cliente", "merchant": "Copia comercio", "duplicate": "DUPLICADO", "sale": "VENTA",
         "void": "ANULACIÓN", "refund": "DEVOLUCIÓN", "pre-authorization": "PREAUTORIZACIÓN", "completion": "CAPTURA",
         "release": "LIBERACIÓN", "other": "OPERACIÓN", "date": "Fecha", "terminal": "Terminal",
-        "commerce": "Comercio", "ticket": "Boleta", "operation": "Operación", "card": "Tarjeta", "CR": "crédito",
+        "commerce": "Comercio", "ticket": "Ticket", "operation": "Operación", "card": "Tarjeta", "CR": "crédito",
         "DB": "débito", "PR": "prepago", "authorization": "Autorización", "shares": "Cuotas", "of": "de",
         "amount": "Monto", "tip": "Propina", "cashback": "Vuelto", "approved": "APROBADA", "refused": "NO APROBADA",
         "code": "Código", "notice": "No válido como documento tributario",
@@ -65,7 +65,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "customer": "Via do cliente", "merchant": "Via do estabelecimento", "duplicate": "SEGUNDA VIA",
         "sale": "VENDA", "void": "CANCELAMENTO", "refund": "DEVOLUÇÃO", "pre-authorization": "PRÉ-AUTORIZAÇÃO",
         "completion": "CAPTURA", "release": "LIBERAÇÃO", "other": "OPERAÇÃO", "date": "Data", "terminal": "Terminal",
-        "commerce": "Estabelecimento", "ticket": "Cupom", "operation": "Operação", "card": "Cartão", "CR": "crédito",
+        "commerce": "Estabelecimento", "ticket": "Ticket", "operation": "Operação", "card": "Cartão", "CR": "crédito",
         "DB": "débito", "PR": "pré-pago", "authorization": "Autorização", "shares": "Parcelas", "of": "de",
         "amount": "Valor", "tip": "Gorjeta", "cashback": "Troco", "approved": "APROVADA", "refused": "NÃO APROVADA",
         "code": "Código", "notice": "Não é documento fiscal",
@@ -152,7 +152,7 @@ def card_words(voucher: Voucher, language: str = "en") -> str:
     words = _words(language)
     brand, kind = (_plain(text) for text in (voucher.card_brand, voucher.card_type))
     digits = "".join(digit for digit in voucher.last4_digits or "" if digit.isdigit())[-4:]
-    parts = (_BRANDS.get(brand.upper(), brand), words.get(kind.upper(), kind), digits and f"****{digits}")
+    parts = (_BRANDS.get(brand.upper(), brand), words.get(kind.upper(), kind), digits and f"****{digits:>04}")
     return " ".join(part for part in parts if part)
 
 

@@ -23,8 +23,8 @@ import pytest
 from getnet_pos.simulator import Behaviour, Outcome, TcpServer, VirtualTerminal
 from getnet_pos.simulator.replies import Identity
 from tests.agent.agents import AgentProcess
-from tests.agent.sockets import Socket
 from tests.evidence import Count, evidence, folder
+from tests.sockets import Socket
 
 __all__ = ["evidence", "folder"]
 

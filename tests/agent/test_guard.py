@@ -24,7 +24,7 @@ from getnet_pos import ConfigurationError, InvalidValue
 from getnet_pos.agent.guard import Guard, check_reach, checked_origin
 from getnet_pos.agent.problems import KINDS
 from getnet_pos.simulator.asgi import ThreadedServer
-from tests.agent.sockets import Refused, Socket
+from tests.sockets import Refused, Socket
 
 TOKEN = "a-token-of-the-tests-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -23,8 +23,8 @@ from getnet_pos.messages import Intent, IntentState, SaleReply
 from getnet_pos.simulator import Behaviour, SerialServer, TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
 from tests.agent.serving import QUICK, TOKEN, Served, check, document, tcp, validator
-from tests.agent.sockets import Socket
 from tests.journal.samples import UNKNOWN, intent, record
+from tests.sockets import Socket
 
 
 @pytest.fixture

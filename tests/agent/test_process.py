@@ -151,7 +151,7 @@ def test_what_cannot_work_is_said_and_nothing_is_served(
         (("--certificate", "a.pem", "--key", "b.pem"), 2, "cannot be used"),
         (("--allow-origin", "*"), 2, "not an origin"),
         (("--port", str(port), "--host", host), 3, "cannot listen on"),
-        (("--journal", str(tmp_path)), 6, "is not a file"),
+        (("--journal", str(tmp_path)), 6, "is not a regular file"),
     ):
         ended = called("serve", "--tcp", f"{host}:{port}", "--token-file", str(tmp_path / "token"), *options)
         assert (ended.code, ended.out) == (code, ""), ended.err

@@ -40,8 +40,8 @@ def test_a_day_that_can_be_closed(called: Run, at: tuple[str, ...]) -> None:
     ended = called("reconcile", *at)
     assert ended.code == 0
     assert ended.out.splitlines() == [
-        "the same here and there: 2",
-        "nothing is left to look at: the batch can be closed",
+        "matching: 2",
+        "everything matches: the batch can be closed",
     ]
     document = called("reconcile", "--json", *at).document
     assert (document["agrees"], len(document["matching"])) == (True, 2)

@@ -54,8 +54,8 @@ def test_ways_to_give_the_bytes(getnet: Run, called: Run, tmp_path: Path) -> Non
     [
         (REPLY.replace(b"Aprobado", b"aprobado"), "signature", "signature does not hold"),
         (VOID[:-1] + bytes([VOID[-1] ^ 1]), "checksum", "LRC does not hold"),
-        (b'{"JsonSerialized":', None, "begin a frame that does not end"),
-        (b'{"no such', None, "begin a frame"),
+        (b'{"JsonSerialized":', None, "a frame begins in the last 18 bytes and does not end"),
+        (b'{"no such', None, "a frame begins in the last 9 bytes"),
         (b"{garbage}", "malformed", "no frame"),
         (envelope("[]"), "malformed", "signature holds"),
         (b"noise only", None, "10 bytes skipped"),
@@ -116,10 +116,16 @@ def test_bytes_in_hex_are_not_guessed_but_hinted_at(called: Run, text: str) -> N
     assert called("decode", "--hex", text).code == 0
 
 
-@pytest.mark.parametrize("text", ["b'no end", "b'\\x4'", "12345678", "noise only", "*"])
+@pytest.mark.parametrize("text", ["b'no end", "b'\\x4'", "12345678", "noise only"])
 def test_what_only_looks_so(called: Run, text: str) -> None:
     ended = called("decode", text)
-    assert (ended.code, f"{len(text)} bytes skipped" in ended.out) == (4, True)
+    assert (ended.code, f", {len(text)} bytes skipped" in ended.out) == (4, True)
+
+
+def test_one_is_counted_as_one(called: Run) -> None:
+    assert called("decode", stdin=POLL).out.endswith(f"{len(POLL)} bytes, 1 message, 0 bytes skipped\n")
+    assert called("decode", "*").out == "1 byte, 0 messages, 1 byte skipped\n"
+    assert "a frame begins in the last 1 byte and" in called("decode", "{").out
 
 
 def test_not_hex(called: Run) -> None:

@@ -186,7 +186,7 @@ def test_ctrl_c_cancels_the_sale(simulate: Run, begin: Run, journal_path: Path) 
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "Operacion Cancelada" in out
-    assert "note: asking the terminal to cancel; Ctrl-C again leaves\n" in err
+    assert "note: asking the terminal to cancel; press Ctrl-C again to stop waiting\n" in err
 
 
 @needs_pty

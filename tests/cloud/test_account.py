@@ -208,7 +208,7 @@ def test_a_closed_account_sends_nothing(using: Callable[..., Any]) -> None:
     ("settings", "error", "word"),
     [
         ({"base_url": "http://cloud.example/api/postxs"}, InvalidValue, "https"),
-        ({"base_url": "cloud.example"}, InvalidValue, "whole address"),
+        ({"base_url": "cloud.example"}, InvalidValue, "complete URL"),
         ({"base_url": None}, InvalidType, "base_url"),
         ({"client_id": ""}, InvalidValue, "client_id"),
         ({"client_secret": None}, InvalidType, "client_secret"),
@@ -241,10 +241,10 @@ def test_settings_that_cannot_work_are_named(
         ({"webhook": "shop.example/hook"}, InvalidValue, "webhook"),
         ({"timeouts": 5}, InvalidType, "timeouts"),
         ({"journal": 7}, ConfigurationError, "journal"),
-        ({"client_id": "id"}, ConfigurationError, "of its own"),
-        ({"profile": Profile.ARGENTINA}, ConfigurationError, "of its own"),
-        ({"environment": "prod"}, ConfigurationError, "of its own"),
-        ({"api_key": {}}, ConfigurationError, "of its own"),
+        ({"client_id": "id"}, ConfigurationError, "its own settings"),
+        ({"profile": Profile.ARGENTINA}, ConfigurationError, "its own settings"),
+        ({"environment": "prod"}, ConfigurationError, "its own settings"),
+        ({"api_key": {}}, ConfigurationError, "its own settings"),
     ],
 )
 @pytest.mark.parametrize("kinds", [(CloudAccount, Connector), (AsyncCloudAccount, AsyncConnector)])

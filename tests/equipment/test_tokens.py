@@ -142,7 +142,7 @@ def test_what_a_function_raises_is_raised(call: Call, server: EquipmentServer) -
 
 @pytest.mark.parametrize("value", ["", "a b", None, 7, "x\n"])
 def test_what_a_function_returns_is_checked(call: Call, server: EquipmentServer, value: object) -> None:
-    with pytest.raises(InvalidValue, match="what the token function returns"):
+    with pytest.raises(InvalidValue, match="the result of the token function"):
         call(server.base_url, "10000", token=lambda: value)
     assert not server.simulator.requests
 
@@ -157,7 +157,7 @@ async def test_an_async_function_needs_the_async_client(server: EquipmentServer)
         assert len(await client.list_active_terminals("10000")) == 1
     with (
         EquipmentClient(server.base_url, token=token) as blocking,
-        pytest.raises(ConfigurationError, match="needs the async client"),
+        pytest.raises(ConfigurationError, match="cannot be used with a blocking client"),
     ):
         blocking.list_active_terminals("10000")
 

@@ -1,13 +1,14 @@
 """The native codec against the pure one on other processors: ``python -m tests.release.foreign``, on Debian 12 as root.
 
-Compiles the extension with Debian's cross compilers, brings a Python of each architecture beside the system, and runs
-the tests of agreement and tries the journal's lease under qemu's emulation. Needs ``cython`` and ``pytest`` in this
-Python and, by apt, what ``PACKAGES`` names. An architecture takes minutes; name those that you want.
+Compiles the extension with Debian's cross compilers, brings a Python of each architecture beside the system, runs the
+tests of agreement there under qemu, and tries the journal's lease within one process. Needs ``cython`` and ``pytest`` in
+this Python and, by apt, what ``PACKAGES`` names. An architecture takes minutes; name those that you want.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = "gcc-{aarch64,s390x,i686}-linux-gnu gcc-arm-linux-gnueabihf qemu-user-static"
 PYTHON = "python3.11"
 TESTS = ["tests/properties", "tests/codec"]
+# And not those of leases, which start other processes: qemu does not run those of another processor by itself.
 LOADED = """
 import os, pathlib, sys
 from getnet_pos import codec
@@ -34,7 +36,6 @@ assert leases.claim_file(folder, "a")
 assert [path.name for path in folder.iterdir()] == ["held"]
 print(os.uname().machine, sys.byteorder, sys.maxsize.bit_length() + 1, "bits: loaded, and leases hold")
 """
-# The tests of leases start other processes, which qemu does not emulate by itself.
 # Later ones have a compiled part, of which these architectures have no wheel here.
 HYPOTHESIS = "hypothesis==6.130.13"
 LIBRARIES = [
@@ -125,6 +126,13 @@ def main() -> None:
     missing = [tool for one in MACHINES.values() for tool in (one.compiler, one.emulator) if not shutil.which(tool)]
     if missing:
         sys.exit(f"{', '.join(missing)} missing: apt-get install {PACKAGES}")
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    lock = (chosen.work / "lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # Each run lays its sources anew, which another one would find half there.
+        sys.exit(f"another run uses {chosen.work}: wait for it, or name another folder with --work")
     libraries = chosen.work / "libraries"
     run(sys.executable, "-m", "pip", "install", "-qq", "--upgrade", "--target", libraries, *LIBRARIES)
     for name in chosen.machines or MACHINES:

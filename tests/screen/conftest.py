@@ -19,10 +19,8 @@ __all__ = ["evidence"]
 def browser() -> Iterator[Any]:
     """Chromium. Tests that ask for it are left out of the short run."""
     pytest.importorskip("selenium", reason='tests in a browser need selenium: pip install -e ".[dev]"')
-    from tests.screen.browser import chromium, missing
+    from tests.browsers import chromium
 
-    if missing():
-        pytest.skip(f"tests in a browser need {missing()}: apt-get install chromium chromium-driver")
     driver = chromium()
     yield driver
     driver.quit()
@@ -31,18 +29,12 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
     """Opens pages, each in a window of its own; the browser has nothing to say against any."""
-    from tests.screen.browser import Window
+    from tests.browsers import windows
+    from tests.screen.browser import Seat
 
-    windows: list[Window] = []
-
-    def opened(url: str) -> Window:
-        windows.append(Window(browser, url))
-        return windows[-1]
-
-    yield opened
-    complaints = [complaint for window in windows for complaint in window.complaints()]
-    for window in windows:
-        window.close()
+    with windows(browser, Seat) as (open_page, opened):
+        yield open_page
+        complaints = [complaint for window in opened for complaint in window.complaints()]
     # A browser looks for an icon that there is not; and a page, for the simulator that has ended.
     expected = ("favicon.ico", "/live' failed")
     assert not [complaint for complaint in complaints if not any(text in complaint for text in expected)]

@@ -15,7 +15,8 @@ import getnet_pos.simulator.screen.server as screen_server
 from getnet_pos import Connector, InvalidValue, Profile, Timeouts
 from getnet_pos.simulator import ScreenServer, TcpServer, VirtualTerminal
 from getnet_pos.simulator.cloud import VirtualCloud
-from tests.screen.pages import Page, Refused
+from tests.screen.pages import Page
+from tests.sockets import Refused
 
 QUICK = Timeouts(recovery=3.0, recovery_interval=0.1)
 
@@ -59,16 +60,16 @@ def test_a_page_and_nothing_from_elsewhere(screen: ScreenServer) -> None:
     ("headers", "status"),
     [
         ({}, 200),
-        ({"host": "localhost:{}"}, 200),
-        ({"host": "[::1]:{}"}, 200),
-        ({"origin": "http://127.0.0.1:{}"}, 200),
-        ({"host": "rebound.example:{}"}, 403),
-        ({"host": "127.0.0.1.rebound.example"}, 403),
-        ({"host": ""}, 403),
-        ({"host": "[::1"}, 403),
-        ({"origin": "http://shop.example"}, 403),
-        ({"origin": "null"}, 403),
-        ({"origin": "https://127.0.0.1:{}"}, 403),
+        ({"Host": "localhost:{}"}, 200),
+        ({"Host": "[::1]:{}"}, 200),
+        ({"Origin": "http://127.0.0.1:{}"}, 200),
+        ({"Host": "rebound.example:{}"}, 403),
+        ({"Host": "127.0.0.1.rebound.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Origin": "http://shop.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://127.0.0.1:{}"}, 403),
     ],
 )
 def test_only_a_page_of_its_own_address_is_let_in(screen: ScreenServer, headers: dict[str, str], status: int) -> None:
@@ -77,7 +78,7 @@ def test_only_a_page_of_its_own_address_is_let_in(screen: ScreenServer, headers:
     if status == 200:
         with Page(screen.url, **given) as page:
             assert page.views[0]["stage"] == "idle"
-    elif given.get("host") != "":
+    elif given.get("Host") != "":
         with pytest.raises(Refused, match="403"):
             Page(screen.url, **given)
 

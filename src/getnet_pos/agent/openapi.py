@@ -298,4 +298,4 @@ def _type(hint: Any) -> str:
 
 
 def _about(kind: type[Reply]) -> str:
-    return " ".join((kind.__doc__ or "").split())
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())

@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
 )
 from ..flows.intents import restored
+from ..logs import about, fields
 from ..masking import masked
 from ..messages import CancelReply, Command, Intent, IntentState, Polled, Progress, Reply, SealedCommand
 from ..messages.documents import command_name, intent_document, progress_document, reply_document
@@ -262,12 +263,22 @@ class Terminal:
         try:
             reply = await self._ran(command, key, relay, again=again, on_progress=on_progress)
         except OutcomeUnknown as error:
-            log.warning("%s: the outcome of intent %s is unknown", self.name, error.intent_id)
+            log.warning(
+                "%s: the outcome of intent %s is unknown",
+                self.name,
+                error.intent_id,
+                extra=self._about(error.intent_id, "unknown"),
+            )
             self._events.send("outcome", self.name, key=key, **Answer.of_error(error).document())
             self._look.set()
             raise
         except AlreadyCharged as error:
-            log.warning("%s: nothing was sent, because intent %s was charged before", self.name, error.intent_id)
+            log.warning(
+                "%s: nothing was sent, because intent %s was charged before",
+                self.name,
+                error.intent_id,
+                extra=self._about(error.intent_id),
+            )
             raise
         step = None
         try:
@@ -275,7 +286,13 @@ class Terminal:
         except JournalError as error:
             log.error("%s: the journal cannot be read after a payment: %s", self.name, error)
         answer = Answer.of_reply(reply, None if step is None else step.intent.intent_id)
-        log.info("%s: %s: %s", self.name, command_name(_plain(command).code), answer.outcome)
+        log.info(
+            "%s: %s: %s",
+            self.name,
+            command_name(_plain(command).code),
+            answer.outcome,
+            extra=self._about(answer.intent_id, answer.outcome),
+        )
         self._events.send("outcome", self.name, key=key, **answer.document())
         return reply, answer
 
@@ -335,9 +352,13 @@ class Terminal:
                 "%s: intent %s is left open: at its next start the agent queries the terminal about it",
                 self.name,
                 intent.intent_id,
+                extra=about(intent),
             )
             raise OutcomeUnknown(_STOPPED, intent_id=intent.intent_id)
         return reply
+
+    def _about(self, intent_id: str | None, outcome: Outcome | None = None) -> dict[str, str]:
+        return fields(terminal=self.connector.terminal, intent=intent_id, outcome=outcome)
 
     def _report_running(self) -> None:
         running = self.running
@@ -434,13 +455,17 @@ class Terminal:
 
     def _report_polled(self, polled: Polled) -> None:
         for intent in polled.settled:
-            log.warning("%s: intent %s is now settled: %s", self.name, intent.intent_id, intent.state)
+            log.warning(
+                "%s: intent %s is now settled: %s", self.name, intent.intent_id, intent.state, extra=about(intent)
+            )
             answer = Answer.of_intent(intent, self.profile)
             if answer is not None:
                 self._events.send("outcome", self.name, key=intent.idempotency_key, **answer.document())
         for intent in polled.unknown:
             if intent.intent_id not in self._unknown:
-                log.warning("%s: intent %s is not settled: %s", self.name, intent.intent_id, intent.state)
+                log.warning(
+                    "%s: intent %s is not settled: %s", self.name, intent.intent_id, intent.state, extra=about(intent)
+                )
                 self._events.send("unknown", self.name, intent=intent_document(intent))
         self._unknown = {intent.intent_id for intent in polled.unknown}
         if polled.another_terminal is not None:

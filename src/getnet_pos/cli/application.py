@@ -19,6 +19,7 @@ from . import (
     journals,
     payments,
     ports,
+    receipts,
     records,
     serve,
     simulate,
@@ -43,12 +44,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Record of money commands", "Terminals a merchant has", "Tools"
+_TERMINAL, _MONEY, _API, _TOOLS = "Terminal", "Records of payments", "A merchant's terminals", "Tools"
 _SERVED = "For programs in other languages"
 for _command in (
     payments.poll, payments.sale, payments.void, payments.refund, holds.pre_authorize, holds.complete, holds.release,
     payments.cancel, payments.report, payments.sales_by_seller, payments.tips, payments.last, payments.duplicate,
-    payments.close_batch,
+    receipts.receipt, payments.close_batch,
 ):  # fmt: skip
     app.command(rich_help_panel=_TERMINAL, epilog=_EPILOG)(_command)
 app.command("print", rich_help_panel=_TERMINAL, epilog=_EPILOG)(payments.print_lines)
@@ -102,4 +103,5 @@ def _usage(error: Exception) -> str | None:
         return f"{option} is a negative number: pass the amount or number without a sign"
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "getnet-pos"
-    return f"{say().rstrip('.')}. See: {where} --help"
+    said = say().replace("Value error, ", "").rstrip(".")  # some versions of typer name the class of the error
+    return f"{said}{'' if said.endswith('?') else '.'} See: {where} --help"

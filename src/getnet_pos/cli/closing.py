@@ -45,9 +45,9 @@ async def reconcile(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, safe for spreadsheets.")] = False,
 ) -> int:
-    """Compare the journal with the operations of the terminal's open batch, before it is closed. Nothing is settled.
+    """Compare the journal with the operations of the terminal's open batch, before it is closed. This settles nothing.
 
-    The exit code is 0 where they agree, 5 while an outcome is unknown, and 9 where anything else is to be looked at.
+    The exit code is 0 if they agree, 5 while an outcome is unknown, and 9 if anything else needs a look.
     """
     if as_csv and register.as_json:
         raise InvalidValue("--csv and --json cannot be combined: choose one")
@@ -141,10 +141,10 @@ def _kind(intent: Intent | None, voucher: Voucher | None) -> str:
 
 
 def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
-    console.print(f"the same here and there: {len(found.matching)}")
+    console.print(f"matching: {len(found.matching)}")
     if found.differing:
         console.print("differing:", style="bold red")
-        made = table("kind", "what", "here", "there", "intent")
+        made = table("kind", "what", "journal", "terminal", "intent")
         for pair in found.differing:
             for name in pair.differs:
                 sides = _sides(pair, name, profile)
@@ -152,13 +152,13 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
                 made.add_row(kind, name.replace("_", " "), *map(clean, sides), pair.intent.intent_id[:12])
         console.print(made)
     if found.only_here:
-        console.print("only here, paid by the journal and not in the terminal's record:", style="bold red")
+        console.print("only in the journal, paid and not in the record:", style="bold red")
         for intent in found.only_here:
             console.print(f"  {asked_for(intent, profile)} (intent {intent.intent_id[:12]})", soft_wrap=True)
         if found.batch_may_be_closed:
             console.print("  the batch may have been closed since then: check the last batch close")
     if found.only_there:
-        console.print("only there, keyed in by hand or another register's:", style="bold red")
+        console.print("only in the record, keyed in by hand or sold by another register:", style="bold red")
         made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
         for voucher in found.only_there:
             made.add_row(*_row(voucher, profile))
@@ -168,7 +168,7 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
         for line in _advice(doubt, profile):
             console.print(f"  {line}", soft_wrap=True)
     if found.agrees:
-        console.print("nothing is left to look at: the batch can be closed", style="bold green")
+        console.print("everything matches: the batch can be closed", style="bold green")
 
 
 def _sides(pair: Pair, name: str, profile: Profile) -> tuple[str, str]:
@@ -192,12 +192,12 @@ def _row(voucher: Voucher, profile: Profile) -> Iterator[str]:
 def _advice(doubt: Doubt, profile: Profile) -> Iterator[str]:
     resolve = f"getnet-pos resolve {doubt.intent.intent_id[:12]}"
     if not doubt.vouchers:
-        yield "the record has nothing like it; getnet-pos recover asks once more; else look at the vouchers, then:"
+        yield "the record has nothing like it. Run getnet-pos recover to query again; or look at the vouchers, then:"
         yield f"{resolve} --paid or --not-paid --by NAME --note TEXT"
         return
     for voucher in doubt.vouchers:
         names = ("operation", "", "of", "ticket", "code", "card", "on")
         parts = zip(names, _row(voucher, profile), strict=True)
         yield "could be " + ", ".join(f"{name} {text}".strip() for name, text in parts if text)
-    yield "getnet-pos recover asks once more; if you find that it was one of these:"
+    yield "Run getnet-pos recover to query again; or, if you find that it was one of these:"
     yield f'{resolve} --paid --by NAME --note "operation {doubt.vouchers[0].operation_id} of the record"'

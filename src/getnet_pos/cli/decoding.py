@@ -17,7 +17,7 @@ import typer
 from ..codec import Decoder, Message
 from ..errors import InvalidValue
 from ..messages import Ack, BadFrame, FrameFault
-from .ends import ExitCode
+from .ends import ExitCode, counted
 from .register import JsonOption
 from .screen import Screen
 from .shown import message_document, show_fields
@@ -37,7 +37,7 @@ _BETWEEN_HEX = re.compile(r"0[xX]|\\x|[\s,:]+")
 
 def decode(
     text: Annotated[
-        str | None, typer.Argument(metavar="[BYTES]", help="The bytes as text; without them they are read from stdin.")
+        str | None, typer.Argument(metavar="BYTES", help="The bytes as text; without them they are read from stdin.")
     ] = None,
     as_hex: Annotated[bool, typer.Option("--hex", help="The bytes are in hex, such as 02 31 30 30 7c.")] = False,
     file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Read the bytes from a file.")] = None,
@@ -173,7 +173,9 @@ def _found(message: Message, offset: int | None, size: int | None, first: int) -
 
 def _show(console: Console, document: dict[str, Any]) -> None:
     for item in document["messages"]:
-        place = "inside a torn frame" if item["offset"] is None else f"byte {item['offset']}, {item['size']} bytes"
+        place = "inside a torn frame"
+        if item["offset"] is not None:
+            place = f"byte {item['offset']}, {counted(item['size'], 'byte')}"
         style = "bold red" if item["kind"] == BadFrame.__name__ else "bold"
         console.print(f"{place}: {item['kind']}, {_seal(item)}", style=style)
         show_fields(console, item["content"])
@@ -182,10 +184,11 @@ def _show(console: Console, document: dict[str, Any]) -> None:
                 for row in rows:
                     console.print(f"{name.replace('_', ' ')}:")
                     show_fields(console, row)
-    count = len(document["messages"])
-    console.print(f"{document['bytes']} bytes, {count} messages, {document['skipped']} bytes skipped")
+    found = counted(len(document["messages"]), "message")
+    console.print(f"{counted(document['bytes'], 'byte')}, {found}, {counted(document['skipped'], 'byte')} skipped")
     if document["incomplete"]:
-        console.print(f"the last {document['incomplete']} bytes begin a frame that does not end", style="bold red")
+        last = counted(document["incomplete"], "byte")
+        console.print(f"a frame begins in the last {last} and does not end", style="bold red")
 
 
 def _seal(item: dict[str, Any]) -> str:

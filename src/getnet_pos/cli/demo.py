@@ -26,7 +26,7 @@ from ..errors import AuthenticationError, ConfigurationError, GetnetError
 from ..journal import SqliteJournal
 from ..messages import Progress, ReportKind, Void
 from ..profiles import Profile
-from .ends import ExitCode, clean
+from .ends import ExitCode, clean, counted
 from .register import JsonOption
 from .screen import console, print_document
 from .simulate import missing_server, screen
@@ -231,10 +231,13 @@ def _usb(walk: Walk, folder: Path) -> None:
                 step.gave(_approval(refund), good=refund.approved)
             with walk.step("report: totals") as step:
                 totals = pos.get_reports(ReportKind.TOTALS)
-                step.gave(f"{totals.tx_count} operations, {totals.tx_total} in all", good=totals.tx_total == 6_000)
+                step.gave(
+                    f"{counted(totals.tx_count or 0, 'operation')}, {totals.tx_total} in all",
+                    good=totals.tx_total == 6_000,
+                )
             with walk.step("report: details") as step:
                 details = pos.get_reports(ReportKind.DETAILS)
-                step.gave(f"{len(details.sale_details)} operations", good=len(details.sale_details) == 4)
+                step.gave(counted(len(details.sale_details), "operation"), good=len(details.sale_details) == 4)
             with walk.step("pre-authorization") as step:
                 held = pos.pre_authorization(50_000, ticket="H1")
                 step.gave(_approval(held), good=held.approved and terminal.ledger.held() == 50_000)
@@ -271,7 +274,9 @@ async def _usb_async(walk: Walk, folder: Path) -> None:
                 step.gave(_approval(void), good=void.approved)
             with walk.step("report: totals") as step:
                 totals = await pos.get_reports(ReportKind.TOTALS)
-                step.gave(f"{totals.tx_count} operations, {totals.tx_total} in all", good=totals.tx_total == 0)
+                step.gave(
+                    f"{counted(totals.tx_count or 0, 'operation')}, {totals.tx_total} in all", good=totals.tx_total == 0
+                )
             with walk.step("close batch") as step:
                 closed = await pos.close_batch()
                 step.gave("batch closed", good=closed.approved)
@@ -361,10 +366,10 @@ def _equipment(walk: Walk, folder: Path) -> None:
             step.notes += [
                 f"{terminal.payment_terminal_serial_number}: {terminal.payment_terminal_model}" for terminal in listed
             ]
-            step.gave(f"merchant {listed.merchant_id}: {len(listed)} terminals", good=len(listed) == 3)
+            step.gave(f"merchant {listed.merchant_id}: {counted(len(listed), 'terminal')}", good=len(listed) == 3)
         with walk.step("AsyncEquipmentClient") as step:
             listed = asyncio.run(list_async())
-            step.gave(f"merchant {listed.merchant_id}: {len(listed)} terminal", good=len(listed) == 1)
+            step.gave(f"merchant {listed.merchant_id}: {counted(len(listed), 'terminal')}", good=len(listed) == 1)
         with walk.step("refused token") as step, EquipmentClient(server.base_url, token="ended") as api:
             server.simulator.tokens = ()
             try:
@@ -384,7 +389,7 @@ def _compare(walk: Walk, terminal: VirtualTerminal, journal: Path, *, balance: i
     with walk.step("journal and ledger") as step, contextlib.closing(SqliteJournal(journal)) as book:
         settled, open_ones = len(book.intents(settled=True)), len(book.intents())
         step.gave(
-            f"{settled} money commands, none in doubt; {terminal.ledger.balance()} charged in the end",
+            f"{counted(settled, 'payment command')}, none unknown; {terminal.ledger.balance()} charged in the end",
             good=open_ones == 0 and terminal.ledger.balance() == balance,
         )
 

@@ -16,7 +16,7 @@ from ..errors import (
 )
 from ..masking import mask
 
-__all__ = ["ExitCode", "NotReady", "clean", "exit_code", "printable"]
+__all__ = ["ExitCode", "NotReady", "clean", "counted", "exit_code", "printable"]
 
 
 class ExitCode(IntEnum):
@@ -59,6 +59,11 @@ def exit_code(error: GetnetError) -> ExitCode:
 def clean(text: str) -> str:
     """``text`` on one line, without card numbers, and without control characters, which could control the screen."""
     return printable(mask(text))
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 message`` and ``2 messages``; ``thing`` is a word whose plural ends in ``s``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

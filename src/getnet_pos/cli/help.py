@@ -1,7 +1,10 @@
-"""How the help names what an option takes: ``TEXT`` and ``N``, the words of a choice, and nothing for a flag."""
+"""How the help reads: ``TEXT`` and ``N`` for what an option takes, the words of a choice, nothing for a flag; and
+paragraphs as wide as the screen.
+"""
 
 from __future__ import annotations
 
+import inspect
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
@@ -42,6 +45,7 @@ def name_options(*groups: typer.Typer) -> None:
         group.info.cls = _Group
         for command in group.registered_commands:
             command.cls = _Command
+            command.help = _paragraphs(inspect.getdoc(command.callback) or "")
             # Stored, because annotations that are text would be evaluated anew at each access.
             hints = get_type_hints(command.callback, include_extras=True)
             command.callback.__annotations__ = hints
@@ -49,6 +53,11 @@ def name_options(*groups: typer.Typer) -> None:
                 for annotated in (hint, *get_args(hint)):  # Python 3.10 wraps the annotation if the default is None
                     if hasattr(annotated, "__metadata__"):
                         _name(annotated)
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring with each paragraph on one line: its lines are as wide as the source, not as the screen."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _name(annotated: Any) -> None:

@@ -18,20 +18,24 @@ from .screen import Screen
 
 __all__ = ["complete", "pre_authorize", "release"]
 
-_CodeArgument = Annotated[str, typer.Argument(metavar="AUTHORIZATION_CODE", help="That of the pre-authorization.")]
+_CodeArgument = Annotated[
+    str, typer.Argument(metavar="AUTHORIZATION_CODE", help="The code that the pre-authorization returned.")
+]
 
 
 @terminal_command
 async def pre_authorize(
     register: Register,
     amount: AmountArgument,
-    ticket: Annotated[str | None, typer.Option(help="The register's own number; without one it is made.")] = None,
+    ticket: Annotated[
+        str | None, typer.Option(help="Your own number for this hold; one is generated unless given.")
+    ] = None,
     employee: EmployeeOption = 1,
     print_on_pos: PrintOption = False,
 ) -> int:
-    """Hold AMOUNT on a card. Ctrl-C asks the terminal to cancel; a second Ctrl-C leaves.
+    """Hold AMOUNT on a card. Ctrl-C asks the terminal to cancel; a second Ctrl-C stops waiting.
 
-    Getnet has published no command code for it: the profile integrated-pos has provisional ones.
+    Getnet has published no command codes for holds: the profile integrated-pos uses provisional ones.
     """
     units = read_amount(amount, register.settings)
     PreAuthorization(units, ticket, print_on_pos, employee_id=employee)
@@ -54,7 +58,7 @@ async def pre_authorize(
 async def complete(
     register: Register, authorization_code: _CodeArgument, amount: AmountArgument, print_on_pos: PrintOption = False
 ) -> int:
-    """Charge AMOUNT of what a pre-authorization holds; the rest is let go."""
+    """Charge AMOUNT of a pre-authorization, and release the rest."""
     units = read_amount(amount, register.settings)
     PreAuthorizationCompletion(authorization_code, units)
     screen = register.screen
@@ -66,7 +70,7 @@ async def complete(
 
 @terminal_command
 async def release(register: Register, authorization_code: _CodeArgument, print_on_pos: PrintOption = False) -> int:
-    """Let go of what a pre-authorization holds, and charge nothing."""
+    """Release a pre-authorization without charging it."""
     PreAuthorizationRelease(authorization_code)
     screen = register.screen
     async with register.ready() as pos:

@@ -9,7 +9,7 @@ import typer
 
 from ..journal.opening import is_database
 from ..journal.upkeep import check_journal, copy_journal, initialize_journal, journal_status
-from .ends import ExitCode, printable
+from .ends import ExitCode, counted, printable
 from .register import JsonOption
 from .screen import Screen
 from .shown import table
@@ -50,8 +50,8 @@ def check(journal: _Journal, as_json: JsonOption = False) -> int:
     Screen(as_json).result(
         asdict(found),
         lambda console: console.print(
-            f"{found.steps} steps of {found.intents} commands, {found.unsettled} of them not settled; all are as they "
-            f"were written\ndigest {found.digest}",
+            f"{counted(found.steps, 'step')} of {counted(found.intents, 'command')}, {found.unsettled} of them not "
+            f"settled; all are as they were written\ndigest {found.digest}",
             soft_wrap=True,
         ),
     )
@@ -89,7 +89,8 @@ def copy(
     Screen(as_json).result(
         asdict(found),
         lambda console: console.print(
-            f"{found.steps} steps of {found.intents} commands were copied; both have the digest {found.digest}",
+            f"copied {counted(found.steps, 'step')} of {counted(found.intents, 'command')}; both have the digest "
+            f"{found.digest}",
             soft_wrap=True,
         ),
     )

@@ -11,6 +11,7 @@ from ..equipment import AsyncEquipmentClient
 from ..errors import GetnetError
 from ..messages.terminals import TerminalList
 from .credentials import api_token
+from .ends import counted
 from .screen import Screen
 
 __all__ = ["listed"]
@@ -32,7 +33,7 @@ async def listed(
     def tell() -> None:
         done = f", {len(found) + len(errors)} done" if len(merchants) > 1 else ""
         count = sum(map(len, found.values()))
-        screen.update(f"terminals of {whose}{done}: {received / 1e6:.1f} MB, {count} terminals ...")
+        screen.update(f"terminals of {whose}{done}: {received / 1e6:.1f} MB, {counted(count, 'terminal')} ...")
 
     def more(size: int) -> None:
         nonlocal received

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..messages import Intent, IntentState, Polled, PollReply, Recovery
+from ..messages import CATALOGUE, Intent, IntentState, Polled, PollReply, Recovery
+from ..messages.declaring import Reference
 from ..messages.documents import command_name, intent_document
 from ..profiles import Profile
 from .amounts import show_amount
 from .ends import clean
+from .shown import show_date
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +28,10 @@ __all__ = [
 ]
 
 _STYLES = {IntentState.APPROVED: "bold green", IntentState.UNKNOWN: "bold red", IntentState.CONTRADICTED: "bold red"}
+_REFERENCES: Mapping[Reference | None, str] = {
+    Reference.OPERATION_ID: "operation",
+    Reference.AUTHORIZATION_CODE: "authorization code",
+}
 
 
 def answer(polled: Polled) -> PollReply:
@@ -66,14 +73,19 @@ def asked_for(intent: Intent, profile: Profile | None = None) -> str:
     parts = [command_name(intent.command)]
     if intent.amount is not None:
         parts[0] += f" of {show_amount(intent.amount, profile)}"
-    parts += [
-        f"{name} {value}" for name, value in (("ticket", intent.ticket), ("reference", intent.reference)) if value
-    ]
+    refers_to = CATALOGUE.facts(intent.command).refers_to
+    named = (("ticket", intent.ticket), (_REFERENCES.get(refers_to, "reference"), intent.reference))
+    parts += [f"{name} {value}" for name, value in named if value]
     return clean(", ".join(parts))
 
 
-def show_intents(console: Console, intents: Iterable[Intent], profile: Profile | None = None) -> None:
-    """Each intent under the beginning of its id, which ``resolve`` takes where it is the only one."""
+def show_intents(
+    console: Console, intents: Iterable[Intent], profile: Profile | None = None, times: Mapping[str, str] | None = None
+) -> None:
+    """Each intent under the beginning of its id, which ``resolve`` takes where it is the only one.
+
+    ``times`` has when the state of each was recorded, by its id: UTC, ISO 8601. It is shown by this machine's clock.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -84,9 +96,15 @@ def show_intents(console: Console, intents: Iterable[Intent], profile: Profile |
     for intent in intents:
         state = Text(intent.state.value, style=_STYLES.get(intent.state, "bold"))
         made.add_row(intent.intent_id[:12], state, asked_for(intent, profile))
+        if times is not None:
+            made.add_row("", "", _local(times[intent.intent_id]))
         for line in _details(intent):
             made.add_row("", "", clean(line))
     console.print(made)
+
+
+def _local(at: str) -> str:
+    return show_date(datetime.fromisoformat(at).astimezone().isoformat(sep=" ", timespec="seconds")[:19])
 
 
 def _details(intent: Intent) -> Iterator[str]:
@@ -96,7 +114,7 @@ def _details(intent: Intent) -> Iterator[str]:
         ("response code", intent.response_code),
         ("authorization code", intent.authorization_code),
         ("operation", intent.operation_id),
-        ("card", intent.last4_digits),
+        ("card", intent.last4_digits and f"****{intent.last4_digits}"),
     )
     if any(value for _, value in result):
         yield ", ".join(f"{name} {value}" for name, value in result if value is not None)

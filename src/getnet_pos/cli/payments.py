@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ..connector import AsyncConnector
-from ..errors import GetnetError, InvalidValue
+from ..errors import GetnetError, InvalidValue, PortBusy, TransportError, UnsupportedOperation
 from ..messages import Duplicate, PrintDocument, Refund, ReportKind, Sale, Void
 from ..messages.documents import reply_document
 from .amounts import read_amount, show_amount
@@ -58,11 +58,13 @@ PrintOption = Annotated[bool, typer.Option("--print", help="Have the terminal pr
 _KeyOption = Annotated[
     str | None,
     typer.Option(
-        "--idempotency-key", metavar="TEXT", help="Your name for this payment: with the same one it is made once."
+        "--idempotency-key",
+        metavar="TEXT",
+        help="Your own key for this payment: repeated with the same key, it is paid once.",
     ),
 ]
 _AgainOption = Annotated[
-    bool, typer.Option("--again", help="A second one is meant, though the same was carried out before.")
+    bool, typer.Option("--again", help="Pay once more on purpose, although the same payment went through before.")
 ]
 
 
@@ -80,7 +82,7 @@ _KINDS = {ReportName.SELLERS: ReportKind.SALES_BY_SELLER}
 
 @terminal_command
 async def poll(register: Register) -> int:
-    """Ask whether the terminal is there and ready, and about payment commands that are not settled."""
+    """Check that the terminal is there and ready, and settle earlier payments that are still open."""
     async with register.opened() as pos:
         with register.screen.waiting("asking whether the terminal is ready ..."):
             polled = await pos.polling()
@@ -98,15 +100,17 @@ async def poll(register: Register) -> int:
 async def sale(
     register: Register,
     amount: AmountArgument,
-    ticket: Annotated[str | None, typer.Option(help="The register's own number; without one it is made.")] = None,
+    ticket: Annotated[
+        str | None, typer.Option(help="Your own number for this sale; one is generated unless given.")
+    ] = None,
     sale_type: Annotated[
         int,
         typer.Option(
             "--type",
             min=0,
             max=99,
-            help="0 sale, 1 affects, 2 invoice affects, 3 exempted, 4 invoice exempted, 5 collection affects, "
-            "6 collection exempted.",
+            help="0 plain sale, 1 taxed sale, 2 taxed invoice, 3 exempt sale, 4 exempt invoice, 5 taxed collection, "
+            "6 exempt collection.",
         ),
     ] = 0,
     employee: EmployeeOption = 1,
@@ -114,7 +118,7 @@ async def sale(
     again: _AgainOption = False,
     print_on_pos: PrintOption = False,
 ) -> int:
-    """Charge AMOUNT. Ctrl-C asks the terminal to cancel; a second Ctrl-C leaves."""
+    """Charge AMOUNT to a card. Ctrl-C asks the terminal to cancel; a second Ctrl-C stops waiting."""
     units = read_amount(amount, register.settings)
     Sale(units, ticket, print_on_pos, sale_type, employee_id=employee)
     screen = register.screen
@@ -142,7 +146,7 @@ async def void(
     idempotency_key: _KeyOption = None,
     print_on_pos: PrintOption = False,
 ) -> int:
-    """Annul an operation of the open batch (Getnet's own libraries: Refund)."""
+    """Void an operation of the open batch. Getnet's own libraries call this Refund."""
     Void(operation_id)
     async with register.ready() as pos:
         with register.screen.waiting(f"void of operation {operation_id} ..."):
@@ -153,13 +157,15 @@ async def void(
 @terminal_command
 async def refund(
     register: Register,
-    authorization_code: Annotated[str, typer.Argument(metavar="AUTHORIZATION_CODE", help="That of the sale.")],
+    authorization_code: Annotated[
+        str, typer.Argument(metavar="AUTHORIZATION_CODE", help="The sale's authorization code.")
+    ],
     amount: AmountArgument,
     idempotency_key: _KeyOption = None,
     again: _AgainOption = False,
     print_on_pos: PrintOption = False,
 ) -> int:
-    """Give AMOUNT back by authorization code (Getnet's own libraries: Return)."""
+    """Refund AMOUNT of a sale, by its authorization code. Getnet's own libraries call this Return."""
     units = read_amount(amount, register.settings)
     Refund(authorization_code, units)
     async with register.ready() as pos:
@@ -174,7 +180,7 @@ async def refund(
 async def report(
     register: Register,
     kind: Annotated[ReportName, typer.Argument(metavar="KIND", help="One of: " + ", ".join(ReportName) + ".")],
-    employee: Annotated[int, typer.Option(min=1, max=9999, help="For sellers and tips.")] = 1,
+    employee: Annotated[int, typer.Option(min=1, max=9999, help="The employee's number, for sellers and tips.")] = 1,
     print_on_pos: PrintOption = False,
 ) -> int:
     """Show one of the terminal's reports."""
@@ -213,10 +219,10 @@ async def last(register: Register, print_on_pos: PrintOption = False) -> int:
 @terminal_command
 async def duplicate(
     register: Register,
-    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="That of the voucher.")],
+    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="The voucher's operation.")],
     print_on_pos: PrintOption = False,
 ) -> int:
-    """Show a voucher again by its operation id."""
+    """Show the voucher of an operation again."""
     Duplicate(operation_id)
     async with register.ready() as pos:
         with register.screen.waiting(f"the voucher of operation {operation_id} ..."):
@@ -235,23 +241,43 @@ async def close_batch(register: Register, print_on_pos: PrintOption = False) -> 
 
 @terminal_command
 async def cancel(register: Register) -> int:
-    """Ask the terminal to give up the sale in progress, which another process waits for.
+    """Ask the terminal to cancel the sale that another process is waiting for.
 
-    It is a request: what became of the sale is told where it was begun. There, Ctrl-C asks for the same.
+    This is a request: the process that began the sale shows the result. Ctrl-C in that process does the same. A serial
+    port serves one process at a time, so this command works only over TCP, over HTTP and through Argentina's cloud.
     """
-    async with register.opened() as pos:
-        with register.screen.waiting("asking the terminal to cancel ..."):
-            await pos.polling()
-            reply = await pos.cancel_sale()
+    screen = register.screen
+    try:
+        async with register.opened() as pos:
+            with screen.waiting("asking the terminal to cancel ..."):
+                reply = await pos.cancel_sale()
+    except PortBusy as error:
+        raise PortBusy(
+            f"{register.link.where or 'the port'} is in use by another process, and a serial port serves one process: "
+            "press Ctrl-C where the sale was begun, or cancel on the terminal"
+        ) from error
+    except UnsupportedOperation as error:
+        raise UnsupportedOperation("a sale cannot be cancelled over this link: cancel it on the terminal") from error
+    except TransportError:
+        screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
+        raise
     assert reply is not None, "no sale is in progress in this process"
-    return register.end(reply)
+
+    def show(console: Console) -> None:
+        if reply.approved:
+            console.print("the terminal took the request; the sale's own result says what became of it", soft_wrap=True)
+        else:
+            show_reply(console, reply, None)
+
+    screen.result(reply_document(reply), show)
+    return ExitCode.DONE if reply.approved else ExitCode.REFUSED
 
 
 @terminal_command
 async def print_lines(
     register: Register,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The text, in UTF-8; without it, it is read from stdin.")
+        Path | None, typer.Argument(metavar="FILE", help="The text, in UTF-8; without it, it is read from stdin.")
     ] = None,
 ) -> int:
     """Print lines of text on the terminal, each at most 48 characters (Chile's cloud)."""
@@ -274,19 +300,19 @@ def _text(file: Path | None) -> str:
 
 @terminal_command
 async def recover(register: Register) -> int:
-    """Ask the terminal about every payment command that is not settled; show what came out.
+    """Query the terminal about every payment that is not settled, and show the results.
 
-    It asks for as long as such a command may still go on: five minutes for a sale, unless --timeout says less. The exit
-    code is 5 while an outcome is unknown, also one of a terminal that is not here.
+    It keeps asking for as long as a payment may still be in progress: five minutes for a sale, or what --timeout says.
+    The exit code is 5 while an outcome is unknown, also that of a terminal that is not connected here.
     """
     async with register.opened() as pos:
-        with register.screen.waiting("asking about payment commands that are not settled ..."):
+        with register.screen.waiting("asking about payments that are not settled ..."):
             polled = await register.polled(pos)
             found = outcomes(polled, await pos.recover())
 
     def show(console: Console) -> None:
         if not show_recovery(console, found, register.settings):
-            console.print("no payment command was left unsettled")
+            console.print("every payment is settled")
 
     register.screen.result(recovery_document(found), show)
     return ExitCode.UNKNOWN if found or found.elsewhere else ExitCode.DONE
@@ -299,7 +325,7 @@ async def cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T]
     asking: list[asyncio.Task[None]] = []
 
     async def ask() -> None:
-        screen.note("asking the terminal to cancel; Ctrl-C again leaves")
+        screen.note("asking the terminal to cancel; press Ctrl-C again to stop waiting")
         try:
             await pos.cancel_sale()
         except GetnetError as error:

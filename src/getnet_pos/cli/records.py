@@ -20,11 +20,11 @@ __all__ = ["intents", "resolve"]
 
 
 def intents(
-    everything: Annotated[bool, typer.Option("--all", help="Settled ones too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show settled payments as well.")] = False,
     journal: JournalOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show the payment commands that are not settled: open, unknown, or contradicted."""
+    """Show the payments that are not settled: open, unknown or contradicted."""
     screen = Screen(as_json)
     found = {}
     path = absent(journal or DEFAULT_JOURNAL)
@@ -36,23 +36,27 @@ def intents(
     screen.result(
         [intent_document(step.intent, at=step.at) for step in shown],
         lambda console: (
-            show_intents(console, [step.intent for step in shown])
+            show_intents(
+                console, [step.intent for step in shown], times={step.intent.intent_id: step.at for step in shown}
+            )
             if shown
-            else console.print("no payment command was recorded" if everything else "no payment command is unsettled")
+            else console.print("no payment is recorded" if everything else "every payment is settled")
         ),
     )
     return ExitCode.DONE
 
 
 def resolve(
-    intent: Annotated[str, typer.Argument(metavar="INTENT", help="Its id, or as much of it as makes it the only one.")],
-    paid: Annotated[bool, typer.Option("--paid/--not-paid", help="What became of the money.")],
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who found out.")],
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="On what ground; it is kept.")],
+    intent: Annotated[
+        str, typer.Argument(metavar="INTENT", help="The intent's id, or its beginning where no other begins so.")
+    ],
+    paid: Annotated[bool, typer.Option("--paid/--not-paid", help="Whether the card was charged.")],
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who found out, for the record.")],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="How that is known; it is recorded.")],
     journal: JournalOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Record what a person found out about a payment command that is not settled."""
+    """Record what a person found out about a payment whose outcome is unknown."""
     path = absent(journal or DEFAULT_JOURNAL)
     if path is not None:
         raise InvalidValue(f"there is no journal at {path}: name the one that holds the intent with --journal")

@@ -18,6 +18,7 @@ from ..errors import AlreadyCharged, OutcomeUnknown
 from ..journal import DEFAULT_JOURNAL, Journal, open_journal
 from ..messages import Intent, Polled, PollReply, Reply, Wire
 from ..messages.documents import command_name, reply_document
+from ..observer import Observer
 from ..profiles import PROFILES, Profile, Timeouts
 from .ends import ExitCode, NotReady
 from .links import Link, choice, choose, read_config
@@ -125,7 +126,7 @@ _TimeoutOption = Annotated[
 _RecoveryOption = Annotated[
     float | None,
     typer.Option(
-        "--recovery", metavar="SECONDS", help="How long to ask about a money command in doubt; 90 unless given."
+        "--recovery", metavar="SECONDS", help="How long to query a payment whose outcome is unknown; 90 unless given."
     ),
 ]
 
@@ -185,7 +186,7 @@ class Register:
         return self.profile or Profile.INTEGRATED_POS
 
     @contextlib.asynccontextmanager
-    async def made(self, **timeouts: float) -> AsyncIterator[AsyncConnector]:
+    async def made(self, observer: Observer | None = None, **timeouts: float) -> AsyncIterator[AsyncConnector]:
         """The connector, not open yet, with ``timeouts`` in place of the defaults."""
         async with self.link.http_client() as http_client:
             yield self.link.connector(
@@ -194,6 +195,7 @@ class Register:
                 journal=self.book(),
                 timeouts=replace(self._timeouts(), **timeouts),
                 http_client=http_client,
+                observer=observer,
             )
 
     @contextlib.asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AlreadyCharged, GetnetError
@@ -13,6 +13,7 @@ from ..messages import (
     BadFrame,
     CommandMessage,
     DetailsReply,
+    PollReply,
     Progress,
     Reply,
     SalesBySellerReply,
@@ -51,33 +52,51 @@ _NAMES = {
     "apn": "access point",
     "apn_config": "access point set",
     "apn_sim": "access point of the SIM",
+    "call_id": "cell",
     "commerce_code": "merchant",
     "commerce_name": "merchant's name",
     "commerce_number": "merchant",
     "commerce_rut": "merchant's tax number",
     "connected": "connected to Getnet",
+    "emv_module": "EMV module",
     "employee_id": "employee",
+    "imei": "IMEI",
+    "intensity_signal": "signal",
+    "issuer_quotas": "issuer's installments",
+    "lac": "area of the network",
+    "maximum_issuer_quotas": "issuer's installments, at most",
+    "maximum_trade_quotas": "merchant's installments, at most",
+    "minimum_issuer_quotas": "issuer's installments, at least",
+    "minimum_trade_quotas": "merchant's installments, at least",
+    "network_plmn": "network",
     "operation_id": "operation",
     "real_date": "date",
     "return_": "refunds",
+    "rssi": "signal in dBm",
     "shares_amount": "each installment",
     "shares_number": "installments",
     "sim_id": "SIM",
     "sim_plmn": "network of the SIM",
+    "sim_provider": "provider of the SIM",
+    "sim_status": "state of the SIM",
+    "sim_used": "SIM in use",
     "sn": "serial number",
     "so": "operating system",
     "sucursal_id": "branch",
     "terminal_id": "terminal",
+    "trade_quotas": "merchant's installments",
     "trans_token": "transaction",
 }
 """Better names for fields. Fields that are not documented anywhere keep their own."""
+_NONE_AS_ZERO = {"cashback", "operation_id", "shares_amount", "shares_number", "tip"}
+"""Fields that terminals send as 0 where there is nothing of the kind."""
 _CARD = ("card_brand", "card_type", "last4_digits")
 _MEANINGS = {
-    -1: "the terminal did not reach the acquirer; whether the card was charged is not said",
-    1003: "the printer's cover is open; whether the card was charged is not said",
-    1004: "the printer has no paper; whether the card was charged is not said",
-    1005: "the paper is jammed; whether the card was charged is not said",
-    1006: "cancelled at the terminal, or given up there",
+    -1: "the terminal did not reach the acquirer, and does not say whether the card was charged",
+    1003: "the printer's cover is open; the terminal does not say whether the card was charged",
+    1004: "the printer has no paper; the terminal does not say whether the card was charged",
+    1005: "the paper is jammed; the terminal does not say whether the card was charged",
+    1006: "cancelled on the terminal, or nobody paid in time",
 }
 _EMPTY = {21: "not found", 99: "there are no operations"}
 """To a question; what they mean to a payment is not known."""
@@ -137,7 +156,7 @@ def table(*columns: str) -> Table:
 
 
 def show_fields(console: Console, document: Mapping[str, Any], profile: Profile | None = None) -> None:
-    """Names and values below each other; what was not sent is left out, lists too."""
+    """Names and values below each other; what was not sent is left out, or sent as nothing, and lists are too."""
     from rich.table import Table
 
     made = Table.grid(padding=(0, 2))
@@ -146,9 +165,13 @@ def show_fields(console: Console, document: Mapping[str, Any], profile: Profile 
     for name, value in document.items():
         if name == "extra" and value:
             made.add_row("other fields", clean(", ".join(value)))
-        elif value is not None and not isinstance(value, list):
+        elif not _says_nothing(name, value) and not isinstance(value, list):
             made.add_row(clean(_NAMES.get(name, name.replace("_", " "))), _cell(name, value, profile))
     console.print(made)
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    return value in (None, "") or (name in _NONE_AS_ZERO and value == 0 and not isinstance(value, bool))
 
 
 def _cell(name: str, value: Any, profile: Profile | None) -> str:
@@ -175,9 +198,10 @@ def show_date(text: str) -> str:
 
 
 def show_reply(console: Console, reply: Reply, profile: Profile | None) -> None:
-    """A reply: whether it was approved, what its code means, its fields, its rows."""
+    """A reply: whether it was approved or done, what its code means, its fields, its rows."""
     said = clean(reply.response_message or "")
-    verdict = "approved" if reply.approved else f"not approved ({reply.response_code})"
+    yes, no = _verdicts(reply)
+    verdict = yes if reply.approved else f"{no} ({reply.response_code})"
     console.print(f"{verdict}: {said}" if said else verdict, style="bold green" if reply.approved else "bold red")
     meaning = None if reply.approved else _meaning(reply)
     if meaning is not None:
@@ -185,6 +209,7 @@ def show_reply(console: Console, reply: Reply, profile: Profile | None) -> None:
     document = fields_document(reply)
     for header in ("function_code", "response_code", "response_message"):
         document.pop(header)
+    document.pop("success", None)  # the verdict has it
     if isinstance(reply, TotalsReply):
         _show_totals(console, document, profile)
         return
@@ -193,13 +218,20 @@ def show_reply(console: Console, reply: Reply, profile: Profile | None) -> None:
             document.pop(name)
         document = {"card": card_words(reply) or None, **document}
     show_fields(console, document, profile)
-    if isinstance(reply, DetailsReply):
+    if isinstance(reply, DetailsReply) and reply.details_text is None:
         _show_vouchers(console, reply.sale_details, profile)
     elif isinstance(reply, SalesBySellerReply):
         names = ("date", "employee_id", "ticket", "amount", "nc", "tc", "tx")
         _show_rows(console, names, reply.sale_details, profile)
     elif isinstance(reply, TipsReply):
         _show_rows(console, ("employee_id", "tx", "sales", "tips"), reply.tip_report, profile)
+
+
+def _verdicts(reply: Reply) -> tuple[str, str]:
+    if isinstance(reply, PollReply):
+        return "ready" if reply.connected is not False else "not connected to Getnet", "not ready"
+    moves_money = CATALOGUE.facts(reply.function_code).moves_money
+    return ("approved", "not approved") if moves_money else ("done", "refused")
 
 
 def _meaning(reply: Reply) -> str | None:
@@ -215,11 +247,21 @@ def _show_totals(console: Console, document: dict[str, Any], profile: Profile | 
             kind = name.removeprefix("count_")
             total = document[f"total_{kind}"]
             if count or total:
-                made.add_row(kind.replace("_", " "), str(count), _cell("tx_total", total, profile))
+                made.add_row(_kind_of_total(kind), str(count), _cell("tx_total", total, profile))
     console.print(made)
 
 
-def _show_vouchers(console: Console, vouchers: Iterable[Voucher], profile: Profile | None) -> None:
+def _kind_of_total(name: str) -> str:
+    """``debit voids`` for ``cancel_debit``, as operations are called everywhere else."""
+    void = name.removeprefix("cancel_")
+    words = f"{void} voids" if void != name else "refunds" if name == "returns" else name
+    return words.replace("_", " ").replace("qr", "QR")
+
+
+def _show_vouchers(console: Console, vouchers: Sequence[Voucher], profile: Profile | None) -> None:
+    if not vouchers:
+        console.print("no operations")
+        return
     made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
     for voucher in vouchers:
         texts = (voucher.ticket, voucher.authorization_code, card_words(voucher), show_date(voucher.real_date or ""))
@@ -232,7 +274,10 @@ def _show_vouchers(console: Console, vouchers: Iterable[Voucher], profile: Profi
     console.print(made)
 
 
-def _show_rows(console: Console, names: tuple[str, ...], rows: Iterable[Any], profile: Profile | None) -> None:
+def _show_rows(console: Console, names: tuple[str, ...], rows: Sequence[Any], profile: Profile | None) -> None:
+    if not rows:
+        console.print("no operations")
+        return
     made = table(*(_NAMES.get(name, name) for name in names))
     for row in rows:
         values = [(name, getattr(row, name)) for name in names]

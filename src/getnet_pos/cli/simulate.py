@@ -49,7 +49,7 @@ class FirmwareName(str, Enum):
     A920 = "a920"
 
 
-_MONEY, _LINK, _SERVER = "What becomes of a money command", "How it is written", "The server"
+_MONEY, _LINK, _SERVER = "What happens to a payment", "How it is written", "The server"
 _WHICH = "Which terminal it is"
 
 
@@ -93,7 +93,7 @@ class Manners:
     outcome: Annotated[
         OutcomeName,
         typer.Option(
-            help="The decision; silent: there never is one; printing-error: charged, and 1004 is all it says.",
+            help="The terminal's decision. silent: never decides; printing-error: charges, and answers only 1004.",
             rich_help_panel=_MONEY,
         ),
     ] = OutcomeName.APPROVE
@@ -105,7 +105,7 @@ class Manners:
     reply_after: Annotated[
         float, _seconds(_MONEY, "From the decision to the reply; inf: charged and never answered.")
     ] = 0
-    times: Annotated[int | None, _number(_MONEY, "Only so many money commands; the others are approved.", 1)] = None
+    times: Annotated[int | None, _number(_MONEY, "For the first N payments only; the others are approved.", 1)] = None
     function_code_zero: Annotated[bool, _flag("--function-code-zero", _MONEY, "Reply with function code 0.")] = False
     wrong_signature: Annotated[bool, _flag("--wrong-signature", _MONEY, "Reply with a wrong signature or LRC.")] = False
     duplicate: Annotated[bool, _flag("--duplicate", _MONEY, "Send the reply twice.")] = False
@@ -118,10 +118,15 @@ class Manners:
     coalesce: Annotated[bool, _flag("--coalesce", _LINK, "Write all messages of a command at once.")] = False
     crlf: Annotated[bool, _flag("--crlf", _LINK, "Write a line end after each frame.")] = False
     echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False
-    seed: Annotated[int | None, _number(_SERVER, "The same seed, the same noise and codes.")] = None
+    seed: Annotated[int | None, _number(_SERVER, "The same seed gives the same noise and codes.")] = None
 
     screen: Annotated[
-        bool, _flag("--screen", _SERVER, "Serve a page that is the terminal: a person pays there. Its URL is line two.")
+        bool,
+        _flag(
+            "--screen",
+            _SERVER,
+            "Show the terminal on a web page where a person pays. Its URL is the second line of output.",
+        ),
     ] = False
 
     def behaviour(self) -> Behaviour:
@@ -169,14 +174,20 @@ class LocalManners(Manners):
     ] = FirmwareName.PLAIN
     omit: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A field that no voucher has, such as Ticket.", rich_help_panel=_WHICH),
+        typer.Option(
+            metavar="NAME", help="Leave this field out of every voucher, such as Ticket.", rich_help_panel=_WHICH
+        ),
     ] = None
     refuse_iso_dates: Annotated[
-        bool, _flag("--refuse-iso-dates", _WHICH, "Received: false where the date begins with the year.")
+        bool, _flag("--refuse-iso-dates", _WHICH, "Answer Received: false to a date that begins with the year.")
     ] = False
-    terminal_id: Annotated[str | None, typer.Option(metavar="TEXT", rich_help_panel=_WHICH)] = None
-    commerce_code: Annotated[int | None, _number(_WHICH, "The merchant.", 0)] = None
-    serial_number: Annotated[str | None, typer.Option(metavar="TEXT", rich_help_panel=_WHICH)] = None
+    terminal_id: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The terminal's id, such as 80005000.", rich_help_panel=_WHICH)
+    ] = None
+    commerce_code: Annotated[int | None, _number(_WHICH, "The merchant's number.", 0)] = None
+    serial_number: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The terminal's serial number.", rich_help_panel=_WHICH)
+    ] = None
     gap: Annotated[float, _seconds(_LINK, "Between any two writes; with 0 they may arrive together.")] = 0.03
 
     def terminal(self) -> VirtualTerminal:

@@ -22,7 +22,7 @@ from ..flows.listing import check_merchant_id
 from ..messages.terminals import CommercialMode, PaymentTerminal, TerminalList
 from ..profiles import Profile
 from .credentials import client_credentials
-from .ends import ExitCode, clean, exit_code, printable
+from .ends import ExitCode, clean, counted, exit_code, printable
 from .links import check_proxy, client_options
 from .register import JsonOption, ProfileOption
 from .screen import Screen
@@ -83,15 +83,21 @@ def terminals(
     ] = None,
     token_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Where GETNET_POS_CLIENT_ID and _SECRET get a token; else GETNET_POS_TOKEN."),
+        typer.Option(
+            metavar="URL",
+            help="The token server, for GETNET_POS_CLIENT_ID and _SECRET; without it GETNET_POS_TOKEN is used.",
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="The time limit for each request.")] = 60,
-    brand: Annotated[list[str] | None, _filter("The brand holds TEXT; may be repeated, as the others.")] = None,
-    model: Annotated[list[str] | None, _filter("The model holds TEXT.")] = None,
-    capture: Annotated[list[str] | None, _filter("The capture method has the code TEXT, or holds it.")] = None,
-    communication: Annotated[list[str] | None, _filter("The same of the communication method.")] = None,
+    brand: Annotated[
+        list[str] | None, _filter("Brands that contain TEXT. Repeat it, or any other filter, for more.")
+    ] = None,
+    model: Annotated[list[str] | None, _filter("Models that contain TEXT.")] = None,
+    capture: Annotated[list[str] | None, _filter("Capture methods with the code TEXT, or that contain it.")] = None,
+    communication: Annotated[list[str] | None, _filter("Communication methods, in the same way.")] = None,
     commercial_mode: Annotated[
-        list[CommercialMode] | None, typer.Option(help="How the merchant got it.", rich_help_panel=_FILTERS)
+        list[CommercialMode] | None,
+        typer.Option(help="How the merchant obtained the terminal.", rich_help_panel=_FILTERS),
     ] = None,
     activated_after: Annotated[
         str | None, _date("--activated-after", "Activated on or after: 2024-01-31, or with a time; UTC.")
@@ -137,7 +143,9 @@ def terminals(
         if listing.whole.deviation_count:
             first = listing.whole.deviations[0]
             count = listing.whole.deviation_count
-            screen.note(f"merchant {listing.merchant}: {count} deviations from the documentation; the first: {first}")
+            screen.note(
+                f"merchant {listing.merchant}: {counted(count, 'deviation')} from the documentation; the first: {first}"
+            )
     for merchant, error in errors.items():
         print(f"error: merchant {merchant}: {clean(str(error))}", file=sys.stderr, flush=True)
     return exit_code(next(iter(errors.values()))) if errors else ExitCode.DONE

@@ -49,10 +49,8 @@ def shop() -> Iterator[Shop]:
 def browser(shop: Shop) -> Iterator[Any]:
     """Chromium, for which the shop is a site of the internet. Tests that ask for it are left out of the short run."""
     pytest.importorskip("selenium", reason='tests in a browser need selenium: pip install -e ".[dev]"')
-    from tests.screen.browser import chromium, missing
+    from tests.browsers import chromium
 
-    if missing():
-        pytest.skip(f"tests in a browser need {missing()}: apt-get install chromium chromium-driver")
     names = ", ".join(f"MAP {name} 127.0.0.1" for name in (SHOP, STRANGER, REBOUND))
     driver = chromium(
         f"host-resolver-rules={names}",
@@ -97,14 +95,8 @@ def agent(folder: Path, server: SerialServer, shop: Shop) -> Iterator[AgentProce
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
     """Opens pages, each in a window of its own."""
-    from tests.agent.browser.windows import Window
+    from tests.agent.browser.windows import PageWindow
+    from tests.browsers import windows
 
-    windows: list[Window] = []
-
-    def opened(url: str) -> Window:
-        windows.append(Window(browser, url))
-        return windows[-1]
-
-    yield opened
-    for window in windows:
-        window.close()
+    with windows(browser, PageWindow) as (open_page, _):
+        yield open_page
