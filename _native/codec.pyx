@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, embedsignature=False
 # cython: freethreading_compatible=True
-"""Bytes <-> messages, compiled: the same answers as codec/pure.py, which is the definition, and sooner.
+"""The compiled codec: the same results as codec/pure.py, which is the definition, but faster.
 
-Whatever is unusual is declined, and the pure codec decides on the same bytes; nothing here judges the peer. The framing
-alone is written twice, since it has to go on in the middle of a frame.
+Anything unusual is declined, and the pure codec decides on the same bytes; nothing here judges the peer. Only the
+framing is implemented twice, because it must be able to continue in the middle of a frame.
 
-Threads: layouts, sealers and tables never change once they are made. What does change belongs to one decoder, and a
-decoder does one thing at a time under its own lock, with the interpreter lock or without one.
+Threads: layouts, sealers and tables never change after they are made. Everything that changes belongs to one decoder,
+which does one thing at a time under its own lock, with or without the interpreter lock.
 """
 
 cimport cython
@@ -152,8 +152,8 @@ cdef extern from "objects.h":
 
 cdef extern from *:
     """
-    /* What makes a decoder do one thing at a time. With the interpreter lock, which whoever comes here holds, a flag is
-       enough as long as nobody waits. */
+    /* The lock that makes a decoder do one thing at a time. With the interpreter lock, which every caller holds, a flag
+       is enough while nobody waits. */
     #if PY_VERSION_HEX >= 0x030D00A1
     typedef struct {
         PyMutex mutex;
@@ -164,7 +164,7 @@ cdef extern from *:
     #define getnet_lock_give(lock) PyMutex_Unlock(&(lock)->mutex)
     #else
     typedef struct {
-        PyThread_type_lock gate; /* held but for the moment in which one that waits is let through */
+        PyThread_type_lock gate; /* held, except for the moment when a waiter is let through */
         int taken, waiting, open;
     } getnet_lock;
     static int getnet_lock_make(getnet_lock *lock)
@@ -256,7 +256,7 @@ def signature(str text):
 
 
 def _implementations():
-    """The names of the ways to hash and to unescape that run here, for the tests."""
+    """The names of the implementations of hashing and unescaping that run on this processor, for the tests."""
     return {
         "sha256": [name for name in (b"portable", b"sha-ni", b"armv8") if getnet_sha256_named(name) != NULL],
         "unescape": [name for name in (b"portable", b"ssse3", b"avx512") if getnet_unescape_named(name) != NULL],
@@ -265,7 +265,7 @@ def _implementations():
 
 
 def _sha256(bytes data not None, bytes implementation not None, size_t times=1):
-    """The digest by one implementation, for the tests; `times` over in C, for the benches."""
+    """The digest by one implementation, for the tests; repeated `times` in C, for the benchmarks."""
     cdef const getnet_sha256 *sha = getnet_sha256_named(implementation)
     cdef uint8_t digest[32]
     if sha == NULL:
@@ -276,7 +276,7 @@ def _sha256(bytes data not None, bytes implementation not None, size_t times=1):
 
 
 def _unescape(bytes data, bytes implementation):
-    """The string at the start of `data`, behind its quote, and the place of its end; None where it is not plain."""
+    """The string at the start of `data`, after its quote, and the position of its end; None if it is not plain."""
     cdef getnet_unescape way = getnet_unescape_named(implementation)
     cdef getnet_text text
     cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
@@ -304,13 +304,13 @@ cdef object _NOTHING = ()
 cdef dict _layouts = {}
 cdef int _layout_count = 0
 
-# What seldom is the same in two messages in a row; and of that, what seldom is the same anywhere.
+# Fields that rarely have the same value in two messages in a row, and those that rarely have the same one at all.
 cdef frozenset _CHANGING = frozenset({"accounting_date", "amount", "date_time", "operation_id", "real_date"})
 cdef frozenset _UNIQUE = frozenset({"authorization_code", "last4_digits", "ticket"})
 
 
 cdef class _Layout:
-    """How a wire object becomes one message type, as C reads it; made once from the type's own description."""
+    """How C reads the objects of one message type; made once, from the type's own description."""
 
     cdef getnet_layout *c
     cdef object kept
@@ -320,7 +320,7 @@ cdef class _Layout:
 
 
 cdef _Layout _layout(message):
-    """The layout of a type, or None where its objects have to be made by the pure codec."""
+    """The layout of a type, or None if the pure codec must make its objects."""
     if message not in _layouts:
         made = _make_layout(message)
         _layouts.setdefault(message, made)
@@ -355,13 +355,13 @@ cdef _Layout _make_layout(message):
             return None
         field.kind = _KINDS[item.kind]
         field.unset = <PyObject *>(_NOTHING if item.kind is Kind.ROWS else None)
-        # What must not be shown must not be kept either.
+        # A value that must not be shown must not be cached either.
         field.shared = shown[item.name] and item.name not in _UNIQUE and item.kind is not Kind.ROWS
         field.repeats = field.shared and item.name not in _CHANGING
         layout.c.all |= <uint64_t>1 << number
         if item.row is not None:
             row = _layout(item.row)
-            # A row of rows could nest without end.
+            # Rows within rows could nest without limit.
             if row is None or any(inner.row is not None for inner in wire_fields(item.row)):
                 return None
             rows.append(row)
@@ -370,8 +370,8 @@ cdef _Layout _make_layout(message):
             layout.c.function_code = number
         elif item.spellings == ("ResponseCode", "responseCode") and item.kind is Kind.INTEGER:
             layout.c.response_code = number
-    # The spellings of one place in their tuples stand together, each expected behind the one before it. A key that
-    # stands in for another is one more spelling as long as it comes alone; both of them are declined.
+    # The first spellings of all fields come first, then the second ones, and so on; each key is expected after the one
+    # before it. A stand-in key counts as one more spelling if it comes alone; a message with both is declined.
     spellings = [item.spellings + item.stand_ins for item in described]
     for spelling in range(max(map(len, spellings), default=0)):
         first = layout.c.keys
@@ -382,7 +382,7 @@ cdef _Layout _make_layout(message):
                     return None
                 if layout.c.keys - 1 > first:
                     layout.c.key[layout.c.keys - 2].next = layout.c.keys - 1
-    # Decoders remember by it, so no two layouts may have the same, whichever threads make them.
+    # Decoders use it as a key, so each layout needs its own, even if several threads make layouts.
     with cython.critical_section(_layouts):
         layout.c.index = _layout_count
         _layout_count += 1
@@ -391,7 +391,7 @@ cdef _Layout _make_layout(message):
 
 
 cdef int _place(_Layout layout, str name, getnet_place *place) except -1:
-    """Find where a part of that name goes; 0 where the layout has no place for it."""
+    """Find the field of that name; 0 if the layout has none."""
     quoted = f'"{name}":'.encode()
     place.key = getnet_find_key(layout.c, <const uint8_t *>PyBytes_AS_STRING(quoted), len(quoted))
     place.kind = KIND_TEXT
@@ -410,7 +410,7 @@ cdef enum:
 
 
 cdef class _Table:
-    """The layouts of the replies by function code, and the places of the simplified ones."""
+    """The layouts of the replies by function code, and the order of the fields of the simplified ones."""
 
     cdef PyObject *by_code[CODES]
     cdef getnet_place place[10][PLACES]
@@ -445,7 +445,7 @@ cdef class _Table:
 
 
 cdef _Layout _reply_layout(message):
-    """The layout of a reply type, which has to hold both of its codes."""
+    """The layout of a reply type; None unless it has both codes."""
     cdef _Layout layout = _layout(message)
     if layout is None or layout.c.function_code < 0 or layout.c.response_code < 0:
         return None
@@ -509,6 +509,14 @@ cdef enum:
 
 @cython.final
 cdef class Decoder:
+    """The compiled form of ``pure.Decoder``.
+
+    Examples:
+        >>> from getnet_pos.codec import Decoder
+        >>> Decoder().feed(b'{"Received":true}')
+        [Ack(received=True)]
+    """
+
     cdef getnet_lock lock
     cdef unsigned long owner
     cdef _Table table
@@ -525,7 +533,7 @@ cdef class Decoder:
     cdef uint64_t base, horizon, region, work
     cdef uint64_t skipped_bytes
     cdef readonly uint64_t _declined
-    """How many whole frames went to the pure codec, for the tests."""
+    """The number of complete frames that the pure codec had to read, for the tests."""
     cdef list places
 
     def __cinit__(self):
@@ -538,7 +546,7 @@ cdef class Decoder:
         types = {**CATALOGUE.reply_types, **(reply_types or {})}
         self.take()
         try:
-            # Nothing can be longer than the address space, whatever was asked for.
+            # No frame can be longer than the address space.
             self.max_frame = min(max_frame, <size_t>-1 >> 2)
             self.table = _usual if types == _usual.types else _Table(types)
             self.memory.numbers = _numbers
@@ -596,7 +604,7 @@ cdef class Decoder:
         return self.fed(data, None)
 
     cdef list fed(self, data, list places):
-        """As ``feed``; adds the place in the stream of each message to ``places``."""
+        """Like ``feed``; adds the position of each message in the stream to ``places``."""
         cdef Py_buffer view
         cdef list messages
         if type(data) is not bytes:
@@ -624,7 +632,7 @@ cdef class Decoder:
         return messages
 
     cdef object read_whole(self, const uint8_t *data, size_t size):
-        """The message of a frame that came whole and alone, as nearly all do; None where it did not."""
+        """The message in data that is exactly one complete frame, which is the usual case; None for any other."""
         cdef getnet_simplified frame
         cdef size_t end = 1
         if size > self.max_frame or size < 4:
@@ -674,7 +682,7 @@ cdef class Decoder:
         return 0
 
     cdef int shrink(self) except -1:
-        """Give back what one long frame needed."""
+        """Free the memory that a long frame needed."""
         if self.room > KEPT and self.size == 0:
             free(self.buffer)
             self.buffer = NULL
@@ -684,7 +692,7 @@ cdef class Decoder:
         return 0
 
     cdef size_t read(self, const uint8_t *data, size_t size, list messages) except? <size_t>-1:
-        """Read ``data``, at whose start a frame has begun unless none has; return how many bytes are done with."""
+        """Read ``data``, which begins with the incomplete frame if there is one. Returns how many bytes are done."""
         cdef size_t start = 0, begin, limit, at, end
         cdef int verdict
         while True:
@@ -729,7 +737,7 @@ cdef class Decoder:
             self.grammar = NONE
 
     cdef size_t read_plain(self, const uint8_t *data, size_t start, size_t size, list messages) except? <size_t>-1:
-        """Take a frame in a plain form, without the grammar; 0 where it is not whole or not plain."""
+        """Read a frame in the usual form without the grammar; 0 if it is not complete or not in that form."""
         cdef const uint8_t *frame = data + start
         cdef size_t left = size - start, end
         if left >= 17 and memcmp(frame, b'{"Received":true}', 17) == 0:
@@ -745,7 +753,7 @@ cdef class Decoder:
         return start + end
 
     cdef object read_envelope(self, const uint8_t *frame, size_t left, size_t *end):
-        """The message in the usual signed frame, or None: it is for the pure codec."""
+        """The message in a signed frame of the usual form; None if the pure codec must read it."""
         cdef const uint8_t *at = frame + 19
         cdef uint8_t digest[32]
         cdef char hexadecimal[64]
@@ -783,7 +791,7 @@ cdef class Decoder:
         return message
 
     cdef object read_inner(self, getnet_source *source):
-        """The message in the signed text, to be thrown away if the signature does not hold."""
+        """The message in the signed text. The caller must discard it if the signature does not match."""
         cdef getnet_layout *layout
         cdef long long guess
         guess = getnet_guess(source, b'"FunctionCode":', b'"functionCode":', 15)
@@ -801,7 +809,7 @@ cdef class Decoder:
         return self.other_meaning(message)
 
     cdef object other_meaning(self, dict inner):
-        """A progress message or a command, or None where it could be something else."""
+        """A progress message or a command; None if it could be something else."""
         cdef object code, text
         cdef PyObject *found
         if "functionCode" in inner or "responseCode" in inner or "messageCode" in inner or "ResponseCode" in inner:
@@ -847,7 +855,7 @@ cdef class Decoder:
         return end
 
     cdef object read_parts(self, const uint8_t *frame, size_t size):
-        """The message in a simplified frame, or None: it is for the pure codec."""
+        """The message in a simplified frame; None if the pure codec must read it."""
         cdef getnet_parts parts
         cdef int code = 0, i, row, count
         if getnet_lrc(frame + 1, size - 2) != frame[size - 1]:
@@ -860,7 +868,7 @@ cdef class Decoder:
         if row < 0 or row > LAST_SIMPLIFIED - FIRST_SIMPLIFIED:
             return None
         if code == 105 and parts.count > 3:
-            # The third part goes to the end.
+            # The third field extends to the end.
             parts.size[3] = frame + size - 2 - parts.part[3]
             parts.count = 4
         elif parts.size[parts.count - 1] == 0:
@@ -868,7 +876,7 @@ cdef class Decoder:
         count = parts.count - 1
         if count == _request_parts[row]:
             return self.read_request(code, &parts)
-        # Another count than the usual one may be refused, or have other names.
+        # With an unusual number of fields it may be refused, or the fields may have other names.
         if count < 2 or self.table.places[row] < count - 1 or (code == 103 and count == 4):
             return None
         return getnet_given(
@@ -879,7 +887,7 @@ cdef class Decoder:
         )
 
     cdef object read_request(self, int code, getnet_parts *parts):
-        """A command in as many parts as one has; None where it may be a reply all the same."""
+        """A command, by its number of fields; None if it may be a reply."""
         cdef dict fields = {}
         cdef long long number
         cdef int i, kind
@@ -919,7 +927,7 @@ cdef class Decoder:
         return 0
 
     cdef size_t fault(self, bad, size_t size, size_t start, list messages) except? <size_t>-1:
-        """Report a frame that ended wrongly; return where to look for the next one."""
+        """Report a bad frame. Returns the position from which to search for the next one."""
         cdef size_t following = start + 1
         self.take_message(bad, start, messages)
         self.horizon = max(self.horizon, self.base + start + size)
@@ -931,7 +939,7 @@ cdef class Decoder:
 
 
 def decode_many(source, *, max_frame=_MAX_FRAME, reply_types=None):
-    # The interpreter lock is not released: making the messages takes most of the time, and needs it.
+    # The interpreter lock is not released, because making the messages takes most of the time and needs it.
     cdef Decoder decoder = Decoder(max_frame, reply_types=reply_types)
     cdef list messages, places
     for chunk in _stream.chunks(source):
@@ -954,7 +962,7 @@ def lrc(data):
 
 
 cdef bytes _signed(const uint8_t *inner, size_t size, const uint8_t *escaped, size_t escaped_size):
-    """The envelope of a text that was escaped already."""
+    """The envelope of a text that is already escaped."""
     cdef uint8_t digest[32]
     cdef bytes result = PyBytes_FromStringAndSize(NULL, escaped_size + 95)
     cdef uint8_t *to = <uint8_t *>PyBytes_AS_STRING(result)
@@ -1011,15 +1019,15 @@ cdef dict _sealers = {}
 
 
 cdef class _Sealer:
-    """How a command type is written."""
+    """How C writes the commands of one type as signed frames."""
 
     cdef sent_field field[SENT]
     cdef int fields
     cdef sent_field code
-    """What each begins with: its code, which is the same for all commands of the type."""
+    """The beginning of each frame: the code, which is the same for all commands of the type."""
 
     cdef bytes seal(self, command):
-        """The signed frame, or None where a value is not a plain one."""
+        """The signed frame; None if the pure codec must write one of the values."""
         cdef uint8_t inner[ROOM]
         cdef uint8_t escaped[ROOM]
         cdef uint8_t *to = inner + self.code.size
@@ -1087,7 +1095,7 @@ cdef void put_prefix(sent_field *field, str text):
 
 
 cdef _Sealer _make_sealer(command):
-    """How a type is written, or None where the pure codec has to do it."""
+    """How C writes a type; None if the pure codec must do it."""
     cdef _Sealer sealer = _Sealer.__new__(_Sealer)
     cdef sent_field *field
     if not getnet_made_plainly(command) or hasattr(command, "fields"):
@@ -1136,14 +1144,14 @@ cdef dict _parters = {}
 
 
 cdef class _Parter:
-    """How a command type is written in parts."""
+    """How C writes the commands of one type as simplified frames."""
 
     cdef Py_ssize_t offset[8]
     cdef int count
     cdef bytes head, yes, no
 
     cdef bytes write(self, command):
-        """The simplified frame, or None where a value is not a plain one."""
+        """The simplified frame; None if the pure codec must write one of the values."""
         cdef uint8_t frame[1024]
         cdef uint8_t *to
         cdef const uint8_t *text
@@ -1180,7 +1188,7 @@ cdef class _Parter:
 
 
 cdef _Parter _make_parter(command):
-    """How a type is written, or None where the pure codec has to do it, or to refuse it."""
+    """How C writes a type; None if the pure codec must write or refuse it."""
     cdef _Parter parter = _Parter.__new__(_Parter)
     if not getnet_made_plainly(command) or hasattr(command, "fields") or command.simplified is None:
         return None

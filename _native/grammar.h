@@ -1,4 +1,4 @@
-/* Where a frame ends, read byte by byte: the two machines of codec/grammar.py, state for state. */
+/* Finds the end of a frame: the two state machines of codec/grammar.py, state for state. */
 #ifndef GETNET_GRAMMAR_H
 #define GETNET_GRAMMAR_H
 
@@ -17,8 +17,8 @@ enum {
 typedef struct {
     int state, string;
     int depth;
-    uint64_t objects; /* a bit for each open container, the innermost lowest: whether it is an object */
-    const char *word; /* what is still to come of it */
+    uint64_t objects; /* one bit for each open container, the innermost lowest: whether it is an object */
+    const char *word; /* the rest of the literal */
 } getnet_json;
 
 typedef struct {
@@ -179,7 +179,7 @@ static int getnet_json_step(getnet_json *json, int byte)
     return getnet_json_structure(json, byte);
 }
 
-/* Go on at `*at`; leave there the place behind the frame, of the byte that cannot follow, or to go on from. */
+/* Continue at `*at`. Sets it to the position after the frame, of a byte that cannot follow, or to continue from. */
 static int getnet_json_read(getnet_json *json, const uint8_t *data, size_t *at, size_t end)
 {
     size_t place = *at;

@@ -1,4 +1,4 @@
-/* Flat JSON objects to the library's own frozen types. What is unusual is declined: NULL without an exception. */
+/* Reads flat JSON objects into the library's frozen types. Anything unusual is declined: NULL without an exception. */
 #ifndef GETNET_OBJECTS_H
 #define GETNET_OBJECTS_H
 
@@ -25,27 +25,27 @@ struct getnet_layout;
 
 typedef struct {
     Py_ssize_t offset;
-    PyObject *unset; /* what stands there when it was not sent: None or () */
+    PyObject *unset; /* its value if it was not sent: None or () */
     struct getnet_layout *row;
     int kind;
-    int shared;  /* whether its strings may be kept, to be given again when they come again in any field */
-    int repeats; /* whether its values may be kept, to be given again when they come again in this field */
+    int shared;  /* whether its strings may be cached and reused for any field */
+    int repeats; /* whether its values may be cached and reused for this field */
 } getnet_field;
 
-/* A key as it stands in the text, with its quotes and its colon. */
+/* A key as in the text, with its quotes and its colon. */
 typedef struct {
     uint8_t text[GETNET_KEY_ROOM];
     uint32_t size;
     uint32_t bits; /* one for each of its first 32 bytes */
     uint8_t field;
-    uint8_t next; /* the key that is expected behind it before anything was read */
+    uint8_t next; /* the key that is expected after it at first */
 } getnet_key;
 
-/* How an object becomes one type. Never changes once it is made. */
+/* How an object becomes one type. It never changes after it is made. */
 typedef struct getnet_layout {
     PyTypeObject *type;
     Py_ssize_t extra;
-    uint64_t all; /* a bit for each field */
+    uint64_t all; /* one bit for each field */
     int index;    /* its number in this process */
     int function_code, response_code;
     int fields, keys;
@@ -54,7 +54,7 @@ typedef struct getnet_layout {
     uint8_t slot[GETNET_SLOTS];
 } getnet_layout;
 
-/* What stood in a field last: the text from its value to the next value, and the value. */
+/* The last content of a field: the text from its value to the next value, and the value. */
 typedef struct {
     uint8_t text[32];
     uint32_t bits; /* one for each byte of the text */
@@ -63,35 +63,35 @@ typedef struct {
     PyObject *value;
 } getnet_seen;
 
-/* How the objects of a type came so far: what each field held, and which key was behind which. */
+/* The cache for the objects of one type: the last content of each field, and which key followed which. */
 typedef struct {
     int fields;
     getnet_seen seen[GETNET_MAX_FIELDS]; /* as many as the type has */
 } getnet_habit;
 
-/* What a decoder remembers of what it read. It is the same message without. */
+/* The cache of a decoder. Messages are the same without it. */
 typedef struct {
     getnet_habit **habits; /* by layout */
     int room;
     PyObject *string[GETNET_STRINGS];
     PyObject **sale_types; /* by number */
     int sale_type_count;
-    PyObject **numbers; /* the ints from 0 that are used most */
+    PyObject **numbers; /* the most frequent ints, from 0 */
 } getnet_memory;
 
 #define GETNET_NUMBERS 1024
 
-/* A text that is being read, with GETNET_SLACK bytes behind its end. */
+/* The text that is being read, with GETNET_SLACK bytes after its end. */
 typedef struct {
     const uint8_t *at, *end;
     getnet_memory *memory;
-    /* What is hashed on the way, as far as there are whole blocks. */
+    /* Its hash, computed along the way as far as there are complete blocks. */
     const getnet_sha256 *sha;
     getnet_sha256_run run;
 } getnet_source;
 
-/* The processor hashes while it reads: the rounds wait for each other and leave most of it idle. Keeping both at the
-   same pace gives it the most to do at once. */
+/* Hashing runs along with reading, because its rounds depend on each other and leave most of the processor idle.
+   Keeping both at the same pace uses the processor best. */
 static inline void getnet_hash_on(getnet_source *source, const uint8_t *at)
 {
     if (source->end - source->run.at >= 64 && at - source->run.at >= 32 * source->run.half)
@@ -111,7 +111,7 @@ static Py_ssize_t getnet_member_offset(PyObject *descriptor, PyObject *type)
     return member->d_member->offset;
 }
 
-/* Whether the type's objects are made by allocating them and nothing else, and read by their slots. */
+/* Whether the type's objects only need to be allocated, and are read by their slots. */
 static int getnet_made_plainly(PyObject *object)
 {
     PyTypeObject *type = (PyTypeObject *)object;
@@ -134,7 +134,7 @@ static unsigned getnet_key_hash(const uint8_t *key, size_t size)
     return (hash ^ hash >> 15) & (GETNET_SLOTS - 1);
 }
 
-/* 0 where there is no room for it. */
+/* 0 if there is no room for it. */
 static int getnet_add_key(getnet_layout *layout, const char *name, size_t size, int field)
 {
     getnet_key *key = &layout->key[layout->keys];
@@ -157,7 +157,7 @@ static int getnet_add_key(getnet_layout *layout, const char *name, size_t size, 
     return 1;
 }
 
-/* What of the layout's keys stands at `at`, `size` bytes with quotes and colon. */
+/* The key of the layout at `at`, `size` bytes with quotes and colon. */
 static unsigned getnet_find_key(const getnet_layout *layout, const uint8_t *at, size_t size)
 {
     unsigned place = getnet_key_hash(at, size);
@@ -170,7 +170,7 @@ static unsigned getnet_find_key(const getnet_layout *layout, const uint8_t *at, 
     return GETNET_NO_KEY;
 }
 
-/* The last of `follows` is for the first key. */
+/* The last entry of `follows` is the first key. */
 static inline uint8_t *getnet_follows(getnet_habit *habit)
 {
     return (uint8_t *)(habit->seen + habit->fields);
@@ -246,7 +246,7 @@ static inline int getnet_key_stands(const getnet_key *key, const uint8_t *at)
 
 static inline void getnet_remember(getnet_seen *seen, const uint8_t *text, size_t size, unsigned next, PyObject *value)
 {
-    memcpy(seen->text, text, sizeof seen->text); /* there always is as much to read */
+    memcpy(seen->text, text, sizeof seen->text); /* that many bytes are always readable */
     seen->bits = size == 32 ? 0xffffffffu : ((uint32_t)1 << size) - 1;
     seen->size = (uint8_t)size;
     seen->next = (uint8_t)next;
@@ -256,7 +256,7 @@ static inline void getnet_remember(getnet_seen *seen, const uint8_t *text, size_
 
 /* --------------------------------------------------------------------------------------------------------- values */
 
-/* The characters of a string that is known to be compact and ASCII. */
+/* The characters of a string that is compact and ASCII. */
 static inline uint8_t *getnet_characters(PyObject *string)
 {
     return (uint8_t *)((PyASCIIObject *)string + 1);
@@ -266,7 +266,7 @@ static inline PyObject *getnet_ascii(const uint8_t *text, size_t size)
 {
     PyObject *string = PyUnicode_New((Py_ssize_t)size, 127);
 
-    /* Of no string and of one character there is one object, which must not be written. */
+    /* Strings of zero or one character are shared objects, which must not be written to. */
     if (string != NULL && size > 1)
         memcpy(getnet_characters(string), text, size);
     else if (string != NULL && size == 1)
@@ -274,7 +274,7 @@ static inline PyObject *getnet_ascii(const uint8_t *text, size_t size)
     return string;
 }
 
-/* An ASCII string, out of memory where it came before. */
+/* An ASCII string, from the cache if it was read before. */
 static inline PyObject *getnet_shared_ascii(getnet_memory *memory, const uint8_t *text, size_t size)
 {
     uint64_t hash;
@@ -310,14 +310,14 @@ static inline PyObject *getnet_shared_ascii(getnet_memory *memory, const uint8_t
     return string;
 }
 
-/* The string whose text begins at `at`, with what is not plain in it. */
+/* The string whose text begins at `at` and is not plain. */
 static PyObject *getnet_odd_string(getnet_source *source, const uint8_t *at)
 {
     const uint8_t *stop = at;
     uint8_t *copy, *out;
     PyObject *string;
 
-    /* The copy never is longer than what it is a copy of. */
+    /* The copy is never longer than the original. */
     while (stop < source->end && *stop != '"')
         stop += *stop == '\\' ? 2 : 1;
     if (stop >= source->end)
@@ -374,7 +374,7 @@ static inline PyObject *getnet_string_value(getnet_source *source, int shared)
     return shared ? getnet_shared_ascii(source->memory, text, (size_t)(at - text)) : getnet_ascii(text, (size_t)(at - text));
 }
 
-/* 1, or 0 where it is no integer of at most 18 digits that stands in the usual way. */
+/* 1; or 0 if it is not an integer of at most 18 digits in the usual form. */
 static inline int getnet_integer(getnet_source *source, long long *value)
 {
     const uint8_t *at = source->at, *first;
@@ -416,7 +416,7 @@ static inline PyObject *getnet_word(getnet_source *source)
     return value;
 }
 
-/* Any value that is no container, no float and no big integer. */
+/* Any value except a container, a float or a big integer. */
 static PyObject *getnet_value(getnet_source *source, int shared)
 {
     long long number;
@@ -489,7 +489,7 @@ static inline PyObject *getnet_number(const getnet_memory *memory, long long num
     return value;
 }
 
-/* What an integer is in a field; NULL without an exception where the field cannot hold it. */
+/* The value of an integer in a field; NULL without an exception if the field does not accept it. */
 static inline PyObject *getnet_shown_integer(const getnet_memory *memory, int kind, long long number)
 {
     PyObject *value;
@@ -517,7 +517,7 @@ static inline PyObject *getnet_shown_integer(const getnet_memory *memory, int ki
     }
 }
 
-/* Keep what a field cannot hold, or what has no field. 0 where the key is there already, or on an error. */
+/* Keep a value that has no field, or that its field does not accept. 0 if the key is already there, or on an error. */
 static int getnet_keep(PyObject *extra, PyObject *name, PyObject *value)
 {
     const int there = PyDict_Contains(extra, name);
@@ -525,8 +525,8 @@ static int getnet_keep(PyObject *extra, PyObject *name, PyObject *value)
     return there == 0 && PyDict_SetItem(extra, name, value) == 0;
 }
 
-/* A key that is not the expected one: find it, and step behind its colon. 0 where there is none that can be read;
-   `*name` is set where the layout does not know it. */
+/* Find a key that is not the expected one, and read its colon. 0 if there is none that can be read; sets `*name` if the
+   layout does not know it. */
 static int getnet_other_key(getnet_source *source, const getnet_layout *layout, unsigned *found, PyObject **name)
 {
     const uint8_t *start = source->at, *at;
@@ -547,7 +547,7 @@ static int getnet_other_key(getnet_source *source, const getnet_layout *layout, 
         return 0;
     getnet_skip_spaces(source);
     if (*source->at == ':') {
-        /* With spaces before the colon, or escapes, it may yet be a known one. */
+        /* With spaces before the colon, or escapes, it may still be a known one. */
         Py_ssize_t size;
         const char *utf8 = PyUnicode_AsUTF8AndSize(*name, &size);
         uint8_t quoted[GETNET_KEY_ROOM];
@@ -569,14 +569,14 @@ static int getnet_other_key(getnet_source *source, const getnet_layout *layout, 
     return 0;
 }
 
-/* The object at the source's place, as the layout's type. */
+/* The object at the source's position, as the layout's type. */
 static PyObject *getnet_read_object(getnet_source *source, const getnet_layout *layout)
 {
     getnet_habit *habit = getnet_find_habit(source->memory, layout);
     uint8_t *follows;
     PyObject *result, *extra, *value, *name = NULL;
     const getnet_field *field;
-    getnet_seen *seen, *news = NULL; /* where the value before this one is to be remembered */
+    getnet_seen *seen, *news = NULL; /* where to cache the previous value */
     const uint8_t *at = source->at, *start = NULL;
     unsigned key, last = (unsigned)layout->keys;
     uint64_t unset = layout->all;
@@ -707,7 +707,7 @@ behind:
         goto declined;
     goto behind;
 foreign:
-    /* A value of another kind: it may spell one that the field takes. */
+    /* A value of another type, which may represent one that the field accepts. */
     Py_DECREF(value);
     goto declined;
 whole:
@@ -726,7 +726,7 @@ declined:
     return NULL;
 }
 
-/* Whether a reply was made that holds this function code and any response code. */
+/* Whether it is a reply with this function code and any response code. */
 static int getnet_has_codes(PyObject *reply, const getnet_layout *layout, long long function_code)
 {
     PyObject *code = *getnet_slot(reply, layout->field[layout->function_code].offset);
@@ -735,7 +735,7 @@ static int getnet_has_codes(PyObject *reply, const getnet_layout *layout, long l
            PyLong_CheckExact(*getnet_slot(reply, layout->field[layout->response_code].offset));
 }
 
-/* The object at the source's place as a dict of plain values. */
+/* The object at the source's position, as a dict of plain values. */
 static PyObject *getnet_read_dict(getnet_source *source)
 {
     PyObject *result;
@@ -784,7 +784,7 @@ static PyObject *getnet_read_dict(getnet_source *source)
     return NULL;
 }
 
-/* The number behind "FunctionCode": in a text, as a guess at its type; -1 where there is none to be seen. */
+/* The number after "FunctionCode": in a text, to guess its type; -1 if there is none. */
 static long long getnet_guess(const getnet_source *source, const char *pascal, const char *camel, size_t size)
 {
     const uint8_t *at = source->at + 1;
@@ -832,7 +832,7 @@ static inline uint8_t getnet_lrc(const uint8_t *data, size_t size)
 
 #define GETNET_PARTS 40
 
-/* A frame's text, taken apart at its bars. */
+/* A frame's text, split at its bars. */
 typedef struct {
     const uint8_t *part[GETNET_PARTS];
     size_t size[GETNET_PARTS];
@@ -840,7 +840,7 @@ typedef struct {
     int foreign; /* whether there is a byte that is not ASCII */
 } getnet_parts;
 
-/* 0 where there are too many. */
+/* 0 if there are too many. */
 static int getnet_take_apart(getnet_parts *parts, const uint8_t *at, const uint8_t *end)
 {
     int count = 0;
@@ -880,7 +880,7 @@ static int getnet_take_apart(getnet_parts *parts, const uint8_t *at, const uint8
     return 1;
 }
 
-/* A part as text; NULL without an exception where it is not UTF-8. */
+/* A part as text; NULL without an exception if it is not UTF-8. */
 static inline PyObject *getnet_part(getnet_memory *memory, const getnet_parts *parts, int number, int shared)
 {
     const uint8_t *part = parts->part[number];
@@ -897,7 +897,7 @@ static inline PyObject *getnet_part(getnet_memory *memory, const getnet_parts *p
 
 enum { PART_NONE, PART_INTEGER, PART_TEXT, PART_BIG };
 
-/* What a part is where an integer belongs; an integer of more than 18 digits is left to others. */
+/* The value of a part in the place of an integer; the pure codec reads one of more than 18 digits. */
 static inline int getnet_part_integer(const uint8_t *part, size_t size, long long *number)
 {
     const int negative = size > 1 && *part == '-';
@@ -923,7 +923,7 @@ static inline int getnet_part_padded(const uint8_t *part, size_t size)
     return size != 0 && (part[0] == ' ' || part[size - 1] == ' ');
 }
 
-/* 1 or 0 where the part says true or false in any case, else -1. */
+/* 1 or 0 if the part is true or false, in upper or lower case; else -1. */
 static int getnet_part_boolean(const uint8_t *part, size_t size)
 {
     uint8_t lower[5] = {0, 0, 0, 0, 0};
@@ -937,12 +937,12 @@ static int getnet_part_boolean(const uint8_t *part, size_t size)
     return memcmp(lower, "false", 5) == 0 ? 0 : -1;
 }
 
-/* Where a part behind the message goes: its key, and what it is there. */
+/* The field of a part after the message: its key and its kind. */
 typedef struct {
     uint8_t key, kind;
 } getnet_place;
 
-/* What a simplified reply is: a code, a response code, and a part for each place. */
+/* Read a simplified reply: a code, a response code, and a part for each field. */
 static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *layout, long long code,
                                    const getnet_parts *parts, const getnet_place *places, int count, int all)
 {
@@ -950,7 +950,7 @@ static PyObject *getnet_read_parts(getnet_memory *memory, const getnet_layout *l
     long long number;
     uint64_t unset = layout->all;
 
-    /* Only what was not approved may leave parts away. */
+    /* Only a reply that is not approved may leave parts out. */
     if (getnet_part_integer(parts->part[1], parts->size[1], &number) != PART_INTEGER || (number == 0 && count != all))
         return NULL;
     extra = PyDict_New();
@@ -1004,7 +1004,7 @@ declined:
     return NULL;
 }
 
-/* The result, None for one that was declined, or the exception that was raised. */
+/* The result; None if it was declined; or the exception that was raised. */
 static inline PyObject *getnet_given(PyObject *result)
 {
     if (result == NULL && !PyErr_Occurred()) {
@@ -1031,7 +1031,7 @@ static PyObject *getnet_pair(PyObject *object, Py_ssize_t first, PyObject *one, 
 
 /* --------------------------------------------------------------------------------------------------------- output */
 
-/* A place to write, known to have room. */
+/* Write to a place that has enough room. */
 static inline uint8_t *getnet_put(uint8_t *to, const void *bytes, size_t size)
 {
     memcpy(to, bytes, size);

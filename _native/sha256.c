@@ -1,4 +1,4 @@
-/* SHA-256 as FIPS 180-4 gives it, three times: plain C, x86-64 SHA instructions, ARMv8 SHA instructions. */
+/* SHA-256 (FIPS 180-4) in three implementations: plain C, x86-64 SHA instructions, ARMv8 SHA instructions. */
 #include "sha256.h"
 
 #include <string.h>
@@ -47,7 +47,7 @@ static void digest_plain(const uint32_t state[8], uint8_t digest[32])
 #define SIGMA0(x) (ROTR(x, 7) ^ ROTR(x, 18) ^ ((x) >> 3))
 #define SIGMA1(x) (ROTR(x, 17) ^ ROTR(x, 19) ^ ((x) >> 10))
 
-/* One round; the caller turns the names of the variables instead of moving their values. */
+/* One round; the caller rotates the names of the variables instead of moving their values. */
 #define ROUND(a, b, c, d, e, f, g, h, i)                                                                               \
     do {                                                                                                               \
         uint32_t t = (h) + SUM1(e) + CH(e, f, g) + K[i] + w[(i) & 15];                                                 \
@@ -92,7 +92,7 @@ static void blocks_plain(uint32_t state[8], const uint8_t *data, size_t count)
     }
 }
 
-/* Where the halves are not taken apart, the second is the whole. */
+/* An implementation without halves does the whole block in the second one. */
 #define HALF_OF_ALL(name, blocks)                                                                                      \
     static void name(getnet_sha256_run *run)                                                                           \
     {                                                                                                                  \
@@ -126,7 +126,7 @@ static const getnet_sha256 plain = {"portable", {H0, H1, H2, H3, H4, H5, H6, H7}
 #define WITH_SHA
 #endif
 
-/* Four rounds; then, of the four words that were used, the four that are used sixteen rounds later. */
+/* Four rounds; then the four words that are used sixteen rounds later, computed from the four just used. */
 #define QUAD(i)                                                                                                        \
     do {                                                                                                               \
         __m128i wk = _mm_add_epi32(w[(i) & 3], _mm_loadu_si128((const __m128i *)(K + 4 * (i))));                       \
@@ -252,7 +252,7 @@ static int ask_x86(void)
 
 static int has_x86(void)
 {
-    static int known = -1; /* asking takes microseconds on a virtual machine, and the answer is the same for all */
+    static int known = -1; /* CPUID takes microseconds on a virtual machine, and its answer never changes */
 
     if (known < 0)
         known = ask_x86();
@@ -318,7 +318,7 @@ static int has_arm(void)
 #if defined(_M_ARM64)
     return IsProcessorFeaturePresent(PF_ARM_V8_CRYPTO_INSTRUCTIONS_AVAILABLE) != 0;
 #elif defined(__ARM_FEATURE_SHA2) || defined(__ARM_FEATURE_CRYPTO)
-    return 1; /* the compiler was told that every processor has it, as on macOS */
+    return 1; /* the compiler's target always has it, as on macOS */
 #elif defined(__linux__)
     return (getauxval(AT_HWCAP) >> 6 & 1) != 0; /* HWCAP_SHA2 */
 #else
@@ -396,7 +396,7 @@ void getnet_hex(const uint8_t digest[32], char hex[64])
 {
     for (int i = 0; i < 32; i++) {
         const unsigned high = digest[i] >> 4, low = digest[i] & 15;
-        /* Without a table, so that the compiler may do many at once. */
+        /* Without a table, so that the compiler can vectorize it. */
         hex[2 * i] = (char)('0' + high + (high > 9 ? 7 : 0));
         hex[2 * i + 1] = (char)('0' + low + (low > 9 ? 7 : 0));
     }

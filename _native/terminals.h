@@ -1,15 +1,15 @@
-/* A listing of terminals to the library's own types, in one pass. What is unusual is declined: 0 without an exception. */
+/* Reads a listing of terminals into the library's types, in one pass. Anything unusual is declined: 0, no exception. */
 #ifndef GETNET_TERMINALS_H
 #define GETNET_TERMINALS_H
 
 #if defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wunused-function" /* of what the headers below have for others */
+#pragma GCC diagnostic ignored "-Wunused-function" /* the headers below have functions for others */
 #endif
 #include "objects.h"
 #include <datetime.h>
 
-/* The end of a body is read from a copy with readable bytes behind it, so that the rest needs no care. Between two
-   looks at the end no more than GETNET_AHEAD bytes are passed. */
+/* The end of a body is read from a copy with readable bytes after it, so that reads need no bounds checks. Between two
+   checks for the end at most GETNET_AHEAD bytes are read. */
 #define GETNET_TAIL 4096
 #define GETNET_AHEAD 256
 
@@ -26,7 +26,7 @@ typedef struct {
     PyObject *value;
 } getnet_mode_text;
 
-/* How a listing becomes objects. Never changes once it is made. */
+/* How a listing becomes objects. It never changes after it is made. */
 typedef struct {
     getnet_layout layout;
     Py_ssize_t limit[GETNET_TERMINAL_FIELDS]; /* in characters */
@@ -36,7 +36,7 @@ typedef struct {
     PyObject *utc;
 } getnet_terminals;
 
-/* A text that came, without its quotes and with zeros behind it. */
+/* A text that was read before, without its quotes and followed by zeros. */
 typedef struct {
     uint8_t cut[32];
     PyObject *value;
@@ -51,25 +51,25 @@ typedef struct {
 typedef struct {
     getnet_source source;
     getnet_memory memory;
-    const uint8_t *last; /* the end of the body, or NULL where it is read from the copy */
+    const uint8_t *last; /* the end of the body; NULL while the copy is read */
     PyObject **terminals;
     Py_ssize_t count, room;
-    PyObject *zone; /* the one that came last beside UTC */
+    PyObject *zone; /* the last one other than UTC */
     int zone_minutes;
-    uint8_t follows[GETNET_TERMINAL_FIELDS + 1]; /* the key that came behind each; the last is for the first */
+    uint8_t follows[GETNET_TERMINAL_FIELDS + 1]; /* the key that followed each; the last entry is the first key */
     getnet_same_text text[GETNET_SAME_TEXTS];
     getnet_same_time time[GETNET_SAME_TIMES];
     uint8_t tail[GETNET_TAIL + GETNET_AHEAD];
 } getnet_listing;
 
-/* What is found in a listing. */
+/* The content of a listing. */
 typedef struct {
     PyObject *merchant_id, *terminals, *extra, *unknown;
 } getnet_found;
 
 /* ------------------------------------------------------------------------------------------------------- the body */
 
-/* Go on in the copy of the end, once that is near. */
+/* Continue in the copy of the end if the end is near. */
 static inline void getnet_near_end(getnet_listing *listing)
 {
     if (listing->last != NULL && listing->last - listing->source.at <= GETNET_TAIL) {
@@ -117,7 +117,7 @@ static inline int getnet_is_space(uint8_t byte)
     return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t';
 }
 
-/* A bit for each of 32 bytes that does not belong to a plain run of ASCII. */
+/* One bit for each of 32 bytes: whether it does not belong to a plain run of ASCII. */
 static inline uint32_t getnet_odd(const uint8_t *at)
 {
 #if defined(GETNET_SSE2)
@@ -150,7 +150,7 @@ static inline PyObject *getnet_short_ascii(const uint8_t *text, size_t size)
     string = PyUnicode_New((Py_ssize_t)size, 127);
     if (string == NULL)
         return NULL;
-    /* Of known sizes: an instruction or two each. */
+    /* Constant sizes: one or two instructions each. */
     to = getnet_characters(string);
     if (size >= 16) {
         memcpy(to, text, 16);
@@ -162,7 +162,7 @@ static inline PyObject *getnet_short_ascii(const uint8_t *text, size_t size)
     return string;
 }
 
-/* The first `size` of 32 bytes, with zeros behind them, and a hash of them. */
+/* The first `size` of 32 bytes, followed by zeros, and their hash. */
 static inline uint64_t getnet_cut(uint8_t *cut, const uint8_t *text, size_t size)
 {
     static const uint8_t ones[64] = {
@@ -202,7 +202,7 @@ static inline int getnet_cuts_same(const uint8_t *one, const uint8_t *other)
 #endif
 }
 
-/* An ASCII string of at most 32 characters, the same object where it came before. */
+/* An ASCII string of at most 32 characters; the same object if it was read before. */
 static inline PyObject *getnet_same_ascii(getnet_listing *listing, const uint8_t *text, size_t size)
 {
     uint8_t cut[32];
@@ -260,7 +260,7 @@ static inline unsigned getnet_two_digits(const uint8_t *at)
     return tens > 9 || ones > 9 ? 256 : tens * 10 + ones;
 }
 
-/* A time zone so many minutes from UTC; borrowed. */
+/* The time zone at an offset in minutes from UTC; a borrowed reference. */
 static PyObject *getnet_zone(getnet_listing *listing, const getnet_terminals *how, int minutes)
 {
     PyObject *delta, *zone;
@@ -367,7 +367,7 @@ static inline int getnet_field_stands(const getnet_key *key, const uint8_t *at)
            (key->size <= 32 || memcmp(key->text + key->size - 16, at + key->size - 16, 16) == 0);
 }
 
-/* Take the value of a key that is not a field. */
+/* Keep the value of a key that is not a field. */
 static int getnet_keep_unknown(getnet_source *source, PyObject *extra, PyObject *name)
 {
     PyObject *value;
@@ -382,7 +382,7 @@ static int getnet_keep_unknown(getnet_source *source, PyObject *extra, PyObject 
     return kept;
 }
 
-/* The object at the source's place. The garbage collector does not know it yet. */
+/* The object at the source's position. The garbage collector does not track it yet. */
 static PyObject *getnet_terminal(getnet_listing *listing, const getnet_terminals *how)
 {
     const getnet_layout *layout = &how->layout;
@@ -505,7 +505,7 @@ declined:
     return NULL;
 }
 
-/* 0 where it was declined. */
+/* 0 if it was declined. */
 static int getnet_terminal_list(getnet_listing *listing, const getnet_terminals *how)
 {
     getnet_source *source = &listing->source;
@@ -548,7 +548,7 @@ static int getnet_terminal_list(getnet_listing *listing, const getnet_terminals 
 
 /* -------------------------------------------------------------------------------------------------------- listing */
 
-/* The key of an object at the source's place, and step behind its colon. */
+/* Read the key of an object at the source's position, and its colon. */
 static PyObject *getnet_member(getnet_listing *listing)
 {
     getnet_source *source = &listing->source;
@@ -570,7 +570,7 @@ static PyObject *getnet_member(getnet_listing *listing)
     return NULL;
 }
 
-/* What stands behind a value in an object: 1 before the next key, 0 at its end, -1 where it is neither. */
+/* What follows a value in an object: 1 for another key, 0 for its end, -1 for anything else. */
 static int getnet_more(getnet_listing *listing)
 {
     getnet_source *source = &listing->source;
@@ -604,7 +604,7 @@ static int getnet_equipments(getnet_listing *listing, const getnet_terminals *ho
     return more == 0;
 }
 
-/* The whole body. 0 where it was declined. */
+/* Read the whole body; 0 if it was declined. */
 static int getnet_read_listing(getnet_listing *listing, const getnet_terminals *how, getnet_found *found)
 {
     getnet_source *source = &listing->source;
@@ -629,7 +629,7 @@ static int getnet_read_listing(getnet_listing *listing, const getnet_terminals *
             }
         } else if (PyUnicode_CompareWithASCIIString(name, "equipments") == 0) {
             read = !equipped++ && getnet_equipments(listing, how, found);
-            /* In the place where it came. */
+            /* At the position where it was. */
             if (read && PyDict_GET_SIZE(found->unknown) > 0)
                 read = getnet_keep(found->extra, name, found->unknown);
         } else {
@@ -651,8 +651,8 @@ static int getnet_read_listing(getnet_listing *listing, const getnet_terminals *
     found->terminals = PyTuple_New(listing->count);
     if (found->terminals == NULL)
         return 0;
-    /* The garbage collector gets to know them when all are there: it would look at the first ones again and again while
-       the others are made, and a half-made one is nobody's business. */
+    /* The garbage collector tracks them only when all are there: otherwise it would visit the first ones repeatedly
+       while the others are made, and could see an incomplete one. */
     for (Py_ssize_t i = 0; i < listing->count; i++) {
         PyObject_GC_Track(listing->terminals[i]);
         PyTuple_SET_ITEM(found->terminals, i, listing->terminals[i]);
@@ -661,7 +661,7 @@ static int getnet_read_listing(getnet_listing *listing, const getnet_terminals *
     return 1;
 }
 
-/* Whether the objects of a type hold its slots and nothing else. */
+/* Whether the objects of a type have only its slots. */
 static int getnet_only_slots(PyObject *object, int slots)
 {
     PyTypeObject *type = (PyTypeObject *)object;

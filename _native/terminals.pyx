@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, embedsignature=False
 # cython: freethreading_compatible=True
-"""A listing of terminals, compiled: the same answer as codec/terminals.py, which is the definition, and sooner.
+"""The compiled reader of a listing of terminals: the same results as codec/terminals.py, the definition, but faster.
 
-Whatever is unusual is declined, and the pure reader decides on the same body; nothing here judges it.
+Anything unusual is declined, and the pure reader decides on the same body; nothing here judges it.
 
-Threads: how a listing is read never changes once it is made, and what changes belongs to one call.
+Threads: the layout of a listing never changes after it is made; everything that changes belongs to one call.
 
-Memory: beside the body the result, some 320 bytes a terminal, and while it is made 10 bytes a terminal and 30 KB more.
+Memory: besides the body, the result, some 320 bytes a terminal; and while it is made, 10 bytes a terminal and 30 KB.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -69,7 +69,7 @@ cdef list _kept = []
 
 
 cdef bint _prepare() except *:
-    """Lay out how a listing is read; false where the types are not the ones this was written for."""
+    """Prepare how a listing is read; false if the types are not the ones that this was written for."""
     cdef int number
     cdef getnet_field *field
     memset(&_how, 0, sizeof(getnet_terminals))
@@ -117,7 +117,7 @@ cdef bint _ready = _prepare()
 
 
 cdef object _read(bytes body):
-    """The listing, or None where the pure reader has to read it."""
+    """The listing; None if the pure reader must read it."""
     cdef getnet_found found
     cdef getnet_listing *listing = <getnet_listing *>PyMem_Malloc(sizeof(getnet_listing))
     if listing == NULL:

@@ -1,4 +1,4 @@
-/* JSON strings in bytes: where they end, and what they hold. Sixty-four bytes are looked at in one step. */
+/* JSON strings in bytes: finds their end and unescapes them, 64 bytes at a time. */
 #ifndef GETNET_TEXT_H
 #define GETNET_TEXT_H
 
@@ -36,7 +36,7 @@
 
 #define GETNET_STEP 64
 
-/* Every text that is read here has as many readable bytes behind it. */
+/* Every text that is read here has this many readable bytes after it. */
 #define GETNET_SLACK 64
 
 static inline unsigned getnet_first(uint64_t bits)
@@ -57,7 +57,7 @@ static inline unsigned getnet_first(uint64_t bits)
 #endif
 }
 
-/* A bit for each of 64 bytes that is a quote, a backslash, or below 0x20. */
+/* One bit for each of 64 bytes: whether it is a quote, a backslash, or below 0x20. */
 typedef struct {
     uint64_t quote, backslash, control;
 } getnet_masks;
@@ -98,7 +98,7 @@ static inline getnet_masks getnet_look(const uint8_t *at)
     return masks;
 }
 
-/* Whether the first `size` bytes are the same; for sizes that are not known when compiled. */
+/* Whether the first `size` bytes are equal; for sizes that are not known at compile time. */
 static inline int getnet_same(const uint8_t *one, const uint8_t *other, size_t size)
 {
     uint64_t a, b, c, d;
@@ -122,7 +122,7 @@ static inline int getnet_same(const uint8_t *one, const uint8_t *other, size_t s
     return 1;
 }
 
-/* The first byte at or behind `at` that does not belong to a plain run of a string; `end` where there is none. */
+/* The first byte from `at` on that does not belong to a plain run of a string; `end` if there is none. */
 static inline const uint8_t *getnet_skip_plain(const uint8_t *at, const uint8_t *end)
 {
     while (end - at >= GETNET_STEP) {
@@ -139,7 +139,7 @@ static inline const uint8_t *getnet_skip_plain(const uint8_t *at, const uint8_t 
 
 /* ---------------------------------------------------------------------------------------------- unescaped text */
 
-/* A text that grows. Behind it there are at least GETNET_SLACK bytes. */
+/* A growing text, with at least GETNET_SLACK bytes after it. */
 typedef struct {
     uint8_t *bytes;
     size_t size, room;
@@ -186,7 +186,7 @@ static inline int getnet_hex4(const uint8_t *at)
     return value;
 }
 
-/* Read the escape whose backslash is at `*at`, with six bytes there; 0 where it is none, or a half of a pair. */
+/* Read the escape whose backslash is at `*at`, with six bytes available; 0 if it is invalid or a lone surrogate. */
 static inline int getnet_escape(const uint8_t **at, uint8_t **out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -224,7 +224,7 @@ static inline int getnet_escape(const uint8_t **at, uint8_t **out)
     return 1;
 }
 
-/* Copy the bytes whose bit in `keep` is set, of the first `size` out of 64; up to 64 may be written. */
+/* Of the first `size` of 64 bytes, copy those whose bit in `keep` is set; it may write up to 64. */
 static inline uint8_t *getnet_squeeze_plain(uint8_t *out, const uint8_t *in, uint64_t keep, unsigned size)
 {
     uint64_t drop = ~keep & (size == 64 ? ~(uint64_t)0 : ((uint64_t)1 << size) - 1);
@@ -233,7 +233,7 @@ static inline uint8_t *getnet_squeeze_plain(uint8_t *out, const uint8_t *in, uin
     while (drop) {
         const unsigned to = getnet_first(drop);
         if (to - from <= 8 && from <= 56)
-            memcpy(out, in + from, 8); /* of a known size: one instruction */
+            memcpy(out, in + from, 8); /* a constant size: one instruction */
         else
             memcpy(out, in + from, to - from);
         out += to - from;
@@ -248,7 +248,7 @@ static inline uint8_t *getnet_squeeze_plain(uint8_t *out, const uint8_t *in, uin
 }
 
 #if defined(GETNET_SSSE3)
-/* For each choice of eight bytes the order that brings the chosen ones to the front; filled when the module loads. */
+/* For each selection of eight bytes, the shuffle that moves the selected ones to the front; filled at import. */
 static uint8_t getnet_orders[256][8];
 
 static int getnet_has_ssse3(void)
@@ -293,7 +293,7 @@ static void getnet_fill_orders(void)
 
 enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
 
-/* Unescape the string that begins at `*at`, behind its quote; leave `*at` at the closing quote. Not plain: it does not end 64 bytes before `end`, or holds what a string may not, or a surrogate. */
+/* Unescape the string that begins at `*at`, after its quote; sets `*at` to the closing quote. It is not plain if it does not end 64 bytes before `end`, has a byte that a string must not have, or a surrogate. */
 #define GETNET_UNESCAPE(LOOK, SQUEEZE)                                                                                 \
     const uint8_t *in = *at;                                                                                           \
     text->size = 0;                                                                                                    \
@@ -307,7 +307,7 @@ enum { GETNET_READ, GETNET_NOT_PLAIN, GETNET_NO_MEMORY };
         if (!getnet_text_reserve(text, 2 * GETNET_STEP))                                                               \
             return GETNET_NO_MEMORY;                                                                                   \
         masks = LOOK(in);                                                                                              \
-        /* What is not a plain byte or a backslash with its quote: read by itself below. */                            \
+        /* Anything but plain bytes and escaped quotes is read on its own below. */                                    \
         stop = masks.control | (masks.quote & ~(masks.backslash << 1)) | (masks.backslash & ~(masks.quote >> 1));      \
         size = stop ? getnet_first(stop) : GETNET_STEP;                                                                \
         upto = size == GETNET_STEP ? ~(uint64_t)0 : ((uint64_t)1 << size) - 1;                                         \

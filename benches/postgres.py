@@ -105,6 +105,10 @@ def main(folder: str) -> None:
             dsn = server.journal("bench")
             for hosts, writers in ((1, 1), (1, 64), (3, 22)):
                 print(f"{hosts} host(s), {writers} writers each: {in_processes(dsn, hosts, writers, hosts * writers)}")
+            ((size,),) = server.sql(
+                "SELECT pg_total_relation_size('getnet_pos.step') / count(*) * 4 FROM getnet_pos.step", database="bench"
+            )
+            print(f"a payment takes {size / 1000:.1f} KB, indexes included")
             took = sorted(asyncio.run(notices(dsn)))
             print(
                 f"a webhook from host to host: {took[len(took) // 2] * 1000:.2f} ms at the median, "

@@ -20,6 +20,7 @@ import pytest
 
 from getnet_pos.drivers.loop import run
 from getnet_pos.flows.effects import (
+    Begin,
     Claim,
     Effect,
     NewId,
@@ -88,7 +89,7 @@ class _Counter:
                 return datetime.fromtimestamp(self.now, timezone.utc)
             case Take(place):
                 place.wait(0.0)
-            case Open():
+            case Open() | Begin():
                 pass
             case _:
                 raise AssertionError(effect)

@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("tests", max_examples=25 if _is_short(config) else 100, deadline=None)
     settings.load_profile("tests")
+    config.addinivalue_line("markers", "evidence: the short run leaves it out")
     config.addinivalue_line("markers", "postgres: needs PostgreSQL; the short run takes those with short=True alone")
 
 
@@ -88,7 +89,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if (mark := item.get_closest_marker("postgres")) and not mark.kwargs]
         items[:] = [item for item in items if item not in set(slow)]
         config.hook.pytest_deselected(items=slow)
-        left_out = _left_out(items) | {item for item in items if "browser" in getattr(item, "fixturenames", ())}
+        left_out = _left_out(items) | {item for item in items if item.get_closest_marker("evidence")}
+        left_out |= {item for item in items if "browser" in getattr(item, "fixturenames", ())}
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
 

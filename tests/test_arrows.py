@@ -22,27 +22,34 @@ DOORS: dict[str, set[str]] = {
     "profiles": {"errors", "messages"},
     "receipts": {"errors", "masking", "messages", "money", "profiles"},
     "codec": {"errors", "messages"},
-    "tracing": {"codec", "messages"},
-    "transports": {"_version", "errors"},
-    "journal": {"errors", "masking", "messages"},
+    # Rooms that decide name operations and log messages; what an observer does with them is the drivers' alone to see.
+    "observer": {"messages"},
+    "logs": {"messages", "observer"},
+    "tracing": {"codec", "logs", "messages"},
+    "transports": {"_version", "errors", "logs"},
+    "journal": {"errors", "logs", "masking", "messages"},
     "turns": {"errors"},
-    "flows": {"codec", "errors", "masking", "messages", "money", "profiles", "tracing", "turns"},
+    "flows": {
+        "codec", "errors", "logs", "masking", "messages", "money", "observer", "profiles", "tracing", "turns",
+    },
     "reconciliation": {"errors", "flows", "messages", "profiles"},
-    "drivers": {"errors", "flows", "journal", "messages", "transports", "turns"},
-    "session": {"errors", "flows", "messages", "money", "profiles", "reconciliation", "turns"},
+    "drivers": {"errors", "flows", "journal", "logs", "messages", "observer", "transports", "turns"},
+    "session": {"errors", "flows", "messages", "money", "observer", "profiles", "reconciliation", "turns"},
     "oauth": {"codec", "errors", "flows"},
     "cloud": {"codec", "drivers", "errors", "flows", "journal", "masking", "messages", "profiles", "turns"},
     "equipment": {"drivers", "errors", "flows", "messages", "oauth"},
     "connector": {
-        "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "profiles", "reconciliation", "session",
-        "transports",
+        "cloud", "drivers", "errors", "flows", "journal", "messages", "money", "observer", "profiles",
+        "reconciliation", "session", "transports",
     },
 }  # fmt: skip
 """What each room may import of the library, beside itself. ``simulator`` may import all of these. Nobody imports those
-that come after it: ``pytest_plugin``, which pytest loads, ``agent``, and ``cli``, which may import all."""
+that come after it: ``otel``, which a program hands over as an observer, ``pytest_plugin``, which pytest loads,
+``agent``, and ``cli``, which may import all."""
 DOORS["simulator"] = set(DOORS)
+DOORS["otel"] = {"_version", "observer"}
 DOORS["agent"] = {
-    "_version", "codec", "connector", "errors", "flows", "journal", "masking", "messages", "money", "profiles",
+    "_version", "codec", "connector", "errors", "flows", "journal", "logs", "masking", "messages", "money", "profiles",
 }  # fmt: skip
 DOORS["pytest_plugin"] = {"connector", "errors", "journal", "masking", "messages", "profiles", "simulator"}
 
@@ -51,13 +58,15 @@ IO_MODULES = {
     "threading", "time", "urllib.request",
 }  # fmt: skip
 ROOMS_THAT_DECIDE = {
-    "errors", "money", "messages", "profiles", "receipts", "codec", "flows", "reconciliation", "session",
+    "errors", "money", "messages", "observer", "logs", "profiles", "receipts", "codec", "flows", "reconciliation",
+    "session",
 }  # fmt: skip
 OPTIONAL = {
     "typer": {"cli"},
     "rich": {"cli"},
     "psycopg": {"journal"},
     "escpos": {"receipts"},
+    "opentelemetry": {"otel"},
     "starlette": {"agent", "simulator"},
     "uvicorn": {"agent", "simulator"},
     "wsproto": {"agent", "simulator"},

@@ -9,14 +9,15 @@ import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from getnet_pos import AsyncConnector, Connector, IntentState, Profile, SqliteJournal, Timeouts, codec
-from getnet_pos.messages import CATALOGUE, CommandMessage
+from getnet_pos import AsyncConnector, Connector, IntentState, Profile, ReportKind, SqliteJournal, Timeouts, codec
+from getnet_pos.messages import CATALOGUE, CommandMessage, Sale, SetNormalMode
 from getnet_pos.messages.declaring import sent_fields
 from getnet_pos.messages.fields import WireField, wire_fields
-from getnet_pos.simulator import Behaviour, SerialServer, VirtualTerminal
+from getnet_pos.simulator import Behaviour, SerialServer, TcpServer, VirtualTerminal
 from tests.sample_api import api
 
 __all__ = ["api"]
@@ -191,6 +192,26 @@ def test_folders_of_the_readme_exist() -> None:
             assert (ROOT / name).exists() or (ROOT / "src/getnet_pos" / name).exists(), name
 
 
+# ---------------------------------------------------------------------------------------------------------------- words
+
+REPLACED = re.compile(
+    r"\b(is to be had|money commands?|told again|sets? aside|(a|any|the) doubt|none where|lets? go of|asks? after"
+    r"|keeps? books|when it does not say|stands? in for)\b"
+)
+"""Turns of phrase that the glossary has words for."""
+
+
+@pytest.mark.parametrize("document", [*PAGES, *sorted((ROOT / "docs/guides").glob("*.md"))], ids=lambda path: path.name)
+def test_pages_use_the_words_of_the_glossary(document: Path) -> None:
+    found = REPLACED.search(" ".join(document.read_text(encoding="utf-8").split()))
+    assert found is None, f"{found[0]!r}: see docs/glossary.md"
+
+
+def test_each_word_of_the_glossary_has_one_meaning() -> None:
+    words = [word for cells in rows(page("glossary.md")) for word in cells[0].split(", ")]
+    assert len(words) == len(set(words))
+
+
 # ------------------------------------------------------------------------------------------------------ the wire's page
 
 
@@ -248,6 +269,82 @@ def test_endpoints_of_the_page_are_those_of_the_profiles() -> None:
         assert profile.cloud is not None
         told = {code: names(cells[place])[0] for code, cells in table.items() if cells[place]}
         assert told == {code: endpoint.path for code, endpoint in profile.cloud.endpoints.items()}
+
+
+# ----------------------------------------------------------------------------------- coming from Getnet's own libraries
+
+COMING = page("guides/coming-from-getnet.md")
+# For the calls of the page, by parameter.
+VALUES: dict[str, Any] = {"amount": 1_000, "operation_id": 1, "authorization_code": "123456", "sale_type": 0}
+
+
+def calls(cell: str) -> list[tuple[str, list[str]]]:
+    """(name, parameters) of each call in a cell."""
+    return [
+        (name, [one for one in given.split(", ") if one])
+        for name, given in (re.findall(r"^([\w.]+)\((.*)\)$", call)[0] for call in names(cell))
+    ]
+
+
+def parameters(method: Any) -> dict[str, inspect.Parameter]:
+    return {name: one for name, one in inspect.signature(method).parameters.items() if name != "self"}
+
+
+@pytest.mark.parametrize("connector", [Connector, AsyncConnector])
+def test_calls_for_the_integrated_pos_library_exist(connector: type) -> None:
+    table = rows(section(COMING, "The Integrated POS library"))
+    assert len(table) == 9
+    for cells in table:
+        for name, given in calls(cells[1]):
+            taken = parameters(getattr(connector, name.removeprefix("Connector.")))
+            places = [one.name for one in taken.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+            assert places[: len(given)] == given, name
+            assert {one.name for one in taken.values() if one.default is one.empty} & set(places) <= set(given), name
+
+
+def test_calls_for_the_other_libraries_send_their_command() -> None:
+    table = rows(section(COMING, "Node, Java and the browser library"))
+    commands = {int(cells[1]): cells for cells in table if cells[1].isdecimal()}
+    terminal = VirtualTerminal()
+    with TcpServer(terminal, gap=0) as server, Connector.create_tcp(*server.address, journal=None) as pos:
+        pos.polling()
+        # A terminal that has left integrated mode answers nothing else.
+        for code, cells in sorted(commands.items(), key=lambda item: item[0] == SetNormalMode.code):
+            [(name, given)] = calls(cells[2])
+            kinds = [ReportKind[one.removeprefix("ReportKind.")] for one in given if "." in one]
+            getattr(pos, name)(*kinds, *(VALUES[one] for one in given if "." not in one))
+            assert code in [command.code for command in terminal.commands], name
+            terminal.commands.clear()
+    theirs = {
+        int(cells[0]): cells[4].partition(" (")[0].strip("*")
+        for cells in rows(section(page("protocol.md"), "Commands"))
+    }
+    assert {code: cells[0] for code, cells in commands.items()} == {code: name for code, name in theirs.items() if name}
+
+
+def test_fields_of_a_sale_have_their_arguments() -> None:
+    table = [cells for cells in rows(section(COMING, "Node, Java and the browser library")) if cells[0].startswith("`")]
+    told = {names(cells[0])[0]: names(cells[1])[0] for cells in table}
+    assert set(told.values()) <= set(parameters(Connector.sale))
+    fields_of_a_sale = {item.wire: item.name for item in sent_fields(Sale)}
+    assert told == fields_of_a_sale | {"SendMessage": "on_progress"}
+
+
+@pytest.mark.parametrize("translation", ["es/desde-getnet.md", "pt/da-getnet.md"])
+def test_translations_have_the_same_names(translation: str) -> None:
+    def named(text: str) -> list[list[str]]:
+        return [[cells[0], *(name for cell in cells[1:3] for name in names(cell))] for cells in rows(text)]
+
+    assert named(page(translation)) == named(COMING)
+
+
+def test_addresses_for_pages_are_those_of_the_agent() -> None:
+    from getnet_pos.agent.interface import OPERATIONS
+
+    known = {f"{one.method} {one.path}" for one in OPERATIONS}
+    table = rows(section(COMING, "Pages written for the browser library"))
+    assert table
+    assert {names(cells[1])[0] for cells in table} <= known
 
 
 # ----------------------------------------------------------------------------------------------------- links, citations

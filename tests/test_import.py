@@ -100,7 +100,7 @@ def test_without_the_extension_the_pure_codec_runs(pure_only: Path) -> None:
 def test_without_the_extension_the_native_codec_is_not_replaced_in_silence(pure_only: Path) -> None:
     done = run(SHOW_BACKEND, backend="native", path=pure_only)
     assert done.returncode == 1
-    assert "the native codec is not in this installation" in done.stderr.splitlines()[-1]
+    assert "the native codec is not installed" in done.stderr.splitlines()[-1]
     asked = run("from getnet_pos import codec; codec.backend('native')", path=pure_only)
     assert "GETNET_POS_EXTENSIONS=require" in asked.stderr.splitlines()[-1]
 

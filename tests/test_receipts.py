@@ -62,7 +62,7 @@ CHILE = """\
 Fecha        2026-01-01 12:00:00
 Terminal                80005000
 Comercio                   12983
-Boleta                     A1234
+Ticket                     A1234
 Operación                      1
 Tarjeta     Visa débito ****0042
 Autorización              007920
@@ -186,5 +186,5 @@ def test_a_printer_gets_the_text_in_its_code_page_and_cuts_the_paper() -> None:
     assert "Operación".encode("cp858") in sent or "Operación".encode("cp437") in sent
     assert b"\x1dV" in sent
     assert b"\x1dV" not in escpos_bytes(CHILE, cut=False)
-    with pytest.raises(ConfigurationError, match="no profile 'no such'"):
+    with pytest.raises(ConfigurationError, match="no printer profile 'no such'"):
         escpos_bytes(CHILE, printer="no such")

@@ -34,6 +34,8 @@ WORDS = [
     (r"Cancelling the task of", "Interrupting"),
     (r", and awaited if it is a coroutine function", ""),
     (r"a function or an async function that", "a function that"),
+    (r" *>>> import asyncio\n", ""),
+    (r"asyncio\.run\((\w+\(\))\)", r"\1"),
     (r", on asyncio\.", ", blocking."),
     (r"on asyncio\.", "that blocks."),
     (r"\b([Tt])ask", r"\1hread"),

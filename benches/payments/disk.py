@@ -110,29 +110,29 @@ def together(payments: str, steps: str) -> dict[str, float]:
 
 
 def slowly(terminals: str, sales: str) -> dict[str, float]:
-    """Sales at so many terminals in threads: how long they took all together, and how many ended in doubt."""
+    """Sales at so many terminals in threads: how long they took all together, and how many had no result."""
     with journal() as path, peer("terminals", terminals) as served, ThreadPoolExecutor(int(terminals)) as pool:
         registers = [Connector.create_tcp("127.0.0.1", port, journal=path) for port in served.where]
         list(pool.map(lambda pos: pos.polling(), registers))
 
         def sell(pos: Connector) -> int:
-            doubts = 0
+            missing = 0
             for number in range(int(sales)):
                 try:
                     pos.sale(1_000 + number, timeout=60)
                 except OutcomeUnknown:
-                    doubts += 1
+                    missing += 1
                 except GetnetError as error:
                     print(f"not done: {error}", file=sys.stderr)
-                    doubts += 1
-            return doubts
+                    missing += 1
+            return missing
 
         begun = time.perf_counter()
-        doubts = sum(pool.map(sell, registers))
+        missing = sum(pool.map(sell, registers))
         elapsed = time.perf_counter() - begun
         for pos in registers:
             pos.close()
-    return {"seconds": elapsed, "doubts": doubts}
+    return {"seconds": elapsed, "missing": missing}
 
 
 _MEASURES: dict[str, Callable[..., Any]] = {"alone": alone, "together": together, "slowly": slowly}

@@ -122,11 +122,11 @@ def _journal(quick: bool) -> Iterator[Row]:
     with slow_disk() as environment:
         work = "60 terminals in threads, two sales each, syncs 30 ms longer"
         if environment is None:
-            yield Row(work, "0 in doubt, at most 3 s", "not measured: no C compiler is here", None)
+            yield Row(work, "0 without a result, at most 3 s", "not measured: no C compiler is here", None)
             return
         found = _measured("disk", "slowly", 60, 2, environment=environment)
-    shown = f"{found['doubts']:.0f} in doubt, {found['seconds']:.1f} s"
-    yield Row(work, "0 in doubt, at most 3 s", shown, found["doubts"] == 0 and found["seconds"] <= 3)
+    shown = f"{found['missing']:.0f} without a result, {found['seconds']:.1f} s"
+    yield Row(work, "0 without a result, at most 3 s", shown, found["missing"] == 0 and found["seconds"] <= 3)
 
 
 def _threads(rounds: int) -> Row:

@@ -1,10 +1,11 @@
-"""Drive Getnet payment terminals, and list the terminals a merchant owns.
+"""Drive Getnet payment terminals, and list the terminals that a merchant owns.
 
-A name is loaded when it is first used, so importing the package alone costs next to nothing.
+Each name is imported when it is first used, so ``import getnet_pos`` alone costs next to nothing.
 """
 
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .messages import *
     from .oauth import ClientCredentials as ClientCredentials
     from .oauth import TokenProvider as TokenProvider
+    from .observer import Observer as Observer
     from .profiles import *
 
 _HOLDERS = {
@@ -27,22 +29,25 @@ _HOLDERS = {
     "equipment": ["AsyncEquipmentClient", "EquipmentClient"],
     "oauth": ["ClientCredentials", "TokenProvider"],
     "journal": None,
+    "observer": ["Observer"],
     "connector": None,
 }
-"""The modules whose names are public here, and which of them where it is not all; the lightest first."""
+"""The modules whose names are public here, the lightest first: all names (``None``), or only those listed."""
 
 
 def _names(holder: str) -> list[str]:
     chosen = _HOLDERS[holder]
     if chosen is None:
         module = import_module(f".{holder}", __name__)
-        chosen = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+        chosen = getattr(module, "__all__", None) or [
+            name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)
+        ]
     return chosen
 
 
 def __getattr__(name: str) -> Any:
     if name == "__all__":
-        return [public for holder in _HOLDERS for public in _names(holder)]
+        return list(dict.fromkeys(public for holder in _HOLDERS for public in _names(holder)))
     if not name.startswith("_"):
         if find_spec(f".{name}", __name__):
             return import_module(f".{name}", __name__)

@@ -1,4 +1,4 @@
-"""Card numbers made unreadable, at every door through which text leaves the library. No input or output here."""
+"""Masks card numbers wherever text leaves the library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["mask", "masked"]
 
 _RUN = re.compile(r"\d(?:[\W_]{0,3}\d){12,}")
-"""Thirteen digits or more, with up to three characters between two of them that are neither letters nor digits."""
+"""Thirteen or more digits, with up to three characters between them that are neither letters nor digits."""
 _DIGITS = re.compile(r"\d+")
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d{1,2})"
 _NO_DIGIT_BEFORE = "".join("(?<!" + r"\d" + r"[\W_]" * many + ")" for many in range(4))
@@ -19,17 +19,17 @@ _NO_CARD = re.compile(
     rf"|{_NO_DIGIT_BEFORE}{_OCTET}(?:\.{_OCTET}){{3}}(?::\d{{1,5}})?(?![\W_]{{0,3}}\d)"
     r"|(?<![0-9A-Za-z])[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}(?:[0-9a-f]{32})?(?![0-9A-Za-z]))"
 )
-"""A date with its time, an IPv4 address with its port and no number beside it, an id or a digest in hex: their digits
-are of no card."""
+"""A date with a time, an IPv4 address with a port and no number next to it, an id or a digest in hex: none of these is
+a card number."""
 _SHORTEST, _LONGEST = 13, 19
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
 def mask(text: str) -> str:
-    """``text`` with the last four digits in the place of each card number: ``****1486``.
+    """Return ``text`` with each card number replaced by its last four digits, such as ``****1486``.
 
-    A card number is 13 to 19 digits, zeros in front apart, that pass the Luhn check and begin and end where no other
-    digit touches them. They may be parted by anything but letters. Takes time in proportion to the text.
+    A card number is 13 to 19 digits, not counting leading zeros, that pass the Luhn check and have no other digit right
+    before or after them. Anything but letters may separate them. The time is linear in the length of the text.
     """
     if len(text) < _SHORTEST or not _RUN.search(text):
         return text
@@ -38,7 +38,7 @@ def mask(text: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """A document of JSON with every text and every number in it masked; the names in it too."""
+    """Return a JSON document with every text, number and key in it masked."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
@@ -59,18 +59,18 @@ def _without_cards(run: re.Match[str]) -> str:
     starts = [0, *ends[:-1]]
     sums = _Sums(digits)
     parts: list[str] = []
-    told = number = 0
+    copied = number = 0
     while number < len(groups):
         last = _end_of_card(number, digits, starts, ends, sums)
         if last is not None:
-            parts += [text[told : groups[number].start()], "****", digits[ends[last] - 4 : ends[last]]]
-            told, number = groups[last].end(), last
+            parts += [text[copied : groups[number].start()], "****", digits[ends[last] - 4 : ends[last]]]
+            copied, number = groups[last].end(), last
         number += 1
-    return "".join([*parts, text[told:]])
+    return "".join([*parts, text[copied:]])
 
 
 def _end_of_card(first: int, digits: str, starts: list[int], ends: list[int], sums: _Sums) -> int | None:
-    """The group that ends the longest card number which begins with group ``first``; ``None`` where none begins."""
+    """The last group of the longest card number that begins in group ``first``; ``None`` if there is none."""
     start = next((place for place in range(starts[first], ends[first]) if int(digits[place])), None)
     found = None
     if start is not None:
@@ -84,7 +84,7 @@ def _end_of_card(first: int, digits: str, starts: list[int], ends: list[int], su
 
 
 class _Sums:
-    """What the digits add up to from the first on, with every other one doubled."""
+    """Running sums of the digits, with every other one doubled."""
 
     def __init__(self, digits: str) -> None:
         self._of: tuple[list[int], list[int]] = ([0], [0])
@@ -93,6 +93,6 @@ class _Sums:
                 sums.append(sums[-1] + (_DOUBLED[digit] if place % 2 == parity else digit))
 
     def luhn(self, start: int, end: int) -> bool:
-        """Whether the digits from ``start`` to before ``end`` pass the check: the last one is not doubled."""
+        """Whether the digits from ``start`` up to, not including, ``end`` pass the Luhn check."""
         sums = self._of[end % 2]
         return (sums[end] - sums[start]) % 10 == 0

@@ -1,4 +1,4 @@
-"""Amounts: integer wire units inside, ``Decimal`` currency units at the edge. Knows no wire and no terminal."""
+"""Amounts: ``int`` wire units inside the library, ``Decimal`` currency units for callers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from .errors import InvalidType, InvalidValue
 __all__ = ["MAX_AMOUNT", "Amount", "check_amount", "grouped", "to_decimal", "to_wire"]
 
 MAX_AMOUNT = 999_999_999
-"""The largest amount a terminal takes, in wire units (docs/protocol.md, commands)."""
+"""The largest amount that a terminal accepts, in wire units (docs/protocol.md, "Commands")."""
 
 Amount = int | Decimal
-"""What a caller may pass: ``int`` wire units, or ``Decimal`` currency units."""
+"""An amount that a caller may pass: ``int`` wire units, or ``Decimal`` currency units."""
 
 
 def check_amount(amount: object, *, field: str = "amount", minimum: int = 1) -> int:
     """Return ``amount`` if it is an ``int`` in wire units from ``minimum`` to ``MAX_AMOUNT``.
 
     Raises:
-        InvalidType: for anything but an ``int``; ``bool`` and ``float`` are refused.
-        InvalidValue: outside the range.
+        InvalidType: ``amount`` is not an ``int``; ``bool`` and ``float`` are refused.
+        InvalidValue: ``amount`` is out of range.
     """
     if type(amount) is not int:
-        raise InvalidType(f"{field} must be an int in wire units or a Decimal in currency, not {type(amount).__name__}")
+        kind = type(amount).__name__
+        raise InvalidType(f"{field} must be an int in wire units or a Decimal in currency units, not {kind}")
     if not minimum <= amount <= MAX_AMOUNT:
         raise InvalidValue(f"{field} must be from {minimum} to {MAX_AMOUNT}, not {_shown(amount)}")
     return amount
@@ -32,12 +33,12 @@ def check_amount(amount: object, *, field: str = "amount", minimum: int = 1) -> 
 def to_wire(amount: object, exponent: int | None, *, field: str = "amount") -> int:
     """Return ``amount`` in wire units.
 
-    ``exponent`` is the number of decimals of the currency that the wire carries: 0 for whole pesos, 2 for hundredths,
-    ``None`` where it is not known; a ``Decimal`` is then refused, since any scale would be a guess.
+    ``exponent`` is the number of decimals on the wire: 0 for whole pesos, 2 for hundredths, or ``None`` if unknown. A
+    ``Decimal`` is then refused, because any scale would be a guess.
 
     Raises:
-        InvalidType: for a ``float``, a ``bool``, or anything else that is not ``int`` or ``Decimal``.
-        InvalidValue: out of range, not finite, or with more decimals than the wire carries.
+        InvalidType: ``amount`` is neither an ``int`` nor a ``Decimal``; ``bool`` and ``float`` are refused.
+        InvalidValue: ``amount`` is out of range, not finite, or has more decimals than the wire.
     """
     if not isinstance(amount, Decimal):
         return check_amount(amount, field=field)
@@ -50,11 +51,11 @@ def to_wire(amount: object, exponent: int | None, *, field: str = "amount") -> i
         raise InvalidValue(f"{field} must be a finite number")
     if abs(amount.adjusted()) > 20:
         raise InvalidValue(f"{field} must be from {to_decimal(1, exponent)} to {to_decimal(MAX_AMOUNT, exponent)}")
-    # Integers only: the arithmetic of Decimal rounds to whatever precision the caller's context has.
+    # Integers only: Decimal arithmetic rounds to the precision of the caller's context.
     numerator, denominator = amount.as_integer_ratio()
     units, rest = divmod(numerator * 10**exponent, denominator)
     if rest:
-        raise InvalidValue(f"{field} has more than the {exponent} decimals that the terminal carries: {amount}")
+        raise InvalidValue(f"{field} has more decimals than the {exponent} that the terminal takes: {amount}")
     return check_amount(units, field=field)
 
 
@@ -65,8 +66,9 @@ def to_decimal(units: int, exponent: int) -> Decimal:
 
 
 def grouped(units: int, exponent: int | None, *, thousands: str, decimals: str) -> str:
-    """Wire units as a person reads them: in currency units where ``exponent`` is known, with ``thousands`` between
-    groups of three digits and ``decimals`` before the fraction.
+    """Return wire units as a person reads them, in currency units if ``exponent`` is known.
+
+    ``thousands`` goes between groups of three digits, and ``decimals`` before the fraction.
     """
     text = f"{units:,}" if exponent is None else f"{to_decimal(units, exponent):,f}"
     return text.translate({ord(","): thousands, ord("."): decimals})

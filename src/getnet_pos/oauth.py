@@ -1,4 +1,4 @@
-"""What a client may take as its token, and tokens of the Getnet OAuth2 Token API. How they are kept: flows.tokens."""
+"""The tokens that a client accepts, among them those of the Getnet OAuth2 Token API. ``flows.tokens`` renews them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .flows.tokens import CalledToken, GivenToken, Grant, TokenProvider, checked
 __all__ = ["STAGING_TOKEN_URL", "ClientCredentials", "Grant", "Token", "TokenProvider", "bearer"]
 
 STAGING_TOKEN_URL = "https://api-homologacao.getnet.com.br/auth/oauth2/token"
-"""The documented staging address of the Getnet OAuth2 Token API. The address for production comes from Getnet."""
+"""The documented staging address of the Getnet OAuth2 Token API. Getnet gives you the address for production."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -35,23 +35,32 @@ def _checked_text(value: object, name: str) -> Secret:
     if not isinstance(value, str):
         raise InvalidType(f"{name} must be text, not {type(value).__name__}")
     if not value or not value.isprintable():
-        raise InvalidValue(f"{name} must not be empty, and must not hold control characters")
+        raise InvalidValue(f"{name} must not be empty, and must not contain control characters")
     return Secret(value)
 
 
 def _checked_header(name: str, value: object) -> Secret:
     text = _checked_text(value, f"the header {name!a}")
     if not _HEADER_NAME.fullmatch(name) or not text.isascii() or text != text.strip():
-        raise InvalidValue(f"the header {name!a} must be ASCII, with a name that HTTP allows and no space at its ends")
+        raise InvalidValue(
+            f"the header {name!a} must be ASCII, with a valid name and no space at either end of its value"
+        )
     return text
 
 
 class ClientCredentials(TokenProvider):
     """Tokens of the Getnet OAuth2 Token API for a client id and its secret (docs/equipment.md, "Tokens").
 
-    ``token_url`` is the whole address, such as ``STAGING_TOKEN_URL``. ``scope`` and ``headers`` are for what Getnet may
-    ask of a client when it is registered. ``timeout`` is in seconds. The token request is repeated only where it could
-    not be sent.
+    ``token_url`` is the complete address, such as ``STAGING_TOKEN_URL``. Set ``scope`` and ``headers`` if Getnet
+    requires them when it registers your client. ``timeout`` is in seconds. The token request is only repeated if it
+    could not be sent.
+
+    Examples:
+        >>> from getnet_pos.oauth import STAGING_TOKEN_URL
+        >>> token = ClientCredentials(STAGING_TOKEN_URL, "my-client", "my-secret")
+        >>> token
+        <ClientCredentials of https://api-homologacao.getnet.com.br/auth/oauth2/token>
+        >>> client = EquipmentClient("https://api-homologacao.getnet.com.br/sap/equipment/v1", token=token)
     """
 
     def __init__(
@@ -86,7 +95,7 @@ class ClientCredentials(TokenProvider):
         secrets = (self._form["client_secret"],)
         if response.status != 200:
             kind = AuthenticationError if response.status == 400 else None
-            refuse(response, "the request for a token", secrets, kind)
+            refuse(response, "the token request", secrets, kind)
         return _granted(response, secrets)
 
 
@@ -94,19 +103,29 @@ def _granted(response: Response, secrets: tuple[str, ...]) -> Grant:
     try:
         body = parse(json_body(response, secrets).decode())
     except (MalformedFrame, UnicodeDecodeError):
-        raise MalformedResponse("the answer to the request for a token is not JSON", status=response.status) from None
+        raise MalformedResponse(
+            "the response to the token request is not JSON: check token_url", status=response.status
+        ) from None
     if type(body) is not dict:
-        raise MalformedResponse("the answer to the request for a token is not an object", status=response.status)
+        raise MalformedResponse(
+            "the response to the token request is not a JSON object: check token_url", status=response.status
+        )
     kind = body.get("token_type")
     if kind is not None and str(kind).lower() != "bearer":
-        raise MalformedResponse("the token is not a bearer token", status=response.status, field="token_type")
+        raise MalformedResponse(
+            "the token in the response is not a bearer token: check token_url",
+            status=response.status,
+            field="token_type",
+        )
     try:
         token = checked_token(body.get("access_token"), "access_token")
     except InvalidValue as error:
         reason = str(error)
     else:
         return Grant(token, _life(body.get("expires_in")))
-    raise MalformedResponse(f"the answer has no usable token: {reason}", status=response.status, field="access_token")
+    raise MalformedResponse(
+        f"the response to the token request has no usable token: {reason}", status=response.status, field="access_token"
+    )
 
 
 def _life(value: Any) -> float | None:
@@ -118,11 +137,16 @@ def _life(value: Any) -> float | None:
 
 
 Token = str | Callable[[], str] | Callable[[], Awaitable[str]] | TokenProvider
-"""What a client takes as its token. An async function needs the async client."""
+"""The token of a client: text, a function that returns it, or a ``TokenProvider``. An async function needs the async
+client."""
 
 
 def bearer(token: Token) -> Bearer:
-    """The flow side of what a caller gave as a token."""
+    """Convert the caller's token to the form that flows use.
+
+    Raises:
+        InvalidType: it is neither text, a function nor a ``TokenProvider``.
+    """
     if isinstance(token, TokenProvider):
         return token
     if isinstance(token, str):

@@ -1,4 +1,4 @@
-"""How countries and firmware differ, as data. No other module asks which country it is."""
+"""How countries and firmware differ, as data. No other module tests for a country."""
 
 from __future__ import annotations
 
@@ -22,32 +22,40 @@ __all__ = ["PROFILES", "CloudEndpoint", "CloudProfile", "PreAuthorizationCodes",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long each wait lasts, in seconds (docs/protocol.md, "Timers")."""
+    """The time limits, in seconds (docs/protocol.md, "Timers").
+
+    Examples:
+        >>> Timeouts(sale=60).sale
+        60
+        >>> Timeouts(sale=0)
+        Traceback (most recent call last):
+        getnet_pos.errors.InvalidValue: the timeout sale must be more than 0 and at most 86400 seconds
+    """
 
     connect: float = 5.0
-    """Reaching a terminal or a cloud over the network."""
+    """To connect to a terminal or a cloud over the network."""
     acknowledgement: float = 3.0
-    """From a command to the terminal's ``Received``, or to any other valid traffic."""
+    """From sending a command to the terminal's ``Received`` message, or to any other valid traffic."""
     short: float = 10.0
-    """Poll and other commands that need nobody."""
+    """For the reply to a poll, and to other commands that need no person at the terminal."""
     report: float = 60.0
-    """Reports, voids, refunds and the batch close."""
+    """For the reply to a report, a void, a refund or the batch close."""
     sale: float = 120.0
-    """A sale, since its last progress message."""
+    """For the reply to a sale, since its last progress message."""
     sale_total: float = 300.0
-    """A sale in all, however much progress it reports."""
+    """For a sale in total, however many progress messages arrive."""
     cancel: float = 10.0
-    """From a cancellation that the terminal took to the reply of the sale."""
+    """From the terminal's accepting a cancellation to the reply to the sale."""
     recovery: float = 90.0
-    """How long a command in doubt is asked about."""
+    """How long the terminal is queried about a payment command whose reply did not arrive."""
     recovery_interval: float = 5.0
-    """Between two questions about a command in doubt."""
+    """Between two such queries."""
     busy: float = 330.0
     """How long an operation waits for another one on the same terminal; 0 raises ``TerminalBusy`` at once."""
     cloud: float = 330.0
-    """A synchronous call to the cloud, which holds it open for up to 5 minutes."""
+    """For a synchronous call to the cloud, which the cloud holds open for up to 5 minutes."""
     status: float = 2.0
-    """From a command that the cloud has taken to the first question for its status; later pauses are longer."""
+    """From the cloud's accepting a command to the first query for its status; later pauses are longer."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -55,7 +63,7 @@ class Timeouts:
 
 
 def check_seconds(value: object, field: str = "timeout", *, none: bool = False) -> float:
-    """A time to wait: a number of seconds, at most a day, and 0 only if ``none`` at all is allowed."""
+    """Check a time limit: a number of seconds, at most a day, and 0 only with ``none``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidType(f"{field} must be a number of seconds, not {type(value).__name__}")
     if not 0 <= value <= 86_400 or (value == 0 and not none):
@@ -65,9 +73,16 @@ def check_seconds(value: object, field: str = "timeout", *, none: bool = False) 
 
 @dataclass(frozen=True, slots=True)
 class PreAuthorizationCodes:
-    """The command codes of the pre-authorization family.
+    """The command codes of pre-authorizations, their completions and their releases.
 
-    Getnet has published none. ``provisional`` marks the ones this library made up; using them warns.
+    Getnet has published no codes. ``provisional`` marks codes that this library invented: a command with one of them
+    gives a ``ProvisionalCommandWarning``.
+
+    Examples:
+        >>> import dataclasses
+        >>> codes = PreAuthorizationCodes(pre_authorize=140, complete=141, release=142)
+        >>> dataclasses.replace(Profile.CHILE, pre_authorization=codes).pre_authorization.complete
+        141
     """
 
     pre_authorize: int
@@ -78,90 +93,110 @@ class PreAuthorizationCodes:
     def __post_init__(self) -> None:
         codes = [check_code(getattr(self, name), name) for name in ("pre_authorize", "complete", "release")]
         if len(set(codes)) != 3:
-            raise InvalidValue("the three pre-authorization codes must differ")
+            raise InvalidValue("pre_authorize, complete and release must be three different codes")
 
 
 @dataclass(frozen=True, slots=True)
 class CloudEndpoint:
-    """Where the cloud takes one command, and which fields of it, by their names on that wire."""
+    """The cloud's endpoint for one command, and the fields it accepts, by their names on that wire.
+
+    Examples:
+        >>> Profile.CHILE.cloud.endpoints[100].path
+        'sale'
+    """
 
     path: str
     fields: tuple[str, ...] = ()
-    """In the order in which they are sent, behind the terminal's triplet and the code."""
+    """In the order in which they are sent, after the three that name the terminal, and the command code."""
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What is sent for a field that the command says nothing about; others are left out."""
+    """The values of fields that the command does not set. A field without a value here is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudProfile:
-    """What is particular to a country's cloud (docs/protocol.md, "Cloud-to-Cloud")."""
+    """How the cloud of one country differs (docs/protocol.md, "Cloud-to-Cloud").
+
+    Examples:
+        >>> Profile.ARGENTINA.cloud.country, Profile.ARGENTINA.cloud.takes_ticket
+        ('ar', False)
+    """
 
     country: str
-    """The header ``country``."""
+    """The value of the header ``country``."""
     endpoints: Mapping[int, CloudEndpoint] = field(hash=False)
     """By command code."""
     branch_digits: int | None = None
-    """The branch is sent as text with leading zeros, of so many digits; ``None``: as an integer."""
+    """The branch is sent as text, padded with zeros to this many digits; ``None``: as an integer."""
     takes_ticket: bool = True
-    """Whether a sale has a ticket; where it has none, the ticket is sent as ``customId``."""
+    """Whether a sale has a field for the ticket; if not, the ticket is sent as ``customId``."""
     flat_results: bool = False
-    """Whether its answers hold the terminal's reply flat, as documented. Either form is read in any case."""
+    """Whether the terminal's reply is documented as flat fields of the response. Both forms are read in any case."""
     refusals: tuple[str, ...] = ("KEYPOS NOT FOUND", "INCORRECT REQUEST FOR MERCHANT ID")
-    """The messages of outer code 0 that mean that the command did not reach a terminal."""
+    """The messages with outer code 0 that mean: the command did not reach a terminal."""
     not_found: tuple[str, ...] = ("ID NOT FOUND",)
-    """The messages of outer code 0 that mean that the cloud does not know a transaction."""
+    """The messages with outer code 0 that mean: the cloud does not know the transaction."""
     token_refusals: tuple[str, ...] = ("UNAUTHORIZED", "INVALID TOKEN", "TOKEN EXPIRED", "TOKEN INVALID")
-    """The messages of outer code 0, beside the HTTP status 401, that mean that the token was refused and the command
-    did not reach a terminal."""
+    """The messages with outer code 0 that mean, as the HTTP status 401 does: the token was refused and the command did
+    not reach a terminal."""
     refusal_within: float = 2.0
-    """Seconds from sending within which a refusal is believed: no card can have been read by then. What comes later is
-    a doubt, whatever it says."""
+    """The seconds after sending in which a refusal is believed, because no card can have been read yet. After a later
+    refusal the outcome is open, whatever the message says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What is particular to a country or a firmware. Change one with ``dataclasses.replace``."""
+    """How the terminals of one country or firmware differ. Change a profile with ``dataclasses.replace``.
+
+    Examples:
+        >>> import dataclasses
+        >>> Profile.CHILE.amount_exponent, Profile.ARGENTINA.amount_exponent
+        (0, 2)
+        >>> slow_link = dataclasses.replace(Profile.CHILE, timeouts=Timeouts(short=20))
+        >>> slow_link.timeouts.short
+        20
+    """
 
     name: str
     amount_exponent: int | None
-    """Decimals of the currency that an amount on the wire carries; ``None``: not known, ``Decimal`` is refused."""
+    """How many decimals of the currency an amount on the wire has; ``None``: unknown, and a ``Decimal`` is refused."""
     pre_authorization: PreAuthorizationCodes | None = None
-    """``None``: no codes are known, and pre-authorization is refused until some are set."""
+    """``None``: the codes are unknown, and a pre-authorization raises ``UnsupportedOperation``."""
     cloud: CloudProfile | None = None
-    """``None``: no cloud is known for it."""
+    """``None``: there is no cloud, and a connector to one raises ``ConfigurationError``."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     doubtful_codes: frozenset[int] = frozenset({1003, 1004, 1005, -1})
-    """The response codes to a payment command that do not say whether the card was charged: printing errors (cover
-    open, no paper, paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md)."""
+    """The response codes after which the card may have been charged or not: printing errors (cover open, no paper,
+    paper jam), and -1, the terminal did not reach the acquirer (docs/assumptions.md). The terminal is then queried."""
     durable_record: bool = False
-    """Whether the terminal is known to write its last voucher before its reply leaves, in order, and never to lose it.
+    """Whether the terminal always stores its last voucher before it replies, in order, and never loses it; and, for a
+    cloud, whether it forwards no command after its time limit.
 
-    Then a payment command of which it shows nothing once the command's time is over was not carried out; of a cloud it
-    says as well that it passes nothing on later. That is documented of none: without it the outcome is unknown."""
+    If so, a payment command that is not in the record after its time limit was not carried out. No terminal's
+    documentation promises this, so it is off by default, and the outcome of such a command is unknown."""
     day_first: bool = False
-    """Whether commands are dated ``dd-MM-yyyy HH:mm:ss`` in local time, as some terminals want it, instead of in ISO
-    8601."""
+    """Whether the date in a command is ``dd-MM-yyyy HH:mm:ss`` in local time, which some terminals require, instead of
+    ISO 8601."""
     empty_codes: frozenset[int] = frozenset({21, 99})
-    """The response codes to a query for the last voucher that mean that there is none."""
+    """The response codes to a last-voucher query that mean: there is no voucher."""
     language: str = "es"
-    """What receipts and a virtual terminal's screen are written in at first: ``es``, ``pt`` or ``en``."""
+    """The default language of receipts and of a virtual terminal's screen: ``es``, ``pt`` or ``en``."""
     currency: str | None = None
-    """The currency of its amounts, by its ISO 4217 code; ``None``: not known."""
+    """The ISO 4217 code of the currency of its amounts; ``None``: unknown."""
     tax_id: str = "RUT"
-    """What a merchant's tax number (``commerce_rut`` on the wire) is called there."""
+    """The local name of a merchant's tax number (``commerce_rut`` on the wire)."""
     notice: str | None = None
-    """What a receipt says at its end of its own worth; ``None``: that it is no tax document, in its language."""
+    """The legal notice at the end of a receipt; ``None``: "not a tax document", in the receipt's language."""
 
     INTEGRATED_POS: ClassVar[Profile]
-    """The terminal as the Integrated POS documentation describes it; the currency's decimals are not public."""
+    """The terminal as the Integrated POS documentation describes it; the decimals of the currency are not public."""
     CHILE: ClassVar[Profile]
-    """Whole pesos."""
+    """Chile; amounts are whole pesos."""
     ARGENTINA: ClassVar[Profile]
-    """Hundredths of a peso."""
+    """Argentina; amounts are hundredths of a peso."""
 
     @property
     def catalogue(self) -> Catalogue:
-        """The commands, those of the pre-authorization family under this profile's codes."""
+        """All commands; those of pre-authorizations have this profile's codes."""
         return CATALOGUE if self.pre_authorization is None else _catalogue(self.pre_authorization)
 
     def __post_init__(self) -> None:
@@ -246,4 +281,4 @@ Profile.ARGENTINA = Profile(
 )
 
 PROFILES: Final = {profile.name: profile for profile in vars(Profile).values() if isinstance(profile, Profile)}
-"""Every profile that is known, by its name."""
+"""The built-in profiles by name."""

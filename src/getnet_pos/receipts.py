@@ -1,7 +1,8 @@
-"""The text of a voucher for a receipt printer, from the terminal's reply. It lays out and does no I/O.
+"""Lays out the terminal's reply as the text of a receipt. It does no I/O.
 
-A receipt shows what the terminal told, and adds nothing up. Of a card it shows the last four digits and no more. It is
-neither the terminal's own voucher nor a tax document: what the law asks of those differs (docs/guides/receipts.md).
+A receipt shows what the terminal reported and calculates nothing. Of a card number it shows only the last four digits.
+It is neither the terminal's own voucher nor a tax document; the law requires other things of those
+(docs/guides/receipts.md).
 """
 
 from __future__ import annotations
@@ -33,11 +34,18 @@ from .profiles import Profile
 __all__ = ["COLUMNS", "Copy", "card_words", "escpos_bytes", "receipt"]
 
 COLUMNS: Final = (24, 32, 48)
-"""The widths that receipt printers have: paper of 58 mm mostly takes 32 characters in a line, paper of 80 mm 48."""
+"""The supported widths, in characters: a printer for 58 mm paper usually prints 32, one for 80 mm paper 48."""
 
 
 class Copy(Enum):
-    """Whom a receipt is for."""
+    """Who receives a receipt.
+
+    Examples:
+        >>> from getnet_pos.receipts import Copy, receipt
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> "Merchant copy" in receipt(sale, copy=Copy.MERCHANT, language="en")
+        True
+    """
 
     CUSTOMER = "customer"
     MERCHANT = "merchant"
@@ -48,7 +56,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "customer": "Copia cliente", "merchant": "Copia comercio", "duplicate": "DUPLICADO", "sale": "VENTA",
         "void": "ANULACIÓN", "refund": "DEVOLUCIÓN", "pre-authorization": "PREAUTORIZACIÓN", "completion": "CAPTURA",
         "release": "LIBERACIÓN", "other": "OPERACIÓN", "date": "Fecha", "terminal": "Terminal",
-        "commerce": "Comercio", "ticket": "Boleta", "operation": "Operación", "card": "Tarjeta", "CR": "crédito",
+        "commerce": "Comercio", "ticket": "Ticket", "operation": "Operación", "card": "Tarjeta", "CR": "crédito",
         "DB": "débito", "PR": "prepago", "authorization": "Autorización", "shares": "Cuotas", "of": "de",
         "amount": "Monto", "tip": "Propina", "cashback": "Vuelto", "approved": "APROBADA", "refused": "NO APROBADA",
         "code": "Código", "notice": "No válido como documento tributario",
@@ -57,7 +65,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "customer": "Via do cliente", "merchant": "Via do estabelecimento", "duplicate": "SEGUNDA VIA",
         "sale": "VENDA", "void": "CANCELAMENTO", "refund": "DEVOLUÇÃO", "pre-authorization": "PRÉ-AUTORIZAÇÃO",
         "completion": "CAPTURA", "release": "LIBERAÇÃO", "other": "OPERAÇÃO", "date": "Data", "terminal": "Terminal",
-        "commerce": "Estabelecimento", "ticket": "Cupom", "operation": "Operação", "card": "Cartão", "CR": "crédito",
+        "commerce": "Estabelecimento", "ticket": "Ticket", "operation": "Operação", "card": "Cartão", "CR": "crédito",
         "DB": "débito", "PR": "pré-pago", "authorization": "Autorização", "shares": "Parcelas", "of": "de",
         "amount": "Valor", "tip": "Gorjeta", "cashback": "Troco", "approved": "APROVADA", "refused": "NÃO APROVADA",
         "code": "Código", "notice": "Não é documento fiscal",
@@ -80,7 +88,7 @@ _KINDS: Final[Mapping[type[Reply], str]] = {
     RefundReply: "refund", MultiCommerceRefundReply: "refund", PreAuthorizationReply: "pre-authorization",
     PreAuthorizationCompletionReply: "completion", PreAuthorizationReleaseReply: "release",
 }  # fmt: skip
-"""What an operation is called, by the reply to it."""
+"""The name of an operation in ``_WORDS``, by the type of its reply."""
 _SEPARATORS: Final[Mapping[str, tuple[str, str]]] = {"en": (",", "."), "es": (".", ","), "pt": (".", ",")}
 _SIGNS: Final[Mapping[str, str]] = {"CLP": "$", "ARS": "$", "BRL": "R$ "}
 
@@ -94,19 +102,31 @@ def receipt(
     language: str | None = None,
     duplicate: bool = False,
 ) -> str:
-    """The receipt of a reply that has a voucher, such as ``SaleReply``, or of a row of details: lines of at most
-    ``columns`` columns, 24, 32 or 48, each with its line end.
+    """The receipt of a reply with a voucher, such as ``SaleReply``, or of a row of the details report.
 
-    ``profile`` says how amounts and the merchant's tax number are written, and the language unless ``language`` does.
-    ``duplicate`` marks a receipt that was printed before. What was not approved says so, and has its code.
+    Each line has at most ``columns`` characters (24, 32 or 48) and ends with a line feed. ``profile`` determines how
+    amounts and the merchant's tax number are written; ``language`` overrides its language. ``duplicate`` marks a copy
+    of an earlier receipt. The receipt of an operation that was not approved says so, with its response code.
 
     Raises:
-        InvalidType: it is no voucher.
-        InvalidValue: no such width, or no such language.
+        InvalidType: ``voucher`` is not a voucher, or ``copy`` is not a ``Copy``.
+        InvalidValue: the width or the language is not supported.
+
+    Examples:
+        >>> from getnet_pos.receipts import receipt
+        >>> print(receipt(pos.sale(25_000, ticket="A1234"), profile=Profile.CHILE, language="en"))
+                     GETNET
+        ...
+        Ticket                     A1234
+        ...
+        Amount                   $25,000
+        --------------------------------
+                    APPROVED
+        ...
     """
     if not isinstance(voucher, Voucher):
         raise InvalidType(
-            "a receipt is made of a reply with a voucher, such as a SaleReply, or of a row of details, not of "
+            "voucher must be a reply with a voucher, such as a SaleReply, or a row of a details report, not "
             f"{type(voucher).__name__}"
         )
     if not isinstance(copy, Copy):
@@ -117,9 +137,17 @@ def receipt(
 
 
 def card_words(voucher: Voucher, language: str = "en") -> str:
-    """The card of a voucher in words, such as ``Visa debit ****0042``; empty where it names none.
+    """The card of a voucher in words, such as ``Visa debit ****0042``; empty if the voucher names no card.
 
-    A brand or a type whose name is not known is shown as the terminal wrote it.
+    An unknown brand or card type is shown as the terminal sent it.
+
+    Raises:
+        InvalidValue: the language is not supported.
+
+    Examples:
+        >>> from getnet_pos.receipts import card_words
+        >>> card_words(pos.sale(25_000))
+        'Visa debit ****0042'
     """
     words = _words(language)
     brand, kind = (_plain(text) for text in (voucher.card_brand, voucher.card_type))
@@ -129,12 +157,13 @@ def card_words(voucher: Voucher, language: str = "en") -> str:
 
 
 def escpos_bytes(text: str, *, printer: str = "default", cut: bool = True) -> bytes:
-    """A receipt as an ESC/POS printer takes it, with the letters of its code pages, for its socket or its device file.
+    """Encode a receipt for an ESC/POS printer, in the printer's code pages. Write the bytes to its socket or device.
 
-    ``printer`` is a profile of python-escpos, such as ``TM-T88III``; ``cut``: it cuts the paper behind it.
+    ``printer`` is the name of a printer profile of python-escpos, such as ``TM-T88III``; ``cut`` cuts the paper at the
+    end.
 
     Raises:
-        ConfigurationError: python-escpos is not installed, or has no such profile.
+        ConfigurationError: python-escpos is not installed, or has no such printer profile.
     """
     try:
         from escpos.exceptions import Error
@@ -144,7 +173,9 @@ def escpos_bytes(text: str, *, printer: str = "default", cut: bool = True) -> by
     try:
         device = Dummy(profile=printer)
     except (Error, KeyError):
-        raise ConfigurationError(f"python-escpos has no profile {printer!r} of a printer") from None
+        raise ConfigurationError(
+            f"python-escpos has no printer profile {printer!r}: pass one of its own, such as 'TM-T88III'"
+        ) from None
     device.hw("INIT")
     device.text(text)
     if cut:
@@ -159,7 +190,7 @@ def _words(language: str) -> Mapping[str, str]:
 
 
 class _Paper:
-    """The lines of a receipt, in one width and one language."""
+    """The layout of a receipt in one width and one language."""
 
     def __init__(self, columns: int, profile: Profile, language: str | None) -> None:
         self._columns = columns
@@ -180,7 +211,7 @@ class _Paper:
         if duplicate or isinstance(voucher, DuplicateReply):
             yield from self._centred(words["duplicate"])
         yield rule
-        for name, value in self._told(voucher):
+        for name, value in self._details(voucher):
             yield from self._pair(words[name], value)
         yield rule
         approved = voucher.approved if isinstance(voucher, Reply) else voucher.response_code in (None, 0)
@@ -191,7 +222,7 @@ class _Paper:
         yield from self._centred(self._profile.notice or words["notice"])
 
     def _kind(self, code: int | None) -> str:
-        """What the operation of a function code is called; those of questions do not say which one is recorded."""
+        """The name of the operation with this function code. The code of a query does not say which operation it is."""
         kind = self._profile.catalogue.kind(code or 0)
         return self._words["other" if kind is None else _KINDS.get(kind.reply_type, "other")]
 
@@ -199,8 +230,8 @@ class _Paper:
         number = _plain(voucher.commerce_rut)
         return f"{self._profile.tax_id} {number}" if number else ""
 
-    def _told(self, voucher: Voucher) -> Iterator[tuple[str, str]]:
-        """What the terminal told, under the names of words; nothing is told as an empty text or as 0."""
+    def _details(self, voucher: Voucher) -> Iterator[tuple[str, str]]:
+        """The reported fields, by their names in ``_WORDS``. Terminals send an empty text or 0 for a missing field."""
         texts = (
             ("date", voucher.real_date), ("terminal", voucher.terminal_id), ("commerce", voucher.commerce_code),
             ("ticket", voucher.ticket), ("operation", voucher.operation_id),
@@ -228,7 +259,7 @@ class _Paper:
             yield (" " * ((self._columns - _width(line)) // 2) + line).rstrip()
 
     def _pair(self, name: str, value: str) -> Iterator[str]:
-        """A name and its value at the right, on one line where both fit."""
+        """A name, and its value aligned to the right, on one line if both fit."""
         room = self._columns - _width(name) - _width(value)
         if room > 0:
             yield f"{name}{' ' * room}{value}"
@@ -239,9 +270,7 @@ class _Paper:
 
 
 def _plain(text: object) -> str:
-    """Text on one line, without card numbers, control characters, and marks for which a printer has no letter of their
-    own.
-    """
+    """Text on one line, without card numbers, control characters, and combining marks that printers cannot print."""
     whole = unicodedata.normalize("NFC", mask(str(text or "")))
     kept = (
         " " if char.isspace() else char for char in whole if char.isspace() or unicodedata.category(char)[0] not in "CM"
@@ -250,12 +279,12 @@ def _plain(text: object) -> str:
 
 
 def _width(text: str) -> int:
-    """The columns that a text takes: letters of East Asia and pictures take two."""
+    """The columns that a text occupies: an East Asian character or an emoji occupies two."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _wrapped(text: str, columns: int) -> Iterator[str]:
-    """The text in lines of at most ``columns`` columns, broken between words where that can be."""
+    """The text in lines of at most ``columns`` columns, broken between words if possible."""
     line = ""
     for word in text.split():
         joined = f"{line} {word}" if line else word

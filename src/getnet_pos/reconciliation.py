@@ -1,5 +1,5 @@
 """Compares the register's journal with the terminal's record of the open batch. It does no I/O and settles nothing: a
-command of unknown outcome is shown with the operations that could be it.
+payment command of unknown outcome is listed with the operations that may belong to it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,35 @@ _NOT_MOVED: Final = frozenset({IntentState.DECLINED, IntentState.NOT_SENT, Inten
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A payment command of the journal, and the operation of the terminal's record that is the same one."""
+    """A payment command in the journal, and the operation in the terminal's record that belongs to it.
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> [pair] = pos.reconcile().matching
+        >>> pair.intent.ticket, pair.voucher.amount, pair.differs
+        ('A1234', 25000, ())
+    """
 
     intent: Intent
     voucher: Voucher
     differs: tuple[str, ...] = ()
-    """What the two say differently, of ``state``, ``amount``, ``ticket`` and ``authorization_code``."""
+    """Which of ``state``, ``amount``, ``ticket`` and ``authorization_code`` differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A payment command that is not settled, and the operations of the terminal's record that could be it."""
+    """A payment command that is not settled, and the operations in the terminal's record that may belong to it.
+
+    Examples:
+        >>> from getnet_pos.reconciliation import reconcile
+        >>> voucher = pos.sale(25_000, ticket="A1")
+        >>> open_one = Intent(
+        ...     intent_id="17", terminal="usb", command=100, amount=25_000, ticket="A1", state=IntentState.UNKNOWN
+        ... )
+        >>> [doubt] = reconcile([open_one], [voucher]).unknown
+        >>> doubt.intent.intent_id, len(doubt.vouchers)
+        ('17', 1)
+    """
 
     intent: Intent
     vouchers: tuple[Voucher, ...] = ()
@@ -42,42 +60,60 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """What a journal and a terminal's record say of each other."""
+    """The result of comparing a journal with a terminal's record.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> entry = terminal.key_in(9_000, terminal.now)
+        >>> found = pos.reconcile()
+        >>> len(found.matching), [voucher.amount for voucher in found.only_there], found.agrees
+        (1, [9000], False)
+    """
 
     matching: tuple[Pair, ...] = ()
     differing: tuple[Pair, ...] = ()
     only_here: tuple[Intent, ...] = ()
-    """Paid by the journal, and not in the terminal's record."""
+    """Paid according to the journal, but not in the terminal's record."""
     only_there: tuple[Voucher, ...] = ()
-    """In the terminal's record, and not in this journal: keyed in by hand, or another register's."""
+    """In the terminal's record, but not in this journal: keyed in on the terminal, or made by another register."""
     unknown: tuple[Doubt, ...] = ()
-    """Not settled. ``recover()`` asks about them once more; else a person looks, and ``resolve()`` records it."""
+    """Not settled. ``recover()`` queries the terminal about them once more; otherwise a person finds out what happened
+    and records it with ``resolve()``."""
     batch_may_be_closed: bool = False
-    """The record is empty, or begins behind all that is only here: the batch may have been closed in between."""
+    """The record is empty, or begins after everything in ``only_here``: the batch may have been closed in between."""
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing is left to be looked at."""
+        """Whether there is nothing for a person to check."""
         return not (self.differing or self.only_here or self.only_there or self.unknown)
 
 
 def recorded_vouchers(details: DetailsReply, profile: Profile = Profile.INTEGRATED_POS) -> tuple[Voucher, ...]:
-    """The operations that the answer to a details report (105) tells of; none where the terminal says that it has none.
+    """The operations in the reply to a details report (105); none if the terminal replies that it has none.
 
     Raises:
-        UnsupportedOperation: they came as text, over the simplified wire, whose form is not public.
-        UnexpectedReply: the terminal does not tell them, or they cannot be read.
+        UnsupportedOperation: they came over the simplified wire, as text whose format is not public.
+        UnexpectedReply: the terminal refused the report, or its operations cannot be read.
+
+    Examples:
+        >>> from getnet_pos.reconciliation import recorded_vouchers
+        >>> sale = pos.sale(25_000)
+        >>> [voucher.amount for voucher in recorded_vouchers(pos.get_reports(ReportKind.DETAILS))]
+        [25000]
     """
     if details.details_text is not None:
         raise UnsupportedOperation(
-            "the simplified wire tells the details as text whose form is not public: compare them by hand"
+            "over the simplified wire the details report is text whose format is not public: compare it by hand"
         )
     if details.approved and not {"saleDetails", "SaleDetails"} & details.extra.keys():
         return details.sale_details
     if not details.approved and details.response_code in profile.empty_codes:
         return ()
-    said = "they cannot be read" if details.approved else f"{details.response_code}: {details.response_message}"
-    raise UnexpectedReply(f"the terminal does not tell its details ({said}): try again, or print them on the terminal")
+    if details.approved:
+        problem = "the operations in the terminal's details report cannot be read"
+    else:
+        problem = f"the terminal refused the details report ({details.response_code}: {details.response_message})"
+    raise UnexpectedReply(f"{problem}: try again, or print the report on the terminal")
 
 
 def reconcile(
@@ -88,17 +124,22 @@ def reconcile(
     profile: Profile = Profile.INTEGRATED_POS,
     tickets: bool = True,
 ) -> Reconciliation:
-    """Compare a terminal's payment commands with the operations of its record, all pages of it.
+    """Compare the payment commands for a terminal with the operations in its record. Pass all pages of the record.
 
-    ``earlier`` are commands of before the period: they may be in the record, and are not missed where they are not.
-    ``tickets`` is false where the record does not name the register's tickets, as in Argentina's cloud.
+    ``earlier`` are the commands before the period: they may be in the record, but need not be. Pass ``tickets=False``
+    if the record does not contain the register's tickets, as in Argentina's cloud.
+
+    Examples:
+        >>> from getnet_pos.reconciliation import reconcile
+        >>> reconcile([], [pos.sale(25_000)]).only_there[0].amount
+        25000
     """
     comparison = _Comparison(profile, tickets, _once(vouchers))
     return comparison.of(list(intents), list(earlier))
 
 
 def _once(vouchers: Iterable[Voucher]) -> list[Voucher]:
-    """Each operation once, also where two pages of a record overlap."""
+    """Each operation once, even if two pages of a record overlap."""
     found: dict[object, Voucher] = {}
     for number, voucher in enumerate(vouchers):
         names = (voucher.operation_id or None, voucher.authorization_code or None, voucher.real_date or None)
@@ -109,7 +150,7 @@ def _once(vouchers: Iterable[Voucher]) -> list[Voucher]:
 
 @dataclass(frozen=True, slots=True)
 class _Likeness:
-    """What a command and an operation say of each other: each is true, false, or ``None`` where one does not say."""
+    """How well a command and an operation agree: each attribute is ``None`` if one of the two lacks it."""
 
     code: bool | None
     operation: bool | None
@@ -119,17 +160,17 @@ class _Likeness:
 
     @property
     def score(self) -> int:
-        """How much more speaks for their being the same than against it; 0 or less: they are not."""
+        """The evidence that the operation belongs to the command; 0: it does not."""
         named = (self.code, self.operation, self.ticket, self.date)
         more = named.count(True) - named.count(False)
         if more <= 0 or not (self.code or self.operation or self.ticket or self.amount):
             return 0
-        # The amount decides between operations that are otherwise as likely.
+        # The amount decides between operations that are otherwise equally likely.
         return 2 * more + (self.amount is not False)
 
 
 class _Comparison:
-    """One record, and what of it is explained so far."""
+    """A terminal's record, and which of its operations are matched so far."""
 
     def __init__(self, profile: Profile, tickets: bool, vouchers: list[Voucher]) -> None:
         self._profile = profile
@@ -137,7 +178,7 @@ class _Comparison:
         self._vouchers = vouchers
         self._dates = [read_date(voucher.real_date) for voucher in vouchers]
         self._left = dict.fromkeys(range(len(vouchers)))
-        """The places of those that nothing explains yet, in order."""
+        """The indexes of the unmatched operations, in order."""
 
     def of(self, intents: list[Intent], earlier: list[Intent]) -> Reconciliation:
         moved = [intent for intent in (*earlier, *intents) if intent.state in _MOVED]
@@ -154,8 +195,8 @@ class _Comparison:
         pairs += self._pairs([intent for intent in (*earlier, *intents) if intent.state in _NOT_MOVED])
         found = {pair.intent.intent_id for pair in pairs}
         missed = [one for one in intents if one.state in _MOVED and one.intent_id not in found]
-        annulled = _annulled_together(missed, self._profile)
-        only_here = tuple(one for one in missed if one.intent_id not in annulled)
+        voided = _voided_together(missed, self._profile)
+        only_here = tuple(one for one in missed if one.intent_id not in voided)
         return Reconciliation(
             matching=tuple(pair for pair in pairs if not pair.differs),
             differing=tuple(pair for pair in pairs if pair.differs),
@@ -168,7 +209,7 @@ class _Comparison:
     # ------------------------------------------------------------------------------------------------------- the same
 
     def _pairs(self, intents: Sequence[Intent]) -> list[Pair]:
-        """Each command with the operation that is the same one, the likeliest first; they are explained by it."""
+        """Match commands with operations, the likeliest pairs first."""
         by_name: dict[object, list[int]] = defaultdict(list)
         for place in self._left:
             for name in self._names(place):
@@ -188,7 +229,7 @@ class _Comparison:
         return [pairs[number] for number in sorted(pairs)]
 
     def _names(self, place: int) -> Iterator[object]:
-        """By what an operation can be found."""
+        """The keys under which an operation can be found."""
         voucher, made = self._vouchers[place], self._dates[place]
         yield "code", (voucher.authorization_code or "").strip() or None
         yield "operation", voucher.operation_id or None
@@ -210,7 +251,7 @@ class _Comparison:
             yield "minute", intent.real_date[:16], intent.amount
 
     def _likeness(self, intent: Intent, place: int) -> _Likeness | None:
-        """What the two say of each other; ``None`` where they are of different kinds or terminals."""
+        """How well the two agree; ``None`` if they are of different kinds or from different terminals."""
         voucher = self._vouchers[place]
         facts = self._facts(intent.command)
         if not self._is_of(facts, voucher) or is_foreign(intent, voucher):
@@ -222,12 +263,12 @@ class _Comparison:
             operations.add(int(intent.reference))
         elif refers and intent.reference:
             codes.add(intent.reference)
-        told = (voucher.authorization_code or "").strip()
+        code = (voucher.authorization_code or "").strip()
         ticket = same_ticket(intent.ticket, voucher.ticket) if self._tickets else None
         date = compare_dates(intent.real_date, self._dates[place])
         return _Likeness(
-            # What refers to another operation may name that one's number and code, or its own.
-            code=_among(told, codes, may_differ=refers),
+            # A void or refund may have its own number and code, or those of the operation that it refers to.
+            code=_among(code, codes, may_differ=refers),
             operation=_among(voucher.operation_id or None, operations, may_differ=refers),
             ticket=ticket,
             date=None if date is None else date == 0,
@@ -250,7 +291,7 @@ class _Comparison:
         return self._profile.catalogue.facts(code or 0)
 
     def _is_of(self, facts: Facts, voucher: Voucher) -> bool:
-        """Whether an operation may be of a command of these facts; some firmware records all under one code."""
+        """Whether an operation may be of this kind of command; some firmware records all operations under one code."""
         if voucher.function_code in (None, LastVoucher.code):
             return True
         return self._facts(voucher.function_code).recorded_as == facts.recorded_as
@@ -258,7 +299,7 @@ class _Comparison:
     # ------------------------------------------------------------------------------------------------------ not settled
 
     def _could_be(self, intent: Intent, place: int, names_tickets: bool) -> bool:
-        """Whether nothing says that an operation is not this command's."""
+        """Whether nothing rules out that an operation belongs to this command."""
         voucher = self._vouchers[place]
         likeness = self._likeness(intent, place)
         if likeness is None or not _is_approved(voucher):
@@ -271,7 +312,7 @@ class _Comparison:
         return not (keyed_in or self._is_older(intent, place))
 
     def _is_older(self, intent: Intent, place: int) -> bool:
-        """Whether the operation was surely made before the command left."""
+        """Whether the operation was certainly made before the command was sent."""
         before = intent.baseline
         if before is None:
             return False
@@ -290,14 +331,14 @@ class _Comparison:
         return all(order < 0 if order else own < number for order, own in orders)
 
 
-def _among(told: object, known: Collection[object], *, may_differ: bool) -> bool | None:
-    if not told or not known:
+def _among(value: object, known: Collection[object], *, may_differ: bool) -> bool | None:
+    if not value or not known:
         return None
-    return True if told in known else None if may_differ else False
+    return True if value in known else None if may_differ else False
 
 
 def _amount_fits(intent: Intent, voucher: Voucher) -> bool | None:
-    """Whether it is the amount that was asked for, or that and what the customer added at the terminal."""
+    """Whether the amount is the requested one, or that plus what the customer added at the terminal."""
     if intent.amount is None or voucher.amount is None:
         return None
     return voucher.amount - intent.amount in (0, (voucher.tip or 0) + (voucher.cashback or 0))
@@ -307,8 +348,8 @@ def _is_approved(voucher: Voucher) -> bool:
     return voucher.response_code in (None, 0)
 
 
-def _annulled_together(missed: Iterable[Intent], profile: Profile) -> set[str]:
-    """The sales that were annulled, and the voids that did it, where the record has neither, as some terminals do."""
+def _voided_together(missed: Iterable[Intent], profile: Profile) -> set[str]:
+    """The voided sales and their voids: some terminals then remove both from their record."""
     by_operation = {str(one.operation_id): one for one in missed if one.operation_id and one.reference is None}
     gone: set[str] = set()
     for one in missed:

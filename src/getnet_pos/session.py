@@ -1,4 +1,4 @@
-"""What one connector knows and may do next: lifecycle, profile, and the flow of each operation. It does no I/O."""
+"""The state of one connector: its lifecycle, its profile, and the flow of each operation. It does no I/O."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .flows.carrier import NO_TERMS, Carrier, OnFrame, Terms
 from .flows.cloud import CloudCarrier
 from .flows.cloud_calls import Cloud
 from .flows.dates import read_date
-from .flows.effects import Flow, Intents, NewId, Now, Resolve, Since, Take, WallClock
+from .flows.effects import Begin, Flow, Intents, NewId, Now, Resolve, Since, Take, WallClock
 from .flows.intents import generated_ticket
 from .flows.payment import Till, ask, pay, polling, recover_all
 from .flows.stream import StreamCarrier
@@ -38,6 +38,7 @@ from .messages import (
     Intent,
     IntentState,
     KeyPos,
+    Poll,
     Polled,
     PreAuthorization,
     PreAuthorizationCompletion,
@@ -65,7 +66,9 @@ from .messages import (
 )
 from .messages.checks import check_flag, check_text
 from .messages.declaring import recoded, sent_fields
+from .messages.documents import command_name
 from .money import Amount, to_wire
+from .observer import Operation
 from .profiles import PreAuthorizationCodes, Profile, Timeouts, check_seconds
 from .reconciliation import Reconciliation, reconcile, recorded_vouchers
 from .turns import QueueTurn
@@ -76,14 +79,20 @@ T = TypeVar("T")
 R = TypeVar("R", bound=Reply)
 
 OnProgress = Callable[[Progress], object]
-"""Called with each progress message; what it raises is logged and does not touch the command."""
+"""Called with each progress message. Exceptions are logged and do not affect the command."""
 
 
 class Session:
-    """The state of a connector and the flows of its operations, whatever carries its commands.
+    """The state of a connector and the flows of its operations, over any carrier.
 
-    One operation runs at a time on a terminal: each takes the terminal's place in its queue first, and waits for it up
-    to ``Timeouts.busy``.
+    One operation at a time runs on a terminal: each waits for the terminal's slot first, up to ``Timeouts.busy``
+    seconds.
+
+    Examples:
+        >>> from getnet_pos.session import Session
+        >>> session = Session.over_stream("usb:COM3", wire=Wire.SIGNED, profile=Profile.CHILE, timeouts=None)
+        >>> str(session)
+        'usb:COM3 (not polled)'
     """
 
     def __init__(
@@ -99,11 +108,11 @@ class Session:
         self.ready = False
         self.closed = False
         self.selling = False
-        """Whether an operation is in progress that ``cancel`` can end."""
+        """Whether an operation that ``cancel`` can end is in progress."""
         self.till = Till(carrier, terminal)
         self._queue = turn or QueueTurn(name=terminal)
         self._find = find
-        """Looks for the terminal, of which it returns the name, before it is used for the first time."""
+        """Searches for the terminal and returns its name; run before the first use."""
 
     @classmethod
     def over_stream(
@@ -117,7 +126,7 @@ class Session:
         is_pluggable: bool = False,
         find: Callable[[], Flow[str]] | None = None,
     ) -> Session:
-        """A terminal behind a byte stream: a serial port, a socket, an HTTP address."""
+        """A terminal at the end of a byte stream: a serial port, a socket or an HTTP address."""
         if not isinstance(wire, Wire):
             raise ConfigurationError(f"wire must be Wire.SIGNED or Wire.SIMPLIFIED, not {wire!r}")
         if not isinstance(profile, Profile):
@@ -137,7 +146,7 @@ class Session:
         timeouts: Timeouts | None = None,
         turn: QueueTurn | None = None,
     ) -> Session:
-        """A terminal behind the cloud. All that drive the same terminal share its ``turn``."""
+        """A terminal behind the cloud. All sessions with the same terminal share its ``turn``."""
         if not isinstance(key_pos, KeyPos):
             raise InvalidType(f"key_pos must be a KeyPos, not {type(key_pos).__name__}")
         carrier = CloudCarrier(cloud, key_pos, timeouts or cloud.profile.timeouts, webhook)
@@ -145,7 +154,7 @@ class Session:
 
     @property
     def terminal(self) -> str:
-        """What the terminal is called in messages and in the journal."""
+        """The terminal's name in messages and in the journal."""
         return self.till.terminal
 
     @property
@@ -169,14 +178,19 @@ class Session:
     def _check_ready(self) -> None:
         self.check_not_closed()
         if not self.ready:
-            raise LifecycleError("the terminal was not polled: polling() must succeed before this operation")
+            raise LifecycleError("the terminal is not ready: polling() must succeed before this operation")
 
-    def _alone(self, flow: Flow[T]) -> Flow[T]:
-        """Run ``flow`` while nobody else uses the terminal.
+    def _begin(self, name: str, intent_id: str | None = None) -> Begin:
+        """Tell the observer that an operation begins."""
+        return Begin(Operation(name, self.terminal, intent_id))
 
-        What fails to be written or read closes the link, so that no half-broken one is left behind.
+    def _alone(self, name: str, flow: Flow[T], intent_id: str | None = None) -> Flow[T]:
+        """Run ``flow``, the operation ``name``, while no other operation uses the terminal.
+
+        A failed read or write closes the link, so that the next operation does not use a broken one.
         """
         self.check_not_closed()
+        yield self._begin(name, intent_id)
         place = self._queue.place()
         try:
             now: float = yield Now()
@@ -190,14 +204,16 @@ class Session:
             except TransportError as error:
                 late = isinstance(error, DeadlineExceeded) and not isinstance(error, WriteTimeout)
                 if not late or self.till.carrier.is_silent:
-                    yield from self.till.carrier.close()
+                    yield from self.till.carrier.close(error)
                 raise
         finally:
             place.leave()
 
     def opening(self) -> Flow[None]:
-        """Open the link, if it is not open."""
-        return self._alone(self._opened())
+        """Open the link if it is not open."""
+        self.check_not_closed()
+        if not self.till.carrier.is_open:
+            yield from self._alone("open", self._opened())
 
     def _opened(self) -> Flow[None]:
         if not self.till.carrier.is_open:
@@ -206,6 +222,7 @@ class Session:
 
     def closing(self) -> Flow[None]:
         """Close the link for good, once the operation in progress is over."""
+        yield self._begin("close")
         place = self._queue.place()
         try:
             yield Take(place)
@@ -216,7 +233,7 @@ class Session:
             place.leave()
 
     def polling(self) -> Flow[Polled]:
-        return self._alone(self._polled())
+        return self._alone(command_name(Poll.code), self._polled())
 
     def _polled(self) -> Flow[Polled]:
         reply = yield from polling(self.till)
@@ -224,7 +241,7 @@ class Session:
         return reply
 
     def recover(self) -> Flow[Recovery]:
-        return self._alone(self._recovered())
+        return self._alone("recover", self._recovered())
 
     def _recovered(self) -> Flow[Recovery]:
         self._check_ready()
@@ -233,7 +250,7 @@ class Session:
     def reconcile(self, since: datetime | None) -> Flow[Reconciliation]:
         if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
             raise InvalidValue("since must be a datetime with a time zone, such as datetime.now().astimezone()")
-        return self._alone(self._reconciled(since))
+        return self._alone("reconcile", self._reconciled(since))
 
     def _reconciled(self, since: datetime | None) -> Flow[Reconciliation]:
         self._check_ready()
@@ -265,6 +282,7 @@ class Session:
         return found
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Flow[Intent]:
+        yield self._begin("resolve")
         intent: Intent = yield Resolve(intent_id, paid, by, note)
         return intent
 
@@ -281,12 +299,12 @@ class Session:
         leave_by: float | None = None,
         listens: Callable[[], bool] | None = None,
     ) -> Flow[R]:
-        """Run any command: one that moves money with all its care, another as a query and its answer."""
+        """Run any command: a payment command with its journal and recovery, any other as a query."""
         frame = None
         if isinstance(command, SealedCommand):
             frame, command = command.frame, command.command
         if not isinstance(command, Command):
-            raise InvalidType(f"a command is made by a type of getnet_pos.messages, such as Poll(), not {command!r}")
+            raise InvalidType(f"command must be an object of a command type, such as Poll(), not {command!r}")
         self._check(timeout)
         terms = Terms(frame, on_frame)
         if leave_by is not None:
@@ -294,7 +312,8 @@ class Session:
         if listens is not None:
             terms = replace(terms, listens=listens)
         if not command.moves_money:
-            asked: R = yield from self._alone(ask(self.till, self.till.carrier.check(command), timeout, terms=terms))
+            asking = ask(self.till, self.till.carrier.check(command), timeout, terms=terms)
+            asked: R = yield from self._alone(command_name(command.code), asking)
             return asked
         intent_id: str = yield NewId()
         return (yield from self._paid(command, intent_id, timeout, idempotency_key, again, terms))
@@ -318,7 +337,8 @@ class Session:
         check_flag(again, "again")
         command = self.till.carrier.check(command, intent_id)
         paying = pay(self.till, command, intent_id, timeout, key=key, again=again, terms=terms)
-        reply: R = yield from self._alone(self._cancellable(paying) if command.takes_card else paying)
+        paying = self._cancellable(paying) if command.takes_card else paying
+        reply: R = yield from self._alone(command_name(command.code), paying, intent_id)
         return reply
 
     def _cancellable(self, flow: Flow[T]) -> Flow[T]:
@@ -382,8 +402,8 @@ class Session:
         codes = self.profile.pre_authorization
         if codes is None:
             raise UnsupportedOperation(
-                "Getnet has published no command code for pre-authorization, and the profile "
-                f"{self.profile.name} has none: set Profile.pre_authorization to the codes your provider gave you"
+                f"the profile {self.profile.name} has no command codes for pre-authorization, and Getnet has published "
+                "none: set Profile.pre_authorization to the codes that your provider gave you"
             )
         return codes
 
@@ -391,8 +411,8 @@ class Session:
         self.check_not_closed()
         if self._pre_authorization_codes().provisional:
             warnings.warn(
-                "pre-authorization uses provisional command codes of this library: Getnet has published none "
-                "(docs/assumptions.md); set Profile.pre_authorization to the codes your provider gave you",
+                "pre-authorization uses this library's provisional command codes, because Getnet has published none "
+                "(docs/assumptions.md): set Profile.pre_authorization to the codes that your provider gave you",
                 ProvisionalCommandWarning,
                 stacklevel=stacklevel + 1,
             )
@@ -429,17 +449,20 @@ class Session:
         return (yield from self.request(command))
 
     def cancel(self, written: SealedCommand[CancelReply] | None = None) -> bool:
-        """Have the sale in progress cancelled; false where that takes a flow of its own, ``cancel_idle``."""
+        """Cancel the sale in progress. ``False``: run ``cancel_idle`` instead."""
         self.check_not_closed()
         return self.selling and self.till.carrier.cancel(None if written is None else written.frame)
 
     def cancel_idle(self) -> Flow[CancelReply]:
-        """Ask for a cancellation as a command of its own, beside a sale that goes on in the cloud or elsewhere."""
-        # Without a poll: a terminal in mid-sale may not answer one.
+        """Send the cancellation as a command of its own, for a sale in the cloud or of another program."""
+        # Without a poll: a terminal may not answer one during a sale.
         self.check_not_closed()
         asked = ask(self.till, self.till.carrier.check(CancelSale()), urgent=True)
-        reply: CancelReply = yield from asked if self.selling else self._alone(asked)
-        return reply
+        name = command_name(CancelSale.code)
+        if not self.selling:
+            return (yield from self._alone(name, asked))
+        yield self._begin(name)
+        return (yield from asked)
 
     def _units(self, amount: Amount) -> int:
         return to_wire(amount, self.profile.amount_exponent)
@@ -447,13 +470,13 @@ class Session:
 
 _DAY = timedelta(hours=24)
 _ZONES = timedelta(hours=26)
-"""How far apart two clocks may be that show the same moment in two time zones."""
+"""The largest difference between two clocks that show the same moment in two time zones."""
 
 
 def _earliest(vouchers: Iterable[Voucher], begin: datetime) -> datetime:
-    """From when on the journal is read, so that all that the record may hold is found there."""
+    """The moment from which the journal is read, so that every operation in the terminal's record is found there."""
     dates = [made[:16] for voucher in vouchers if (made := read_date(voucher.real_date)) is not None]
-    # A terminal whose clock is wrong does not have the whole journal read.
+    # A terminal with a wrong clock must not make us read the whole journal.
     first = min((datetime.fromisoformat(f"{made}+00:00") - _ZONES for made in dates), default=begin)
     return min(begin, max(first, begin - REMEMBERED))
 

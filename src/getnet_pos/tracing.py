@@ -1,58 +1,59 @@
-"""The trace of the wire: which messages went each way, never what they held. Off until ``start`` is called.
+"""The trace of the wire: which messages went each way, but never their content. Off until ``start`` is called.
 
-What is traced goes to the logger ``getnet_pos.wire`` at the level ``DEBUG``: direction, length, kind of message,
-function and response code, and the names of the fields that were there. A value is never shown, so a trace may be sent
-to a stranger.
+The logger ``getnet_pos.wire`` gets a ``DEBUG`` message for each: direction, length, type of message, function and
+response code, and the names of its fields. Values are never shown, so it is safe to send a trace to support.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 from .codec import Message
+from .logs import logger
 from .messages import Ack, BadFrame, Command, CommandMessage, Progress, Reply
 
 __all__ = ["is_on", "received", "sent", "shown", "start", "stop"]
 
-log = logging.getLogger("getnet_pos.wire")
+log = logger("getnet_pos.wire")
 
 _on = False
 _NAME = re.compile(r"[A-Za-z_]{1,32}[0-9]{0,2}")
-"""What a field may be called; anything else could be a value in the place of a name."""
+"""A field name. Anything else could be a value in the place of a name, and is shown as ``?``."""
 
 
 def start() -> None:
-    """Trace every terminal of this process from now on."""
+    """Trace all terminals of this process from now on."""
     global _on
     _on = True
 
 
 def stop() -> None:
+    """Stop tracing, for all terminals of this process."""
     global _on
     _on = False
 
 
 def is_on() -> bool:
+    """Whether messages are logged."""
     return _on
 
 
 def sent(message: Command | Ack, size: int) -> None:
-    """A message left, in ``size`` bytes."""
+    """Log that a message of ``size`` bytes was sent."""
     if _on:
         log.debug("-> %d bytes: %s", size, shown(message))
 
 
 def received(messages: Sequence[Message], size: int) -> None:
-    """``size`` bytes came, and made these messages whole."""
+    """Log that ``size`` bytes were received, which completed these messages."""
     if _on:
         log.debug("<- %d bytes: %s", size, "; ".join(map(shown, messages)) or "no whole message")
 
 
 def shown(message: Command | Message) -> str:
-    """A message in words: its kind, its codes and the names of its fields."""
+    """Describe a message: its type, its codes and the names of its fields."""
     kind = type(message).__name__
     if isinstance(message, Ack):
         return f"{kind} {message.received}"

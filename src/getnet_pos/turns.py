@@ -1,4 +1,4 @@
-"""Queues that threads and tasks of any event loop wait in together, in the order of their coming."""
+"""Queues in which threads and tasks of any event loop wait together, in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -14,16 +14,26 @@ __all__ = ["Place", "QueueTurn"]
 
 
 class QueueTurn:
-    """As many may hold it at a time as it has ``places``; ``name`` is what is busy, for messages."""
+    """A lock with ``places`` slots, granted in the order of arrival. ``name`` says in messages what is busy.
+
+    Examples:
+        >>> from getnet_pos.turns import QueueTurn
+        >>> queue = QueueTurn(name="usb:COM3")
+        >>> first, second = queue.place(), queue.place()
+        >>> first.wait(deadline=None)
+        >>> second.wait(deadline=0)
+        Traceback (most recent call last):
+        getnet_pos.errors.TerminalBusy: usb:COM3 is busy with another operation: try again when it is over
+    """
 
     def __init__(self, places: int = 1, name: str = "the terminal") -> None:
         self.name = name
         self._places = places
         self._guard = threading.Lock()
         self._waiting: dict[Place, None] = {}
-        """In the order of their coming."""
+        """In the order of their arrival."""
         self._holders: dict[object, Place] = {}
-        """By their keys."""
+        """By key."""
 
     def place(self) -> Place:
         """A place that has not joined the queue yet."""
@@ -35,8 +45,8 @@ class QueueTurn:
         with self._guard:
             if place.owner is not None and place.owner in self._holders:
                 raise TerminalBusy(
-                    f"{self.name} is busy with the operation that this is called from: only cancel_sale() may be "
-                    "called while it reports progress"
+                    f"{self.name} is busy with the operation that made this call: from on_progress, call only "
+                    "cancel_sale()"
                 )
             self._waiting[place] = None
             self._serve()
@@ -49,7 +59,7 @@ class QueueTurn:
             self._serve()
 
     def _serve(self) -> None:
-        # Each line may be the last before an interruption: done again from the top, it ends what was begun.
+        # An interruption may come after any line: running this again from the top completes what was begun.
         while self._waiting and len(self._holders) < self._places:
             first = next(iter(self._waiting))
             self._holders[first.key] = first
@@ -59,17 +69,26 @@ class QueueTurn:
 
 
 class Place:
-    """One caller's place in a queue: it waits, holds and leaves, and leaving is right in every state."""
+    """One caller's slot in a queue: it waits, holds and leaves. It may leave in any state.
+
+    Examples:
+        >>> from getnet_pos.turns import QueueTurn
+        >>> place = QueueTurn().place()
+        >>> place.wait(deadline=None)
+        >>> place.held
+        True
+        >>> place.leave()
+    """
 
     def __init__(self, turn: QueueTurn) -> None:
         self._turn = turn
         self.owner: object = None
-        """The thread or task that waits or holds, where it must not wait for itself."""
+        """The thread or task that waits or holds; set if it must not wait for itself."""
         self.granted: Future[None] = Future()
 
     @property
     def key(self) -> object:
-        """What its holder is known by; an owner holds one place at a time."""
+        """Identifies the holder; an owner holds one slot at a time."""
         return self if self.owner is None else self.owner
 
     @property
@@ -80,7 +99,7 @@ class Place:
         """Wait in this thread until ``deadline`` on the monotonic clock.
 
         Raises:
-            TerminalBusy: nobody left in time, or ``owner`` itself holds it.
+            TerminalBusy: no slot became free in time, or ``owner`` already holds one.
         """
         self._join(owner)
         try:
@@ -89,19 +108,19 @@ class Place:
             raise self._busy() from None
 
     async def wait_async(self, deadline: float | None, owner: object = None) -> None:
-        """As ``wait``, in this task."""
+        """Like ``wait``, in this task."""
         self._join(owner)
         if self.held:
             return
         limit = None if deadline is None else max(deadline - time.monotonic(), 0.0)
         try:
-            # Shielded: whoever grants must never find it cancelled.
+            # Shielded, because setting the result of a cancelled future would raise.
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self.granted)), limit)
         except asyncio.TimeoutError:
             raise self._busy() from None
 
     def leave(self) -> None:
-        """Let the next one have it, or stop waiting for it; a second time does nothing."""
+        """Give the slot to the next in the queue, or stop waiting. A second call does nothing."""
         self._turn.leave(self)
 
     def _join(self, owner: object) -> None:
@@ -110,4 +129,4 @@ class Place:
 
     def _busy(self) -> TerminalBusy:
         self.leave()
-        return TerminalBusy(f"{self._turn.name} is busy with another operation")
+        return TerminalBusy(f"{self._turn.name} is busy with another operation: try again when it is over")

@@ -72,7 +72,7 @@ async def test_an_agent_that_is_killed_in_mid_sale(
             async with GetnetPage(agent.bridge_url, spacing=0) as page:
                 refused = await page.sell(2500 + number, ticket)
                 assert refused["ResponseCode"] == -1, moment
-                assert "was carried out already" in refused["ResponseMessage"], moment
+                assert "was already carried out" in refused["ResponseMessage"], moment
                 voucher = inner(await page.call(101))
                 assert (voucher["Ticket"], voucher["Amount"]) == (ticket, 2500 + number)
         with pytest.raises(Refused, match="403"):

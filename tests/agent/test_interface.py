@@ -324,7 +324,7 @@ async def test_a_listener_that_is_slow_is_dropped() -> None:
     hub = EventHub()
     slow, quick = hub.listen(), hub.listen()
     for number in range(300):
-        hub.tell("progress", "counter", code=number, text="", key=None)
+        hub.send("progress", "counter", code=number, text="", key=None)
         assert (await quick.next(1)) is not None
     found = [event async for event in slow]
     assert (found, slow.dropped, quick.dropped) == ([], True, False)

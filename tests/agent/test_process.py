@@ -146,12 +146,12 @@ def test_what_cannot_work_is_said_and_nothing_is_served(
     config.write_text(f'tcp = "{host}:{port}"\n[terminals.counter]\ntcp = "{host}:{port}"\n')
     for options, code, said in (
         (("--host", "192.0.2.1"), 2, "certificate"),
-        (("--host", "0.0.0.0"), 2, "give the address"),
+        (("--host", "0.0.0.0"), 2, "the address or name that other machines use"),
         (("--certificate", "a.pem"), 2, "--key"),
         (("--certificate", "a.pem", "--key", "b.pem"), 2, "cannot be used"),
         (("--allow-origin", "*"), 2, "no origin"),
         (("--port", str(port), "--host", host), 3, "cannot be listened on"),
-        (("--journal", str(tmp_path)), 6, "is not a file"),
+        (("--journal", str(tmp_path)), 6, "is not a regular file"),
     ):
         ended = called("serve", "--tcp", f"{host}:{port}", "--token-file", str(tmp_path / "token"), *options)
         assert (ended.code, ended.out) == (code, ""), ended.err

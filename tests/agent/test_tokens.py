@@ -65,7 +65,7 @@ def test_what_is_no_token_is_refused_and_not_shown(tmp_path: Path, text: str) ->
     path = tmp_path / "token"
     path.touch(mode=0o600)
     path.write_text(text)
-    with pytest.raises(ConfigurationError, match="holds no token: delete it") as caught:
+    with pytest.raises(ConfigurationError, match="contains no token: delete the file") as caught:
         read_or_make_token(path)
     assert not text.strip() or text not in str(caught.value)
 

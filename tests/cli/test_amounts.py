@@ -47,7 +47,7 @@ def test_ambiguous_amount_says_how_to_write_it() -> None:
 def test_decimal_needs_a_profile_with_a_scale() -> None:
     with pytest.raises(InvalidValue, match=r"--profile cl or --profile ar"):
         read_amount("250.00", Profile.INTEGRATED_POS)
-    with pytest.raises(InvalidValue, match="more than the 0 decimals"):
+    with pytest.raises(InvalidValue, match="more decimals than the 0"):
         read_amount("250.50", Profile.CHILE)
 
 

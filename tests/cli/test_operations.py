@@ -48,7 +48,7 @@ def test_a_hold_and_what_becomes_of_it(called: Run, terminal: VirtualTerminal, a
     assert (terminal.ledger.held(), terminal.ledger.charged()) == (0, 42_000)
     assert called("release", second["authorization_code"], *at).code == 1
     refused = called("pre-authorize", "7000", "--profile", "cl", *at)
-    assert (refused.code, "no command code for pre-authorization" in refused.err) == (2, True)
+    assert (refused.code, "no command codes for pre-authorization" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("through", ["tcp", "http", "cloud"])

@@ -69,8 +69,8 @@ def test_resolved_by_the_beginning_of_its_id(called: Run, journal: str) -> None:
     ("intent", "by", "words"),
     [
         ("9", "Ana", "not in the journal"),
-        ("0" * 32, "Ana", "settled already"),
-        ("2", " ", "who decides"),
+        ("0" * 32, "Ana", "already settled"),
+        ("2", " ", "who decided"),
         ("", "Ana", "journal"),
     ],
 )

@@ -208,17 +208,17 @@ def test_a_closed_account_sends_nothing(using: Callable[..., Any]) -> None:
     ("settings", "error", "word"),
     [
         ({"base_url": "http://cloud.example/api/postxs"}, InvalidValue, "https"),
-        ({"base_url": "cloud.example"}, InvalidValue, "whole address"),
+        ({"base_url": "cloud.example"}, InvalidValue, "complete URL"),
         ({"base_url": None}, InvalidType, "base_url"),
         ({"client_id": ""}, InvalidValue, "client_id"),
         ({"client_secret": None}, InvalidType, "client_secret"),
         ({"environment": ""}, InvalidValue, "environment"),
         ({"environment": "ñ"}, InvalidValue, "ASCII"),
         ({"profile": "cl"}, InvalidType, "profile"),
-        ({"profile": Profile(name="x", amount_exponent=0)}, ConfigurationError, "no cloud is known for the profile x"),
+        ({"profile": Profile(name="x", amount_exponent=0)}, ConfigurationError, "the profile x has no cloud"),
         ({"timeouts": 5}, InvalidType, "timeouts"),
         ({"api_key": "key"}, InvalidType, "mapping"),
-        ({"api_key": {"X Key": "key"}}, InvalidValue, "not the name of a header"),
+        ({"api_key": {"X Key": "key"}}, InvalidValue, "not a valid name of a header"),
         ({"api_key": {"X-Key": "a\nb"}}, InvalidValue, "X-Key"),
         ({"api_key": {"X-Key": "ñ"}}, InvalidValue, "ASCII"),
         ({"max_connections": 0}, InvalidValue, "max_connections"),
@@ -241,10 +241,10 @@ def test_settings_that_cannot_work_are_named(
         ({"webhook": "shop.example/hook"}, InvalidValue, "webhook"),
         ({"timeouts": 5}, InvalidType, "timeouts"),
         ({"journal": 7}, ConfigurationError, "journal"),
-        ({"client_id": "id"}, ConfigurationError, "of its own"),
-        ({"profile": Profile.ARGENTINA}, ConfigurationError, "of its own"),
-        ({"environment": "prod"}, ConfigurationError, "of its own"),
-        ({"api_key": {}}, ConfigurationError, "of its own"),
+        ({"client_id": "id"}, ConfigurationError, "its own settings"),
+        ({"profile": Profile.ARGENTINA}, ConfigurationError, "its own settings"),
+        ({"environment": "prod"}, ConfigurationError, "its own settings"),
+        ({"api_key": {}}, ConfigurationError, "its own settings"),
     ],
 )
 @pytest.mark.parametrize("kinds", [(CloudAccount, Connector), (AsyncCloudAccount, AsyncConnector)])
@@ -320,7 +320,7 @@ def test_a_login_that_repeats_the_secret_does_not_show_it() -> None:
 
 def test_wrong_credentials(using: Callable[..., Any], opened: Open) -> None:
     cloud = opened(clients={"id": "another"})
-    with pytest.raises(AuthenticationError, match="INVALID CREDENTIALS; look at client_id and client_secret"):
+    with pytest.raises(AuthenticationError, match="INVALID CREDENTIALS; check client_id and client_secret"):
         using(cloud.url, lambda account: account.list_terminals())
     assert using(cloud.url, lambda account: account.list_terminals(), client_secret="another") == [cloud.key_pos]
 

@@ -126,7 +126,7 @@ def test_a_field_in_two_spellings_of_one_value(backend: Any, fields: str) -> Non
 def test_a_field_in_two_spellings_of_two_values_is_refused(backend: Any, fields: str) -> None:
     bad = reply(backend, fields)
     assert (bad.fault, bad.sealed) == (FrameFault.MALFORMED, True)
-    assert "there twice, with two values" in bad.reason
+    assert "appears twice, with different values" in bad.reason
 
 
 @pytest.mark.parametrize("key", ["ErrorMessage", "errorMessage"])
@@ -250,7 +250,7 @@ def test_the_last_places_of_a_sale_may_be_missing(backend: Any, missing: int) ->
 def test_no_other_place_of_an_approved_reply_may_be_missing(backend: Any) -> None:
     bad = simplified(backend, "100|0|Aprobado|" + "|".join(PLACES.split("|")[:13]) + "|")
     assert (bad.fault, bad.sealed) == (FrameFault.MALFORMED, True)
-    assert "has 17 parts at least, not 16" in bad.reason
+    assert "must have at least 17 fields, not 16" in bad.reason
     assert simplified(backend, "102|0|ok|12983|80005000|123456|7|").fault is FrameFault.MALFORMED
 
 

@@ -119,7 +119,7 @@ def test_what_the_command_does_not_know_stays_in_the_frame(backend: Any) -> None
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"Command": 100, "TicketNumber": "A1"}, "needs Amount"),
+        ({"Command": 100, "TicketNumber": "A1"}, "needs the field Amount"),
         ({"Command": 100, "Amount": 10.5}, "Amount must be a whole number"),
         ({"Command": 100, "Amount": 0}, "amount"),
         ({"Command": 100, "Amount": 5, "PrintOnPos": "maybe"}, "PrintOnPos must be true or false"),

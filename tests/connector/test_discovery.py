@@ -90,7 +90,7 @@ async def test_no_terminal_is_found_and_what_was_tried_is_told(
 
 async def test_no_port_at_all(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getnet_pos.connector.candidate_ports", list)
-    with pytest.raises(ConnectError, match=r"in integrated mode.*no serial port is there"):
+    with pytest.raises(ConnectError, match=r"in integrated mode.*there is no serial port"):
         async with connect():
             pass
 

@@ -208,7 +208,7 @@ async def test_a_terminal_that_takes_no_byte_gets_no_sale(ready: Connect, frozen
     async with ready(frozen.device, timeouts=limits) as pos:
         frozen.freeze()
         await asyncio.to_thread(frozen.fill)
-        with pytest.raises(WriteTimeout, match="does not take bytes"):
+        with pytest.raises(WriteTimeout, match="accepts no bytes"):
             await pos.sale(1_000)
         (intent,) = SqliteJournal(journal_path).intents(settled=True)
         assert intent.state is IntentState.NOT_SENT

@@ -316,7 +316,7 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], type[Exception], str]] =
     ("sale", (-5,), {}, InvalidValue, "amount must be from 1"),
     ("sale", (1_000_000_000,), {}, InvalidValue, "amount must be from 1 to 999999999"),
     ("sale", (10**30,), {}, InvalidValue, "more than 20 digits"),
-    ("sale", (Decimal("0.5"),), {}, InvalidValue, "more than the 0 decimals"),
+    ("sale", (Decimal("0.5"),), {}, InvalidValue, "more decimals than the 0"),
     ("sale", (1,), {"ticket": ""}, InvalidValue, "ticket must have from 1 to 24"),
     ("sale", (1,), {"ticket": "x" * 25}, InvalidValue, "ticket must have from 1 to 24"),
     ("sale", (1,), {"ticket": 12}, InvalidType, "ticket must be text"),

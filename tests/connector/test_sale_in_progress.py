@@ -257,7 +257,7 @@ async def test_an_operation_that_would_wait_for_itself_is_refused(serve: Serve) 
 
     def nested(*operations: Any) -> None:
         for operation in operations:
-            with pytest.raises(TerminalBusy, match="called from") as caught:
+            with pytest.raises(TerminalBusy, match="that made this call") as caught:
                 operation()
             refused.append(caught.value)
 
@@ -274,7 +274,7 @@ async def test_an_operation_that_would_wait_for_itself_is_refused(serve: Serve) 
 
         async def listen(_: Progress) -> None:
             for operation in (pos.polling, pos.close):
-                with pytest.raises(TerminalBusy, match="called from") as caught:
+                with pytest.raises(TerminalBusy, match="that made this call") as caught:
                     await operation()
                 refused.append(caught.value)
 

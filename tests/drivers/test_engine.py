@@ -189,7 +189,7 @@ async def test_a_redirect_is_not_followed_and_no_proxy_is_taken(
 async def test_a_header_that_http_cannot_carry_is_not_shown(opened: Any, served: Serve, value: str) -> None:
     server = served()
     async with opened() as sends:
-        with pytest.raises(ConfigurationError, match="a header of it is not valid HTTP") as caught:
+        with pytest.raises(ConfigurationError, match="one of its headers is not valid HTTP") as caught:
             await sends.send(Request("POST", server.url, {"Authorization": value}, b"{}"))
     assert caught.value.__context__ is None
     assert server.connections == 0
@@ -323,7 +323,7 @@ async def test_a_server_that_takes_no_connection_in_time(opened: Any) -> None:
         async with opened() as sends:
             error = await refused(sends, post(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.1))
     assert (type(error), error.bytes_written) == (ConnectError, 0)
-    assert "in time: nothing was sent" in str(error)
+    assert "in time, and nothing was sent" in str(error)
 
 
 async def test_tls_that_nobody_answers(opened: Any) -> None:

@@ -123,7 +123,7 @@ def test_what_is_unpacked(ask: Ask, server: Server, packed: bool | None, encodin
 
 def test_a_body_as_long_as_it_may_be(ask: Ask) -> None:
     assert len(ask(gzip.compress(b" " * MAX_BODY), "gzip").content) == MAX_BODY
-    with pytest.raises(MalformedResponse, match="longer than 262144 bytes: raise max_body"):
+    with pytest.raises(MalformedResponse, match="longer than 262144 bytes: if that is right, raise max_body"):
         ask(gzip.compress(b" " * (MAX_BODY + 1)), "gzip")
     with pytest.raises(MalformedResponse, match="longer than 262144 bytes"):
         ask(b" " * (MAX_BODY + 1), "")
@@ -133,7 +133,7 @@ def test_a_body_as_long_as_it_may_be(ask: Ask) -> None:
     "encoding", ["br", "deflate", "zstd", "gzip, gzip", "gzip,identity", "deflate, gzip", "4539578763621486"]
 )
 def test_other_ways_of_packing_are_refused(ask: Ask, encoding: str) -> None:
-    with pytest.raises(MalformedResponse, match="packed in a way that was not asked for"):
+    with pytest.raises(MalformedResponse, match="Content-Encoding other than gzip"):
         ask(gzip.compress(PACKED), encoding)
 
 
@@ -150,7 +150,7 @@ _BROKEN = {
 
 @pytest.mark.parametrize("body", _BROKEN.values(), ids=_BROKEN)
 def test_what_is_not_whole_gzip_is_refused(ask: Ask, body: bytes) -> None:
-    with pytest.raises(MalformedResponse, match="cannot be unpacked"):
+    with pytest.raises(MalformedResponse, match="not complete and valid gzip"):
         ask(body, "gzip")
 
 
@@ -162,7 +162,7 @@ def test_a_body_that_swells_is_refused_before_it_has_swollen(ask: Ask, encoding:
     ask(PACKED, "gzip")
     tracemalloc.start()
     try:
-        with pytest.raises(MalformedResponse, match=r"longer than|not asked for"):
+        with pytest.raises(MalformedResponse, match=r"longer than|other than gzip"):
             ask(body, encoding)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

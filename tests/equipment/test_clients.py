@@ -80,8 +80,8 @@ def test_the_listing_of_another_merchant_is_reported(call: Call) -> None:
     options = _mocked(call, lambda request: httpx.Response(200, json={"merchant_id": "0010000", "equipments": None}))
     found = call("https://api.test", "10000", **options)
     assert (found.merchant_id, found.deviation_count) == ("0010000", 1)
-    assert str(found.deviations[0]) == "merchant_id is not the one asked for, 10000"
-    with pytest.raises(MalformedResponse, match="is not the one asked for"):
+    assert str(found.deviations[0]) == "merchant_id is not 10000, the one in the request"
+    with pytest.raises(MalformedResponse, match="the one in the request"):
         call("https://api.test", "10000", strict=True, **options)
 
 
@@ -116,12 +116,12 @@ def test_500_carries_its_status_text(call: Call, server: EquipmentServer) -> Non
 @pytest.mark.parametrize(
     ("merchant_id", "kind", "words"),
     [
-        ("error-401", AuthenticationError, "look at the token"),
-        ("error-404", NotFound, "look at the merchant id and at the base URL"),
+        ("error-401", AuthenticationError, "check the token"),
+        ("error-404", NotFound, "check the merchant id and the base URL"),
         ("error-502", ServerError, "try again later"),
         ("error-html", MalformedResponse, 'text/html instead of JSON (a page titled "Manutenção")'),
         ("error-cut", MalformedResponse, "the body ends too early, in item 2"),
-        ("error-encoding", MalformedResponse, "cannot be unpacked"),
+        ("error-encoding", MalformedResponse, "not complete and valid gzip"),
         ("unknown-mode", MalformedResponse, "commercial_mode of item 2 is 'COMODATO'"),
         ("bad-datetime", MalformedResponse, "activation_datetime of item 2 is '2023-02-29T00:00:00Z'"),
     ],

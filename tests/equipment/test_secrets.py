@@ -97,7 +97,7 @@ def test_no_secret_in_errors_of_a_link(call: Call) -> None:
 
 def test_no_secret_in_errors_of_a_header_that_is_not_http(server: EquipmentServer) -> None:
     client = HttpClient()
-    with pytest.raises(ConfigurationError, match="a header of it is not valid HTTP") as caught:
+    with pytest.raises(ConfigurationError, match="one of its headers is not valid HTTP") as caught:
         client.send(Request("GET", server.address, {"x-key": Secret(f"{SECRET}\x00")}))
     client.close()
     for text in seen_of(caught.value):

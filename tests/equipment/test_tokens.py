@@ -80,7 +80,7 @@ def test_wrong_credentials(call: Call, closed_server: EquipmentServer) -> None:
         call(closed_server.base_url, "10000", token=ClientCredentials(closed_server.token_url, "a client", "wrong"))
     error = caught.value
     assert (error.status, error.code, error.message) == (401, "invalid_client", "invalid client id or client secret")
-    assert "the request for a token was refused with 401" in str(error)
+    assert "the token request was refused with 401" in str(error)
     assert closed_server.simulator.count("/10000") == 0
 
 
@@ -142,7 +142,7 @@ def test_what_a_function_raises_is_raised(call: Call, server: EquipmentServer) -
 
 @pytest.mark.parametrize("value", ["", "a b", None, 7, "x\n"])
 def test_what_a_function_returns_is_checked(call: Call, server: EquipmentServer, value: object) -> None:
-    with pytest.raises(InvalidValue, match="what the token function returns"):
+    with pytest.raises(InvalidValue, match="the result of the token function"):
         call(server.base_url, "10000", token=lambda: value)
     assert not server.simulator.requests
 
@@ -157,7 +157,7 @@ async def test_an_async_function_needs_the_async_client(server: EquipmentServer)
         assert len(await client.list_active_terminals("10000")) == 1
     with (
         EquipmentClient(server.base_url, token=token) as blocking,
-        pytest.raises(ConfigurationError, match="needs the async client"),
+        pytest.raises(ConfigurationError, match="cannot be used with a blocking client"),
     ):
         blocking.list_active_terminals("10000")
 
@@ -374,7 +374,7 @@ def test_a_token_request_is_repeated_only_where_it_was_not_sent() -> None:
     ("body", "words"),
     [
         (b"", "not JSON"),
-        (b"[]", "not an object"),
+        (b"[]", "not a JSON object"),
         (b"{}", "no usable token"),
         (b'{"access_token":null}', "no usable token"),
         (b'{"access_token":"a\\r\\nX: y"}', "no usable token"),

@@ -28,7 +28,7 @@ QUICK = Timeouts(
 )
 """Time limits for a terminal that needs no time."""
 
-_UNSEEN = ("Now", "Report", "NewId", "WallClock", "Random", "Recall", "Unsettled", "Claim")
+_UNSEEN = ("Begin", "Now", "Report", "NewId", "WallClock", "Random", "Recall", "Unsettled", "Claim")
 """Steps that nothing outside can see."""
 
 
@@ -85,13 +85,13 @@ def sell_and_die(place: Place, journal: str, ticket: str, step: int, after: bool
         driver: Any = pos._driver
         perform, steps = driver.perform, iter(range(step + 1))
 
-        def watched(effect: Any, on_progress: Any) -> object:
+        def watched(effect: Any, *rest: Any) -> object:
             name = type(effect).__name__
             if name in _UNSEEN or next(steps, step) != step:
-                return perform(effect, on_progress)
+                return perform(effect, *rest)
             last_words.send(f"{name} {getattr(getattr(effect, 'intent', None), 'state', '')}".strip())
             if after:
-                perform(effect, on_progress)
+                perform(effect, *rest)
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError("a dead process goes on")
 

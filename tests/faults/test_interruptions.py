@@ -320,7 +320,7 @@ def test_a_forked_child_has_no_connector(folder: Path) -> None:
             try:
                 pos.sale(1_000)
             except LifecycleError as error:
-                assert "forked" in str(error)
+                assert "after the fork" in str(error)
                 os._exit(0)
             os._exit(1)
         assert os.wait()[1] == 0

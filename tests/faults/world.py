@@ -35,6 +35,7 @@ from getnet_pos.errors import (
 )
 from getnet_pos.flows.effects import (
     AwaitNotice,
+    Begin,
     Claim,
     Close,
     Effect,
@@ -304,7 +305,7 @@ class Register:
                 return elsewhere(self.journal, search, most)
             case Claim(intent_id, terminal):
                 return self.journal.claim(intent_id, terminal)
-            case Report():
+            case Report() | Begin():
                 pass
             case _:
                 return self._carry(effect)

@@ -87,7 +87,7 @@ def test_an_idempotency_key_brings_back_the_result_that_its_caller_never_heard(
     with place.ready() as pos:
         reply = pos.sale(25_000, ticket="A1", idempotency_key="order-77")
         assert (reply.approved, reply.recovered, reply.operation_id) == (True, True, 1)
-        with pytest.raises(InvalidValue, match="another command"):
+        with pytest.raises(InvalidValue, match="a different command"):
             pos.sale(26_000, ticket="A1", idempotency_key="order-77")
     assert place.terminal.charges() == 1
 
@@ -277,7 +277,7 @@ def test_the_voucher_of_another_void(visit: Visit, book: Book, way: str) -> None
             yield from ()
 
         terminal.then(VOID, keyed_in)
-        with pytest.raises(OutcomeUnknown, match="annuls operation 3"):
+        with pytest.raises(OutcomeUnknown, match="voids operation 3"):
             pos.void(5)
     assert book()[-1].state is IntentState.UNKNOWN
 

@@ -131,7 +131,7 @@ def test_a_busy_terminal_is_not_one_without_vouchers() -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         pay(register, SALE)
     assert register.journal.finals()[0].baseline is None
-    assert "it is not known which voucher was the last one before" in caught.value.reason
+    assert "the terminal's last voucher before the command is unknown" in caught.value.reason
 
 
 # --------------------------------------------------------------------------------------------------------- silent links

@@ -147,7 +147,7 @@ def test_a_command_that_this_wire_lacks_is_not_even_begun() -> None:
 def test_money_is_no_question() -> None:
     """A money command only leaves by the flow that records it."""
     shop = Shop()
-    with pytest.raises(JournalError, match="sent once, after it was recorded"):
+    with pytest.raises(JournalError, match="must be recorded first"):
         shop.register.run(ask(shop.till, Sale(1000)))
     assert shop.terminal.ledger.entries == ()
 
@@ -371,7 +371,7 @@ def test_a_late_reply_settles_the_intent_it_is_of(caplog: pytest.LogCaptureFixtu
     shop.register.now += 300.0
     shop.poll()
     assert shop.states()[-2:] == ["UNKNOWN", "APPROVED"]
-    assert "came late: it is settled" in caplog.text
+    assert "by a late reply" in caplog.text
 
 
 def test_a_late_reply_during_the_next_sale() -> None:
@@ -436,7 +436,7 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
     with pytest.raises(OutcomeUnknown) as caught:
         shop.sell(amount=2000, ticket=None, number=2)
     assert kept, "the late reply"
-    assert "others may have been made since the terminal was last asked" in caught.value.reason
+    assert "others may have been made since the terminal was last queried" in caught.value.reason
 
 
 def test_what_comes_after_a_damaged_answer_is_not_the_last_voucher() -> None:
@@ -514,7 +514,7 @@ def test_a_reply_that_comes_twice_is_told_of_and_left(caplog: pytest.LogCaptureF
     first = shop.sell()
     second = shop.sell(ticket="A2", number=2)
     assert first.authorization_code != second.authorization_code
-    assert "settles nothing: it is set aside" in caplog.text
+    assert "ignoring a late reply" in caplog.text
 
 
 # --------------------------------------------------------------------------------------------------------------- never
@@ -525,7 +525,7 @@ def test_a_ticket_in_doubt_is_not_charged_again() -> None:
     shop = Shop(Behaviour(outcome=Outcome.SILENT))
     with pytest.raises(OutcomeUnknown):
         shop.sell()
-    with pytest.raises(OutcomeUnknown, match="nothing was sent: for the same command") as caught:
+    with pytest.raises(OutcomeUnknown, match="nothing was sent, because of an earlier command") as caught:
         shop.sell(number=2)
     assert caught.value.intent_id == "1" * 32
     assert shop.states(2) == []
@@ -538,7 +538,7 @@ def test_a_result_that_cannot_be_recorded_is_still_told(caplog: pytest.LogCaptur
     shop.register.before = lambda effect: _fill_the_disk(shop, effect)
     assert shop.sell().approved
     assert shop.states() == ["INTENT", "SENT", "ACCEPTED"]
-    assert "is APPROVED, but that could not be recorded" in caplog.text
+    assert "is APPROVED, but the journal could not record it" in caplog.text
     shop.register.before = lambda _: None
     shop.journal.refuses = lambda intent: False
     shop.poll()

@@ -238,7 +238,7 @@ def test_a_key_gets_what_recovery_found(way: Way) -> None:
 def test_a_key_is_one_command(other: Any) -> None:
     register = polled(WAYS[0])
     pay(register, SALE, idempotency_key="order 7")
-    with pytest.raises(InvalidValue, match="is that of another command"):
+    with pytest.raises(InvalidValue, match="belongs to a different command"):
         pay(register, other, idempotency_key="order 7")
     assert charges(register) == 1
 
@@ -365,7 +365,7 @@ def test_another_sale_waits_for_a_living_one() -> None:
     def meanwhile() -> None:
         other = beside(register)
         other.poll()
-        with pytest.raises(TerminalBusy, match="another process has intent") as caught:
+        with pytest.raises(TerminalBusy, match="another process is running intent") as caught:
             pay(other, Sale(500, "T2"))
         busy.append(str(caught.value))
 

@@ -74,7 +74,7 @@ def test_another_terminals_voucher_proves_nothing() -> None:
     begun = register.now
     with pytest.raises(OutcomeUnknown) as caught:
         pay(register, SALE)
-    assert "another terminal answers, 80005001; the command was sent to 80005000" in caught.value.reason
+    assert "another terminal answers: 80005001, but the command was sent to 80005000" in caught.value.reason
     assert register.now - begun < TIMEOUTS.sale, "its own terminal may come back: nothing is gained by waiting"
     assert register.journal.states() == [IntentState.APPROVED, IntentState.UNKNOWN]
 
@@ -205,7 +205,7 @@ def test_the_cable_goes_to_another_terminal_between_the_last_looks_before_a_sale
             register.swap(another())
 
     register.before = before
-    with pytest.raises(Disconnected, match="another terminal may be there"):
+    with pytest.raises(Disconnected, match="another terminal may be connected"):
         pay(register, SALE)
     assert len(register.journal.finals()) == 1
     assert register.terminal.commands == []

@@ -55,7 +55,7 @@ class _Refusals(logging.Handler):
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.count += "another host has taken the terminal" in record.getMessage()
+        self.count += "another host has taken over the terminal" in record.getMessage()
 
 
 def sell_for_ever(chain: Chain, name: str, seed: int, words: Any) -> None:

@@ -44,7 +44,7 @@ def test_a_file_is_checked_and_copied(file: Path) -> None:
     with contextlib.closing(SqliteJournal(copy)) as journal:
         record(journal, intent(200), *PAID)
     assert check_journal(str(copy)).steps == 176
-    with pytest.raises(InvalidValue, match="is there already"):
+    with pytest.raises(InvalidValue, match="already exists"):
         copy_journal(str(file), str(copy))
     with pytest.raises(InvalidValue, match="there is no journal at"):
         copy_journal(str(file.with_name("nothing")), str(file.with_name("new")))
@@ -72,16 +72,16 @@ def test_there_and_back_again(file: Path, dsn: str) -> None:
             journal.record(replace(intent(1), state=IntentState.UNKNOWN))
         record(journal, intent(200), *PAID)
     assert check_journal(dsn).steps == 176
-    with pytest.raises(InvalidValue, match="the database holds steps already"):
+    with pytest.raises(InvalidValue, match="the database already has steps"):
         copy_journal(str(file), dsn)
 
 
 @pytest.mark.postgres
 def test_a_database_that_was_tampered_with_is_found_out(file: Path, dsn: str, common_server: Server) -> None:
     for trouble, why in (
-        ("UPDATE getnet_pos.step SET amount = 5 WHERE id = 3", r"damaged: row 3: it is not as it was written"),
-        ("DELETE FROM getnet_pos.step WHERE id = 5", "follows nothing"),
-        ("DELETE FROM getnet_pos.unsettled", "is not what its steps say"),
+        ("UPDATE getnet_pos.step SET amount = 5 WHERE id = 3", r"damaged: row 3: it has been changed"),
+        ("DELETE FROM getnet_pos.step WHERE id = 5", "cannot follow the step before it"),
+        ("DELETE FROM getnet_pos.unsettled", "are not those that its steps show"),
     ):
         copy_journal(str(file), dsn)
         common_server.sql("SET session_replication_role = replica", trouble, database="journal")

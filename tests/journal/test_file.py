@@ -229,11 +229,11 @@ def _under_a_file(path: Path) -> None:
 
 _BROKEN = [
     (_newer, "written by a newer version: update getnet-pos"),
-    (_foreign, "not a journal of this library: name another file"),
-    (_text, "file is not a database.*Keep a copy for examination"),
-    (_empty, "the file is empty.*Keep a copy for examination"),
-    (_folder, "is not a file: name another one"),
-    (_pipe, "is not a file: name another one"),
+    (_foreign, "not a journal of this library: choose another file"),
+    (_text, "file is not a database.*keep it for support"),
+    (_empty, "the file is empty.*keep it for support"),
+    (_folder, "is not a regular file: choose another path"),
+    (_pipe, "is not a regular file: choose another path"),
     (_under_a_file, "cannot be used"),
 ]
 
@@ -365,8 +365,8 @@ def test_a_child_leaves_the_connection_of_its_parent_alone(journal: SqliteJourna
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE step SET amount = 9 WHERE id = 4", "row 4 is not as it was written"),
-        ("UPDATE step SET state = x'00' WHERE id = 4", "row 4 is not as it was written"),
+        ("UPDATE step SET amount = 9 WHERE id = 4", "row 4 has been changed"),
+        ("UPDATE step SET state = x'00' WHERE id = 4", "row 4 has been changed"),
         ("DELETE FROM step WHERE id = 3", "a row is missing"),
         ("DELETE FROM step WHERE id = 7", "row 7 is missing|a row is missing"),
     ],
@@ -431,7 +431,7 @@ def test_a_damaged_description_of_the_table(path: Path) -> None:
     data = path.read_bytes()
     assert data.count(b"id INTEGER PRIMARY KEY") == 1
     path.write_bytes(data.replace(b"id INTEGER PRIMARY KEY", b"id INTEGER PRIMARYuKEY"))
-    with pytest.raises(JournalError, match="the description of its table is not as it was written"):
+    with pytest.raises(JournalError, match="the schema of its table has been changed"):
         SqliteJournal(path)
 
 
@@ -460,7 +460,7 @@ def test_what_is_open_is_told_where_it_should(path: Path, number: int, unsettled
         values[-1] = unsettled
         digest = schema.digest(tuple(values))
         other.execute("UPDATE step SET unsettled = ?, digest = ? WHERE id = ?", (unsettled, digest, number))
-    with pytest.raises(JournalError, match="does not say what is open"):
+    with pytest.raises(JournalError, match="list of unsettled intents is missing"):
         SqliteJournal(path)
 
 
@@ -499,7 +499,7 @@ def test_many_terminals_at_once(path: Path, seed: int, count: Count) -> None:
         else:
             after = intent(step, terminal=chance.choice(terminals))
             if any(one.open for one in truth.unsettled(after.terminal)):
-                with pytest.raises(JournalError, match="poll it first"):
+                with pytest.raises(JournalError, match="poll the terminal first"):
                     chance.choice(writers).record(after)
                 continue
             known.append(after)
@@ -527,7 +527,7 @@ def test_many_terminals_at_once(path: Path, seed: int, count: Count) -> None:
         ({"amount": True}, "amount cannot be a bool"),
         ({"amount": 1 << 63}, "amount is out of range"),
         ({"terminal": None}, "terminal is missing"),
-        ({"found": "luck"}, "nothing is found by 'luck'"),
+        ({"found": "luck"}, "found cannot be 'luck'"),
         ({"baseline": replace(MARK, amount="10")}, "amount cannot be a str"),
     ],
 )
@@ -585,15 +585,15 @@ def test_a_crowd_costs_nothing(path: Path, alone: bool, count: Count, evidence: 
         ("amount", "nine", "amount cannot be a str"),
         ("at", b"now", "at cannot be a bytes"),
         ("sequence", "first", "sequence cannot be a str"),
-        ("found", "luck", "nothing is found by 'luck'"),
-        ("baseline", "[]", "its baseline is not that of a voucher"),
+        ("found", "luck", "found cannot be 'luck'"),
+        ("baseline", "[]", "the baseline has unknown fields"),
         ("baseline", '{"amount": 1.5}', "amount cannot be a float"),
-        ("baseline", '{"more": 1}', "its baseline is not that of a voucher"),
+        ("baseline", '{"more": 1}', "the baseline has unknown fields"),
         ("baseline", "{", "row 1 cannot be read"),
         ("state", "PAID", "row 1 cannot be read"),
         ("unsettled", "one", "row 1 cannot be read"),
-        ("unsettled", "2", "it points to rows that cannot be"),
-        ("unsettled", str(1 << 64), "it points to rows that cannot be"),
+        ("unsettled", "2", "the list of unsettled intents names a later row"),
+        ("unsettled", str(1 << 64), "the list of unsettled intents names a later row"),
     ],
 )
 def test_a_row_that_another_program_wrote(

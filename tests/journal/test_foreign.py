@@ -61,7 +61,7 @@ def test_it_stays_as_it_is(folder: Path, makes: Callable[[Path], None], linked: 
         path = folder / "journal.sqlite3"
         path.symlink_to("shop.db")
     before = _look(folder)
-    with pytest.raises(JournalError, match=r"name another file|file is not a database|the file is empty"):
+    with pytest.raises(JournalError, match=r"choose another file|file is not a database|the file is empty"):
         SqliteJournal(path)
     assert _look(folder) == before
 
@@ -72,7 +72,7 @@ def test_what_another_program_is_writing_stays_as_well(folder: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("INSERT INTO music VALUES ('Volver')")
         before = _look(folder)
-        with pytest.raises(JournalError, match="name another file"):
+        with pytest.raises(JournalError, match="choose another file"):
             SqliteJournal(path)
         assert _look(folder) == before
         assert other.execute("SELECT title FROM music").fetchall() == [("Volver",)]

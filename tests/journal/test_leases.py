@@ -63,7 +63,7 @@ def test_nobody_decides_about_what_is_in_progress(journal: Journal) -> None:
     record(journal, intent(1), *OPEN)
     lease = journal.claim(SALE)
     assert lease is not None
-    with pytest.raises(InvalidValue, match=f"{SALE} is in progress: end it, or wait until it has ended"):
+    with pytest.raises(InvalidValue, match=f"{SALE} is in progress: cancel it, or wait until it is over"):
         journal.resolve(SALE, paid=False, by="Ana", note="no voucher")
     lease.release()
     assert journal.resolve(SALE, paid=False, by="Ana", note="no voucher").state is IntentState.RESOLVED_NOT_PAID
@@ -98,7 +98,7 @@ def test_a_lease_that_cannot_be_had_is_an_error(path: Path) -> None:
     """And not an intent that nobody holds."""
     journal = SqliteJournal(path)
     path.with_name("journal.sqlite3.leases").touch()
-    with pytest.raises(JournalError, match="cannot be held"):
+    with pytest.raises(JournalError, match="cannot be locked"):
         journal.claim(SALE)
 
 
@@ -160,7 +160,7 @@ def test_a_sale_in_another_process_is_left_alone_until_it_is_over(path: Path, ho
         _go_on(holder)
         assert _line(holder) == "sold"
         assert journal.claim(SALE) is not None
-        with pytest.raises(InvalidValue, match="is settled already"):
+        with pytest.raises(InvalidValue, match="is already settled"):
             journal.resolve(SALE, paid=False, by="Ana", note="no voucher")
 
 

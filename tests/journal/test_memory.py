@@ -12,7 +12,7 @@ from tests.journal.samples import PAID, TERMINAL, UNKNOWN, intent, record
 
 def test_switching_it_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(open_journal(None), MemoryJournal)
-    assert "will not be remembered" in caplog.text
+    assert "cannot be recovered" in caplog.text
 
 
 def test_what_one_connector_does_not_know_the_next_one_knows() -> None:

@@ -91,10 +91,10 @@ def test_the_migrated_file_is_described_as_a_new_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE step SET amount = 9 WHERE id = 40", "row 40 is not as it was written"),
+        ("UPDATE step SET amount = 9 WHERE id = 40", "row 40 has been changed"),
         ("DELETE FROM step WHERE id = 40", "a row is missing"),
         ("DELETE FROM step WHERE id = 1", "a row is missing"),
-        ("PRAGMA user_version=0", "there never was a schema 0"),
+        ("PRAGMA user_version=0", "schema version 0 has never existed"),
     ],
 )
 def test_a_damaged_older_file_is_left_as_it_is(path: Path, statement: str, said: str) -> None:

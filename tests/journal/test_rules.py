@@ -37,7 +37,7 @@ def test_an_unknown_outcome_is_told_for_ever(journal: Journal) -> None:
 
 def test_one_open_command_a_terminal(journal: Journal) -> None:
     record(journal, intent(1), *OPEN)
-    with pytest.raises(JournalError, match=f"open intent {1:032x}: poll it first"):
+    with pytest.raises(JournalError, match=f"open intent {1:032x}: poll the terminal first"):
         journal.record(intent(2))
     record(journal, intent(3, terminal="tcp:192.0.2.1:4000"), *PAID)
     record(journal, replace(intent(1), state=IntentState.UNKNOWN), IntentState.UNKNOWN)
@@ -97,7 +97,7 @@ RESULTS = {
 @pytest.mark.parametrize("change", [{name: value} for name, value in ASKED.items()], ids=str)
 def test_what_was_asked_never_changes(journal: Journal, change: dict[str, object]) -> None:
     record(journal, intent(), *OPEN)
-    with pytest.raises(JournalError, match=r"as another command|not in the journal"):
+    with pytest.raises(JournalError, match=r"as a different command|not in the journal"):
         journal.record(replace(intent(), state=IntentState.APPROVED, **change))  # type: ignore[arg-type]  # the changes are fields
 
 
@@ -107,7 +107,7 @@ def test_what_the_terminal_is_may_become_known_and_stays(journal: Journal, chang
     record(journal, intent(), IntentState.INTENT)
     record(journal, named, IntentState.SENT)
     for other in (replace(named, **change), intent()):  # type: ignore[arg-type]  # the changes are fields
-        with pytest.raises(JournalError, match="as another command"):
+        with pytest.raises(JournalError, match="as a different command"):
             journal.record(replace(other, state=IntentState.UNKNOWN))
     record(journal, named, IntentState.APPROVED)
 
@@ -194,8 +194,8 @@ def test_an_identifier_may_be_cut_short(journal: Journal) -> None:
     record(journal, intent(0xC << 124), *PAID)
     assert journal.resolve("a", paid=False, by="Ana", note="no voucher").state is IntentState.RESOLVED_NOT_PAID
     for cut, why in (
-        ("a", "is settled already"),
-        ("c0", "is settled already"),
+        ("a", "is already settled"),
+        ("c0", "is already settled"),
         ("f", "is not in the"),
         ("", "not in the"),
     ):
@@ -204,7 +204,7 @@ def test_an_identifier_may_be_cut_short(journal: Journal) -> None:
     record(journal, intent(0xBB << 120), *UNKNOWN)
     with pytest.raises(InvalidValue, match="ambiguous"):
         journal.resolve("b", paid=True, by="Ana", note="x")
-    with pytest.raises(InvalidValue, match="who decides"):
+    with pytest.raises(InvalidValue, match="who decided"):
         journal.resolve("bb", paid=True, by=" ", note="x")
 
 

@@ -231,7 +231,7 @@ def test_a_rut_has_its_check_digit(rut: str) -> None:
 
 @pytest.mark.parametrize("rut", ["12345678-6", "11111111-K", "6-0", "76000000-K"])
 def test_a_rut_with_a_typing_error(rut: str) -> None:
-    with pytest.raises(InvalidValue, match="check digit that does not fit"):
+    with pytest.raises(InvalidValue, match="wrong check digit"):
         MultiCommerceSale(1, rut)
 
 

@@ -51,5 +51,5 @@ def test_a_whole_card_number_where_four_digits_belong_is_left_out() -> None:
 
 @pytest.mark.parametrize("text", ["[]", '{"trans_token": "x"}', '{"success": true}', "{"])
 def test_what_is_not_a_kept_result_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"kept of a SaleReply|Expecting"):
+    with pytest.raises(ValueError, match=r"kept result of a SaleReply|Expecting"):
         read_kept_reply(SaleReply, text)

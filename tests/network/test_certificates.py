@@ -24,13 +24,13 @@ from tests.doors import Authority, Door
 from tests.faces import FACES, Threaded
 
 REFUSALS: dict[str, tuple[Callable[[Authority], Any], str]] = {
-    "expired": (Authority.expired, "its certificate has expired: have it renewed, and look at the clock"),
-    "wrong name": (Authority.of_another_host, "its certificate is of another address: check the address"),
-    "self-signed": (Authority.signed_by_nobody, "signed by nobody but itself: pin it with pin_sha256="),
-    "another authority": (Authority.of_another_authority, "of no authority that is trusted here"),
-    "downgrade": (Authority.of_old, r"it speaks no TLS from version 1\.2 on, and older ones are not safe"),
+    "expired": (Authority.expired, "its certificate has expired: renew it, and check the clock"),
+    "wrong name": (Authority.of_another_host, "its certificate is for another address: check the address"),
+    "self-signed": (Authority.signed_by_nobody, "its certificate is self-signed: pin it with pin_sha256="),
+    "another authority": (Authority.of_another_authority, "not from a trusted authority"),
+    "downgrade": (Authority.of_old, r"it does not support TLS 1\.2 or later"),
 }
-CHANGED = (Authority.of_another_authority, "its certificate is not the pinned one: if it was exchanged on purpose")
+CHANGED = (Authority.of_another_authority, "its certificate is not the pinned one: if it was replaced on purpose")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ async def test_a_connection_that_is_cut_without_a_word_is_no_end_of_a_body(
 
     with contextlib.closing(Cut(door.to, authority.good())) as cut:
         url = answering.url.replace(str(door.port), str(cut.port))
-        with pytest.raises(Disconnected, match="the link broke") as caught:
+        with pytest.raises(Disconnected, match="the connection failed") as caught:
             await sends.send(Request("POST", url, content=b"{}", timeout=5, fresh=True))
         assert caught.value.bytes_written > 0
     await sends.close()

@@ -18,7 +18,7 @@ LOST = (ConnectError, Disconnected)
 async def test_from_creation_to_the_next_creation(reach):
     place = reach(default=Behaviour(progress_every=0.05))
     async with place.connect() as pos:
-        with pytest.raises(LifecycleError, match="was not polled"):
+        with pytest.raises(LifecycleError, match=r"polling\(\) must succeed"):
             await pos.sale(1_000)
         assert (await pos.polling()).connected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -46,6 +47,7 @@ def test_sample_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("getnet_pos.tracing._on", False)
+    monkeypatch.setattr(logging.getLogger("getnet_pos"), "handlers", [])
     if "till-7.sqlite3" in code:
         _leave_unknown(tmp_path / "till-7.sqlite3")
     # Addresses of the world become those of servers of this test.
@@ -108,12 +110,26 @@ def test_advice_has_every_error(page: str) -> None:
         ("pt/index.md", "index.md"),
         ("es/pruebas.md", "guides/testing.md"),
         ("pt/testes.md", "guides/testing.md"),
+        ("es/resultados-desconocidos.md", "guides/unknown-outcomes.md"),
+        ("pt/resultados-desconhecidos.md", "guides/unknown-outcomes.md"),
+        ("es/desde-getnet.md", "guides/coming-from-getnet.md"),
+        ("pt/da-getnet.md", "guides/coming-from-getnet.md"),
+        ("es/cierre-del-dia.md", "guides/closing-the-day.md"),
+        ("pt/fechamento-do-dia.md", "guides/closing-the-day.md"),
+        ("es/sin-terminal.md", "guides/without-a-terminal.md"),
+        ("pt/sem-terminal.md", "guides/without-a-terminal.md"),
+        ("es/paginas-web.md", "guides/web-pages.md"),
+        ("pt/paginas-web.md", "guides/web-pages.md"),
+        ("es/puente.md", "guides/bridge.md"),
+        ("pt/ponte.md", "guides/bridge.md"),
+        ("es/agente.md", "guides/agent.md"),
+        ("pt/agente.md", "guides/agent.md"),
     ],
 )
 def test_a_page_has_the_same_code_in_every_language(page: str, english: str) -> None:
     def code(name: str) -> list[str]:
         blocks = re.findall(r"^```\w+\n.*?^```$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        return [re.sub(r" +# .*", "", block) for block in blocks]
+        return [re.sub(r" +(#|//) .*", "", block) for block in blocks]
 
     assert code(page) == code(english)
 

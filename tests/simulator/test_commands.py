@@ -1,4 +1,4 @@
-"""Every command a register can send, on both wires, and the answer a good terminal gives from its books."""
+"""Every command a register can send, on both wires, and the reply that a correct terminal gives from its ledger."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The books: what may be given back, and how the sums come out."""
+"""The ledger: what can be refunded, and the sums."""
 
 import pytest
 

@@ -297,7 +297,7 @@ async def test_opening_and_closing_twice_is_no_fault(transport: Any, line: Line)
 
 async def test_a_transport_that_is_not_open_says_so(kind: str, line: Line) -> None:
     transport = KINDS[kind](line.name)
-    with pytest.raises(Disconnected, match="is not open: poll the terminal first"):
+    with pytest.raises(Disconnected, match="is not open: call polling"):
         await transport.read(within(1))
     with pytest.raises(Disconnected, match="is not open"):
         await transport.write(b"x", within(1))
@@ -322,7 +322,7 @@ async def test_unplugging_ends_a_wait(transport: Any, line: Line) -> None:
     await asyncio.sleep(0.1)
     gone = time.monotonic()
     line.unplug()
-    with pytest.raises(Disconnected, match="check the cable, then poll again"):
+    with pytest.raises(Disconnected, match="check the cable, then call polling"):
         await waiting
     assert time.monotonic() - gone < 1.0
 
@@ -364,7 +364,7 @@ async def test_a_write_into_a_full_line_stops_at_its_deadline(transport: Any, ki
         while True:  # the system may find room for a few more
             await transport.write(b"x", within(0.1))
 
-    with pytest.raises(WriteTimeout, match="does not take bytes") as timed_out:
+    with pytest.raises(WriteTimeout, match="accepts no bytes") as timed_out:
         await fill()
     assert timed_out.value.bytes_written == 0
     with pytest.raises(WriteTimeout):
@@ -428,7 +428,7 @@ except PortPermissionDenied as error:
 def test_a_port_of_another_user_is_refused_with_advice(line: Line) -> None:
     os.chmod(line.name, 0)
     said = subprocess.run([sys.executable, "-c", STRANGER, line.name], capture_output=True, text=True, check=True)
-    assert "this user may not open it" in said.stdout
+    assert "this user has no permission to open it" in said.stdout
     assert "usermod -aG dialout" in said.stdout
 
 

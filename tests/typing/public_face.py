@@ -16,6 +16,7 @@ from getnet_pos import (
     DefaultSaleTypeReply,
     DetailsReply,
     DuplicateReply,
+    IntentState,
     KeyPos,
     MainPosData,
     MainPosDataReply,
@@ -54,7 +55,22 @@ from getnet_pos import (
     codec,
 )
 from getnet_pos.cloud import CloudAccount, CloudSettings
+from getnet_pos.observer import Event, IntentRecorded, LinkDown, Operation, OperationEnded, Outcome
+from getnet_pos.otel import OtelObserver
 from getnet_pos.reconciliation import Reconciliation
+
+
+def watch(event: Event) -> None:
+    assert_type(event.operation, Operation)
+    match event:
+        case OperationEnded(outcome=outcome, seconds=seconds, error=error):
+            assert_type((outcome, seconds, error), tuple[Outcome, float, str | None])
+        case IntentRecorded(state=state, seconds=waited):
+            assert_type((state, waited), tuple[IntentState, float | None])
+        case LinkDown(error=error):
+            assert_type(error, str | None)
+        case _:
+            pass
 
 
 def create() -> None:
@@ -64,6 +80,9 @@ def create() -> None:
         Connector.create_usb("COM3", profile=Profile.CHILE, timeouts=Timeouts(sale=60), journal="j.sqlite3"), Connector
     )
     assert_type(AsyncConnector.create_usb(), AsyncConnector)
+    assert_type(Connector.create_usb("COM3", observer=watch), Connector)
+    assert_type(AsyncConnector.create_tcp("pos", 3000, observer=print), AsyncConnector)
+    Connector.create_usb(observer="print")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Connector.create_usb(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Connector.create_usb(profile="cl")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -71,6 +90,7 @@ def create() -> None:
 def through_a_cloud(account: CloudAccount, key_pos: KeyPos) -> None:
     assert_type(Connector.create_cloud("https://api.test", key_pos=key_pos, client_id="a", api_key=None), Connector)
     assert_type(Connector.create_cloud(account, key_pos=key_pos, webhook="https://shop.test"), Connector)
+    assert_type(Connector.create_cloud(account, key_pos=key_pos, observer=OtelObserver()), Connector)
     assert_type(Connector.create_cloud("https://api.test", key_pos=key_pos, verify="ca.pem"), Connector)
     assert_type(account.list_terminals(), list[KeyPos])
     assert_type(account.settings, CloudSettings)

@@ -1,1 +1,1 @@
-"""The local agent: browsers and programs in any language sell through it, over HTTP and WebSockets on this machine."""
+"""The local agent: web pages and programs in any language sell through it, over HTTP and WebSockets."""

@@ -1,4 +1,4 @@
-"""What a request may say, derived from the commands, and how that becomes a command. It sends nothing."""
+"""The bodies of requests, derived from the commands, and their conversion to commands. It sends nothing."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ C = TypeVar("C", bound=Command[Any])
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", str: "string"}
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,19})\.([0-9]{1,4})")
 _ABOUT = {
-    "amount": 'A whole number of wire units, or currency as text with a decimal point, such as "1250.50", where the '
-    "terminal's profile knows how many decimals the wire carries.",
-    "ticket": "The register's own number, 1 to 24 characters; without one it is made. Without an Idempotency-Key it "
-    "names the payment: the same ticket at the same terminal is paid once, for ever.",
-    "again": "That a second charge is meant, though the same ticket and amount was charged before.",
+    "amount": 'Wire units as a whole number; or currency as text with a decimal point, such as "1250.50", if the '
+    "terminal's profile knows the decimals of the currency.",
+    "ticket": "The register's own number, 1 to 24 characters; the default is a generated one. Without an "
+    "Idempotency-Key it identifies the payment: the same ticket at the same terminal is charged only once, for ever.",
+    "again": "true: charge a second time on purpose, although the same ticket and amount was charged before.",
     "print_on_pos": "Whether the terminal prints the voucher.",
     "sale_type": "0 sale, 1 affects, 2 invoice affects, 3 exempted, 4 invoice exempted, 5 collection affects, "
     "6 collection exempted.",
     "employee_id": "The employee's number, 1 to 9999.",
-    "operation_id": "Of an operation of the open batch.",
-    "authorization_code": "Of the sale.",
-    "original_date": "The day of the sale, as yyyy-MM-dd: for Argentina's cloud.",
-    "paid": "What became of the money.",
-    "by": "Who found out.",
-    "note": "On what ground; it is kept.",
+    "operation_id": "The operation id of a sale in the open batch.",
+    "authorization_code": "The authorization code of the sale or pre-authorization.",
+    "original_date": "The day of the sale, as yyyy-MM-dd; only for Argentina's cloud.",
+    "paid": "true: the customer has paid; false: the customer has not paid.",
+    "by": "The person who found out.",
+    "note": "How that person knows; the journal keeps it.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a body. ``types`` are those of JSON."""
+    """One member of a body. ``types`` are JSON types."""
 
     name: str
     types: tuple[str, ...]
@@ -74,7 +74,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request may say; ``kind`` is the command that it becomes."""
+    """The members that a request may have; ``kind`` is the command that they become."""
 
     members: tuple[Member, ...]
     kind: type[Command[Any]] | None = None
@@ -94,14 +94,14 @@ def _of_command(kind: type[Command[Any]], *more: Member, without: tuple[str, ...
 
 
 _AGAIN = Member("again", ("boolean",))
-_SPOKEN_BY_AGENT = ("send_message",)
-"""Fields that the agent fills in: it always follows the progress."""
+_SET_BY_AGENT = ("send_message",)
+"""Fields that the agent sets itself: it always requests progress messages."""
 
 BODIES: dict[str, Body] = {
-    "sale": _of_command(Sale, _AGAIN, without=_SPOKEN_BY_AGENT),
+    "sale": _of_command(Sale, _AGAIN, without=_SET_BY_AGENT),
     "void": _of_command(Void),
     "refund": _of_command(Refund, Member("original_date", ("string",)), _AGAIN),
-    "pre-authorization": _of_command(PreAuthorization, _AGAIN, without=_SPOKEN_BY_AGENT),
+    "pre-authorization": _of_command(PreAuthorization, _AGAIN, without=_SET_BY_AGENT),
     "completion": _of_command(PreAuthorizationCompletion),
     "release": _of_command(PreAuthorizationRelease),
     "close-batch": _of_command(CloseBatch),
@@ -114,15 +114,15 @@ BODIES: dict[str, Body] = {
 
 
 def read_body(data: bytes, media_type: str, body: Body) -> dict[str, Any]:
-    """The members that were sent. What they hold is checked where it is used, but for its type.
+    """The members that were sent. Their types are checked here, their values where they are used.
 
     Raises:
-        Problem: it is no JSON object, or has members that are not known, not there, or of another type.
+        Problem: the body is not a JSON object, or a member is unknown, missing or of the wrong type.
     """
     if not data:
         found: Any = {}
     elif media_type.partition(";")[0].strip().lower() != "application/json":
-        raise Problem("not-json", "a body is JSON, with Content-Type: application/json")
+        raise Problem("not-json", "the body must be JSON, sent with Content-Type: application/json")
     else:
         try:
             found = parse(data.decode())
@@ -133,12 +133,12 @@ def read_body(data: bytes, media_type: str, body: Body) -> dict[str, Any]:
     known = {member.name: member for member in body.members}
     for name, value in found.items():
         if name not in known:
-            choice = f"choose from {', '.join(known)}" if known else "it has no members"
-            raise Problem("invalid-request", f"the body has {name[:40]!a}, which is not known: {choice}")
+            choice = f"use {', '.join(known)}" if known else "it must be empty"
+            raise Problem("invalid-request", f"the body has the unknown member {name[:40]!a}: {choice}")
         _check_type(known[name], value)
     missing = [member.name for member in body.members if member.required and found.get(member.name) is None]
     if missing:
-        raise Problem("invalid-request", f"the body has no {missing[0]}")
+        raise Problem("invalid-request", f"the body lacks the required member {missing[0]}")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -152,17 +152,17 @@ def _check_type(member: Member, value: Any) -> None:
     if member.name == "amount" and isinstance(value, float):
         raise Problem(
             "invalid-value",
-            "amount must not be a JSON number with a decimal point, which is not exact: send whole wire units, or "
+            "amount must not be a JSON number with decimals, because that is not exact: send whole wire units, or "
             'currency as text, such as "1250.50"',
         )
     raise Problem("invalid-value", f"{member.name} must be of the type {' or '.join(member.types)}")
 
 
 def money_command(body: str, values: dict[str, Any], profile: Profile, key: str) -> Command[Any]:
-    """The command that a body asks for. A sale without a ticket gets one that follows from its ``key``.
+    """The payment command of a body. A sale without a ticket gets one that is derived from its ``key``.
 
     Raises:
-        GetnetError: a value cannot be meant, or the profile has no such command.
+        GetnetError: a value is invalid, or the profile has no such command.
     """
     kind = BODIES[body].kind
     assert kind is not None
@@ -178,7 +178,7 @@ def money_command(body: str, values: dict[str, Any], profile: Profile, key: str)
 
 
 def _of_profile(kind: type[C], profile: Profile) -> type[C]:
-    """``kind`` under the code of the profile."""
+    """``kind`` with the command code of the profile."""
     codes = profile.pre_authorization
     if not issubclass(kind, (PreAuthorization, PreAuthorizationCompletion, PreAuthorizationRelease)):
         return kind
@@ -195,17 +195,17 @@ def _of_profile(kind: type[C], profile: Profile) -> type[C]:
 
 
 def report_command(kind: ReportKind, values: dict[str, Any], profile: Profile) -> Command[Any]:
-    """The command that asks for a report.
+    """The command that requests a report.
 
     Raises:
-        Problem: it does not take one of the values.
-        GetnetError: a value cannot be meant.
+        Problem: the report does not have one of the members.
+        GetnetError: a value is invalid.
     """
     wanted = profile.catalogue.kinds[kind.value]
-    taken = [item.name for item in sent_fields(wanted)]
-    unfit = [name for name in values if name not in taken]
-    if unfit:
-        raise Problem("invalid-request", f"this report takes no {unfit[0]}")
+    known = [item.name for item in sent_fields(wanted)]
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise Problem("invalid-request", f"this report does not have the member {unknown[0]}: leave it out")
     return wanted(**values)
 
 
@@ -215,11 +215,11 @@ def _units(amount: int | str, profile: Profile) -> int:
     found = _DECIMAL.fullmatch(amount)
     if found is None or len(found[1]) > max(2, profile.amount_exponent or 0):
         raise InvalidType(
-            'amount as text is currency with a decimal point, such as "1250.50"; wire units are a JSON number'
+            'amount as text must be currency with a decimal point, such as "1250.50"; send wire units as a JSON number'
         )
     if profile.amount_exponent is None:
         raise InvalidValue(
-            f"amount is currency, but the profile {profile.name} does not know how many decimals the wire carries: "
-            "send wire units as a JSON number, or serve the terminal with the profile cl or ar"
+            f"amount is currency, but the profile {profile.name} does not know the decimals of the currency: send wire "
+            "units as a JSON number, or serve the terminal with the profile cl or ar"
         )
     return to_wire(Decimal(amount), profile.amount_exponent)

@@ -1,7 +1,7 @@
 """Getnet's websocket dialect (docs/protocol.md, "Websocket bridge"), for pages written for Getnet's browser library.
 
-The page's envelope is the frame that leaves, and the terminal's own envelopes are what the page gets. What a payment
-is, and what becomes of it, is decided elsewhere: here words are passed on, in the order and time that a page needs.
+The page's envelope is sent unchanged, and the page gets the terminal's own envelopes. Payments are decided elsewhere:
+the bridge only relays messages, in the order and time that a page needs.
 """
 
 from __future__ import annotations
@@ -50,27 +50,27 @@ __all__ = ["bridge"]
 log = logging.getLogger("getnet_pos.agent")
 
 _PATIENCE = 3.0
-"""Seconds from a page's call to the moment in which it tells its user that the terminal does not answer."""
+"""How many seconds a page waits until it tells its user that the terminal does not respond."""
 _ANSWER_TO_CARD, _ANSWER = 120.0, 60.0
-"""The same from the call to the terminal's answer, for a command that takes a card and for any other."""
+"""How many seconds a page waits for the terminal's reply, to a command that reads a card and to any other."""
 _SPACING = 0.3
-"""Seconds by which a page sends a command after its user's call, at least."""
+"""The minimum delay, in seconds, between the user's call and the page's sending of the command."""
 _NOT_SENT = -1
-"""The response code of a refusal: no terminal gives it where a card was read."""
+"""The response code of a refusal. No terminal returns it after a card was read."""
 _LONGEST = 65_536
-"""The longest message of a page, in characters."""
+"""The longest message from a page, in characters."""
 _MOST, _WITHIN = 60, 6.0
-"""So many messages may come in so many seconds: a page sends three a second at most."""
+"""The most messages, and in how many seconds: a page sends at most three a second."""
 _UNREAD = 256
-"""So many messages may wait for a page to read them: then it has left."""
+"""How many messages may wait for a page to read them before the page counts as gone."""
 _TO_CLOSE = 1.0
-"""Seconds in which a page takes note that it is shown out."""
+"""How many seconds to wait for a page to acknowledge that its socket is closed."""
 
 
 def bridge(agent: Agent) -> Guard:
-    """The application of the bridge's port: pages of the origins on the list, and nobody else."""
+    """The application on the bridge's port, only for pages of the listed origins."""
     if not agent.settings.allow_origins:
-        log.warning("no page may use the bridge: put the origins of its pages on the list with --allow-origin")
+        log.warning("no page can use the bridge yet: add the origins of your pages with --allow-origin")
     writes = _Writes(agent)
 
     async def page(socket: WebSocket) -> None:
@@ -83,13 +83,13 @@ def bridge(agent: Agent) -> Guard:
 
 
 class _Page:
-    """One page's socket. What it has asked for goes on when it leaves."""
+    """One page's socket. Its commands continue if it leaves."""
 
     def __init__(self, socket: WebSocket, writes: _Writes) -> None:
         self.is_here = True
         self._socket, self._writes = socket, writes
         self._terminal = next(iter(writes.terminals.values()), None)
-        """The terminal that its commands are for; ``None`` where the page has named one that is not there."""
+        """The terminal for its commands; ``None`` if the page named one that does not exist."""
         self._outbox: asyncio.Queue[str] = asyncio.Queue(_UNREAD)
         self._times: deque[float] = deque(maxlen=_MOST)
 
@@ -101,7 +101,7 @@ class _Page:
             while (message := await self._socket.receive())["type"] == "websocket.receive":
                 text = message.get("text") or ""  # No page sends bytes.
                 if not self.is_here or self._is_too_much(text):
-                    with contextlib.suppress(asyncio.TimeoutError):  # It does not read: then it need not be told.
+                    with contextlib.suppress(asyncio.TimeoutError):  # A page that does not read needs no close message.
                         await asyncio.wait_for(self._socket.close(1008, "too much at once"), _TO_CLOSE)
                     break
                 self._take(text)
@@ -116,7 +116,7 @@ class _Page:
         try:
             self._outbox.put_nowait(frame if isinstance(frame, str) else _text(frame))
         except asyncio.QueueFull:
-            log.warning("a page does not read what it is sent: it counts as gone")
+            log.warning("a page does not read its messages: it counts as gone")
             self.is_here = False
 
     async def _write(self) -> None:
@@ -149,13 +149,13 @@ class _Page:
                 self._writes.take(self, self._terminal, message if type(message) is str else "")
 
     def _choose(self, port: object) -> None:
-        """The terminal of this name; without a name, the agent's first. Its link is opened, and never reset."""
+        """Choose a terminal by name, or else the agent's first. Its link is opened if needed, and never reset."""
         terminals = self._writes.terminals
         self._terminal = terminals.get(str(port)) if port else next(iter(terminals.values()), None)
         self._look()
 
     def _look(self) -> None:
-        """Have the terminal be there when a command comes: a page waits 3 s in all for the sign that it has it."""
+        """Open the link before a command arrives: a page waits only 3 s for the terminal's acknowledgement."""
         if self._terminal is not None and self._terminal.state != "up":
             self._writes.look(self._terminal)
 
@@ -166,7 +166,7 @@ def _member(said: Mapping[str, Any], group: str, name: str) -> object:
 
 
 def _text(frame: bytes) -> str:
-    """A frame as text: UTF-8, or Latin-1 where some firmware writes its words so."""
+    """A frame as text: UTF-8, or Latin-1, which some firmware sends."""
     try:
         return frame.decode()
     except UnicodeDecodeError:
@@ -178,23 +178,23 @@ def _text(frame: bytes) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """One command of a page, from its arrival to its answer."""
+    """A page's command, from its arrival to its reply."""
 
     page: _Page
     command: Command[Any]
     leave_by: float
-    """When the page gives up, on the monotonic clock, unless it was told by then that the terminal has it."""
+    """When the page gives up without an acknowledgement, on the monotonic clock."""
     accepted: bool = False
-    """Whether it was told that."""
+    """Whether the acknowledgement was sent to the page."""
     gave_up: bool = False
-    """Whether that came too late."""
+    """Whether the acknowledgement was too late."""
     cancelling: bool = False
     replies: list[tuple[Message, bytes]] = field(default_factory=list)
 
     def hear(self, message: Message, frame: bytes) -> None:
-        """Pass on what the terminal says meanwhile; a reply waits until it is known whose it is."""
+        """Relay the terminal's messages. A reply is held until it is known which command it belongs to."""
         if isinstance(message, Ack):
-            # Of a cancellation the page waits for the sign as well.
+            # The page waits for the acknowledgement of a cancellation, too.
             if (message.received and not self.accepted) or self.cancelling:
                 self.gave_up |= not self.accepted and time.monotonic() > self.leave_by
                 self.accepted = True
@@ -205,18 +205,18 @@ class _Write:
             self.replies.append((message, frame))
 
     def listens(self) -> bool:
-        """Whether the page takes what comes now for its answer, and has not told its user of a failure already."""
+        """Whether the page still waits for the reply, and has not reported a failure to its user."""
         patience = _ANSWER_TO_CARD if self.command.takes_card else _ANSWER
         until = self.leave_by - _PATIENCE + patience if self.accepted else self.leave_by
         return self.page.is_here and not self.gave_up and time.monotonic() <= until
 
     def frame_of(self, reply: Reply) -> bytes:
-        """The terminal's own envelope of ``reply``; where it came in none, one that says the same."""
+        """The terminal's own envelope of ``reply``, or an equivalent one if it had none."""
         return next((frame for message, frame in self.replies if message is reply), None) or _sealed(reply)
 
 
 class _Writes:
-    """The commands of all pages: one at a time at each terminal."""
+    """The commands of all pages, one at a time for each terminal."""
 
     def __init__(self, agent: Agent) -> None:
         self.terminals: Mapping[str, Terminal] = agent.terminals
@@ -236,22 +236,22 @@ class _Writes:
         try:
             await terminal.poll()
         except GetnetError as error:
-            log.info("%s is not there for a page yet: %s", terminal.name, error)
+            log.info("%s is not ready for a page yet: %s", terminal.name, error)
 
     def take(self, page: _Page, terminal: Terminal | None, message: str) -> None:
-        """Have the command that a page wrote carried out, or refuse it, with nothing sent."""
+        """Start the command that a page wrote, or refuse it without sending anything."""
         arrived = time.monotonic()
         frame = message.encode(errors="replace")
         try:
             sealed = unseal(frame)
             if terminal is None:
-                raise InvalidValue(f"there is no such terminal: open the port {' or '.join(self.terminals)}")
+                raise InvalidValue(f"unknown terminal: open the port {' or '.join(self.terminals)}")
             leave_by = arrived + _time_left(sealed.command, datetime.now(timezone.utc))
         except InvalidValue as error:
             page.say(_refusal(_code(frame), str(error)))
             return
         except ProtocolError as error:
-            log.warning("a page wrote what is no signed command: %s", error)
+            log.warning("a page sent a message that is not a signed command: %s", error)
             page.say(acknowledgement(False))
             return
         write = self._running.get(terminal.name)
@@ -273,10 +273,12 @@ class _Writes:
             page.say(acknowledgement(False))
         except GetnetError as error:
             if isinstance(error, OutcomeUnknown) and not error.is_earlier:
-                # No answer would be true. The page's own time runs out; the agent's page and log say what to do.
-                log.warning("%s: a page gets no answer: %s", terminal.name, error)
+                # Any reply could be wrong. The page times out; the agent's page and log say what to do.
+                log.warning(
+                    "%s: no reply is sent to the page, because the outcome is unknown: %s", terminal.name, error
+                )
             else:
-                log.warning("%s: refused to a page: %s", terminal.name, error)
+                log.warning("%s: a page's command was refused: %s", terminal.name, error)
                 page.say(_refusal(command.code, str(error)))
         else:
             page.say(write.frame_of(reply))
@@ -287,7 +289,7 @@ class _Writes:
         try:
             return await terminal.run(
                 sealed,
-                # Whatever the spelling, it is one command: it is carried out once.
+                # However it is spelled, the same command is carried out once.
                 idempotency_key=f"bridge/{hashlib.sha256(seal(sealed.command)).hexdigest()}",
                 on_frame=write.hear,
                 leave_by=write.leave_by,
@@ -296,7 +298,7 @@ class _Writes:
         except UnsupportedOperation:
             if not isinstance(sealed.command, Poll):
                 raise
-            # The simplified wire has no poll, and the agent has another way to ask whether a terminal is there.
+            # The simplified wire has no poll, but the agent has another way to check the terminal.
             return await terminal.poll()
 
     async def _cancelled(self, terminal: Terminal, sealed: SealedCommand[CancelReply], write: _Write) -> None:
@@ -315,12 +317,12 @@ def _code(frame: bytes) -> int:
 
 
 def _refusal(code: int, why: str) -> bytes:
-    """The answer to a command of which nothing was sent, or of which it is known that nothing came."""
+    """The reply to a command that was not sent, or that certainly had no effect."""
     return envelope(_json({"FunctionCode": code, "ResponseCode": _NOT_SENT, "ResponseMessage": mask(why)}))
 
 
 def _sealed(reply: Reply) -> bytes:
-    """``reply`` in an envelope as a terminal writes it, without what could identify a card."""
+    """``reply`` in an envelope, as a terminal writes it, but without data that could identify a card."""
     return envelope(_json(_written(reply)))
 
 
@@ -350,33 +352,35 @@ _DATE_TIME = re.compile(
 
 
 def _time_left(command: Command[Any], now: datetime) -> float:
-    """Seconds in which the first byte of a page's command must leave: later its user was told that it failed.
+    """How many seconds are left to send a page's command before the page reports a failure to its user.
 
     Raises:
-        InvalidValue: they are over, or cannot be told, and it moves money.
+        InvalidValue: it is a payment command, and that time is over or unknown.
     """
     if not command.moves_money:
         return _PATIENCE - _SPACING
     age = _age(command.date_time, now)
     if age is None:
-        raise InvalidValue("nothing was sent: DateTime must say when the command was made, as 2026-01-31T12:00:00.000Z")
+        raise InvalidValue(
+            "nothing was sent: DateTime must be when the command was made, such as 2026-01-31T12:00:00.000Z"
+        )
     if age > _PATIENCE:
         raise InvalidValue(
-            f"nothing was sent: the command was made {age:.1f} s ago, and its page has given it up: ask again, and if "
-            "that happens each time, set the clocks and the time zone of the page and of the agent"
+            f"nothing was sent: the command is {age:.1f} s old, and its page has given up on it: try again, and if "
+            "this happens each time, set the clocks and time zones of the page's and the agent's machines"
         )
     if age < -_PATIENCE:
         raise InvalidValue(
-            f"nothing was sent: the page's clock is {-age:.1f} s ahead of the agent's, so nobody knows how old the "
-            "command is: set the clocks and the time zone of both"
+            f"nothing was sent: the page's clock is {-age:.1f} s ahead of the agent's, so the age of the command is "
+            "unknown: set the clocks and time zones of both machines"
         )
     return _PATIENCE - max(age, 0.0)
 
 
 def _age(text: str | None, now: datetime) -> float | None:
-    """How many seconds ago ``text`` was written; ``None`` where it is no date and time that is understood.
+    """How many seconds ago the date and time ``text`` was; ``None`` if it cannot be read.
 
-    Without a zone it is a time of this machine; where the clock was set back an hour, the likelier of two.
+    Without a time zone it is this machine's local time; in the hour that daylight saving time repeats, the closer one.
     """
     found = _DATE_TIME.fullmatch(text or "")
     if found is None:

@@ -1,4 +1,4 @@
-"""What happens at the terminals, told to whoever listens. It waits for nobody: a listener that is slow is dropped."""
+"""Sends what happens at the terminals to all listeners. It never waits: a listener that is too slow is dropped."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..masking import masked
 __all__ = ["Event", "EventHub", "EventKind", "Listener"]
 
 EventKind = Literal["link", "running", "progress", "outcome", "unknown"]
-"""``link``: it is up or down, and why. ``running``: what runs at a terminal now, or nothing. ``progress``: what the
-terminal is doing. ``outcome``: what became of a payment. ``unknown``: a payment that a person must resolve."""
+"""``link``: it is up or down, and why. ``running``: the command that now runs at a terminal, or none. ``progress``:
+what the terminal is doing. ``outcome``: the outcome of a payment. ``unknown``: a payment that a person must resolve."""
 
 _REMEMBERED = 256
-"""How many events a listener that comes back can still be told."""
+"""How many past events a listener that reconnects can still get."""
 _WAITING = 256
 """How many events may wait for a listener before it is dropped."""
 
 
 class Event:
-    """One thing that happened; ``text`` is its JSON. Its ``number`` grows, also from one start to the next."""
+    """An event; ``text`` is its JSON. Its ``number`` always increases, even after a restart of the agent."""
 
     __slots__ = ("kind", "number", "text")
 
@@ -37,7 +37,7 @@ class Event:
 
 
 class Listener:
-    """What one listener has not been told yet."""
+    """The events that one listener has not received yet."""
 
     def __init__(self, missed: list[Event]) -> None:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -46,8 +46,8 @@ class Listener:
         for event in missed:
             self._queue.put_nowait(event)
 
-    def tell(self, event: Event) -> bool:
-        """False where too much waits already: then it is told no more."""
+    def put(self, event: Event) -> bool:
+        """Add an event; false if too many are waiting: then the listener is dropped."""
         self.dropped = self._queue.qsize() >= _WAITING
         self._queue.put_nowait(None if self.dropped else event)
         return not self.dropped
@@ -56,14 +56,14 @@ class Listener:
         self._queue.put_nowait(None)
 
     async def next(self, timeout: float | None = None) -> Event | None:
-        """The next event; ``None`` where it is told no more.
+        """The next event; ``None`` after the last one.
 
         Raises:
-            asyncio.TimeoutError: none came in time.
+            asyncio.TimeoutError: there was none in time.
         """
         event = None if self.dropped else await asyncio.wait_for(self._queue.get(), timeout)
         if event is None:
-            self.end()  # whoever asks again is told the same
+            self.end()  # for the next call
         return event
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -72,23 +72,23 @@ class Listener:
 
 
 class EventHub:
-    """Tells every listener, in the order of what happens."""
+    """Sends each event to every listener, in order."""
 
     def __init__(self) -> None:
         self._number = time.time_ns() // 1_000_000
-        self._lately: deque[Event] = deque(maxlen=_REMEMBERED)
+        self._recent: deque[Event] = deque(maxlen=_REMEMBERED)
         self._listeners: set[Listener] = set()
         self._closed = False
 
-    def tell(self, kind: EventKind, terminal: str, **values: Any) -> None:
+    def send(self, kind: EventKind, terminal: str, **values: Any) -> None:
         self._number += 1
         event = Event(self._number, kind, terminal, values)
-        self._lately.append(event)
-        self._listeners = {one for one in self._listeners if one.tell(event)}
+        self._recent.append(event)
+        self._listeners = {one for one in self._listeners if one.put(event)}
 
     def listen(self, after: int | None = None) -> Listener:
-        """A new listener; with ``after`` it is told first what happened after that event, as far as it is known."""
-        listener = Listener([event for event in self._lately if after is not None and event.number > after])
+        """A new listener; with ``after`` it first gets the remembered events after that one."""
+        listener = Listener([event for event in self._recent if after is not None and event.number > after])
         if self._closed:
             listener.end()
         else:
@@ -99,7 +99,7 @@ class EventHub:
         self._listeners.discard(listener)
 
     def close(self) -> None:
-        """Nothing more is told."""
+        """End all listeners."""
         self._closed = True
         for listener in self._listeners:
             listener.end()

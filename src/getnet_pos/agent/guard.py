@@ -1,7 +1,7 @@
-"""Who may use the agent: one ASGI middleware before the whole of it, HTTP and WebSocket. It knows no terminal.
+"""Access control of the agent: one ASGI middleware for all HTTP and WebSocket requests. It knows no terminal.
 
-A request is let in when it names this machine by a name of its own (``Host``), comes from no web page or from one on
-the list (``Origin``), and has the pairing token where it needs one. What it may cost is bounded before that is known.
+A request is accepted if it addresses this machine by one of its own names (``Host``), comes from a listed web page or
+from none (``Origin``), and has the pairing token if it needs one. Before that is checked, its cost is limited.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _OPEN = re.compile(r"/(page\.(css|js))?|/v1/openapi\.json|/v1/terminals(/[^/]+)?")
-"""What may be read without the token: the page, the description of the interface, and whether terminals are there. All
-else moves money, or tells of payments, whose amounts and tickets are not for everybody with an account on this machine.
+"""What can be read without the token: the page, the OpenAPI description, and the state of the terminals. All the rest
+moves money or shows payments, which must not be visible to every user of this machine.
 """
 
 _PROTOCOL, _BEARER = "getnet-pos", "bearer."
-"""A page cannot give a WebSocket a header: it offers these two subprotocols, the token behind the second."""
+"""A page cannot set the headers of a WebSocket: it offers these two subprotocols, the second with the token."""
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -55,48 +55,48 @@ _METHODS = "GET, POST"
 _ASKED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Prefer"
 _SHOWN_HEADERS = "Location, Retry-After"
 _REMEMBERED = 600
-"""Seconds for which a browser need not ask again whether a page may."""
+"""How many seconds a browser may cache the response to a preflight request."""
 
 _BODY = 65_536
 _BODY_TIME = 10.0
 _SOCKETS = 256
-"""WebSockets at once."""
+"""The most WebSockets at a time."""
 _REQUESTS = 512
-"""Requests at once, streams of events among them."""
+"""The most requests at a time, streams of events included."""
 _RATE, _BURST = 200.0, 2_000
-"""Requests a second of one origin, or of one address where there is none; and how many may come at once."""
+"""How many requests one origin (without one, one address) may send per second, and how many at once."""
 _TRY_RATE, _TRIES = 0.1, 10
-"""The same of wrong tokens."""
+"""The same for wrong tokens."""
 _KNOWN = 1_000
 """How many origins and addresses are remembered."""
 
 
 def checked_origin(text: str) -> str:
-    """An origin of the list as a browser writes it: scheme, host and port, and no port that is the scheme's own.
+    """A listed origin in the form that browsers send: scheme, host, and the port unless it is the scheme's default.
 
     Raises:
-        InvalidValue: it is none. ``null`` is what every page in a sandbox calls itself, and ``*`` would be any page.
+        InvalidValue: it is not an origin. ``null`` would be every sandboxed page, and ``*`` every page.
     """
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin) or origin.startswith("file:"):
         raise InvalidValue(
-            f"{text!a} is no origin that could be on the list: write scheme, host and port, such as "
-            "https://shop.example or http://localhost:3000"
+            f"{text!a} is not an origin that can be allowed: write scheme, host and port, such as https://shop.example "
+            "or http://localhost:3000"
         )
     scheme, _, rest = origin.partition("://")
     return f"{scheme}://{rest.removesuffix(f':{_DEFAULT_PORTS.get(scheme)}')}"
 
 
 def check_reach(host: str, *, tls: bool) -> None:
-    """Refuse to listen where other machines reach the agent, but with TLS.
+    """Refuse to listen without TLS where other machines can reach the agent.
 
     Raises:
-        ConfigurationError: ``host`` is not of the loopback, and there is no TLS.
+        ConfigurationError: ``host`` is not a loopback address, and there is no TLS.
     """
     if not tls and not _is_loopback(host):
         raise ConfigurationError(
-            f"other machines could reach the agent on {host!a}, and read the token on its way: give --certificate and "
-            "--key, or listen on 127.0.0.1"
+            f"other machines could reach the agent on {host!a}, and the token could be read in transit: pass "
+            "--certificate and --key, or listen on 127.0.0.1"
         )
 
 
@@ -108,11 +108,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Stands before ``app``.
+    """Wraps ``app``.
 
-    ``origins`` are those of the pages that may use it, beside its own; ``names`` are what it is called beside
-    ``localhost``, ``127.0.0.1`` and ``[::1]``. Without a ``token``, who comes must have an origin of the list.
-    ``scope["paired"]`` tells ``app`` whether who asks has the token.
+    ``origins`` are the origins of other pages that may use it; ``names`` are its hosts besides ``localhost``,
+    ``127.0.0.1`` and ``[::1]``. Without a ``token``, every request needs a listed origin. ``scope["paired"]`` tells
+    ``app`` whether the request has the token.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Guard:
         self._token = None if token is None else token.encode()
         self._rates = _Rates(_RATE, _BURST)
         self._tries = _Rates(_TRY_RATE, _TRIES)
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._open = {"http": 0, "websocket": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,7 +136,7 @@ class Guard:
         try:
             self._check_place(caller)
             if caller.is_preflight:
-                await _may(caller)(scope, receive, answering)
+                await _preflight(caller)(scope, receive, answering)
                 return
             scope = {**scope, "paired": self._is_paired(caller)}
             self._check_room(caller)
@@ -154,24 +154,24 @@ class Guard:
             self._open[caller.kind] -= 1
 
     def _check_place(self, caller: _Caller) -> None:
-        """Refuse who asks for another host or comes from a page that is not on the list, whoever it is."""
+        """Refuse requests to another host or from an unlisted page, even with the token."""
         if caller.name not in self._names or caller.port != caller.own_port:
-            raise Problem("other-host", "the agent does not go by the name in the header Host")
+            raise Problem("other-host", "the header Host has a name or port that is not the agent's")
         origin = caller.origin
         if origin is None:
             if self._token is None or caller.is_of_a_page:
-                raise Problem("no-origin", "a page asks, and the browser does not say of which origin")
+                raise Problem("no-origin", "the request comes from a web page, but the browser did not send its origin")
         elif origin not in self._origins and (self._token is None or origin != caller.own_origin):
-            self._tell(origin)
+            self._log_once(origin)
             raise Problem("other-origin", "the page's origin is not on the list")
         if wait := self._rates.take(origin or caller.address):
-            raise Problem("too-often", "too many requests came in a short time", retry_after=wait)
+            raise Problem("too-often", "too many requests in a short time", retry_after=wait)
 
     def _is_paired(self, caller: _Caller) -> bool:
-        """Whether it has the token; refuses who needs it and has it not.
+        """Whether the request has the token; refuses it if it needs the token and lacks it.
 
-        Whoever has the token is let in however many wrong ones were tried: an old page that goes on trying shuts nobody
-        out, and nobody guesses the token.
+        The right token is accepted however many wrong ones were tried: an old page that keeps trying locks nobody out,
+        and the token cannot be guessed.
         """
         given = caller.token
         if self._token is None or (given is not None and hmac.compare_digest(given, self._token)):
@@ -180,20 +180,20 @@ class Guard:
             return False
         if given is not None and (wait := self._tries.take(caller.address)):
             raise Problem("wrong-tokens", "too many wrong tokens were tried", retry_after=wait)
-        raise Problem("token-needed", "the pairing token is not there" if given is None else "the token is wrong")
+        raise Problem("token-needed", "the request has no pairing token" if given is None else "the token is wrong")
 
     def _check_room(self, caller: _Caller) -> None:
         if self._open[caller.kind] >= (_SOCKETS if caller.kind == "websocket" else _REQUESTS):
-            raise Problem("too-many", "too many pages or programs are at work at once", retry_after=1)
+            raise Problem("too-many", "too many pages or programs are connected", retry_after=1)
 
-    def _tell(self, origin: str) -> None:
-        if origin not in self._told and len(self._told) < _KNOWN:
-            self._told.add(origin)
-            log.warning("refused a page of %.100a, which is not on the list; --allow-origin would put it there", origin)
+    def _log_once(self, origin: str) -> None:
+        if origin not in self._logged and len(self._logged) < _KNOWN:
+            self._logged.add(origin)
+            log.warning("refused a page from %.100a, which is not on the list: --allow-origin adds it", origin)
 
 
 class _Caller:
-    """What a request says of itself."""
+    """What a request claims about its sender."""
 
     def __init__(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -211,13 +211,13 @@ class _Caller:
         self.origin = self._only("origin")
 
     def _only(self, name: str) -> str | None:
-        """The header; one that comes twice is none that anything can be made of."""
+        """The header; an invalid value if it was sent twice."""
         values = self._headers.getlist(name)
         return values[0].lower() if len(values) == 1 else "," if values else None
 
     @property
     def is_of_a_page(self) -> bool:
-        """Whether a browser asks for another site's page, other than to show the agent's own in its place."""
+        """Whether it was sent by another site's page, other than by a link to the agent's page."""
         of_elsewhere = self._headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         return of_elsewhere and not (self.path == "/" and self._headers.get("sec-fetch-mode") == "navigate")
 
@@ -235,7 +235,7 @@ class _Caller:
 
     @property
     def length(self) -> int:
-        """What it says that its body has, in bytes."""
+        """The declared length of the body, in bytes."""
         return int(self._headers.get("content-length", "0"))
 
     @property
@@ -263,11 +263,10 @@ def _split(host: str, default: int) -> tuple[str, int | None]:
     return parts.hostname or "", default if port is None else port
 
 
-def _may(caller: _Caller) -> Response:
-    """What a browser is told that asks before a page does.
+def _preflight(caller: _Caller) -> Response:
+    """The response to a preflight request.
 
-    Chrome asked for private networks in this way up to version 141. Since then it asks its user, and nothing of that
-    comes over the wire.
+    Up to version 141, Chrome also asked for access to private networks like this. Newer versions ask the user instead.
     """
     headers = {
         "Access-Control-Allow-Methods": _METHODS,
@@ -291,8 +290,8 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
 
 
 async def _body(receive: Receive, caller: _Caller) -> bytes:
-    """The whole body, which is small and comes soon."""
-    too_large = Problem("too-large", f"a body has at most {_BODY} bytes")
+    """The whole body, if it is small and arrives soon."""
+    too_large = Problem("too-large", f"the body must have at most {_BODY} bytes")
     if caller.length > _BODY:
         raise too_large
 
@@ -301,7 +300,7 @@ async def _body(receive: Receive, caller: _Caller) -> bytes:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Problem("invalid-request", "the body did not end")
+                raise Problem("invalid-request", "the connection closed before the end of the body")
             body += message.get("body", b"")
             if len(body) > _BODY:
                 raise too_large
@@ -311,11 +310,11 @@ async def _body(receive: Receive, caller: _Caller) -> bytes:
     try:
         return await asyncio.wait_for(whole(), _BODY_TIME)
     except asyncio.TimeoutError:
-        raise Problem("too-slow", f"a body comes within {_BODY_TIME:.0f} seconds") from None
+        raise Problem("too-slow", f"the body must arrive within {_BODY_TIME:.0f} seconds") from None
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives the body once more, then what comes after it."""
+    """A ``receive`` that returns the body again, then what follows it."""
     given = False
 
     async def receiving() -> Any:
@@ -329,7 +328,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _answering(send: Send, caller: _Caller, allowed: str | None) -> Send:
-    """Adds to each answer what a browser is to know of it; ``allowed`` is the other origin that may read it."""
+    """Adds the security headers to each response; ``allowed`` is the other origin that may read it."""
 
     async def sending(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -348,19 +347,19 @@ def _answering(send: Send, caller: _Caller, allowed: str | None) -> Send:
 
 
 class _Rates:
-    """How often each may come: ``burst`` times at once, and ``rate`` times a second after that."""
+    """A rate limit for each sender: ``burst`` at once, then ``rate`` per second."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate, self._burst = rate, burst
         self._left: dict[str, tuple[float, float]] = {}
-        """How often it may still come, as of when."""
+        """How many are left, and at what time."""
 
     def take(self, who: str) -> float:
-        """The seconds that it has to wait; none if it may come now, which is counted."""
+        """How many seconds ``who`` must wait; 0 if not, and then one is counted."""
         now = time.monotonic()
         left, since = self._left.pop(who, (float(self._burst), now))
         left = min(left + (now - since) * self._rate, float(self._burst))
         self._left[who] = (left - 1 if left >= 1 else left, now)
         if len(self._left) > _KNOWN:
-            del self._left[next(iter(self._left))]  # Who has not come for the longest time.
+            del self._left[next(iter(self._left))]  # the least recent one
         return 0.0 if left >= 1 else (1 - left) / self._rate

@@ -1,4 +1,4 @@
-"""The agent's interface over HTTP and WebSocket: one table of operations, from which routes and document are made."""
+"""The agent's interface over HTTP and WebSocket. One table of operations defines its routes and OpenAPI document."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ __all__ = ["OPERATIONS", "Agent", "Operation", "interface"]
 log = logging.getLogger("getnet_pos.agent")
 
 _SOON = 0.05
-"""Seconds within which a refusal or a stored result is answered at once, also where 202 would do."""
+"""How many seconds to wait for a refusal or a stored result before the response is 202."""
 _SILENCE = 15.0
-"""Seconds without an event after which a listener over HTTP is told that the stream is alive."""
+"""How many seconds without an event until an HTTP stream gets a comment that keeps it alive."""
 _REPORTS = dict(zip(report_names(), ReportKind, strict=True))
-_LATELY = timedelta(hours=24)
+_RECENT = timedelta(hours=24)
 
 
 @dataclass
 class Agent:
-    """What the interface serves."""
+    """The state that the interface serves."""
 
     settings: AgentSettings
     terminals: dict[str, Terminal]
-    """By their names."""
+    """By name."""
     records: Records
     events: EventHub
     payments: Payments
     stopping: bool = False
-    """Whether it is being stopped: then nothing new is begun."""
+    """Whether it is stopping, and starts nothing new."""
 
 
 Handler = Callable[[Agent, Request], Awaitable[Response]]
@@ -67,7 +67,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One row of the table: where, what it says, and what it is answered."""
+    """One row of the table: the address, the request and its responses."""
 
     method: str
     path: str
@@ -75,19 +75,19 @@ class Operation:
     summary: str
     handler: Handler
     answers: dict[int, tuple[str, str, Schema]]
-    """By status: what it means, its media type and its schema."""
+    """For each status: its meaning, media type and schema."""
     body: str | None = None
-    """The name of what is sent with it, in ``BODIES``."""
+    """The request's body, as a key of ``BODIES``."""
     query: dict[str, tuple[Schema, bool, str]] = field(default_factory=dict)
-    """By name: the schema, whether it is needed, and what it means."""
+    """For each name: the schema, whether it is required, and its meaning."""
     pays: bool = False
-    """Whether it makes a payment, which has a key."""
+    """Whether it makes a payment, which needs a key."""
     begins: bool = False
-    """Whether it begins something at a terminal, which an agent that is being stopped does not."""
+    """Whether it starts something at a terminal, which a stopping agent refuses."""
 
 
 def interface(agent: Agent) -> Starlette:
-    """The application. Whoever serves it decides who may use it."""
+    """The application. It has no access control: see ``guard``."""
     routes = [Route(one.path, _endpoint(agent, one), methods=[one.method], name=one.name) for one in OPERATIONS]
     return Starlette(
         routes=[*PAGE, *routes, WebSocketRoute("/v1/events", partial(_events_over_websocket, agent))],
@@ -111,7 +111,7 @@ def _endpoint(agent: Agent, operation: Operation) -> Callable[[Request], Awaitab
 
 def _check_goes_on(agent: Agent) -> None:
     if agent.stopping:
-        raise Problem("stopping", "the agent is being stopped: this request has begun nothing", retry_after=5)
+        raise Problem("stopping", "the agent is stopping, so this request started nothing", retry_after=5)
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals
@@ -130,15 +130,15 @@ async def _refuse_error(request: Request, error: Exception) -> Response:
 async def _refuse_address(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return await _refuse(request, Problem("wrong-method", f"{request.method} is not for this address"))
+        return await _refuse(request, Problem("wrong-method", f"this address does not support {request.method}"))
     if error.status_code == 404:
-        return await _refuse(request, Problem("unknown-path", "there is nothing at this address"))
+        return await _refuse(request, Problem("unknown-path", "this address does not exist"))
     return await _refuse(request, Problem("invalid-request", error.detail))
 
 
 async def _refuse_failure(request: Request, error: Exception) -> Response:
-    log.error("a request has failed", exc_info=error)
-    return await _refuse(request, Problem("failed", "the agent has failed; its log says how"))
+    log.error("a request failed with an internal error", exc_info=error)
+    return await _refuse(request, Problem("failed", "the agent had an internal error: see its log"))
 
 
 # ----------------------------------------------------------------------------------------------------------- requests
@@ -157,7 +157,7 @@ def _json(
 def _terminal(agent: Agent, request: Request) -> Terminal:
     name = request.path_params["name"]
     if name not in agent.terminals:
-        raise Problem("unknown-terminal", f"there is no terminal {name[:64]!a}: there are {', '.join(agent.terminals)}")
+        raise Problem("unknown-terminal", f"there is no terminal {name[:64]!a}: use {', '.join(agent.terminals)}")
     return agent.terminals[name]
 
 
@@ -168,7 +168,7 @@ async def _said(request: Request, body: str) -> dict[str, Any]:
 def _query(request: Request, name: str) -> str | None:
     given = request.query_params.getlist(name)
     if len(given) > 1:
-        raise Problem("invalid-request", f"the address has {name} more than once")
+        raise Problem("invalid-request", f"the address has {name} more than once: send it once")
     return given[0] if given else None
 
 
@@ -191,7 +191,7 @@ async def _show_terminal(agent: Agent, request: Request) -> Response:
 
 
 def _shown(terminal: Terminal, request: Request) -> dict[str, Any]:
-    """Without the token, not what is paid there now."""
+    """The terminal's state; without the token, not the payment that is running."""
     document = terminal.document()
     return document if request.scope.get("paired", True) else {**document, "running": None}
 
@@ -210,7 +210,7 @@ async def _poll(agent: Agent, request: Request) -> Response:
 async def _report(agent: Agent, request: Request) -> Response:
     terminal, kind = _terminal(agent, request), request.path_params["kind"]
     if kind not in _REPORTS:
-        raise Problem("unknown-path", f"there is no report {kind[:40]!a}: there are {', '.join(_REPORTS)}")
+        raise Problem("unknown-path", f"there is no report {kind[:40]!a}: use {', '.join(_REPORTS)}")
     command = report_command(_REPORTS[kind], await _said(request, "report"), terminal.profile)
     return _reply(await terminal.run(command))
 
@@ -251,16 +251,16 @@ async def _pay(agent: Agent, request: Request, *, body: str) -> Response:
 
 
 def _key(request: Request, terminal: Terminal, body: str, values: dict[str, Any]) -> str:
-    """By what name the payment is known: the caller's key, else its ticket."""
+    """The payment's key: the caller's own, or one made from the ticket."""
     given = request.headers.get("idempotency-key")
     if given is not None:
         return _checked_key(given)
     ticket = values.get("ticket")
     if ticket is None:
         or_ticket = ", or a ticket" if "ticket" in [member.name for member in BODIES[body].members] else ""
-        raise Problem("key-needed", f"a payment needs a name: the header Idempotency-Key{or_ticket}")
+        raise Problem("key-needed", f"a payment needs a key: send the header Idempotency-Key{or_ticket}")
     if values.get("again"):
-        raise Problem("key-needed", "a second charge of the same ticket needs a name: the header Idempotency-Key")
+        raise Problem("key-needed", "a second charge of the same ticket needs a key: send the header Idempotency-Key")
     return _checked_key(f"{terminal.name}/{body}/{ticket}")
 
 
@@ -277,7 +277,7 @@ def _place(key: str, headers: dict[str, str]) -> Response:
 async def _show_payment(agent: Agent, request: Request) -> Response:
     key = _query(request, "key")
     if key is None:
-        raise Problem("invalid-request", "name the payment: /v1/payments?key=KEY")
+        raise Problem("invalid-request", "the address lacks the key of the payment: /v1/payments?key=KEY")
     answer = await agent.payments.look(_checked_key(key), agent.terminals)
     return _place(key, {}) if answer is None else _json(masked(answer.document()))
 
@@ -288,7 +288,9 @@ async def _list_intents(agent: Agent, request: Request) -> Response:
         raise Problem("invalid-value", "settled must be true or false")
     if settled != "true":
         if since is not None:
-            raise Problem("invalid-request", "since goes with settled=true: what is not settled is shown in any case")
+            raise Problem(
+                "invalid-request", "since needs settled=true: payments that are not settled are listed in any case"
+            )
         steps = await agent.records.unsettled()
     else:
         steps = await agent.records.lately(_moment(since))
@@ -296,14 +298,14 @@ async def _list_intents(agent: Agent, request: Request) -> Response:
 
 
 def _moment(text: str | None) -> str:
-    """A moment as the journal writes it; the last 24 hours where none is given."""
+    """A date and time in the journal's format; by default 24 hours ago."""
     if text is None:
-        at = datetime.now(timezone.utc) - _LATELY
+        at = datetime.now(timezone.utc) - _RECENT
     else:
         try:
             at = datetime.fromisoformat(text.replace("Z", "+00:00"))
         except ValueError:
-            raise Problem("invalid-value", "since must be a moment, such as 2026-11-26T09:00:00-03:00") from None
+            raise Problem("invalid-value", "since must be a date and time, such as 2026-11-26T09:00:00-03:00") from None
     return at.astimezone(timezone.utc).isoformat(timespec="milliseconds")
 
 
@@ -314,12 +316,12 @@ async def _resolve(agent: Agent, request: Request) -> Response:
         intent = await agent.records.resolve(intent_id, **said)
     except InvalidValue as error:
         raise Problem("cannot-resolve", str(error)) from None
-    log.warning("intent %s was resolved: %s, by %s", intent.intent_id, intent.state, mask(said["by"]))
+    log.warning("intent %s was resolved as %s by %s", intent.intent_id, intent.state, mask(said["by"]))
     for terminal in agent.terminals.values():
         if terminal.connector.terminal == intent.terminal:
             answer = Answer.of_intent(intent, terminal.profile)
             if answer is not None:
-                agent.events.tell("outcome", terminal.name, key=intent.idempotency_key, **answer.document())
+                agent.events.send("outcome", terminal.name, key=intent.idempotency_key, **answer.document())
     return _json(masked(intent_document(intent)))
 
 
@@ -370,7 +372,7 @@ async def _events_over_websocket(agent: Agent, socket: WebSocket) -> None:
     listener = agent.events.listen(after)
     gone = asyncio.get_running_loop().create_task(_until_gone(socket, listener.end))
     try:
-        # Starlette raises either where the other side has left.
+        # Starlette raises either if the other side has left.
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             async for event in listener:
                 await socket.send_text(event.text)
@@ -381,7 +383,7 @@ async def _events_over_websocket(agent: Agent, socket: WebSocket) -> None:
 
 
 async def _until_gone(socket: WebSocket, then: Callable[[], None]) -> None:
-    """What a listener says is passed over."""
+    """Ignore messages from the listener until it leaves."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while True:
             await socket.receive()
@@ -399,7 +401,10 @@ def _answered(schema: Schema | str, about: str, media_type: str = "application/j
     return about, media_type, _ref(schema) if isinstance(schema, str) else schema
 
 
-_ANSWERS = {200: _answered("Answer", "What became of it."), 202: _answered("Place", "It runs; look there later.")}
+_ANSWERS = {
+    200: _answered("Answer", "The outcome."),
+    202: _answered("Place", "The payment is running. Get its outcome from location later."),
+}
 _REPLIES: Schema = {
     "anyOf": [
         _ref(name) for name in (
@@ -421,8 +426,8 @@ def _payment(path: str, name: str, summary: str, body: str) -> Operation:
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/v1/terminals", name="listTerminals", handler=_list_terminals,
-        summary="The terminals: whether they can be reached, why not, and what runs.",
-        answers={200: _answered("Terminals", "All of them.")},
+        summary="The terminals: the state of each link, the reason, and the running command.",
+        answers={200: _answered("Terminals", "All terminals.")},
     ),
     Operation(
         method="GET", path=_AT, name="showTerminal", handler=_show_terminal, summary="One terminal.",
@@ -430,19 +435,19 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path=f"{_AT}/polling", name="poll", handler=_poll, body="nothing", begins=True,
-        summary="Ask whether the terminal is ready, and about every payment that is not settled.",
-        answers={200: _answered("Polled", "Its answer, and what became of earlier payments.")},
+        summary="Query whether the terminal is ready, and the outcome of every payment that is not settled.",
+        answers={200: _answered("Polled", "The terminal's reply, and the outcomes of earlier payments.")},
     ),
     _payment("sales", "sell", "Charge a card.", "sale"),
-    _payment("voids", "void", "Annul an operation of the open batch (Getnet's own libraries: Refund).", "void"),
-    _payment("refunds", "refund", "Give money back (Getnet's own libraries: Return).", "refund"),
+    _payment("voids", "void", "Void an operation of the open batch (Refund in Getnet's own libraries).", "void"),
+    _payment("refunds", "refund", "Refund a sale (Return in Getnet's own libraries).", "refund"),
     _payment("pre-authorizations", "preAuthorize", "Hold an amount on a card.", "pre-authorization"),
-    _payment("completions", "completePreAuthorization", "Charge of what is held.", "completion"),
-    _payment("releases", "releasePreAuthorization", "Let go of what is held.", "release"),
+    _payment("completions", "completePreAuthorization", "Charge part or all of the held amount.", "completion"),
+    _payment("releases", "releasePreAuthorization", "Release the held amount.", "release"),
     Operation(
         method="POST", path=f"{_AT}/cancel", name="cancel", handler=_cancel, body="nothing",
-        summary="Ask to give up the sale in progress.",
-        answers={200: _answered("Cancelled", "It was asked for.")},
+        summary="Ask the terminal to cancel the sale in progress.",
+        answers={200: _answered("Cancelled", "The cancellation was requested.")},
     ),
     Operation(
         method="POST", path=f"{_AT}/reports/{{kind}}", name="report", handler=_report, body="report", begins=True,
@@ -450,33 +455,33 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path=f"{_AT}/close-batch", name="closeBatch", handler=_close_batch, body="close-batch",
-        begins=True, summary="Close the day's batch: its operations can no longer be voided.",
-        answers={200: _answered("CloseBatchReply", "The terminal's answer.")},
+        begins=True, summary="Close the day's batch. Its operations cannot be voided afterwards.",
+        answers={200: _answered("CloseBatchReply", "The terminal's reply.")},
     ),
     Operation(
         method="GET", path="/v1/payments", name="showPayment", handler=_show_payment, answers=_ANSWERS,
-        summary="What became of a payment, by its key.",
-        query={"key": ({"type": "string"}, True, "Its Idempotency-Key, or the key that 202 has told.")},
+        summary="The outcome of a payment, by its key.",
+        query={"key": ({"type": "string"}, True, "Its Idempotency-Key, or the key from a response 202.")},
     ),
     Operation(
         method="GET", path="/v1/intents", name="listIntents", handler=_list_intents,
-        summary="The payments in the journal that are not settled, or those of late.",
+        summary="The payments in the journal that are not settled, or the recent ones.",
         query={
-            "settled": ({"type": "boolean"}, False, "With true those that are settled, too, of the last 24 hours."),
-            "since": ({"type": "string"}, False, "With settled=true: from this moment on (ISO 8601)."),
+            "settled": ({"type": "boolean"}, False, "true: include the settled payments of the last 24 hours."),
+            "since": ({"type": "string"}, False, "With settled=true: those since this date and time (ISO 8601)."),
         },
-        answers={200: _answered("Intents", "They, the oldest first.")},
+        answers={200: _answered("Intents", "The payments, oldest first.")},
     ),
     Operation(
         method="POST", path="/v1/intents/{id}/resolve", name="resolve", handler=_resolve, body="resolution",
-        summary="Record what a person found out about a payment of unknown outcome.",
-        answers={200: _answered("Intent", "The payment as it is now.")},
+        summary="Record what a person found out about a payment with an unknown outcome.",
+        answers={200: _answered("Intent", "The payment in its new state.")},
     ),
     Operation(
         method="GET", path="/v1/events", name="events", handler=_events,
-        summary="What happens, as server-sent events, or over a WebSocket.",
-        query={"after": ({"type": "integer"}, False, "First what happened after the event of this id.")},
-        answers={200: _answered("Event", "One event after the other.", "text/event-stream")},
+        summary="Events, as server-sent events or over a WebSocket.",
+        query={"after": ({"type": "integer"}, False, "Start with the remembered events after the one with this id.")},
+        answers={200: _answered("Event", "A stream of events.", "text/event-stream")},
     ),
     Operation(
         method="GET", path="/v1/openapi.json", name="openapi", handler=_document, summary="This document.",

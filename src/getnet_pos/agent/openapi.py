@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the table of routes and from the typed messages. It answers no request."""
+"""The OpenAPI document, derived from the table of routes and from the typed messages. It handles no request."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["openapi"]
 
 _NULL = {"type": "null"}
-_PARAMETERS = {"name": "The terminal's name.", "kind": "Which report.", "id": "The payment's intent_id."}
+_PARAMETERS = {"name": "The terminal's name.", "kind": "The kind of report.", "id": "The payment's intent_id."}
 _TAKEN = ("approved", "declined", "unknown")
 
 
 def openapi(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The document of these operations (OpenAPI 3.1)."""
+    """The OpenAPI 3.1 document of these operations."""
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
@@ -35,8 +35,8 @@ def openapi(operations: Iterable[Operation]) -> dict[str, Any]:
         "info": {
             "title": "getnet-pos agent",
             "version": __version__,
-            "description": "Drive Getnet payment terminals from a program on the same machine. An outcome that nobody "
-            "knows is an answer (200, outcome unknown), never an error: do not repeat such a payment.",
+            "description": "Drive Getnet payment terminals from a program on the same machine. An unknown outcome is a "
+            "normal response (200, outcome unknown), never an error: do not repeat such a payment.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "security": [{"token": []}],
@@ -66,14 +66,14 @@ def _operation(one: Operation) -> dict[str, Any]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "required": False,
-                "description": "Your name for the payment, 1 to 255 characters: with the same one it is made once.",
+                "description": "Your key for the payment, 1 to 255 characters: one key is one payment.",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255},
             },
             {
                 "name": "Prefer",
                 "in": "header",
                 "required": False,
-                "description": "respond-async: answer 202 at once, with a place to look.",
+                "description": "respond-async: respond with 202 at once, and a location for the outcome.",
                 "schema": {"type": "string"},
             },
         ]
@@ -87,7 +87,7 @@ def _operation(one: Operation) -> dict[str, Any]:
                 for status, (about, media, schema) in one.answers.items()
             },
             "default": {
-                "description": "Refused.",
+                "description": "The request was refused.",
                 "content": {"application/problem+json": {"schema": _ref("Problem")}},
             },
         },
@@ -106,7 +106,7 @@ def _path_schema(name: str) -> dict[str, Any]:
 
 
 def report_names() -> list[str]:
-    """The names of the reports in an address."""
+    """The names of the reports, as in an address."""
     return [kind.name.lower().replace("_", "-") for kind in ReportKind]
 
 
@@ -159,23 +159,23 @@ def _schemas() -> dict[str, Any]:
     )
     schemas |= {
         "Answer": {
-            "description": "What became of a payment. unknown: money may have moved; do not repeat it.",
+            "description": "The outcome of a payment. unknown: money may have moved; do not repeat it.",
             **_object(
                 {
                     "outcome": {"enum": list(_TAKEN)},
                     "intent_id": maybe_text,
-                    "recovered": {**flag, "description": "Whether it is the stored result of an earlier request."},
+                    "recovered": {**flag, "description": "true: this is the stored result of an earlier request."},
                     "reason": maybe_text,
                     "reply": {"anyOf": [*map(_ref, payments), _NULL]},
                 }
             ),
         },
         "Place": {
-            "description": "The payment still runs, or is still asked about: location gives its answer later.",
+            "description": "The payment is running, or is being looked up: get its outcome from location.",
             **_object({"key": text, "location": text}),
         },
         "Problem": {
-            "description": "A refusal (RFC 9457). A problem for a payment: this request moved no money.",
+            "description": "A refusal (RFC 9457). In response to a payment it means: this request moved no money.",
             **_object(
                 {
                     "type": {"enum": [PREFIX + kind for kind in KINDS]},
@@ -183,7 +183,7 @@ def _schemas() -> dict[str, Any]:
                     "status": number,
                     "detail": text,
                     "advice": text,
-                    "nothing_sent": {**flag, "description": "Whether it is sure that no byte of the command has left."},
+                    "nothing_sent": {**flag, "description": "true: certainly, no byte of the command was sent."},
                     "intent_id": maybe_text,
                     "reply": {"anyOf": [*map(_ref, payments), _NULL]},
                     "found": maybe_text,
@@ -198,11 +198,11 @@ def _schemas() -> dict[str, Any]:
                 "state": {"enum": ["opening", "up", "not-ready", "down"]},
                 "why": maybe_text,
                 "running": {"anyOf": [running, _NULL]},
-                "place": {**text, "description": "What the journal calls it."},
+                "place": {**text, "description": "The terminal's name in the journal."},
                 "profile": text,
                 "amount_exponent": {
                     **maybe_number,
-                    "description": "Decimals of the currency in an amount; null where they are not known.",
+                    "description": "Decimals of the currency in an amount; null: unknown.",
                 },
             }
         ),
@@ -221,7 +221,7 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "Cancelled": {
-            "description": "It was asked for: the sale's own answer says what became of it.",
+            "description": "The cancellation was requested. The response to the sale has its outcome.",
             **_object({"reply": {"anyOf": [_ref("CancelReply"), _ref("GenericReply"), _NULL]}}),
         },
         "Event": {
@@ -249,7 +249,7 @@ def _answer_members(payments: list[str]) -> dict[str, Any]:
 
 def _progress_code() -> dict[str, Any]:
     known = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ProgressCode)
-    return {"type": ["integer", "null"], "description": f"{known}; others may come."}
+    return {"type": ["integer", "null"], "description": f"{known}; there may be others."}
 
 
 def _event(kind: str, members: dict[str, Any]) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def _message(kind: type, schemas: dict[str, Any], *, is_row: bool = False) -> di
     for item in fields(kind):
         if item.name == "extra":
             properties["extra"] = {
-                "type": "array", "items": {"type": "string"}, "description": "The names of other fields that came.",
+                "type": "array", "items": {"type": "string"}, "description": "The names of further fields.",
             }  # fmt: skip
         elif item.repr:
             properties[item.name] = _of_hint(hints[item.name], schemas)
@@ -298,4 +298,4 @@ def _type(hint: Any) -> str:
 
 
 def _about(kind: type[Reply]) -> str:
-    return " ".join((kind.__doc__ or "").split())
+    return " ".join((kind.__doc__ or "").partition("\n\n")[0].split())

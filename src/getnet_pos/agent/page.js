@@ -1,4 +1,4 @@
-// Shows the agent's terminals and today's payments, and records what a person found out about an unknown one.
+// Shows the agent's terminals and today's payments, and records what a person found out about an unknown outcome.
 "use strict";
 
 const WORDS = {
@@ -6,19 +6,19 @@ const WORDS = {
     title: "Agente de pagos", language: "Idioma", terminals: "Terminales", terminal: "Terminal",
     live: "Conectado", gone: "Sin conexión con el agente", unpaired: "Sin vincular",
     pairing: "Vincular este navegador",
-    "pairing-hint": "Escriba una vez la clave que el agente mostró al iniciarse por primera vez, o la que está en su archivo.",
-    token: "Clave", pair: "Vincular", unpair: "Olvidar la clave en este navegador", "wrong-token": "El agente no reconoce esta clave.",
-    unknown: "Pagos sin resultado conocido",
+    "pairing-hint": "Escriba la clave una sola vez. El agente la mostró al iniciarse por primera vez y la guarda en su archivo.",
+    token: "Clave", pair: "Vincular", unpair: "Olvidar la clave en este navegador", "wrong-token": "Esta no es la clave del agente.",
+    unknown: "Pagos con resultado desconocido",
     "unknown-hint": "No cobre otra vez. Busque el comprobante en el terminal y registre lo que encontró.",
     found: "Lo que encontró", "was-paid": "Se pagó", "was-not-paid": "No se pagó", by: "Quién lo comprobó",
-    note: "Cómo lo sabe (por ejemplo, comprobante 17)", record: "Registrar", recorded: "Registrado.", why: "Por qué no se sabe",
+    note: "Cómo lo sabe (por ejemplo, comprobante 17)", record: "Registrar", recorded: "Registrado.", why: "Motivo",
     payments: "Pagos de hoy", "payments-none": "Todavía no hay pagos hoy.",
-    time: "Hora", kind: "Tipo", amount: "Monto", ticket: "Boleta", outcome: "Resultado", authorization: "Autorización", card: "Tarjeta",
-    cancel: "Cancelar", "cancel-asked": "Se pidió cancelar; decide el terminal.", poll: "Consultar el terminal", polled: "El terminal respondió.",
+    time: "Hora", kind: "Tipo", amount: "Monto", ticket: "Ticket", outcome: "Resultado", authorization: "Autorización", card: "Tarjeta",
+    cancel: "Cancelar", "cancel-asked": "Se pidió la cancelación. El terminal decide.", poll: "Consultar el terminal", polled: "El terminal respondió.",
     up: "Listo", down: "Sin conexión", opening: "Conectando", "not-ready": "No está listo", recovering: "Averiguando el resultado",
     integrators: "Para integradores", address: "Dirección", description: "Descripción OpenAPI", events: "Últimos eventos",
     approved: "aprobado", declined: "rechazado", "not-sent": "no enviado", running: "en curso", "resolved-paid": "pagado, según", "resolved-not-paid": "no pagado, según",
-    contradicted: "contradicho: revise otra vez", "outcome-unknown": "desconocido",
+    contradicted: "contradictorio: revise otra vez", "outcome-unknown": "desconocido",
     78: "Leyendo la tarjeta", 79: "Confirmando el monto", 80: "Eligiendo cuotas", 81: "Ingresando el PIN", 82: "Enviando", 83: "Ingresando la propina", 84: "Ingresando el vuelto",
     sale: "venta", void: "anulación", refund: "devolución", "pre-authorization": "preautorización", completion: "captura", release: "liberación",
     report: "informe", "close-batch": "cierre de lote", polling: "consulta", other: "comando",
@@ -27,19 +27,19 @@ const WORDS = {
     title: "Agente de pagamentos", language: "Idioma", terminals: "Terminais", terminal: "Terminal",
     live: "Conectado", gone: "Sem conexão com o agente", unpaired: "Não pareado",
     pairing: "Parear este navegador",
-    "pairing-hint": "Digite uma vez a chave que o agente mostrou ao iniciar pela primeira vez, ou a que está no arquivo dele.",
-    token: "Chave", pair: "Parear", unpair: "Esquecer a chave neste navegador", "wrong-token": "O agente não reconhece esta chave.",
-    unknown: "Pagamentos sem resultado conhecido",
+    "pairing-hint": "Digite a chave uma única vez. O agente a mostrou ao iniciar pela primeira vez e a guarda no arquivo dele.",
+    token: "Chave", pair: "Parear", unpair: "Esquecer a chave neste navegador", "wrong-token": "Esta não é a chave do agente.",
+    unknown: "Pagamentos com resultado desconhecido",
     "unknown-hint": "Não cobre de novo. Procure o comprovante no terminal e registre o que encontrou.",
     found: "O que encontrou", "was-paid": "Foi pago", "was-not-paid": "Não foi pago", by: "Quem verificou",
-    note: "Como sabe (por exemplo, comprovante 17)", record: "Registrar", recorded: "Registrado.", why: "Por que não se sabe",
+    note: "Como sabe (por exemplo, comprovante 17)", record: "Registrar", recorded: "Registrado.", why: "Motivo",
     payments: "Pagamentos de hoje", "payments-none": "Ainda não há pagamentos hoje.",
-    time: "Hora", kind: "Tipo", amount: "Valor", ticket: "Cupom", outcome: "Resultado", authorization: "Autorização", card: "Cartão",
-    cancel: "Cancelar", "cancel-asked": "Cancelamento pedido; o terminal decide.", poll: "Consultar o terminal", polled: "O terminal respondeu.",
+    time: "Hora", kind: "Tipo", amount: "Valor", ticket: "Ticket", outcome: "Resultado", authorization: "Autorização", card: "Cartão",
+    cancel: "Cancelar", "cancel-asked": "O cancelamento foi pedido. O terminal decide.", poll: "Consultar o terminal", polled: "O terminal respondeu.",
     up: "Pronto", down: "Sem conexão", opening: "Conectando", "not-ready": "Não está pronto", recovering: "Apurando o resultado",
     integrators: "Para integradores", address: "Endereço", description: "Descrição OpenAPI", events: "Últimos eventos",
     approved: "aprovado", declined: "recusado", "not-sent": "não enviado", running: "em andamento", "resolved-paid": "pago, segundo", "resolved-not-paid": "não pago, segundo",
-    contradicted: "contradito: verifique de novo", "outcome-unknown": "desconhecido",
+    contradicted: "contraditório: verifique de novo", "outcome-unknown": "desconhecido",
     78: "Lendo o cartão", 79: "Confirmando o valor", 80: "Escolhendo parcelas", 81: "Digitando a senha", 82: "Enviando", 83: "Digitando a gorjeta", 84: "Digitando o troco",
     sale: "venda", void: "cancelamento", refund: "devolução", "pre-authorization": "pré-autorização", completion: "captura", release: "liberação",
     report: "relatório", "close-batch": "fechamento do lote", polling: "consulta", other: "comando",
@@ -48,22 +48,22 @@ const WORDS = {
     title: "Payment agent", language: "Language", terminals: "Terminals", terminal: "Terminal",
     live: "Connected", gone: "No connection to the agent", unpaired: "Not paired",
     pairing: "Pair this browser",
-    "pairing-hint": "Type once the token that the agent printed at its first start, or the one in its file.",
-    token: "Token", pair: "Pair", unpair: "Forget the token in this browser", "wrong-token": "The agent does not know this token.",
-    unknown: "Payments whose outcome is unknown",
+    "pairing-hint": "Enter the token once. The agent printed it at its first start, and has it in its token file.",
+    token: "Token", pair: "Pair", unpair: "Forget the token in this browser", "wrong-token": "This is not the agent's token.",
+    unknown: "Payments with an unknown outcome",
     "unknown-hint": "Do not charge again. Look for the voucher on the terminal, and record what you found.",
-    found: "What you found", "was-paid": "It was paid", "was-not-paid": "It was not paid", by: "Who found out",
-    note: "How you know (such as voucher 17)", record: "Record", recorded: "Recorded.", why: "Why it is not known",
+    found: "What you found", "was-paid": "It was paid", "was-not-paid": "It was not paid", by: "Who checked",
+    note: "How you know (for example, voucher 17)", record: "Record", recorded: "Recorded.", why: "Why it is unknown",
     payments: "Today's payments", "payments-none": "No payments yet today.",
-    time: "Time", kind: "Kind", amount: "Amount", ticket: "Ticket", outcome: "Outcome", authorization: "Authorization", card: "Card",
-    cancel: "Cancel", "cancel-asked": "Asked to cancel; the terminal decides.", poll: "Poll the terminal", polled: "The terminal answered.",
+    time: "Time", kind: "Type", amount: "Amount", ticket: "Ticket", outcome: "Outcome", authorization: "Authorization", card: "Card",
+    cancel: "Cancel", "cancel-asked": "Cancellation requested. The terminal decides.", poll: "Check the terminal", polled: "The terminal responded.",
     up: "Ready", down: "No connection", opening: "Connecting", "not-ready": "Not ready", recovering: "Finding out the outcome",
     integrators: "For integrators", address: "Address", description: "OpenAPI description", events: "Latest events",
     approved: "approved", declined: "declined", "not-sent": "not sent", running: "in progress", "resolved-paid": "paid, according to", "resolved-not-paid": "not paid, according to",
-    contradicted: "contradicted: look again", "outcome-unknown": "unknown",
-    78: "Reading the card", 79: "Confirming the amount", 80: "Choosing instalments", 81: "Entering the PIN", 82: "Sending", 83: "Entering the tip", 84: "Entering the change",
+    contradicted: "contradicted: check again", "outcome-unknown": "unknown",
+    78: "Reading the card", 79: "Confirming the amount", 80: "Choosing installments", 81: "Entering the PIN", 82: "Sending", 83: "Entering the tip", 84: "Entering the change",
     sale: "sale", void: "void", refund: "refund", "pre-authorization": "pre-authorization", completion: "capture", release: "release",
-    report: "report", "close-batch": "closing the batch", polling: "poll", other: "command",
+    report: "report", "close-batch": "batch close", polling: "check", other: "command",
   },
 };
 const KINDS = {
@@ -77,7 +77,7 @@ const STATES = {
 const OUTCOMES = { APPROVED: "approved", RESOLVED_PAID: "approved", DECLINED: "declined", RESOLVED_NOT_PAID: "declined", UNKNOWN: "unknown", CONTRADICTED: "unknown" };
 const MARKS = { up: "\u2713", opening: "\u2026", "not-ready": "!", down: "\u2715" };
 const KEPT_EVENTS = 50;
-const PAUSE = 1000; // milliseconds before the agent is looked for again
+const PAUSE = 1000; // milliseconds before reconnecting to the agent
 
 const find = (selector) => document.querySelector(selector);
 const all = (selector) => document.querySelectorAll(selector);
@@ -87,7 +87,7 @@ let language = "en";
 let token = localStorage.getItem("token") ?? "";
 let terminals = [];
 let payments = [];
-let progress = {}; // what each terminal said last of the command that runs
+let progress = {}; // the last progress message of each terminal
 let heard = 0; // the last event
 let live = false;
 let socket = null;
@@ -105,7 +105,7 @@ function money(amount, terminal) {
 const clock = (at) => new Date(at).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
 const kind = (command) => word(KINDS[command] ?? "other");
 
-function write(target, text) { // only what is new: a screen reader speaks each change
+function write(target, text) { // only if it differs: a screen reader announces each change
   if (target.textContent !== text) target.textContent = text;
 }
 
@@ -120,7 +120,7 @@ function speak(where) {
   for (const target of where.querySelectorAll("[data-text]")) write(target, word(target.dataset.text));
 }
 
-function cards(list, template, items, name) { // one card for each, kept where it is: somebody may be typing in it
+function cards(list, template, items, name) { // one card for each, kept in place: somebody may be typing in it
   const kept = new Map([...list.children].map((card) => [card.dataset.key, card]));
   const wanted = items.map((item) => {
     const found = kept.get(name(item));
@@ -187,7 +187,7 @@ async function pair(given) {
   try {
     await ask("intents");
   } catch (error) {
-    if (token) { // it was not the token
+    if (token) { // the error was not about the token
       token = "";
       write(find("#pairing-trouble"), error.message);
     }
@@ -300,7 +300,7 @@ function speakAll() {
 
 // ------------------------------------------------------------------------------------------------------------- the wire
 
-async function recorded() { // today's, and those of any day that are not settled; the newest first
+async function recorded() { // today's, and all that are not settled; newest first
   const midnight = new Date(new Date().setHours(0, 0, 0, 0)).toISOString();
   const { intents } = await ask(`intents?settled=true&since=${encodeURIComponent(midnight)}`);
   return intents.sort((one, other) => (one.at < other.at ? 1 : -1));
@@ -313,9 +313,9 @@ async function readNow() {
     live = true;
     if (token) payments = await recorded();
   } catch (error) {
-    if (error instanceof TypeError) live = false; // nobody answers
+    if (error instanceof TypeError) live = false; // the agent cannot be reached
   }
-  if (!token) reading = setTimeout(readNow, PAUSE); // nobody tells a page that is not paired
+  if (!token) reading = setTimeout(readNow, PAUSE); // a page that is not paired gets no events
   show();
 }
 

@@ -1,4 +1,4 @@
-"""The page for cashiers and integrators: three files of the package, served as they are."""
+"""The page for cashiers and integrators: three static files of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payments by their keys: one key is one payment, however often it is asked for, also after a restart."""
+"""Payments by their keys: one key is one payment, however often it is requested, even after a restart."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .terminals import Answer, Terminal
 __all__ = ["Payments"]
 
 _REMEMBERED = 256
-"""Of so many payments that have ended it is remembered why they were refused: the journal has the others."""
+"""For how many ended payments the reason of a refusal is remembered; the journal has all others."""
 
 _SAME_DAY = timedelta(hours=12)
-"""For so long the same ticket means the same sale: numbers may start again every day."""
+"""How long the same ticket means the same sale: ticket numbers may start again every day."""
 
 _PATIENCE = 330.0
-"""Seconds for which a terminal that is still busy with a payment is asked about it: longer than any payment takes."""
+"""How many seconds to query a terminal about a payment: longer than any payment takes."""
 _PAUSE = 0.5
-_STILL_OPEN = "an earlier run of the agent has sent it, and the terminal could not be asked yet what became of it"
+_STILL_OPEN = "the agent sent it before its last restart, and could not query the terminal about its outcome yet"
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A payment that this agent was asked for."""
+    """A payment that was requested from this agent."""
 
     command: Command[Any]
     task: asyncio.Task[Answer]
@@ -42,17 +42,17 @@ class Payments:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._works: dict[str, _Work] = {}
-        """By their keys: those that run, and those that ended last."""
+        """By key: the running payments, and the latest ended ones."""
 
     def ask(
         self, terminal: Terminal, command: Command[Any], key: str, *, by_ticket: bool = False, again: bool = False
     ) -> asyncio.Task[Answer]:
-        """Have a payment made, or join the one that runs under the same key. The task raises ``Problem``.
+        """Start a payment, or join the one that is running under the same key. The task raises ``Problem``.
 
-        ``by_ticket``: the key is made of the ticket, whose number may come again.
+        ``by_ticket`` means that the key was made from the ticket, whose number may be reused on another day.
 
         Raises:
-            Problem: another payment runs under this key.
+            Problem: another payment is running under this key.
         """
         work = self._works.get(key)
         if work is not None and not work.task.done():
@@ -67,14 +67,14 @@ class Payments:
         return task
 
     def running(self, key: str) -> bool:
-        """Whether a payment runs under this key."""
+        """Whether a payment is running under this key."""
         return key in self._works and not self._works[key].task.done()
 
     async def look(self, key: str, terminals: dict[str, Terminal]) -> Answer | None:
-        """What became of the payment of this key; ``None`` where it still runs, or is still asked about.
+        """The outcome of the payment with this key; ``None`` while it is running or the terminal is queried about it.
 
         Raises:
-            Problem: it was refused, or there is none.
+            Problem: it was refused, or there is no such payment.
         """
         if self.running(key):
             return None
@@ -98,7 +98,7 @@ class Payments:
             if not is_same_command(new_intent(command, "", terminal.connector.terminal), intent):
                 raise _reused(intent)
             if intent.open:
-                # An earlier run has left it: whoever asks for it waits until the terminal was asked.
+                # From an earlier run of the agent: wait until the terminal was queried about it.
                 intent = await self._asked_about(terminal, intent, key)
             if intent.open:
                 return Answer("unknown", intent.intent_id, reason=_STILL_OPEN)
@@ -113,7 +113,7 @@ class Payments:
             raise problem_of(error, is_payment=True, intent=await self._of_key(key)) from error
 
     async def _asked_about(self, terminal: Terminal, intent: Intent, key: str) -> Intent:
-        """The payment once the terminal was asked about it, or as it is where that takes very long."""
+        """Query the terminal about the payment, for a limited time, and return it in its new state."""
         loop = asyncio.get_running_loop()
         end = loop.time() + _PATIENCE
         while intent.open and loop.time() < end:
@@ -143,14 +143,14 @@ class Payments:
 
 
 def _stored(intent: Intent, terminals: dict[str, Terminal]) -> Answer | None:
-    """The result that the journal has, in the codes of the terminal that it is of."""
+    """The outcome in the journal, read with the profile of the payment's terminal."""
     of = next((one for one in terminals.values() if one.connector.terminal == intent.terminal), None)
     terminal = of or next(iter(terminals.values()))
     return Answer.of_intent(intent, terminal.profile)
 
 
 def _refuse_old(step: Step, answer: Answer) -> None:
-    """Refuse to take a sale of another day for the one that is asked for: goods would be handed over for it."""
+    """Refuse to return a sale of another day as the requested one: the shop would hand over goods."""
     intent = step.intent
     if datetime.now(timezone.utc) - datetime.fromisoformat(step.at) < _SAME_DAY:
         return
@@ -160,16 +160,21 @@ def _refuse_old(step: Step, answer: Answer) -> None:
         )
         raise problem_of(error, is_payment=True)
     if answer.outcome == "declined":
-        told = f"the ticket is that of a sale that was declined at {step.at}: nothing was sent; send a key with it"
-        raise Problem("key-reused", told, intent_id=intent.intent_id)
+        detail = (
+            f"nothing was sent: a sale with this ticket was declined at {step.at}. To sell with the same ticket, "
+            "send an Idempotency-Key"
+        )
+        raise Problem("key-reused", detail, intent_id=intent.intent_id)
 
 
 def _reused(intent: Intent | None) -> Problem:
-    told = "a payment with another body was made under this key: nothing was sent"
-    return Problem("key-reused", told) if intent is None else Problem("key-reused", told, intent_id=intent.intent_id)
+    detail = "nothing was sent: this key belongs to a payment with another body"
+    if intent is None:
+        return Problem("key-reused", detail)
+    return Problem("key-reused", detail, intent_id=intent.intent_id)
 
 
 def _retrieved(task: asyncio.Task[Answer]) -> None:
-    """Whoever asked may have gone."""
+    """Mark an error as seen: the caller may have left."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""The journal, asked without holding up the event loop. It writes nothing but what a person has found out."""
+"""Reads the journal without blocking the event loop. It only writes what a person has found out."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ T = TypeVar("T")
 
 
 class Records:
-    """What the journal knows of payments. Every call raises ``JournalError`` where the journal cannot be used."""
+    """The payments in the journal. Every call raises ``JournalError`` if the journal cannot be used."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
 
     async def of_key(self, key: str) -> Step | None:
-        """The payment that was recorded last with an idempotency key, as it is now."""
+        """The latest payment with an idempotency key, in its current state."""
         found = await self._ask(self.journal.find, Search(terminal="", idempotency_key=key))
         return next((step for step in reversed(found) if step.intent.idempotency_key == key), None)
 
     async def unsettled(self) -> list[Step]:
-        """The payments that are not settled, as they are now, the oldest first."""
+        """The payments that are not settled, in their current state, oldest first."""
         return await self._ask(self._unsettled)
 
     def _unsettled(self) -> list[Step]:
         return [self.journal.steps(intent.intent_id)[-1] for intent in self.journal.intents()]
 
     async def lately(self, at: str) -> list[Step]:
-        """The same, and those of which something was recorded from ``at`` on (UTC, ISO 8601)."""
+        """The same, and those with an entry since ``at`` (UTC, ISO 8601)."""
         return await self._ask(self._lately, at)
 
     def _lately(self, at: str) -> list[Step]:

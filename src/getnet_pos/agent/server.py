@@ -1,4 +1,4 @@
-"""Serves an agent until it is told to stop, and ends it so that no payment is dropped silently."""
+"""Serves an agent until a signal stops it, and stops it so that no payment is lost silently."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ log = logging.getLogger("getnet_pos.agent")
 
 _LOOPBACK = ("127.0.0.1", "::1")
 _ATTEMPTS = 16
-"""How often a port is looked for that is free at every address."""
+"""How many attempts to find a port that is free at every address."""
 _BACKLOG = 1024
 _LARGEST_MESSAGE = 1 << 20
 _TO_ANSWER = 3
-"""Seconds in which what was asked before the end is answered."""
+"""How many seconds to wait for open responses at the end."""
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 
 class _Stop(asyncio.Event):
-    """Set it to have the agent stop: once what runs has ended, or at once where it is set a second time."""
+    """Set it once to stop the agent after the running payments, a second time to stop it at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ async def serve(
     token: str,
     ready: Callable[[list[str]], object],
 ) -> bool:
-    """Serve the terminals of ``connectors``, by their names, until the process gets SIGINT or SIGTERM.
+    """Serve the terminals of ``connectors``, keyed by name, until the process gets SIGINT or SIGTERM.
 
-    ``ready`` is called with the address, and with that of the bridge behind it, once requests are answered. Returns
-    whether no payment was left to the next start.
+    ``ready`` is called with the addresses, that of the bridge last, once the agent responds. Returns whether every
+    payment was completed; if not, the next start queries the terminal about it.
 
     Raises:
-        ConfigurationError: a setting cannot work.
-        ConnectError: an address cannot be listened on.
+        ConfigurationError: a setting is invalid.
+        ConnectError: the agent cannot listen on an address.
     """
     server = Server(settings, connectors, journal, token)
     stop = _Stop()
@@ -82,7 +82,7 @@ async def serve(
 
 
 class Server:
-    """An agent with its doors, from ``open`` to ``close``."""
+    """An agent and its listening ports, from ``open`` to ``close``."""
 
     def __init__(
         self, settings: AgentSettings, connectors: Mapping[str, AsyncConnector], journal: Journal, token: str
@@ -96,46 +96,46 @@ class Server:
         }
         self.agent = Agent(settings, terminals, records, events, Payments(records))
         self._token = token
-        self._doors: list[_Door] = []
+        self._ports: list[_Port] = []
 
     @property
     def urls(self) -> list[str]:
-        return [door.url for door in self._doors]
+        return [port.url for port in self._ports]
 
     async def open(self) -> None:
-        """Listen, and begin to open the terminals; once it returns, requests are answered."""
+        """Listen, and start to open the terminals. When it returns, the agent responds."""
         settings = self.agent.settings
         names = () if settings.host is None else (settings.host,)
         app = Guard(interface(self.agent), origins=settings.allow_origins, names=names, token=self._token)
-        self._doors.append(_Door(app, *_listeners(settings.host, settings.port), self._tls))
+        self._ports.append(_Port(app, *_listeners(settings.host, settings.port), self._tls))
         if settings.bridge:
-            # Pages have no token there, so it is for this machine alone, wherever the agent itself listens.
+            # Pages have no token there, so it only listens on loopback, wherever the agent itself listens.
             url, listeners = _listeners(None, settings.bridge_port)
-            self._doors.append(_Door(bridge(self.agent), url.replace("http://", "ws://") + "/", listeners, None))
-        for door in self._doors:
-            await door.open()
+            self._ports.append(_Port(bridge(self.agent), url.replace("http://", "ws://") + "/", listeners, None))
+        for port in self._ports:
+            await port.open()
         for terminal in self.agent.terminals.values():
             terminal.start()
 
     async def close(self, now: asyncio.Event) -> bool:
-        """Nothing new begins, and payments are waited for; then those that asked are answered, and all is closed.
+        """Refuse new work, wait for running payments, complete the open responses, and close everything.
 
-        Once ``now`` is set nothing is waited for any more. Returns whether no payment was left to the next start.
+        Once ``now`` is set it does not wait any longer. Returns whether every payment was completed.
         """
         agent = self.agent
         agent.stopping = True
         paying = [name for name, terminal in agent.terminals.items() if terminal.paying]
-        log.info("stopping%s", f": payments run at {', '.join(paying)}" if paying else "")
+        log.info("stopping%s", f": waiting for payments at {', '.join(paying)}" if paying else "")
         stopped = await asyncio.gather(*(one.stop(agent.settings.stop_within, now) for one in agent.terminals.values()))
         agent.events.close()
-        await asyncio.gather(*(door.close() for door in self._doors))
+        await asyncio.gather(*(port.close() for port in self._ports))
         if not all(stopped):
-            log.warning("a payment was left open: it is asked about when the agent is started again")
+            log.warning("a payment was left open: at its next start the agent queries the terminal about it")
         return all(stopped)
 
 
-class _Door:
-    """One application at its addresses."""
+class _Port:
+    """An application, and the addresses that it listens on."""
 
     def __init__(self, app: Any, url: str, listeners: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         self.url = url if tls is None else url.replace("http://", "https://")
@@ -160,7 +160,7 @@ class _Door:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Return once requests are answered."""
+        """Return once the application responds."""
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=self._listeners))
         opened = asyncio.get_running_loop().create_task(self._server.opened.wait())
         await asyncio.wait([self._task, opened], return_when=asyncio.FIRST_COMPLETED)
@@ -177,7 +177,7 @@ class _Door:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Tells when it serves, and leaves signals to whoever runs it."""
+    """Sets ``opened`` once it serves, and leaves signals to its caller."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -198,11 +198,12 @@ def _tls(settings: AgentSettings) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # Nobody is there to type a password.
+        # The agent runs unattended, so it cannot ask for a password.
         context.load_cert_chain(settings.certificate, settings.key, password=lambda: b"")
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"the certificate {settings.certificate} and its key {settings.key} cannot be used: {_why(error)}"
+            f"the certificate {settings.certificate} and its key {settings.key} cannot be used: {_why(error)}; "
+            "--certificate needs a PEM file with the chain, and --key its private key without a password"
         ) from error
     return context
 
@@ -215,18 +216,20 @@ def _why(error: Exception) -> str:
 
 
 def _listeners(host: str | None, port: int) -> tuple[str, list[socket.socket]]:
-    """The URL, and the sockets that listen there: at both loopback addresses where no host is named."""
+    """The URL and its listening sockets; without a host, one on each loopback address."""
     for attempt in range(_ATTEMPTS):
         try:
             with contextlib.ExitStack() as opened:
                 found = _bound(opened, host, port)
                 opened.pop_all()
         except OSError as error:
-            # A free port of one address may be taken at the other one.
+            # A port that is free on one address may be in use on the other.
             if port == 0 and attempt + 1 < _ATTEMPTS:
                 continue
             where = host or " and ".join(_LOOPBACK)
-            raise ConnectError(f"{where}, port {port}, cannot be listened on: {_why(error)}") from error
+            raise ConnectError(
+                f"the agent cannot listen on {where}, port {port}: {_why(error)}; choose another address or port"
+            ) from error
         number = found[0].getsockname()[1]
         name = host or _LOOPBACK[0]
         return f"http://[{name}]:{number}" if ":" in name else f"http://{name}:{number}", found
@@ -257,7 +260,7 @@ def _address(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
 
 
 def _listening(opened: contextlib.ExitStack, family: socket.AddressFamily, address: Any) -> socket.socket:
-    # With its protocol: by that asyncio knows that an answer is not to wait for another one.
+    # The protocol is explicit, because otherwise asyncio does not set TCP_NODELAY.
     listener = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
     exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
     if exclusive is not None:  # Windows, where another program could take the port as well
@@ -276,7 +279,7 @@ def _listening(opened: contextlib.ExitStack, family: socket.AddressFamily, addre
 
 @contextlib.contextmanager
 def _stopped_by(stop: _Stop) -> Iterator[None]:
-    """Have the signals that end a program set ``stop``."""
+    """Make the signals that end a program set ``stop``."""
     loop = asyncio.get_running_loop()
 
     def handle(number: int, frame: FrameType | None) -> None:

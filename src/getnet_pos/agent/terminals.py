@@ -1,6 +1,6 @@
-"""The terminals of an agent: each with its link, what runs on it, and the tasks that run it. It knows no HTTP.
+"""The terminals of an agent: each with its link, its running commands, and their tasks. It knows no HTTP.
 
-A command belongs to the agent, not to whoever asked for it: a caller that goes away cancels nothing.
+A command belongs to the agent, not to the caller: it continues if the caller leaves.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
 )
 from ..flows.intents import restored
+from ..logs import about, fields
 from ..masking import masked
 from ..messages import CancelReply, Command, Intent, IntentState, Polled, Progress, Reply, SealedCommand
 from ..messages.documents import command_name, intent_document, progress_document, reply_document
@@ -52,9 +53,9 @@ OnProgress = Callable[[Progress], object]
 Outcome = Literal["approved", "declined", "unknown"]
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before a lost link is opened again: longer after each failure."""
+"""The seconds before each attempt to reopen a lost link."""
 _PATIENCE = 10.0
-"""Seconds for which a command waits until a terminal was asked whether it is ready."""
+"""How many seconds a command waits for the poll of the terminal."""
 _OUTCOMES: dict[IntentState, Outcome] = {
     IntentState.APPROVED: "approved",
     IntentState.RESOLVED_PAID: "approved",
@@ -63,12 +64,12 @@ _OUTCOMES: dict[IntentState, Outcome] = {
     IntentState.UNKNOWN: "unknown",
     IntentState.CONTRADICTED: "unknown",
 }
-_STOPPED = "the agent was stopped before the result was there: it asks the terminal when it is started again"
+_STOPPED = "the agent was stopped before the result arrived: at its next start it queries the terminal about it"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a payment. ``intent_id`` is ``None`` where the journal could not be asked for it."""
+    """The outcome of a payment. ``intent_id`` is ``None`` if the journal could not be read."""
 
     outcome: Outcome
     intent_id: str | None
@@ -88,13 +89,13 @@ class Answer:
 
     @classmethod
     def of_intent(cls, intent: Intent, profile: Profile) -> Answer | None:
-        """What the journal has; ``None`` of a payment that was not sent, or that is still asked about."""
+        """The outcome in the journal; ``None`` if the payment was not sent, or is still open."""
         outcome = _OUTCOMES.get(intent.state)
         if outcome is None:
             return None
         reply = restored(intent, profile.catalogue)
-        said = None if reply is None or reply.approved else reply.response_message
-        reason = intent.note or said or (intent.reason if outcome == "unknown" else None)
+        message = None if reply is None or reply.approved else reply.response_message
+        reason = intent.note or message or (intent.reason if outcome == "unknown" else None)
         return cls(outcome, intent.intent_id, outcome != "unknown", reason, reply if outcome != "unknown" else None)
 
     def document(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A command that runs, or waits for one that does."""
+    """A command that is running, or waiting for another one."""
 
     command: Command[Any]
     key: str | None
@@ -129,7 +130,7 @@ class Running:
 
 
 class Relay(TypedDict, total=False):
-    """What somebody who only passes words on wants of a command: see ``AsyncConnector.request``."""
+    """The arguments of ``AsyncConnector.request`` for a relay."""
 
     on_frame: Callable[[Message, bytes], object]
     leave_by: float
@@ -137,7 +138,7 @@ class Relay(TypedDict, total=False):
 
 
 class Terminal:
-    """One terminal by its name. ``start`` keeps its link open from then on, and ``stop`` ends it."""
+    """A terminal and its name. From ``start`` to ``stop``, its link is kept open."""
 
     def __init__(
         self, name: str, connector: AsyncConnector, records: Records, events: EventHub, *, poll_every: float
@@ -156,7 +157,7 @@ class Terminal:
         self._idle = asyncio.Event()
         self._idle.set()
         self._unknown: set[str] = set()
-        """The payments of unknown outcome that were told of."""
+        """The payments of unknown outcome that were reported."""
 
     @property
     def profile(self) -> Profile:
@@ -164,12 +165,12 @@ class Terminal:
 
     @property
     def running(self) -> Running | None:
-        """The command that runs, if any."""
+        """The running command, if any."""
         return self._runs[0] if self._runs else None
 
     @property
     def paying(self) -> Running | None:
-        """The payment that runs, if any."""
+        """The running payment, if any."""
         return next((one for one in self._runs if one.command.moves_money), None)
 
     def document(self) -> dict[str, Any]:
@@ -195,20 +196,19 @@ class Terminal:
         on_progress: OnProgress | None = None,
         **relay: Unpack[Relay],
     ) -> R:
-        """Run a command to its end, also if the caller goes away meanwhile. It raises what ``request`` does, and takes
-        what that takes for a relay.
+        """Run a command to its end, even if the caller leaves. Its arguments and errors are those of ``request``.
 
         Raises:
-            TerminalBusy: a payment runs at this terminal, or another command does for long.
+            TerminalBusy: a payment is running at this terminal, or another command takes too long.
         """
         self._refuse_where_busy()
-        if _meant(command).moves_money:
+        if _plain(command).moves_money:
             reply, _ = await self._own(self._paid(command, idempotency_key, again, on_progress, relay))
             return reply
         return await self._own(self._ran(command, None, relay, on_progress=on_progress))
 
     async def pay(self, command: Command[Any], key: str, *, again: bool = False) -> Answer:
-        """Run a payment, as ``run`` does: an outcome that nobody knows is an answer, too."""
+        """Run a payment like ``run``, but return an unknown outcome instead of raising ``OutcomeUnknown``."""
         self._refuse_where_busy()
         try:
             _, answer = await self._own(self._paid(command, key, again, None, {}))
@@ -217,24 +217,25 @@ class Terminal:
         return answer
 
     async def poll(self) -> Polled:
-        """Ask whether the terminal is ready, and about every payment that is not settled; one question at a time."""
+        """Query whether the terminal is ready, and about every payment that is not settled. Calls share one poll."""
         if self._poll is None or self._poll.done():
             self._poll = asyncio.get_running_loop().create_task(self._polled())
             self._keep(self._poll)
         return await asyncio.shield(self._poll)
 
     async def cancel(self, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
-        """Ask to give up the sale in progress. It is a request: the sale's own answer says what became of it.
+        """Ask the terminal to cancel the sale in progress. It is only a request: the sale itself returns its outcome.
 
-        ``written`` is the 116 as somebody else wrote it. Returns the terminal's answer where no sale is in progress
-        here.
+        ``written`` is the 116 that another program wrote. Returns the terminal's reply if no sale is in progress here.
         """
         return await self._own(self.connector.cancel_sale(written=written))
 
     def _refuse_where_busy(self) -> None:
         paying = self.paying
         if paying is not None:
-            raise TerminalBusy(f"{self.name} is busy with a {command_name(paying.command.code)}")
+            raise TerminalBusy(
+                f"{self.name} is busy with a {command_name(paying.command.code)}: try again when it is over"
+            )
 
     async def _own(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.get_running_loop().create_task(work)
@@ -248,7 +249,7 @@ class Terminal:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, GetnetError):
-            log.error("%s: a command has failed", self.name, exc_info=error)
+            log.error("%s: a command failed with an internal error", self.name, exc_info=error)
 
     async def _paid(
         self,
@@ -262,21 +263,37 @@ class Terminal:
         try:
             reply = await self._ran(command, key, relay, again=again, on_progress=on_progress)
         except OutcomeUnknown as error:
-            log.warning("%s: the outcome of intent %s is unknown", self.name, error.intent_id)
-            self._events.tell("outcome", self.name, key=key, **Answer.of_error(error).document())
+            log.warning(
+                "%s: the outcome of intent %s is unknown",
+                self.name,
+                error.intent_id,
+                extra=self._about(error.intent_id, "unknown"),
+            )
+            self._events.send("outcome", self.name, key=key, **Answer.of_error(error).document())
             self._look.set()
             raise
         except AlreadyCharged as error:
-            log.warning("%s: nothing was sent: intent %s was charged before", self.name, error.intent_id)
+            log.warning(
+                "%s: nothing was sent, because intent %s was charged before",
+                self.name,
+                error.intent_id,
+                extra=self._about(error.intent_id),
+            )
             raise
         step = None
         try:
             step = await self._records.of_key(key)
         except JournalError as error:
-            log.error("%s: the journal cannot be asked for a payment that has ended: %s", self.name, error)
+            log.error("%s: the journal cannot be read after a payment: %s", self.name, error)
         answer = Answer.of_reply(reply, None if step is None else step.intent.intent_id)
-        log.info("%s: %s: %s", self.name, command_name(_meant(command).code), answer.outcome)
-        self._events.tell("outcome", self.name, key=key, **answer.document())
+        log.info(
+            "%s: %s: %s",
+            self.name,
+            command_name(_plain(command).code),
+            answer.outcome,
+            extra=self._about(answer.intent_id, answer.outcome),
+        )
+        self._events.send("outcome", self.name, key=key, **answer.document())
         return reply, answer
 
     async def _ran(
@@ -289,16 +306,16 @@ class Terminal:
         on_progress: OnProgress | None = None,
     ) -> R:
         async def report(progress: Progress) -> None:
-            self._events.tell("progress", self.name, key=key, **progress_document(progress))
+            self._events.send("progress", self.name, key=key, **progress_document(progress))
             if on_progress is not None:
-                told = on_progress(progress)
-                if inspect.isawaitable(told):
-                    await told
+                result = on_progress(progress)
+                if inspect.isawaitable(result):
+                    await result
 
-        running = Running(_meant(command), key, datetime.now(timezone.utc))
+        running = Running(_plain(command), key, datetime.now(timezone.utc))
         self._runs.append(running)
         self._idle.clear()
-        self._tell_running()
+        self._report_running()
         try:
             if self.state != "up":
                 await self._polled_ready()
@@ -312,43 +329,51 @@ class Terminal:
             self._runs.remove(running)
             if not self._runs:
                 self._idle.set()
-            self._tell_running()
+            self._report_running()
 
     async def _left(self, key: str | None) -> Reply:
-        """What is known of a command in the middle of which the agent is stopped: its result, if it is recorded.
+        """The result of a command that was interrupted because the agent is stopping, if it was recorded.
 
         Raises:
-            OutcomeUnknown: it was sent, and is asked about at the next start.
+            OutcomeUnknown: it was sent; the next start queries the terminal about it.
             AgentStopped: it was not sent, or it moves no money.
         """
         try:
             step = None if key is None else await self._records.of_key(key)
         except JournalError as error:
-            log.error("%s: the journal cannot be asked for a payment that is left: %s", self.name, error)
+            log.error("%s: the journal cannot be read for an interrupted payment: %s", self.name, error)
             raise OutcomeUnknown(_STOPPED, intent_id="") from None
         intent = None if step is None else step.intent
         if intent is None or intent.state is IntentState.NOT_SENT:
-            raise AgentStopped("the agent was stopped before the command was sent, or before it was answered")
+            raise AgentStopped("the agent was stopped before the command was sent, or before its reply arrived")
         reply = restored(intent, self.profile.catalogue)
         if reply is None:
-            log.warning("%s: intent %s is left open: it is asked about at the next start", self.name, intent.intent_id)
+            log.warning(
+                "%s: intent %s is left open: at its next start the agent queries the terminal about it",
+                self.name,
+                intent.intent_id,
+                extra=about(intent),
+            )
             raise OutcomeUnknown(_STOPPED, intent_id=intent.intent_id)
         return reply
 
-    def _tell_running(self) -> None:
+    def _about(self, intent_id: str | None, outcome: Outcome | None = None) -> dict[str, str]:
+        return fields(terminal=self.connector.terminal, intent=intent_id, outcome=outcome)
+
+    def _report_running(self) -> None:
         running = self.running
-        self._events.tell("running", self.name, running=None if running is None else running.document())
+        self._events.send("running", self.name, running=None if running is None else running.document())
 
     # ------------------------------------------------------------------------------------------------------------- link
 
     def start(self) -> None:
-        """Open the link, settle what an earlier run left open, and keep the link open."""
+        """Open the link, settle payments that an earlier run left open, and keep the link open."""
         self._watch = asyncio.get_running_loop().create_task(self._watched())
 
     async def stop(self, within: float, now: asyncio.Event) -> bool:
-        """End it. What runs is waited for, so many seconds, or until ``now`` is set.
+        """Close the link. Waits for running commands, up to ``within`` seconds or until ``now`` is set.
 
-        Returns whether no payment was left to the next start.
+        Returns whether every payment was completed.
         """
         if self._watch is not None:
             self._watch.cancel()
@@ -380,7 +405,7 @@ class Terminal:
             failures = 0 if is_up else failures + 1
             look = asyncio.get_running_loop().create_task(self._look.wait())
             try:
-                # asyncio.wait_for would lose a cancellation that comes together with what it waits for.
+                # asyncio.wait_for would lose a cancellation that arrives together with the event.
                 looked, _ = await asyncio.wait([look], timeout=pause)
             finally:
                 look.cancel()
@@ -391,9 +416,11 @@ class Terminal:
         try:
             polled = await asyncio.wait_for(self.poll(), _PATIENCE)
         except asyncio.TimeoutError:
-            raise TerminalBusy(f"{self.name} is still asked whether it is ready, or about an earlier payment") from None
+            raise TerminalBusy(
+                f"{self.name} is still being polled, or queried about an earlier payment: try again later"
+            ) from None
         if not _is_ready(polled):
-            raise LifecycleError(f"the terminal is not ready ({polled.response_code}): {self.why}")
+            raise LifecycleError(f"the terminal is not ready ({polled.response_code}: {self.why}): look at its screen")
 
     async def _polled(self) -> Polled:
         try:
@@ -403,15 +430,15 @@ class Terminal:
         except GetnetError as error:
             self._become("down", str(error))
             raise
-        self._tell_of(polled)
+        self._report_polled(polled)
         if _is_ready(polled):
             self._become("up", None)
         else:
-            self._become("not-ready", polled.response_message or "the terminal gives no reason")
+            self._become("not-ready", polled.response_message or "the terminal sent no reason")
         return polled
 
     def _learn(self, error: GetnetError) -> None:
-        """Take note of what ``error``, raised by a command, says of the link."""
+        """Update the state of the link after a command raised ``error``."""
         if isinstance(error, (ConnectError, Disconnected)):
             self._become("down", str(error))
         if isinstance(error, TransportError):
@@ -423,25 +450,29 @@ class Terminal:
         self.state, self.why = state, why
         if state == "down":
             self._look.set()
-        log.log(logging.INFO if state == "up" else logging.WARNING, "%s: %s", self.name, _said(state, why))
-        self._events.tell("link", self.name, state=state, why=why)
+        log.log(logging.INFO if state == "up" else logging.WARNING, "%s: %s", self.name, _link_message(state, why))
+        self._events.send("link", self.name, state=state, why=why)
 
-    def _tell_of(self, polled: Polled) -> None:
+    def _report_polled(self, polled: Polled) -> None:
         for intent in polled.settled:
-            log.warning("%s: settled now: intent %s is %s", self.name, intent.intent_id, intent.state)
+            log.warning(
+                "%s: intent %s is now settled: %s", self.name, intent.intent_id, intent.state, extra=about(intent)
+            )
             answer = Answer.of_intent(intent, self.profile)
             if answer is not None:
-                self._events.tell("outcome", self.name, key=intent.idempotency_key, **answer.document())
+                self._events.send("outcome", self.name, key=intent.idempotency_key, **answer.document())
         for intent in polled.unknown:
             if intent.intent_id not in self._unknown:
-                log.warning("%s: not settled: intent %s is %s", self.name, intent.intent_id, intent.state)
-                self._events.tell("unknown", self.name, intent=intent_document(intent))
+                log.warning(
+                    "%s: intent %s is not settled: %s", self.name, intent.intent_id, intent.state, extra=about(intent)
+                )
+                self._events.send("unknown", self.name, intent=intent_document(intent))
         self._unknown = {intent.intent_id for intent in polled.unknown}
         if polled.another_terminal is not None:
             log.warning("%s: %s", self.name, polled.another_terminal)
 
 
-def _meant(command: Command[R] | SealedCommand[R]) -> Command[R]:
+def _plain(command: Command[R] | SealedCommand[R]) -> Command[R]:
     return command.command if isinstance(command, SealedCommand) else command
 
 
@@ -449,5 +480,5 @@ def _is_ready(polled: Polled) -> bool:
     return polled.approved and polled.connected is not False
 
 
-def _said(state: LinkState, why: str | None) -> str:
+def _link_message(state: LinkState, why: str | None) -> str:
     return f"the link is {state}" if why is None else f"the link is {state}: {why}"

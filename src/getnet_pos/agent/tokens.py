@@ -1,6 +1,6 @@
-"""The pairing token: made once, kept in a file that only its owner reads. It decides about no request.
+"""The pairing token: generated once, and stored in a file that only its owner can read. It checks no request.
 
-Windows has no such rights of a file: there the folder protects it, and the default one is the user's own.
+Windows has no such file permissions. There the folder protects the file; the default folder belongs to the user.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from ..errors import ConfigurationError
 __all__ = ["default_token_path", "read_or_make_token"]
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without those that are read for one another: a cashier types the token once."""
+"""Without letters that look alike, because a cashier types the token once."""
 _GROUPS, _GROUP = 5, 5
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{20,200}")
-"""At least 20 characters, and none that a header or a WebSocket's subprotocol cannot carry."""
+"""At least 20 characters, all of them valid in a header and in a WebSocket subprotocol."""
 _LONGEST = 4096
 
 
 def default_token_path() -> Path:
-    """The file of the token in the user's state directory, beside the journal."""
+    """The file with the token, in the user's state directory, next to the journal."""
     return Path(platformdirs.user_state_dir("getnet-pos", appauthor=False)) / "agent-token"
 
 
 def read_or_make_token(path: Path) -> tuple[str, bool]:
-    """The token in ``path``, and whether it was made now: 25 letters and digits, about 124 bits.
+    """The token in ``path``, and whether it was generated now: 25 letters and digits, about 124 bits.
 
     Raises:
-        ConfigurationError: the file can be neither read nor made, others may read it, or what it holds is no token.
+        ConfigurationError: the file can be neither read nor created, other users can read it, or it has no token.
     """
     try:
         try:
@@ -44,8 +44,8 @@ def read_or_make_token(path: Path) -> tuple[str, bool]:
         return _read(path), False  # Another agent was faster.
     except OSError as error:
         raise ConfigurationError(
-            f"the file of the token, {path}, can be neither read nor made: {error.strerror or error}; "
-            "name another one with --token-file"
+            f"the token file {path} can be neither read nor created: {error.strerror or error}; choose another one "
+            "with --token-file"
         ) from error
 
 
@@ -65,14 +65,15 @@ def _read(path: Path) -> str:
         if os.name == "posix":
             if about.st_mode & 0o077:
                 raise ConfigurationError(
-                    f"others may read or change the token in {path}: chmod 600 {path}, or delete it and have a new "
-                    "token made"
+                    f"other users can read or change the token in {path}: run chmod 600 {path}, or delete the file to "
+                    "get a new token"
                 )
             if about.st_uid not in (0, os.geteuid()):
-                raise ConfigurationError(f"{path} belongs to another user: name a file of your own with --token-file")
+                raise ConfigurationError(f"{path} belongs to another user: choose a file of your own with --token-file")
         token = file.read(_LONGEST).strip()
     if not _TOKEN.fullmatch(token):
         raise ConfigurationError(
-            f"{path} holds no token: delete it and have one made, or write one of 20 to 200 letters, digits and . _ ~ -"
+            f"{path} contains no token: delete the file to get a new one, or write one of 20 to 200 letters, digits "
+            "and . _ ~ -"
         )
     return token

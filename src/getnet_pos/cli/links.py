@@ -16,6 +16,7 @@ from ..connector import AsyncConnector
 from ..errors import ConfigurationError, InvalidValue
 from ..journal import Journal
 from ..messages import KeyPos, Wire
+from ..observer import Observer
 from ..profiles import Profile, Timeouts
 from .credentials import CLIENT_ID, CLIENT_SECRET, client_credentials
 
@@ -97,6 +98,7 @@ class Link:
         journal: Journal | None,
         timeouts: Timeouts | None,
         http_client: httpx.AsyncClient | None,
+        observer: Observer | None = None,
     ) -> AsyncConnector:
         if self.kind == "cloud":
             client_id, client_secret = client_credentials()
@@ -111,6 +113,7 @@ class Link:
                 profile=profile,
                 journal=journal,
                 timeouts=timeouts,
+                observer=observer,
             )
         if self.kind == "http":
             return AsyncConnector.create_http(
@@ -122,11 +125,16 @@ class Link:
                 profile=profile,
                 journal=journal,
                 timeouts=timeouts,
+                observer=observer,
             )
         if self.kind == "tcp":
             host, port = _host_and_port(self.where or "")
-            return AsyncConnector.create_tcp(host, port, wire=wire, profile=profile, journal=journal, timeouts=timeouts)
-        return AsyncConnector.create_usb(self.where, wire=wire, profile=profile, journal=journal, timeouts=timeouts)
+            return AsyncConnector.create_tcp(
+                host, port, wire=wire, profile=profile, journal=journal, timeouts=timeouts, observer=observer
+            )
+        return AsyncConnector.create_usb(
+            self.where, wire=wire, profile=profile, journal=journal, timeouts=timeouts, observer=observer
+        )
 
 
 def names_terminals(given: Mapping[str, Any], config: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from ..errors import AlreadyCharged, OutcomeUnknown
 from ..journal import DEFAULT_JOURNAL, Journal, open_journal
 from ..messages import Intent, Polled, PollReply, Reply, Wire
 from ..messages.documents import command_name, reply_document
+from ..observer import Observer
 from ..profiles import PROFILES, Profile, Timeouts
 from .ends import ExitCode, NotReady
 from .links import Link, choice, choose, read_config
@@ -182,7 +183,7 @@ class Register:
         return self.profile or Profile.INTEGRATED_POS
 
     @contextlib.asynccontextmanager
-    async def made(self, **timeouts: float) -> AsyncIterator[AsyncConnector]:
+    async def made(self, observer: Observer | None = None, **timeouts: float) -> AsyncIterator[AsyncConnector]:
         """The connector, not opened yet; with other ``timeouts``."""
         async with self.link.http_client() as http_client:
             yield self.link.connector(
@@ -191,6 +192,7 @@ class Register:
                 journal=self.book(),
                 timeouts=replace(self._timeouts(), **timeouts),
                 http_client=http_client,
+                observer=observer,
             )
 
     @contextlib.asynccontextmanager

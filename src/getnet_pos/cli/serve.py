@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigurationError
+from ..observer import Observer
 from .ends import ExitCode, clean
 from .links import Link, choose_all, names_terminals, read_config
 from .register import Register, with_options
@@ -97,6 +98,10 @@ def _run(
         Path | None, _option("--certificate", metavar="FILE", text="For TLS: the certificate (PEM).")
     ] = None,
     key: Annotated[Path | None, _option("--key", metavar="FILE", text="For TLS: its private key (PEM).")] = None,
+    otel: Annotated[
+        bool,
+        _option("--otel", text="Make spans and metrics with OpenTelemetry; run it under opentelemetry-instrument."),
+    ] = False,
 ) -> int:
     """Serve terminals over HTTP and WebSocket on this machine, until it is stopped.
 
@@ -110,6 +115,7 @@ def _run(
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "wsproto"):
             raise
         raise ConfigurationError(f'this needs {error.name}: pip install "getnet-pos[agent]"') from error
+    observer = _otel_observer() if otel else None
     settings = AgentSettings(
         host=host,
         port=number,
@@ -133,13 +139,21 @@ def _run(
         journal = next(iter(served.registers.values())).book()
         async with contextlib.AsyncExitStack() as stack:
             connectors = {
-                name: await stack.enter_async_context(register.made(busy=BUSY))
+                name: await stack.enter_async_context(register.made(observer, busy=BUSY))
                 for name, register in served.registers.items()
             }
             return await serve(settings, connectors, journal, token, ready)
 
     with _logged():
         return ExitCode.DONE if asyncio.run(run()) else ExitCode.UNKNOWN
+
+
+def _otel_observer() -> Observer:
+    try:
+        from ..otel import OtelObserver
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(str(error)) from error
+    return OtelObserver()
 
 
 @contextlib.contextmanager

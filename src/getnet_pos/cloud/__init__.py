@@ -1,4 +1,4 @@
-"""Getnet's cloud: credentials and discovery (``CloudAccount``, ``AsyncCloudAccount``), and a receiver of webhooks."""
+"""Getnet's cloud: credentials and discovery (``CloudAccount``, ``AsyncCloudAccount``), and the webhook receiver."""
 
 from .account import AsyncCloudAccount, CloudAccount, CloudSettings
 from .webhooks import Notice, WebhookReceiver

@@ -1,5 +1,5 @@
 # Made from _aio.py by tools/generate_blocking.py: change that one, and run this.
-"""The account that blocks."""
+"""The cloud account that blocks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,27 @@ __all__ = ["CloudAccount"]
 
 
 class CloudAccount:
-    """Credentials of the cloud, blocking. Any number of ``Connector.create_cloud`` may share one: a whole fleet.
+    """Credentials for Getnet's cloud, blocking. Any number of connectors may share one (``create_cloud``).
 
     Args:
-        base_url: the address that ends in ``/api/postxs``, as Getnet gives it.
-        http_client: an ``httpx.Client`` of your own, for a proxy or a client certificate. It is not closed here.
-        timeouts: the time limits of the connectors that have none of their own.
-        **settings: ``client_id`` and ``client_secret``, and what else ``CloudSettings`` has.
+        base_url: the address from Getnet, which ends in ``/api/postxs``.
+        http_client: your own ``httpx.Client``, for a proxy or a client certificate. You close it.
+        timeouts: the default time limits of the connectors.
+        **settings: ``client_id``, ``client_secret`` and the other attributes of ``CloudSettings``.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ConfigurationError: a setting is invalid, or the profile has no cloud.
+
+    Examples:
+        >>> from getnet_pos.cloud import CloudAccount
+        >>> from getnet_pos.simulator.cloud import VirtualCloud
+        >>> def main():
+        ...     with VirtualCloud(terminals=2) as cloud:
+        ...         login = {"client_id": "my-client", "client_secret": "my-secret", "profile": Profile.CHILE}
+        ...         with CloudAccount(cloud.url, **login) as account:
+        ...             return len(account.list_terminals())
+        >>> main()
+        2
     """
 
     def __init__(
@@ -46,7 +57,7 @@ class CloudAccount:
     ) -> None:
         plain = http_client is not None
         self.settings = CloudSettings(base_url=base_url, timeouts=timeouts, plain=plain, **settings)
-        # What the connectors of this account share.
+        # Shared by the connectors of this account.
         self.cloud = way_to_the_cloud(self.settings)
         self.queues = TerminalQueues()
         self.http: Engine | HttpClient
@@ -63,23 +74,24 @@ class CloudAccount:
         return f"<CloudAccount of {self.cloud.base_url}>"
 
     def list_terminals(self, branch: int | None = None) -> list[KeyPos]:
-        """The terminals that these credentials may drive: all, or those of one branch.
+        """The terminals that these credentials have access to: all of them, or those of one branch.
 
         Raises:
-            ApiError: the cloud refused, or its answer cannot be read.
+            ApiError: the cloud refused, or its response cannot be read.
+            TransportError: the cloud could not be reached.
         """
         return self._driver.run(list_cloud_terminals(self.cloud, branch, self.settings.limits.report))
 
     def transaction_status(self, transaction_id: int | str) -> CloudResult:
-        """What the cloud knows of a transaction, by its ``idPosTxs``.
+        """The status of a transaction, by its ``idPosTxs``.
 
         Raises:
-            TransactionNotFound: the cloud does not know it, or not yet.
+            TransactionNotFound: the cloud does not know the transaction, or does not know it yet.
         """
         return self._driver.run(status_of(self.cloud, transaction_id, self.settings.limits.short))
 
     def close(self) -> None:
-        """Send nothing more; close the HTTP client, if it is not the caller's."""
+        """Close the connections, unless ``http_client`` was passed. A closed account sends nothing more."""
         self.http.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the blocking and the asyncio account share: the way to the cloud, its login, and the queues of its terminals."""
+"""What the blocking and the asyncio account share: the checked settings, the login, and a queue per terminal."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ __all__ = ["TerminalQueues", "refuse_trust", "status_of", "way_to_the_cloud"]
 
 
 def way_to_the_cloud(settings: CloudSettings) -> Cloud:
-    """The way to the cloud that all terminals of an account share.
+    """The checked settings that all calls of an account share.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ConfigurationError: a setting is invalid, or the profile has no cloud.
     """
     profile = settings.profile
     if not isinstance(profile, Profile):
         raise InvalidType(f"profile must be a Profile, such as Profile.CHILE, not {type(profile).__name__}")
     if profile.cloud is None:
-        raise ConfigurationError(f"no cloud is known for the profile {profile.name}: see Profile.CHILE")
+        raise ConfigurationError(f"the profile {profile.name} has no cloud: use one that has, such as Profile.CHILE")
     if not isinstance(settings.limits, Timeouts):
         raise InvalidType(
             f"timeouts must be a Timeouts, such as Timeouts(sale=60), not {type(settings.limits).__name__}"
@@ -65,27 +65,29 @@ def way_to_the_cloud(settings: CloudSettings) -> Cloud:
 
 
 def refuse_trust(settings: CloudSettings) -> None:
-    """Whoever brings a client decides about its transport."""
+    """A caller with a client of its own configures TLS there."""
     if settings.verify is not True or settings.pin_sha256 is not None:
-        raise ConfigurationError("verify and pin_sha256 go with no http_client: set them on the client itself")
+        raise ConfigurationError(
+            "verify and pin_sha256 cannot be combined with http_client: set them on the client itself"
+        )
 
 
 def _header(name: str, value: object, longest: int) -> str:
     text = check_text(value, name, 1, longest)
     if not text.isascii():
-        raise InvalidValue(f"{name} must be ASCII: it is sent in a header")
+        raise InvalidValue(f"{name} must be ASCII, because it is sent in a header")
     return text
 
 
 def _keys(api_key: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers of a gateway's key, which no ``repr`` shows."""
+    """The headers with a gateway's key, which no ``repr`` shows."""
     if api_key is None:
         return {}
     if not isinstance(api_key, Mapping):
         raise InvalidType('api_key must be a mapping of headers, such as {"X-API-KEY": "..."}')
     for name in api_key:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", name):
-            raise InvalidValue(f"{name!r} is not the name of a header")
+            raise InvalidValue(f"api_key: {name!r} is not a valid name of a header")
     return {name: Secret(_header(f"the header {name}", value, 4096)) for name, value in api_key.items()}
 
 
@@ -116,23 +118,25 @@ class CloudLogin(TokenProvider):
         try:
             body = parse(json_body(response, self._secrets).decode())
         except (MalformedFrame, UnicodeDecodeError):
-            raise MalformedResponse("the answer to the login cannot be read", status=200) from None
+            raise MalformedResponse("the response to the login is not valid JSON: check base_url", status=200) from None
         if not isinstance(body, dict) or type(body.get("code")) is not int:
-            raise MalformedResponse("the answer to the login is not one of the cloud's", status=200)
+            raise MalformedResponse(
+                "the response to the login is not one of Getnet's cloud: check base_url", status=200
+            )
         if body["code"] != 1:
             said = clean(str(body.get("message") or "no message"), self._secrets)
-            text = f"the login to the cloud was refused: {said}; look at client_id and client_secret"
+            text = f"the login to the cloud was refused: {said}; check client_id and client_secret"
             raise AuthenticationError(text, status=200, code=str(body["code"]), message=said)
         data = body.get("data")
         grant: dict[str, Any] = data if isinstance(data, dict) else {}
         token, life = grant.get("token"), grant.get("expires_in")
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]{1,16384}", token):
-            raise MalformedResponse("the answer to the login has no usable token", status=200, field="token")
+            raise MalformedResponse("the response to the login has no usable token", status=200, field="token")
         return Grant(Secret(token), float(life) if isinstance(life, (int, float)) and life > 0 else None)
 
 
 class TerminalQueues:
-    """The queue of each terminal, as long as anybody drives it: all that drive the same one wait for each other."""
+    """A queue for each terminal while a connector uses it, so that its connectors run one operation at a time."""
 
     def __init__(self) -> None:
         self._queues: weakref.WeakValueDictionary[KeyPos, QueueTurn] = weakref.WeakValueDictionary()
@@ -140,14 +144,14 @@ class TerminalQueues:
 
     def of(self, key_pos: KeyPos) -> QueueTurn:
         if not isinstance(key_pos, KeyPos):
-            raise InvalidType(f"key_pos must be a KeyPos, not {type(key_pos).__name__}")
+            raise InvalidType(f"key_pos must be a KeyPos, which list_terminals() returns, not {type(key_pos).__name__}")
         with self._guard:
             return self._queues.setdefault(key_pos, QueueTurn(name=f"cloud:{key_pos}"))
 
 
 def status_of(cloud: Cloud, transaction_id: int | str, timeout: float) -> Flow[CloudResult]:
-    """What the cloud knows of a transaction, whose id comes from a caller."""
-    known = type(transaction_id) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(transaction_id))
-    if not known:
-        raise InvalidValue("a transaction id is a number, or 1 to 64 letters, digits, '_' and '-'")
+    """The status of a transaction. ``transaction_id`` comes from a caller, so it is checked."""
+    is_valid = type(transaction_id) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(transaction_id))
+    if not is_valid:
+        raise InvalidValue("transaction_id must be a number, or 1 to 64 letters, digits, '_' and '-'")
     return (yield from status(cloud, transaction_id, timeout))

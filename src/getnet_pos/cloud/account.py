@@ -1,4 +1,4 @@
-"""One set of cloud credentials: its token and HTTP client, shared by every terminal that is driven through it."""
+"""One set of cloud credentials. All terminals that use it share its token and its HTTP client."""
 
 from ._aio import AsyncCloudAccount
 from ._blocking import CloudAccount

@@ -1,4 +1,4 @@
-"""What bounds the cost of strangers who post to a webhook receiver: its questions, its log and its memory."""
+"""Limits what strangers who post to a webhook receiver can cost: queries to the cloud, log messages and memory."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["Allowance", "BoundedLog", "Handed"]
 
 
 class Allowance:
-    """So many turns a minute. Who came last goes first, so that a burst holds up nobody who comes after it."""
+    """A rate limit. The newest waiter goes first, so that a burst does not delay those who come after it."""
 
     def __init__(self, per_minute: int) -> None:
         self._interval = 60 / per_minute
         self._waiting: list[asyncio.Future[None]] = []
         self._giving = False
 
-    async def turn(self) -> None:
-        """Wait for a turn."""
+    async def acquire(self) -> None:
+        """Wait until the rate allows one more."""
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turn)
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiter)
         if not self._giving:
             self._give(loop)
-        await turn
+        await waiter
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting and self._waiting[-1].done():  # given up
+        while self._waiting and self._waiting[-1].done():  # cancelled
             self._waiting.pop()
         self._giving = bool(self._waiting)
         if self._waiting:
@@ -41,7 +41,7 @@ class Allowance:
 
 
 class BoundedLog:
-    """Log messages that strangers cause: so many in a minute, and then how many were left out."""
+    """Limits the log messages that strangers can cause. At the end of the minute it logs how many were suppressed."""
 
     def __init__(self, log: logging.Logger, per_minute: int) -> None:
         self._log = log
@@ -53,7 +53,7 @@ class BoundedLog:
         minute = int(time.monotonic() // 60)
         if minute != self._minute:
             if self._left_out:
-                self._log.warning("%d more messages about webhooks were left out", self._left_out)
+                self._log.warning("%d more log messages about webhooks were suppressed", self._left_out)
             self._minute, self._written, self._left_out = minute, 0, 0
         if self._written < self._most:
             self._written += 1
@@ -64,7 +64,7 @@ class BoundedLog:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What tells how old a result is: the cloud's numbers grow, and the terminal gives a date, where they are there."""
+    """The age of a result: its transaction number, which the cloud increases, and the terminal's date, if present."""
 
     number: int | None
     date: str | None
@@ -76,20 +76,21 @@ class _Mark:
 
 
 class Handed:
-    """The results that were handed on, the last ``most`` of them.
+    """The results that were delivered, the last ``most`` of them.
 
-    One that has left memory is still known where it bears a number and a date, and neither is later than those of what
-    was forgotten. A date to come is none: then a terminal whose clock is ahead makes nothing look old.
+    A result that is no longer in memory is still recognized if it has a number and a date, and neither is later than
+    those of the forgotten ones. Dates in the future are ignored, so that a terminal whose clock is fast does not make
+    other results look old.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._marks: OrderedDict[object, _Mark] = OrderedDict()
         self._number = 0
-        """The highest number of a result that was forgotten, and its latest date."""
+        """The highest number and the latest date among the forgotten results."""
         self._date = ""
         self.whole_since = time.time()
-        """The time from which on nothing was forgotten."""
+        """Since when no result was forgotten."""
 
     def __contains__(self, key: object) -> bool:
         return key in self._marks
@@ -107,7 +108,7 @@ class Handed:
         self._marks.pop(key, None)
 
     def is_older_than_all(self, result: CloudResult) -> bool:
-        """Whether a result that is not remembered was forgotten, as far as its number and its date say."""
+        """Whether the result is one of the forgotten ones, judging by its number and its date."""
         mark = _Mark.of(result)
         if mark.number is None or mark.date is None:
             return False
@@ -115,7 +116,7 @@ class Handed:
 
 
 def _date(text: str | None) -> str | None:
-    """A terminal's date in the form in which a later one is the greater text."""
+    """A terminal's date in a form that sorts as text."""
     try:
         return datetime.fromisoformat(text or "").replace(tzinfo=None).isoformat(" ", "seconds")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an account of the cloud is: its address, its credentials, and how its calls behave."""
+"""The settings of a cloud account: its address, its credentials, and how its calls behave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CloudOptions", "CloudSettings"]
 
 
 class CloudOptions(TypedDict, total=False):
-    """What an account may be told beside its address; ``CloudSettings`` says what each means."""
+    """The settings of an account besides its address, as keyword arguments; ``CloudSettings`` explains them."""
 
     client_id: str
     client_secret: str
@@ -30,34 +30,41 @@ class CloudOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudSettings:
-    """The settings of an account. They are checked by the account that takes them."""
+    """The settings of an account. The account checks them.
+
+    Examples:
+        >>> from getnet_pos.cloud import CloudSettings
+        >>> CloudSettings(base_url="https://cloud.example/api/postxs", client_secret="my-secret", profile=Profile.CHILE)
+        CloudSettings(base_url='https://cloud.example/api/postxs', client_id='', environment='uat', ...)
+    """
 
     base_url: str
-    """The address that ends in ``/api/postxs``, as Getnet gives it."""
+    """The address from Getnet, which ends in ``/api/postxs``."""
     client_id: str = ""
-    """With ``client_secret``, the credentials of the merchant."""
+    """With ``client_secret``, the merchant's credentials."""
     client_secret: str = field(default="", repr=False)
+    """The ``repr`` does not show it."""
     environment: str = "uat"
-    """The header ``env``: ``uat`` for tests, ``prod``."""
+    """The value of the header ``env``: ``uat`` for tests, ``prod`` for production."""
     profile: Profile = Profile.INTEGRATED_POS
     """``Profile.CHILE`` or ``Profile.ARGENTINA``."""
     api_key: Mapping[str, str] | None = field(default=None, repr=False)
-    """Headers for the gateway, where it asks for a key."""
+    """Headers with the gateway's key, if it requires one, such as ``{"X-API-KEY": "..."}``."""
     max_connections: int = 500
-    """How many commands may be under way at a time; the others wait in the order of their coming."""
+    """How many commands may run at a time; further ones wait in the order of their arrival."""
     retry: RetryPolicy | None = None
-    """How often a query is sent again, and how long the cloud may make it wait."""
+    """How often a query is repeated, and how long the cloud may make it wait; ``None``: the defaults."""
     verify: bool | str | os.PathLike[str] | ssl.SSLContext = True
-    """Whom the cloud's certificate must come from: ``True`` for the public authorities, a file of others, or an
-    ``ssl.SSLContext``."""
+    """Which authorities may have issued the cloud's certificate: ``True`` for the public ones, a file with others, or
+    an ``ssl.SSLContext``."""
     pin_sha256: str | None = None
-    """The SHA-256 of the one certificate (DER) that is taken instead, whoever issued it."""
+    """The SHA-256 of the only certificate (DER) to accept, whoever issued it."""
     timeouts: Timeouts | None = None
-    """The time limits of the connectors that have none of their own; ``None``: those of the profile."""
+    """The default time limits of the connectors; ``None``: those of the profile."""
     plain: bool = False
-    """Whether ``http://`` is allowed: whoever brings a client decides about its transport."""
+    """Whether ``http://`` is allowed, which only a caller with an HTTP client of its own may decide."""
 
     @property
     def limits(self) -> Timeouts:
-        """The time limits that hold."""
+        """The time limits in effect."""
         return self.timeouts or self.profile.timeouts

@@ -1,4 +1,4 @@
-"""A receiver of the cloud's webhooks: an ASGI application that mounts into Starlette, FastAPI or any other.
+"""The receiver of the cloud's webhooks: an ASGI application to mount in Starlette, FastAPI or another framework.
 
 ::
 
@@ -6,10 +6,10 @@
     receiver = WebhookReceiver(results, secret_path=os.environ["WEBHOOK_SECRET"], confirm=account)
     app = Starlette(routes=[Mount("/getnet", receiver)])     # webhook="https://shop.example/getnet/<the secret>"
 
-A webhook bears no signature, so anyone who learns its address can post to it. It is answered at once; what it says is
-then confirmed by asking the cloud for the status of its transaction, and only that is handed on. What a stranger can
-cost is bounded (docs/cloud.md, "Webhooks"): transactions that the journal or a connector of the account knows are asked
-about first, and all others no more often than ``max_queries`` allows.
+A webhook has no signature, so anyone who learns its address can post to it. The receiver responds at once, then queries
+the cloud for the status of the transaction and delivers only that. What a stranger can cost is limited (docs/cloud.md,
+"Webhooks"): transactions known to the journal or to a connector of the account are queried first, and all others at
+most as often as ``max_queries`` allows.
 """
 
 from __future__ import annotations
@@ -52,66 +52,84 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _SHORTEST_SECRET = 16
 _BODY_WITHIN = 10.0
-"""Seconds in which a body must be there."""
+"""The seconds in which the body must arrive."""
 _CONFIRMED_WITHIN = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Seconds before each query for a status: the webhook may come before the cloud's own records are up to date."""
+"""Seconds before each status query: the webhook may arrive before the cloud's own records are up to date."""
 _MOST_ROUNDS = 2
-"""How often all these queries are made in vain for a transaction that nobody here knows."""
+"""After how many fruitless rounds of queries an unknown transaction is ignored."""
 _MOST_IN_TURN = 10_000
-"""How many posts that nobody expects wait for their turn; beyond it, 503."""
+"""How many unexpected posts may wait; the response to further ones is 503."""
 _REMEMBERED_IN_VAIN = 10_000
-"""Of how many transactions that is remembered."""
+"""For how many transactions the fruitless rounds are counted."""
 _MOST_PARTS = 4096
-"""How many values a body may hold, as far as its punctuation tells; a webhook has a few dozen."""
+"""How many values a body may contain, judging by its punctuation; a webhook has a few dozen."""
 _LONGEST_ID = 64
-"""The longest ``customId`` taken; a register's own have 25 characters at most."""
+"""The longest ``customId`` accepted; those of this library have at most 25 characters."""
 _MESSAGES = 30
-"""Log messages a minute about posts that are refused or not confirmed."""
+"""Log messages per minute about posts that are refused or not confirmed."""
 _JOURNAL_READ_EVERY = 0.25
-"""Seconds; a post that nobody waits for causes no more reading than that."""
+"""Seconds between two reads of the journal, however many posts arrive."""
 _SETTLED_BEFORE = 600.0
-"""Seconds: a result that the journal had settled that long before memory begins is taken for handed on."""
+"""Seconds. A result that was settled in the journal this long before memory begins counts as delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a webhook told."""
+    """A result that a webhook reported.
+
+    Examples:
+        >>> from getnet_pos.cloud import Notice
+        >>> notice = Notice(CloudResult(code=1, id_pos_txs=57181), intent=None, confirmed=True)
+        >>> notice.result.id_pos_txs, notice.confirmed
+        (57181, True)
+    """
 
     result: CloudResult
-    """As the status endpoint gives it, if ``confirmed``; else as it was posted."""
+    """From the cloud's status endpoint if ``confirmed``, otherwise from the post."""
     intent: Intent | None
-    """The money command of the journal that it is the result of; ``None`` where it is settled already or not ours."""
+    """The open payment command in the journal that this is the result of; ``None`` if it is settled or not ours."""
     confirmed: bool
-    """Whether the cloud itself was asked."""
+    """Whether the cloud itself confirmed it when queried."""
 
 
 Handler = Callable[[Notice], object] | asyncio.Queue[Notice]
-"""A function, async or not, or a queue. A function that blocks holds up the event loop."""
+"""A function, async or not, or a queue. A function that blocks also blocks the event loop."""
 
 
 class WebhookReceiver:
-    """An ASGI application that takes the cloud's webhooks and hands each result on once.
+    """An ASGI application that receives the cloud's webhooks and delivers each result once.
 
-    It tells what happened and decides nothing: a connector finds out about its own command by itself, and what a
-    register does upon a notice must be safe to do when the connector has returned the result as well. A notice that is
-    lost because the process ends is not lost to the money: the journal keeps the command open until it is asked about.
+    It reports what happened and decides nothing. A connector learns the result of its own command by itself, so your
+    handler must be safe to run when the connector has returned the same result. If the process ends before a notice is
+    delivered, no payment is lost: the journal keeps the command open until the terminal is queried about it.
 
     Args:
-        handler: what gets each ``Notice``.
-        secret_path: the last segment of the address that is posted to; any other is 404.
-        secret_header: name and value of a header that must be there, where something in front of it sets one; else 401.
-        confirm: the account whose cloud is asked for the status of each transaction before the notice is handed on.
-        trust: hand on what was posted, unconfirmed. It needs a secret.
-        journal: where the intents are, to match by ``idPosTxs`` and ``customId``. One in PostgreSQL also stores what is
-            handed on: no host hands it on again, after a restart either, and the host that waits for it hears of it.
-        profile: whose reply types are read; that of ``confirm`` unless given.
-        max_body: the longest body taken, in bytes.
-        max_pending: how many notices that are trusted or expected may be on their way to the handler; beyond it, 503.
-        max_queries: how many queries a minute the cloud is asked about transactions that nobody here knows.
-        remembered: how many results that were handed on are known again when they come twice.
+        handler: receives each ``Notice``.
+        secret_path: the last segment of the URL; the response to a post to any other is 404.
+        secret_header: name and value of a required header, for example one that your proxy sets; without it, 401.
+        confirm: the account whose cloud is queried for the status of each transaction before delivery.
+        trust: deliver what was posted, unconfirmed. It requires a secret.
+        journal: the journal with the payment commands, which are matched by ``idPosTxs`` and ``customId``. A journal in
+            PostgreSQL also stores what was delivered: no host delivers it again, even after a restart, and the host
+            that is waiting for it is notified.
+        profile: determines the reply types; by default that of ``confirm``.
+        max_body: the longest body accepted, in bytes.
+        max_pending: how many trusted or expected notices may be on their way to the handler; the response to further
+            posts is 503.
+        max_queries: how many queries a minute the cloud gets about unknown transactions.
+        remembered: how many delivered results are recognized when they arrive again.
 
     Raises:
-        ConfigurationError: neither ``confirm`` nor ``trust`` was chosen, or a setting cannot work.
+        ConfigurationError: neither or both of ``confirm`` and ``trust`` were passed, or a setting is invalid.
+
+    Examples:
+        >>> import asyncio
+        >>> from getnet_pos.cloud import WebhookReceiver
+        >>> results = asyncio.Queue()
+        >>> receiver = WebhookReceiver(results, secret_path="a-secret-of-your-own", trust=True)
+        >>> WebhookReceiver(results)
+        Traceback (most recent call last):
+        getnet_pos.errors.ConfigurationError: pass either confirm=account, which confirms each notice, or trust=True...
     """
 
     def __init__(
@@ -133,7 +151,7 @@ class WebhookReceiver:
             raise InvalidType("handler must be a function or an asyncio.Queue")
         if (confirm is None) is not trust:
             raise ConfigurationError(
-                "say who confirms a notice (confirm=account), or that what anyone posts is believed (trust=True)"
+                "pass either confirm=account, which confirms each notice, or trust=True, which believes every post"
             )
         if confirm is not None and not isinstance(confirm, AsyncCloudAccount):
             raise InvalidType(f"confirm must be an AsyncCloudAccount, not {type(confirm).__name__}")
@@ -156,13 +174,13 @@ class WebhookReceiver:
         self._handed = Handed(check_integer(remembered, "remembered", 1, 10_000_000))
         self._allowance = Allowance(check_integer(max_queries, "max_queries", 1, 100_000))
         self._pending: dict[str, asyncio.Task[None]] = {}
-        """What is on its way and was trusted or expected."""
+        """Trusted and expected posts that are being processed."""
         self._in_turn: dict[str, asyncio.Task[None]] = {}
-        """What is on its way and may be anybody's."""
+        """Unexpected posts that are being processed."""
         self._asked_by: set[str | None] = set()
-        """The ids by which those that are expected are being asked about."""
+        """The ids of expected transactions that the cloud is being queried about."""
         self._in_vain: OrderedDict[str, int] = OrderedDict()
-        """How often the cloud did not bear out what was posted under an id."""
+        """How often the cloud did not confirm what was posted under an id."""
         self._intents: list[Intent] = []
         self._read_again_at = 0.0
         self._log = BoundedLog(log, _MESSAGES)
@@ -172,14 +190,14 @@ class WebhookReceiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             # A server's lifespan, or a websocket: neither is for this application.
-            raise NotImplementedError(f"a webhook receiver takes http, not {scope['type']}")
+            raise NotImplementedError(f"a webhook receiver accepts http, not {scope['type']}")
         status = self._refusal(scope)
         if status is None:
             status = await self._take(receive)
         await _respond(send, status)
 
     def _refusal(self, scope: Scope) -> int | None:
-        """The status that a request is refused with for what stands before its body."""
+        """The status with which to refuse a request because of its path, method or headers; ``None``: accept it."""
         if self._secret_path is not None:
             given = str(scope["path"]).rstrip("/").rpartition("/")[2]
             if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._secret_path):
@@ -202,7 +220,7 @@ class WebhookReceiver:
         if body is None:
             return 413
         if sum(map(body.count, b",[{")) > _MOST_PARTS:
-            self._log.warning("a webhook was refused: it holds more than %d values", _MOST_PARTS)
+            self._log.warning("a webhook was refused: it contains more than %d values", _MOST_PARTS)
             return 400
         try:
             result = read_cloud(body, self._profile)
@@ -221,7 +239,7 @@ class WebhookReceiver:
         return await self._take_to_confirm(self._confirm, posted)
 
     async def _take_to_confirm(self, account: AsyncCloudAccount, posted: _Posted) -> int:
-        """Have it confirmed: at once if it is expected, else when its turn comes among all that strangers may post."""
+        """Confirm a post: at once if it is expected, otherwise at the limited rate for unexpected ones."""
         by = await self._expected_by(account, posted)
         if by is None and posted.number is None:
             self._log.warning("a webhook for customId %a cannot be confirmed: it has no idPosTxs", posted.shown)
@@ -229,7 +247,7 @@ class WebhookReceiver:
         in_vain = self._in_vain.get(by or posted.key, 0) >= _MOST_ROUNDS
         if by is None and in_vain:
             return 200
-        # An id that is expected buys one round of queries at a time, and not after too many in vain.
+        # An expected id is entitled to one round of queries at a time, and to none after too many fruitless ones.
         in_turn = by is None or in_vain or by in self._asked_by
         work = self._hand_on_confirmed(account, posted, by or posted.key, in_turn=in_turn)
         if in_turn:
@@ -237,7 +255,7 @@ class WebhookReceiver:
         return self._begin(self._pending, posted.key, work, by)
 
     async def _expected_by(self, account: AsyncCloudAccount, posted: _Posted) -> str | None:
-        """The id by which somebody here waits for it, as the account's connectors and the journal know."""
+        """The id under which a connector of the account, or the journal, expects the post; ``None``: unexpected."""
         number, custom_id = None if posted.number is None else str(posted.number), posted.custom_id
         now = asyncio.get_running_loop().time()
         if now >= self._read_again_at:
@@ -251,7 +269,7 @@ class WebhookReceiver:
     def _begin(
         self, pending: dict[str, asyncio.Task[None]], key: str, work: Coroutine[Any, Any, None], by: str | None = None
     ) -> int:
-        """Start handing something on, unless that was or is being done."""
+        """Start delivering something, unless that was done before or is being done."""
 
         def end(task: asyncio.Task[None]) -> None:
             del pending[key]
@@ -270,7 +288,7 @@ class WebhookReceiver:
         return 200
 
     async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; ``None`` where it is too long."""
+        """The whole body; ``None`` if it is too long."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -294,19 +312,25 @@ class WebhookReceiver:
         if result is None or result.reply is None:
             self._count_in_vain(by)
         if result is not None:
-            # What has no reply may get one: that is another result.
+            # A transaction without a reply may still get one, which is then another result.
             key = _content(result) if result.reply is None else posted.key
             await self._hand_on(key, result, posted, confirmed=True)
 
     async def _hand_on(self, key: str, result: CloudResult, posted: _Posted, *, confirmed: bool) -> None:
         if await self._was_forgotten(result, posted):
-            log.info("the result of transaction %s was handed on before, or is older: it is dropped", posted.number)
+            log.info(
+                "the result of transaction %s was delivered before, or is too old to tell: it is dropped",
+                posted.number,
+            )
             return
         if key in self._handed:
             return
         self._handed.add(key, result)
         if not await self._is_new(key, result, posted, confirmed):
-            log.info("the result of transaction %s was handed on before, perhaps by another host", posted.number)
+            log.info(
+                "the result of transaction %s was delivered before, perhaps by another host: it is dropped",
+                posted.number,
+            )
             return
         try:
             notice = Notice(result, _intent_of(await self._unsettled(), posted), confirmed)
@@ -317,12 +341,14 @@ class WebhookReceiver:
                 if inspect.isawaitable(answer):
                     await answer
         except Exception:
-            log.exception("a notice of transaction %s could not be handed on", posted.number)
-            # The cloud may post it again.
+            log.exception(
+                "the handler failed for the result of transaction %s: another post of it is delivered again",
+                posted.number,
+            )
             self._handed.discard(key)
 
     async def _is_new(self, key: str, result: CloudResult, posted: _Posted, confirmed: bool) -> bool:
-        """Store the result where the journal takes notices for all hosts; false where it was stored before."""
+        """Store the result if the journal keeps notices for all hosts; false if it was stored before."""
         keep = getattr(self._journal, "keep_notice", None)
         if self._journal is None or keep is None:
             return True
@@ -335,18 +361,22 @@ class WebhookReceiver:
         try:
             return bool(await on_journal(self._journal, keep, key, number, content))
         except GetnetError as error:
-            log.error("whether transaction %s was handed on before cannot be looked up: %s", posted.number, error)
+            log.error(
+                "the journal cannot say whether the result of transaction %s was delivered before: %s",
+                posted.number,
+                error,
+            )
             return True
 
     async def _numbered(self, posted: _Posted) -> _Posted:
-        """With the number that the journal has for it, where it is posted without one."""
+        """The post with the transaction number from the journal, if it came without one."""
         if posted.number is None:
             intent = _intent_of(await self._unsettled(), posted)
             posted = replace(posted, number=None if intent is None else intent.transaction_id)
         return posted
 
     async def _confirmed(self, account: AsyncCloudAccount, posted: _Posted, in_turn: bool) -> CloudResult | None:
-        """What the cloud itself says of the transaction; ``None`` where it cannot be asked, or does not bear it out."""
+        """The cloud's own result of the transaction; ``None`` if it cannot be queried or does not confirm the post."""
         number = posted.number
         if number is None:
             self._log.warning("a webhook for customId %a cannot be confirmed yet: it has no idPosTxs", posted.shown)
@@ -354,7 +384,7 @@ class WebhookReceiver:
         for pause in _CONFIRMED_WITHIN:
             await asyncio.sleep(pause)
             if in_turn:
-                await self._allowance.turn()
+                await self._allowance.acquire()
             try:
                 result = await account.transaction_status(number)
             except GetnetError as error:
@@ -362,7 +392,7 @@ class WebhookReceiver:
                 continue
             if not result.in_process:
                 return result
-        self._log.warning("a webhook for transaction %s is not borne out by the cloud: it is dropped", number)
+        self._log.warning("the cloud does not confirm the webhook for transaction %s: it is dropped", number)
         return None
 
     def _count_in_vain(self, by: str) -> None:
@@ -371,7 +401,7 @@ class WebhookReceiver:
             self._in_vain.popitem(last=False)
 
     async def _was_forgotten(self, result: CloudResult, posted: _Posted) -> bool:
-        """Whether the result was handed on by all appearances, before what is remembered now."""
+        """Whether the result was probably delivered earlier than what is remembered now."""
         if self._handed.is_older_than_all(result):
             return True
         key_pos = posted.key_pos or _key_pos_or_none(result)
@@ -380,7 +410,7 @@ class WebhookReceiver:
         try:
             steps = await on_journal(self._journal, self._journal.find, Search(terminal=f"cloud:{key_pos}"))
         except GetnetError as error:
-            log.error("whether transaction %s was settled before cannot be looked up: %s", posted.number, error)
+            log.error("the journal cannot say whether transaction %s was settled before: %s", posted.number, error)
             return False
         return any(
             step.intent.state in FINAL_STATES
@@ -390,24 +420,24 @@ class WebhookReceiver:
         )
 
     async def _unsettled(self) -> list[Intent]:
-        """The intents of the journal that are not settled."""
+        """The payment commands in the journal that are not settled."""
         if self._journal is None:
             return []
         try:
             return await on_journal(self._journal, self._journal.intents)
         except GetnetError as error:
-            self._log.warning("the intents that webhooks are of cannot be looked up: %s", error)
+            self._log.warning("the journal cannot be read to match webhooks with payment commands: %s", error)
             return []
 
     # ----------------------------------------------------------------------------------------------------------- ending
 
     async def drain(self) -> None:
-        """Wait until every notice taken so far has been handed on, or dropped."""
+        """Wait until every post received so far has been delivered or dropped."""
         while tasks := [*self._pending.values(), *self._in_turn.values()]:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """Stop handing on. What is still on its way is dropped; the journal keeps its commands."""
+        """Stop delivering. Posts in progress are dropped; the journal still has their payment commands."""
         for task in [*self._pending.values(), *self._in_turn.values()]:
             task.cancel()
         await self.drain()
@@ -423,7 +453,7 @@ class WebhookReceiver:
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    """What a post says it is about: all that is kept of one that is to be confirmed."""
+    """The transaction that a post claims to be about: nothing else of it is used before the cloud confirms it."""
 
     number: int | str | None
     custom_id: str | None
@@ -431,7 +461,7 @@ class _Posted:
 
     @property
     def key(self) -> str:
-        """What tells it from others."""
+        """Identifies the transaction."""
         return f"customId {self.custom_id}" if self.number is None else str(self.number)
 
     @property
@@ -440,19 +470,19 @@ class _Posted:
 
 
 def _content(result: CloudResult) -> str:
-    """What two notices of the same thing have in common."""
-    said = repr((result.id_pos_txs, result.custom_id, result.code, result.reply))
-    return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    """A digest that is equal for two posts with the same content."""
+    content = repr((result.id_pos_txs, result.custom_id, result.code, result.reply))
+    return hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def _intent_of(intents: list[Intent], posted: _Posted) -> Intent | None:
-    """The one intent that a post is of."""
+    """The payment command that a post belongs to; ``None`` if there is none, or more than one."""
     if posted.key_pos is not None:
         intents = [intent for intent in intents if intent.terminal == f"cloud:{posted.key_pos}"]
     number, custom_id = posted.number, posted.custom_id
     found = [one for one in intents if number is not None and one.transaction_id == str(number)]
     if not found and custom_id:
-        # One whose number is not known yet, or that is posted without it.
+        # The journal may not have the number yet, or the post may lack it.
         found = [
             one
             for one in intents
@@ -466,7 +496,7 @@ def _intent_of(intents: list[Intent], posted: _Posted) -> Intent | None:
 def _secret(value: object, name: str) -> str:
     text = check_text(value, name, _SHORTEST_SECRET, 512)
     if not text.isascii() or "/" in text:
-        raise InvalidValue(f"{name} must be ASCII and without a slash")
+        raise InvalidValue(f"{name} must be ASCII and must not contain a slash")
     return text
 
 
@@ -477,9 +507,9 @@ def _key_pos_or_none(result: CloudResult) -> KeyPos | None:
 
 
 def _key_pos(result: CloudResult) -> KeyPos | None:
-    """The terminal that a webhook names, where it names one."""
+    """The terminal that a webhook names; ``None`` if it names none."""
     parts = [result.extra.get(name) for name in ("idTerminal", "idSucursal", "serialNumber")]
-    return None if None in parts else KeyPos(*parts)  # type: ignore[arg-type]  # it checks its parts
+    return None if None in parts else KeyPos(*parts)  # type: ignore[arg-type]  # KeyPos checks its parts
 
 
 _WORDS = {

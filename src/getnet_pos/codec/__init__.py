@@ -1,7 +1,7 @@
-"""Bytes <-> messages, in two implementations with one meaning: ``native`` (compiled) and ``pure``.
+"""Encodes and decodes messages, in two implementations with the same results: ``native`` (compiled) and ``pure``.
 
-``GETNET_POS_BACKEND=native|pure`` chooses; without it the native one runs where it was built. ``BACKEND`` tells which
-one runs, ``backend(name)`` returns either, and both can be used side by side in one process.
+``GETNET_POS_BACKEND=native|pure`` selects one; by default it is the native one if it is installed. ``BACKEND`` says
+which one is active. ``backend(name)`` returns either, and both can be used in one process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def backend(name: str) -> Backend:
     """The implementation called ``name``: ``"native"`` or ``"pure"``.
 
     Raises:
-        ConfigurationError: there is no such implementation, or the native one was not built.
+        ConfigurationError: there is no such implementation, or the native one is not installed.
     """
     if name == "pure":
         return cast("Backend", pure)
@@ -53,8 +53,8 @@ def backend(name: str) -> Backend:
         return cast("Backend", importlib.import_module(f"{__name__}._native"))
     except ImportError as error:
         raise ConfigurationError(
-            "the native codec is not in this installation: install a prebuilt wheel, or build with a C compiler and "
-            "GETNET_POS_EXTENSIONS=require; GETNET_POS_BACKEND=pure runs without it"
+            "the native codec is not installed: install a prebuilt wheel, build with a C compiler and "
+            "GETNET_POS_EXTENSIONS=require, or set GETNET_POS_BACKEND=pure to run without it"
         ) from error
 
 
@@ -97,14 +97,14 @@ else:
 
 
 def unseal(frame: bytes, catalogue: Catalogue = CATALOGUE) -> SealedCommand[Any]:
-    """The command in a signed frame that somebody else wrote, together with the frame, which can be sent as it is.
+    """Read the command in a signed frame that another program wrote. The result keeps the frame, to send it as it is.
 
-    A code that ``catalogue`` does not have becomes a ``GenericCommand``, which counts as moving money. Fields that a
-    command does not know stay in the frame.
+    A code that is not in ``catalogue`` becomes a ``GenericCommand``, which counts as a payment command. Unknown fields
+    stay in the frame.
 
     Raises:
-        ProtocolError: it is not one whole signed frame of a command: ``SignatureMismatch`` where the signature does not
-            fit.
-        InvalidValue: a field of the command is missing, or cannot be what it must be.
+        ProtocolError: ``frame`` is not one complete signed frame of a command; ``SignatureMismatch`` if the signature
+            does not match.
+        InvalidValue: a field of the command is missing or not valid.
     """
     return unsealed(Decoder(), frame, catalogue)

@@ -1,7 +1,7 @@
-"""Commands and results of the cloud: the same fields as the signed wire, in camelCase. Pure; the definition.
+"""Commands and results of the cloud: the same fields as on the signed wire, in camelCase.
 
-An answer is an object of ``code``, ``status``, ``message`` and ``data``. In Chile ``data`` nests the terminal's reply
-under ``response``; in Argentina ``data`` is the reply, with its result under ``code`` and ``message``. Both are taken.
+An answer is an object with ``code``, ``status``, ``message`` and ``data``. In Chile the terminal's reply is in ``data``
+under ``response``; in Argentina ``data`` is the reply, with ``code`` and ``message`` as its result. Both are accepted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRANSACTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class HasCatalogue(Protocol):
-    """A profile, as far as it matters here."""
+    """The part of a profile that is needed here."""
 
     @property
     def catalogue(self) -> Catalogue: ...
@@ -33,7 +33,7 @@ def _camel(name: str) -> str:
 
 
 def sent_names(command: Command) -> dict[str, Any]:
-    """What ``command`` says, by the names of the cloud's wire; its code and its time left out."""
+    """The fields of ``command`` by their names in the cloud, without its code and its time."""
     if isinstance(command, GenericCommand):
         return {_camel(name): value for name, value in command.fields.items()}
     pairs = ((_camel(item.wire), getattr(command, item.name)) for item in sent_fields(type(command)))
@@ -52,9 +52,9 @@ def encode_cloud(
 ) -> bytes:
     """The JSON body of a command for the cloud.
 
-    ``fields`` are the names, in camelCase, that its endpoint takes; those the command has no value for come from
-    ``defaults``, or are left out. The fields of a ``GenericCommand`` all go along. ``branch_digits`` writes the branch
-    as text with leading zeros.
+    ``fields`` are the names, in camelCase, that its endpoint accepts; those without a value in the command come from
+    ``defaults`` or are left out. All fields of a ``GenericCommand`` are sent. With ``branch_digits`` the branch is text
+    with leading zeros.
     """
     given = {**defaults, "customId": custom_id, **sent_names(command)}
     names = [*fields, *(given.keys() - {"customId", *fields})] if isinstance(command, GenericCommand) else fields
@@ -72,7 +72,7 @@ def encode_cloud(
 
 
 def read_cloud(body: bytes | bytearray | memoryview, profile: HasCatalogue | None = None) -> CloudResult:
-    """The meaning of one answer of the cloud, or of one webhook body.
+    """Read one answer of the cloud, or one webhook body.
 
     Raises:
         MalformedResponse: it is not JSON under the input rules, or not an answer.
@@ -115,7 +115,7 @@ def _result(outer: dict[str, Any], types: Mapping[int, type[Reply]]) -> CloudRes
 
 
 def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
-    """The terminal's reply in ``fields``; ``None`` where that is not one, or has no result."""
+    """The terminal's reply in ``fields``; ``None`` if it is not one, or has no result."""
     if type(fields) is not dict:
         return None
     if "responseCode" not in fields and "code" in fields:
@@ -128,7 +128,7 @@ def _reply(fields: Any, types: Mapping[int, type[Reply]]) -> Reply | None:
     try:
         return read_object(types.get(function_code, GenericReply), fields)
     except MalformedFrame:
-        # A field in two spellings: the transaction's number must not be lost with it.
+        # A field in two spellings. Do not lose the transaction's number because of it.
         return None
 
 
@@ -137,7 +137,7 @@ def _text(value: Any) -> str | None:
 
 
 def _transaction(value: Any) -> int | str | None:
-    """A transaction's number or name, once it can be a part of a path and nothing more."""
+    """A transaction's number or name; ``None`` if it is not safe as a part of a URL path."""
     if type(value) is int:
         return value if value > 0 else None
     if type(value) is not str or not _TRANSACTION.fullmatch(value):

@@ -1,8 +1,8 @@
-"""Where a frame ends, read byte by byte: two machines that remember how far they came. They know no message.
+"""Finds the end of a frame: two state machines that can be fed in pieces. They do not know the messages.
 
-Both have ``read(data, at, end)``, which goes on at ``data[at]`` and returns a verdict and a place: ``True`` and the
-place behind the frame, ``False`` and the place of the byte that cannot follow, or ``None`` and the place to go on
-from when ``end`` came first.
+Both have ``read(data, at, end)``, which continues at ``data[at]`` and returns a verdict and a position: ``True`` and
+the position after the frame, ``False`` and the position of a byte that cannot follow, or ``None`` and the position to
+continue from if ``end`` was reached first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STX: Final = 0x02
 ETX: Final = 0x03
 
 MAX_DEPTH: Final = 32
-"""The deepest nesting of objects and lists taken."""
+"""The deepest nesting of objects and lists that is accepted."""
 
 _Verdict = tuple[bool | None, int]
 
@@ -25,7 +25,7 @@ _SIMPLIFIED_END = re.compile(rb"[\x02\x03]")
 _SPACES = b" \t\r\n"
 _WORDS = {ord("t"): b"rue", ord("f"): b"alse", ord("n"): b"ull"}
 
-# What may come next. From _MINUS on: inside a number or a word.
+# What may come next. From _MINUS on: inside a number or a literal.
 (
     _OBJECT, _KEY, _COLON, _VALUE, _LIST, _NEXT, _IN_KEY, _IN_TEXT, _ESCAPE, _HEX1, _HEX2, _HEX3, _HEX4,
     _MINUS, _ZERO, _DIGIT, _POINT, _FRACTION, _EXPONENT, _EXPONENT_SIGN, _EXPONENT_DIGIT, _WORD,
@@ -34,7 +34,7 @@ _NUMBER_MAY_END = (_ZERO, _DIGIT, _FRACTION, _EXPONENT_DIGIT)
 
 
 class JsonGrammar:
-    """One JSON object, begun by the ``{`` before ``at``."""
+    """One JSON object, whose ``{`` is before ``at``."""
 
     __slots__ = ("_nesting", "_state", "_string", "_word")
 
@@ -161,7 +161,7 @@ class JsonGrammar:
 
 
 class SimplifiedGrammar:
-    """One simplified frame, begun by the STX before ``at``: one to three digits, ``|``, text, ETX, LRC."""
+    """One simplified frame, whose STX is before ``at``: one to three digits, ``|``, text, ETX, LRC."""
 
     __slots__ = ("_digits", "_in_text")
 

@@ -1,4 +1,4 @@
-"""JSON to values and back, by orjson where it is installed and by the standard library where it is not."""
+"""Reads and writes JSON with orjson if it is installed, and otherwise with the standard library."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from . import standard_json
 __all__ = ["dumps", "loads"]
 
 loads: Callable[[bytes | bytearray | memoryview | str], Any] = standard_json.loads
-"""As ``standard_json.loads``."""
+"""See ``standard_json.loads``."""
 dumps: Callable[[object], bytes] = standard_json.dumps
-"""As ``standard_json.dumps``."""
+"""See ``standard_json.dumps``."""
 
 
 def _plain(value: Any) -> Any:
-    """Subclasses as what they are beneath; what else is no JSON is refused."""
+    """Convert subclasses to their base type; refuse anything else that JSON cannot represent."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):

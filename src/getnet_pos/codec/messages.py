@@ -1,4 +1,4 @@
-"""Parsed objects -> messages, the same for every wire: which key belongs to which field, and what a field takes."""
+"""Turns parsed objects into messages, for every wire: which key is which field, and which values a field accepts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,40})(?:\.0*)?\s*", re.ASCII)
 
 
 def decoded(data: bytes) -> str:
-    """The text of bytes in UTF-8, or in Latin-1 where they are not UTF-8: some firmware writes its words so."""
+    """Decode bytes as UTF-8, or as Latin-1 if they are not UTF-8: some firmware writes its texts so."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -32,9 +32,9 @@ def decoded(data: bytes) -> str:
 
 
 def whole(value: Any) -> int | None:
-    """The whole number of 64 bits that a value spells: ``25000``, ``25000.0``, ``" 25000 "``, ``"25000.00"``.
+    """The 64-bit integer that a value represents: ``25000``, ``25000.0``, ``" 25000 "``, ``"25000.00"``.
 
-    ``None`` for anything else, also for a float too big to be exact.
+    ``None`` for anything else, including a float that is too large to be exact.
     """
     if type(value) is int:
         return value
@@ -48,7 +48,7 @@ def whole(value: Any) -> int | None:
 
 
 def boolean(value: Any) -> bool | None:
-    """What a value spells: ``true``, ``"True"``, ``1``, ``"1"`` and their opposites; ``None`` for anything else."""
+    """The boolean that a value represents: ``true``, ``"True"``, ``1``, ``"1"`` and the opposites; else ``None``."""
     if type(value) is bool:
         return value
     if type(value) is str and value.strip().lower() in ("true", "false"):
@@ -83,17 +83,17 @@ _KINDS: dict[Kind, tuple[type | None, Callable[[Any], Any]]] = {
     Kind.LAST_DIGITS: (str, _last_digits),
     Kind.SALE_TYPE: (None, _sale_type),
 }
-"""The type that a kind of field takes as it is, and what makes its value of any other; ``None`` where nothing does."""
+"""For each kind of field: the type that is accepted as it is, and the conversion of other values, or ``None``."""
 
 # -------------------------------------------------------------------------------------------------------------- objects
 
 
 _Put = Callable[[Any, Any], None]
-"""Sets one field of a message: its slot's own setter, which works on a frozen message that nobody has yet."""
+"""Sets one field of a message, by the setter of its slot, which works on a frozen message."""
 
 
 _Field = tuple[str, _Put, type | None, Callable[[Any], Any]]
-"""Its name in Python; how it is set; the type that it takes as it is; what makes its value of any other."""
+"""A field's name in Python, its setter, the type that it accepts as it is, and the conversion of other values."""
 
 
 class _Layout:
@@ -103,9 +103,9 @@ class _Layout:
         self.spellings: dict[str, _Field] = {}
         """The field of each key."""
         self.stand_ins: dict[str, _Field] = {}
-        """The field of each key that counts only where the field itself was not sent."""
+        """The field of each key that is read only if the field itself was not sent."""
         self.unset: dict[str, tuple[_Put, Any]] = {}
-        """How each field is set, and to what when it was not sent."""
+        """The setter of each field, and its value if it was not sent."""
         self.put_extra: _Put = message.extra.__set__
         for item in wire_fields(message):
             put = getattr(message, item.name).__set__
@@ -119,10 +119,10 @@ _layout: Callable[[Any], _Layout] = cache(_Layout)
 
 
 def read_object(kind: type[T], inner: Mapping[str, Any]) -> T:
-    """A message of type ``kind``. What no field takes is kept in ``extra`` under its wire name.
+    """A message of type ``kind``. Anything that no field accepts is kept in ``extra`` with its name on the wire.
 
     Raises:
-        MalformedFrame: a field is there twice, in two spellings, with two values.
+        MalformedFrame: a field appears in two spellings with different values.
     """
     layout = _layout(kind)
     spellings, missing = layout.spellings, dict(layout.unset)
@@ -141,7 +141,7 @@ def read_object(kind: type[T], inner: Mapping[str, Any]) -> T:
                 if inner[key] is not None:
                     extra[key] = inner[key]
         if missing.pop(name, None) is None and value != getattr(message, name):
-            raise MalformedFrame(f"the field {name} is there twice, with two values")
+            raise MalformedFrame(f"the field {name} appears twice, with different values")
         put(message, value)
     for put, value in missing.values():
         put(message, value)
@@ -169,16 +169,16 @@ def _camel_case(name: str) -> str:
 
 
 def either(inner: Mapping[str, Any], name: str) -> Any:
-    """The value under a PascalCase key or its camelCase form; ``None`` where there is neither.
+    """The value of a PascalCase key or its camelCase form; ``None`` if neither is there.
 
     Raises:
-        MalformedFrame: both are there, with two values.
+        MalformedFrame: both are there, with different values.
     """
     other = _camel_case(name)
     if name not in inner:
         return inner.get(other)
     if other in inner and inner[other] != inner[name]:
-        raise MalformedFrame(f"the field {name} is there twice, with two values")
+        raise MalformedFrame(f"the field {name} appears twice, with different values")
     return inner[name]
 
 
@@ -186,10 +186,10 @@ def either(inner: Mapping[str, Any], name: str) -> Any:
 
 
 def read_message(inner: Any, reply_types: Mapping[int, type[Reply]]) -> Progress | Reply | CommandMessage:
-    """The message in a parsed object that came with a signature.
+    """The message in a parsed object that was signed.
 
     Raises:
-        MalformedFrame: it is none.
+        MalformedFrame: it is not a message.
     """
     if type(inner) is not dict:
         raise MalformedFrame("the signed text is not an object")
@@ -209,10 +209,10 @@ def read_message(inner: Any, reply_types: Mapping[int, type[Reply]]) -> Progress
 
 
 def read_progress(inner: dict[str, Any]) -> Progress | None:
-    """The progress message in a parsed object; ``None`` where nothing says that it is one.
+    """The progress message in a parsed object; ``None`` if it is not one.
 
     Raises:
-        MalformedFrame: it says so, and has neither a code nor a text.
+        MalformedFrame: it is one, but has neither a code nor a text.
     """
     said = either(inner, "MessageCode")
     if said is None and whole(either(inner, "FunctionCode")) != 112:

@@ -1,4 +1,4 @@
-"""The codec in plain Python: the definition of what is accepted and what it means. Imports only messages."""
+"""The codec in plain Python, which defines what is accepted and what it means."""
 
 from typing import Final
 

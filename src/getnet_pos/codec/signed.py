@@ -1,4 +1,4 @@
-"""The signed wire: JSON objects that carry a JSON text and its signature (docs/protocol.md, "Envelope")."""
+"""The signed wire: JSON objects with a JSON text and its signature (docs/protocol.md, "Envelope")."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .surface import Message
 __all__ = ["acknowledgement", "envelope", "read_plain", "read_signed", "seal", "signature"]
 
 _HELD = slice(len('{"JsonSerialized":'), -len(',"Sign":""}') - 64)
-"""Where the text stands in an envelope."""
+"""The position of the text in an envelope."""
 
 # -------------------------------------------------------------------------------------------------------------- writing
 
@@ -43,7 +43,7 @@ def seal(command: Command[Any]) -> bytes:
     """``command`` as one signed frame.
 
     Raises:
-        InvalidValue: JSON cannot hold one of its fields.
+        InvalidValue: JSON cannot represent one of its fields.
     """
     inner: dict[str, Any] = {"Command": command.code}
     for item in sent_fields(type(command)):
@@ -65,12 +65,12 @@ def _spelled(data: OriginalData) -> dict[str, str]:
 
 
 def read_signed(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATALOGUE.reply_types) -> Message:
-    """The message in one whole JSON object of the signed wire."""
+    """The message in one complete JSON object of the signed wire."""
     text = decoded(frame)
     message = _read_object(text, len(frame), reply_types)
     if isinstance(message, BadFrame) and not message.sealed and text.encode() != frame:
-        # Damage, and no noise: nobody sends such an object for anything else.
-        reason = "the message is not UTF-8, and has no signature that fits"
+        # This is damage, not noise: nothing else looks like such an object.
+        reason = "the message is not UTF-8 and has no matching signature"
         return BadFrame(FrameFault.SIGNATURE, reason, len(frame))
     return message
 
@@ -88,12 +88,12 @@ def _read_object(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -
     for candidate in [signed] if type(signed) is str else _object_texts(text):
         if type(sign) is str and _fits(candidate, sign):
             return _read_text(candidate, size, reply_types)
-    reason = "the message has no signature" if sign is None else "the signature does not fit the message"
+    reason = "the message has no signature" if sign is None else "the signature does not match the message"
     return BadFrame(FrameFault.SIGNATURE, reason, size)
 
 
 def read_plain(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message | None:
-    """As ``read_signed``, and sooner, of a frame that ``envelope`` could have written; ``None`` for any other."""
+    """A faster ``read_signed`` for a frame that ``envelope`` could have written; ``None`` for any other."""
     try:
         text = loads(frame[_HELD])
     except ValueError:
@@ -102,7 +102,7 @@ def read_plain(frame: bytes, reply_types: Mapping[int, type[Reply]]) -> Message 
 
 
 def _fits(text: str, sign: str) -> bool:
-    """Whether ``sign`` is the signature of the text, written in UTF-8 or in Latin-1."""
+    """Whether ``sign`` is the signature of the text in UTF-8 or in Latin-1."""
     written = [text.encode()]
     with suppress(UnicodeEncodeError):
         written.append(text.encode("latin-1"))
@@ -110,7 +110,7 @@ def _fits(text: str, sign: str) -> bool:
 
 
 def _read_text(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> Message:
-    """The message in a text whose signature fits, out of a frame of ``size`` bytes."""
+    """The message in a text whose signature matches, from a frame of ``size`` bytes."""
     try:
         inner = parse_signed(text)
         # Some firmware encodes twice.
@@ -120,7 +120,7 @@ def _read_text(text: str, size: int, reply_types: Mapping[int, type[Reply]]) -> 
 
 
 def _unsigned_message(outer: dict[str, Any], size: int) -> Message:
-    """The message in an object that is no envelope: an acknowledgement, or a progress message without a signature."""
+    """The message in an object that is not an envelope: an acknowledgement, or an unsigned progress message."""
     received = either(outer, "Received")
     said = boolean(received)
     if said is not None:
@@ -140,9 +140,9 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[ \t\r\n]+|[^"{}\[\] \t\r\n]+')
 
 
 def _object_texts(frame: str) -> list[str]:
-    """What may have been signed of the object under ``JsonSerialized``: its text as it stands, or without white space.
+    """The texts of the object in ``JsonSerialized`` that may have been signed: as it is, or without white space.
 
-    Nothing where the key is not written plainly.
+    None if the key is written with escapes.
     """
     depth = start = 0
     last = ["", ""]

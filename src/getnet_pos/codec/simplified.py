@@ -1,4 +1,4 @@
-"""The simplified wire: parts between bars, from STX to LRC (docs/protocol.md, "Simplified frames")."""
+"""The simplified wire: fields separated by ``|``, from STX to LRC (docs/protocol.md, "Simplified frames")."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
     "read_simplified",
 ]
 
-# What stands at which place. The native codec reads these tables too.
+# The order of the fields. The native codec reads these tables, too.
 
 _KINDS = {kind: kind.simplified for kind in CATALOGUE.kinds.values() if kind.simplified is not None}
 POSITIONS = {kind.code: places.reply for kind, places in _KINDS.items()}
-"""The names of the parts of a reply behind code, response code and message."""
+"""The names of a reply's fields after function code, response code and response message."""
 
 REQUESTS = {kind.code: places.request for kind, places in _KINDS.items()}
 
@@ -46,7 +46,7 @@ def _named(kinds: Collection[Kind]) -> set[str]:
 INTEGERS = _named({Kind.INTEGER, Kind.SALE_TYPE})
 FLAGS = _named({Kind.BOOLEAN})
 _OPTIONAL = {"EmployeeId", "Tip", "SaleType", "PosMode", "Cashback", "DateTime"}
-"""The places at the end of a reply that some firmware leaves out."""
+"""The fields at the end of a reply that some firmware leaves out."""
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -68,7 +68,7 @@ def encode_simplified(command: Command[Any]) -> bytes:
 
     Raises:
         UnsupportedOperation: the simplified wire has no such command.
-        InvalidValue: a field holds ``|``, which would end it.
+        InvalidValue: a field contains ``|``, which separates the fields.
     """
     places = command.simplified
     if places is None:
@@ -76,12 +76,12 @@ def encode_simplified(command: Command[Any]) -> bytes:
     values = {item.wire: getattr(command, item.name) for item in sent_fields(type(command))}
     texts = [str(command.code), *(_place(values[name], places.flags) for name in places.request)]
     if any("|" in part for part in texts):
-        raise InvalidValue("a field must not hold | on the simplified wire")
+        raise InvalidValue("a field must not contain | on the simplified wire, where it separates the fields")
     return frame_simplified("|".join(texts) + "|")
 
 
 def _place(value: object, flags: tuple[str, str]) -> str:
-    """A value of a command; of a subclass of ``str`` or ``int`` what it is beneath."""
+    """The text of a command's value; a subclass of ``str`` or ``int`` is written like its base type."""
     if isinstance(value, bool):
         return flags[value]
     if isinstance(value, int):
@@ -93,9 +93,9 @@ def _place(value: object, flags: tuple[str, str]) -> str:
 
 
 def read_simplified(frame: bytes, reply_types: Mapping[int, type[Reply]] = CATALOGUE.reply_types) -> Message:
-    """The message in one whole simplified frame, from its STX to its LRC."""
+    """The message in one complete simplified frame, from its STX to its LRC."""
     if lrc(frame[1:-1]) != frame[-1]:
-        return BadFrame(FrameFault.CHECKSUM, "the LRC does not fit the text", len(frame))
+        return BadFrame(FrameFault.CHECKSUM, "the LRC does not match the text", len(frame))
     try:
         return _read_text(decoded(frame[1:-2]), reply_types)
     except MalformedFrame as error:
@@ -106,7 +106,7 @@ def _read_text(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | Com
     head, *parts = text.split("|")
     code = int(head)
     if code == 105 and len(parts) > 2:
-        # What stands behind the third | of a details report is not public: it is given as it came.
+        # The format of a details report after the third | is not public: the text is returned as it is.
         parts[2:] = ["|".join(parts[2:])]
     elif not parts[-1]:
         parts.pop()
@@ -115,7 +115,7 @@ def _read_text(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | Com
         return CommandMessage(code, request)
     response_code = whole(parts[0]) if parts else None
     if response_code is None or len(parts) < 2:
-        raise MalformedFrame("a simplified reply has a numeric response code and a message")
+        raise MalformedFrame("a simplified reply must have a numeric response code and a message")
     rest = parts[2:]
     names = POSITIONS.get(code, ())
     if code == 103 and len(rest) == 2:
@@ -123,7 +123,7 @@ def _read_text(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | Com
     needed = max((place + 1 for place, name in enumerate(names) if name not in _OPTIONAL), default=0)
     if len(rest) < needed and response_code == 0:
         raise MalformedFrame(
-            f"an approved simplified reply {code} has {needed + 3} parts at least, not {len(rest) + 3}"
+            f"an approved simplified reply {code} must have at least {needed + 3} fields, not {len(rest) + 3}"
         )
     inner: dict[str, Any] = {
         "FunctionCode": code,
@@ -137,7 +137,7 @@ def _read_text(text: str, reply_types: Mapping[int, type[Reply]]) -> Reply | Com
 
 
 def _value(name: str, part: str) -> Any:
-    """A part as the JSON wire would hold it; text where it is not what its place asks for."""
+    """A field's value as on the signed wire; the text itself if it is not of the field's type."""
     part = part.strip(" ")
     if name in INTEGERS:
         number = whole(part)
@@ -149,12 +149,12 @@ def _value(name: str, part: str) -> Any:
 
 
 def _request(code: int, parts: list[str]) -> dict[str, Any] | None:
-    """The fields of a command, or ``None`` where the parts are not those of one."""
+    """The fields of a command; ``None`` if it is not a command."""
     names = REQUESTS.get(code)
     if names is None or len(parts) != len(names):
         return None
     fields = dict(zip(names, parts, strict=True))
-    # A reply may have as many parts as a command, and 0 or 1 where that has its boolean.
+    # A reply may have as many fields as a command, with 0 or 1 in the place of the command's boolean.
     if fields.get("PrintOnPos", "true").lower() not in ("true", "false"):
         return None
     return {name: _value(name, part) for name, part in fields.items()}

@@ -1,4 +1,4 @@
-"""JSON by the standard library, with the bytes, objects and refusals of orjson, for where that is not installed."""
+"""JSON with the standard library, with the same output, values and errors as orjson, if that is not installed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from uuid import UUID
 __all__ = ["dumps", "loads"]
 
 _MAX_WRITTEN_DEPTH = 254
-"""How many arrays and objects orjson writes within each other."""
+"""The deepest nesting that orjson writes."""
 
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)", re.DOTALL)
-"""An escape in a text of JSON; with a group, half a pair of surrogates that stands alone."""
+"""An escape in a JSON text; with a group, an unpaired surrogate."""
 
 
 def _integer(digits: str) -> int | float:
-    # orjson reads an integer that does not fit 64 bits as a float. Python refuses to convert thousands of digits.
+    # orjson reads an integer of more than 64 bits as a float. Python refuses to convert thousands of digits.
     value = int(digits) if len(digits) <= 20 else 1 << 64
     return value if -(1 << 63) <= value < 1 << 64 else _float(digits)
 
@@ -46,9 +46,9 @@ def loads(data: bytes | bytearray | memoryview | str) -> Any:
         ValueError: the text is not JSON, or not UTF-8.
     """
     text = data if isinstance(data, str) else bytes(data).decode()
-    text.encode()  # refuses what is no Unicode
+    text.encode()  # raises for surrogates
     if any(found[1] for found in _ESCAPE.finditer(text)):
-        raise ValueError("half a pair of surrogates stands alone")
+        raise ValueError("the text has an unpaired surrogate")
     try:
         return _decode(text)
     except RecursionError:
@@ -59,7 +59,7 @@ def dumps(value: object) -> bytes:
     """The JSON text of a value.
 
     Raises:
-        TypeError: JSON cannot hold it.
+        TypeError: JSON cannot represent it.
     """
     try:
         return _written(value, 0).encode()

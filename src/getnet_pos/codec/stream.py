@@ -1,9 +1,9 @@
-"""Where frames begin and end in a stream of both local wires, and what becomes of all that is none.
+"""Finds frames in a stream of both local wires, and handles everything between them.
 
-A stream is read by a small machine that knows the grammar of JSON, so that the first byte that cannot belong to a frame
-ends it: noise, a torn frame and an endless one are then found at the same byte however the stream is cut into chunks.
-After a fault the bytes behind the frame's first are read again, within a bound, since a torn frame may have swallowed
-the beginning of the next one.
+A small state machine knows the grammar of JSON, so the first byte that cannot belong to a frame ends it. Noise, a torn
+frame and an endless one are then detected at the same byte, however the stream is split into chunks. After a fault the
+bytes after the frame's first one are read again, within a limit, because a torn frame may contain the beginning of the
+next one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .surface import Message
 __all__ = ["MAX_FRAME", "RESCAN", "Decoder", "chunks", "decode_many"]
 
 MAX_FRAME: Final = 1_048_576
-"""The longest frame taken, in bytes."""
+"""The longest frame that is accepted, in bytes."""
 
 RESCAN: Final = 8
-"""How often the bytes of a torn region may be read again, in all."""
+"""How many times the bytes of a torn region may be read in all."""
 
 _CHUNK = 65_536
 _START = re.compile(rb"[{\x02]")
@@ -36,10 +36,15 @@ _FROM_SIGN = len(_SIGN) + 64 + len(b'"}')
 
 
 class Decoder:
-    """Reads a stream of both local wires: give it bytes as they come, take the messages that are whole.
+    """Decodes a stream of both local wires: feed it the bytes as they arrive, and get the complete messages.
 
-    ``max_frame`` is the longest frame taken, in bytes. ``reply_types`` adds or replaces reply types by function code.
-    What it is fed is never kept beyond one frame. A decoder serves one stream.
+    ``max_frame`` is the longest frame that is accepted, in bytes. ``reply_types`` adds or replaces reply types by
+    function code. It keeps at most one frame in memory. Use one decoder per stream.
+
+    Examples:
+        >>> from getnet_pos.codec import Decoder
+        >>> Decoder().feed(b'{"Received":true}')
+        [Ack(received=True)]
     """
 
     def __init__(self, max_frame: int = MAX_FRAME, *, reply_types: Mapping[int, type[Reply]] | None = None) -> None:
@@ -51,38 +56,37 @@ class Decoder:
         self.reset()
 
     def reset(self) -> None:
-        """Forget a frame that has begun; ``skipped`` keeps counting."""
+        """Forget an incomplete frame; ``skipped`` keeps its value."""
         self._buffer = bytearray()
         self._grammar: JsonGrammar | SimplifiedGrammar | None = None
         self._at = 0
-        """How much of the frame that has begun was read."""
+        """How much of the incomplete frame has been read."""
         self._torn = False
-        """Whether the bad bytes that were read last have been reported."""
-        # Places in the stream: of the buffer's first byte, of the first byte not read before, of a torn region's start.
+        """Whether the current bad bytes have been reported."""
+        # Positions in the stream: the buffer's first byte, the first byte never read, and the start of a torn region.
         self._base = self._horizon = self._region = 0
         self._work = 0
-        """How many bytes of the torn region were read, each as often as it was."""
+        """How many bytes of the torn region were read, counting repeated reads."""
 
     @property
     def pending(self) -> int:
-        """The bytes held of a frame that has begun."""
+        """The number of bytes of an incomplete frame."""
         return len(self._buffer)
 
     @property
     def skipped(self) -> int:
-        """The bytes so far that belonged to no whole frame: noise, line ends, torn frames."""
+        """The number of bytes so far that belonged to no complete frame: noise, line ends, torn frames."""
         return self._skipped
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Message]:
         """The messages that ``data`` completes, in the order of the wire.
 
-        What the peer does wrong is a ``BadFrame`` among them, never an exception; a run of bytes that cannot be read is
-        reported once.
+        Errors of the peer are ``BadFrame`` messages, never exceptions; a run of unreadable bytes is reported once.
         """
         return [message for _, message in self.feed_placed(data)]
 
     def feed_placed(self, data: bytes | bytearray | memoryview) -> list[tuple[int, Message]]:
-        """As ``feed``, with each message the place in the stream of its first byte."""
+        """Like ``feed``, with the position in the stream of each message's first byte."""
         found: list[tuple[int, Message]] = []
         if self._buffer:
             self._buffer += data
@@ -97,7 +101,7 @@ class Decoder:
         return found
 
     def _read(self, data: bytes | bytearray, found: list[tuple[int, Message]]) -> int:
-        """Read ``data``, at whose start a frame has begun unless none has; return how many bytes are done with."""
+        """Read ``data``, which begins with the incomplete frame if there is one. Returns how many bytes are done."""
         start = self._sign = 0
         message: Message
         while start < len(data):
@@ -135,7 +139,7 @@ class Decoder:
         return start
 
     def _skip_noise(self, data: bytes | bytearray, start: int) -> int:
-        """Where the next frame may begin; the end of ``data`` where none does."""
+        """The position where the next frame may begin; the end of ``data`` if there is none."""
         begin = _START.search(data, start)
         place = begin.start() if begin else len(data)
         self._skipped += place - start
@@ -144,13 +148,13 @@ class Decoder:
         return place
 
     def _read_plain(self, data: bytes | bytearray, start: int) -> tuple[int, Message | None]:
-        """The end and the message of a frame in the form that nearly all have; ``None``: the grammar has to tell."""
+        """The end and the message of a frame in the usual form; ``None`` if the grammar must read it."""
         if data.startswith(_ACK, start):
             return start + len(_ACK), Ack(True)
         inside = start + len(_HEAD)
         if not data.startswith(_HEAD, start) or self._sign >= inside:
             return start, None
-        # Each signature is tried once, so that many torn beginnings before one cost no more than one.
+        # Each signature is tried once, so that many torn beginnings before it cost no more than one.
         sign = data.find(_SIGN, inside)
         self._sign = sign if sign >= 0 else len(data)
         end = self._sign + _FROM_SIGN
@@ -159,7 +163,7 @@ class Decoder:
         return end, read_plain(bytes(data[start:end]), self._reply_types)
 
     def _take(self, message: Message, start: int, found: list[tuple[int, Message]]) -> None:
-        """Hand a message on, unless it tells once more of bytes that cannot be read."""
+        """Return a message, unless it reports the same run of unreadable bytes again."""
         if isinstance(message, BadFrame):
             if not message.sealed and message.fault in (FrameFault.MALFORMED, FrameFault.TOO_LARGE):
                 if self._torn:
@@ -170,7 +174,7 @@ class Decoder:
         found.append((self._base + start, message))
 
     def _behind_fault(self, start: int, size: int) -> int:
-        """Where to look for the next frame after one of ``size`` bytes that ended wrongly."""
+        """The position from which to search for the next frame after a bad one of ``size`` bytes."""
         self._horizon = max(self._horizon, self._base + start + size)
         self._work += size
         following = start + 1
@@ -181,7 +185,7 @@ class Decoder:
 
 
 def chunks(source: bytes | bytearray | memoryview | BinaryIO) -> Iterator[bytes | memoryview]:
-    """The bytes of a bytes-like object or of a binary file, a piece at a time."""
+    """The bytes of a bytes-like object or a binary file, in pieces."""
     read = getattr(source, "read", None)
     if read is not None:
         while chunk := read(_CHUNK):
@@ -198,10 +202,10 @@ def decode_many(
     max_frame: int = MAX_FRAME,
     reply_types: Mapping[int, type[Reply]] | None = None,
 ) -> Iterator[tuple[int, Message]]:
-    """The messages of a whole capture or log, each with the place in it of its first byte.
+    """The messages in a capture or log, each with the position of its first byte.
 
-    ``source`` is bytes-like, or a binary file that is read to its end in pieces: memory does not grow with its length.
-    What is read, and what becomes of bad bytes, is as for ``Decoder``.
+    ``source`` is bytes-like, or a binary file that is read to its end in pieces, so that memory does not grow with its
+    length. Bad bytes are handled as by ``Decoder``.
     """
     decoder = Decoder(max_frame, reply_types=reply_types)
     for chunk in chunks(source):

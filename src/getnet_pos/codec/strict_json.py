@@ -1,4 +1,4 @@
-"""JSON as it is read under the input rules (docs/protocol.md, "Input rules"), and as it is written."""
+"""Reads JSON under the input rules (docs/protocol.md, "Input rules"), and writes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(digits: str) -> int:
     value = int(digits) if len(digits) <= 20 else 1 << 64
     if not -(1 << 63) <= value < 1 << 64:
-        raise MalformedFrame("an integer does not fit 64 bits")
+        raise MalformedFrame("an integer has more than 64 bits")
     return value
 
 
@@ -33,7 +33,7 @@ _strict = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer).decode
 
 
 def _too_deep(text: str, value: Any) -> bool:
-    # Most objects hold no other; and few hold as many as could stand in one another.
+    # Most objects have no other in them, and few have as many as the limit.
     if (text.rfind("{") <= 0 and "[" not in text) or text.count("{") + text.count("[") <= MAX_DEPTH:
         return False
     level = [value]
@@ -44,7 +44,7 @@ def _too_deep(text: str, value: Any) -> bool:
 
 
 def _hides_nothing(text: str, value: Any) -> bool:
-    """Whether a parsed text is just what would be written: then no key was there twice, and no integer was too big."""
+    """Whether a parsed text is written back unchanged: then no key was there twice, and no integer was too large."""
     return dumps(value) == text.encode()
 
 
@@ -52,7 +52,7 @@ def parse(text: str) -> Any:
     """The value of a JSON text under the input rules (docs/protocol.md, "Input rules").
 
     Raises:
-        MalformedFrame: for anything else: bad syntax, a key twice, an integer beyond 64 bits, NaN, nesting too deep.
+        MalformedFrame: bad syntax, a key twice, an integer of more than 64 bits, NaN, or too deep nesting.
     """
     try:
         value = loads(text)
@@ -68,8 +68,8 @@ _ESCAPE_OR_CONTROL = re.compile(r"\\.|[\x00-\x1f]", re.DOTALL)
 
 
 def parse_signed(text: str) -> Any:
-    """As ``parse``, of a text that was signed: what came as it was sent is also read with a byte order mark before it,
-    NULs behind it, or control characters within its strings."""
+    """``parse`` for a signed text, which has arrived as it was sent: it may also have a byte order mark before it, NULs
+    after it, or control characters in its strings."""
     try:
         return parse(text)
     except MalformedFrame:
@@ -86,12 +86,12 @@ def _without_controls(string: re.Match[str]) -> str:
 
 
 def write(fields: Mapping[str, Any]) -> bytes:
-    """JSON of what a command holds; subclasses of ``str`` and ``int`` as what they are beneath.
+    """The JSON of a command's fields; subclasses of ``str`` and ``int`` are written like their base types.
 
     Raises:
-        InvalidValue: JSON cannot hold it.
+        InvalidValue: JSON cannot represent a field.
     """
-    # orjson takes a reference to the value of an enum and keeps it, so it is given none.
+    # orjson leaks a reference to the value of an enum, so it never gets one.
     plain = {name: int.__int__(value) if isinstance(value, IntEnum) else value for name, value in fields.items()}
     try:
         return dumps(plain)

@@ -1,4 +1,4 @@
-"""What a codec backend offers. Both implementations have exactly this; nothing is implemented here."""
+"""The interface of a codec backend, which both implementations have exactly."""
 
 from __future__ import annotations
 
@@ -11,18 +11,38 @@ from ..messages.terminals import TerminalList
 __all__ = ["Backend", "Message", "StreamDecoder"]
 
 Message = Ack | Progress | Reply | CommandMessage | BadFrame
-"""What a decoder finds in a stream."""
+"""The messages that a decoder returns."""
 
 
 class StreamDecoder(Protocol):
-    """A decoder of one stream."""
+    """A decoder of one stream (docs/protocol.md, "Input rules").
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Message]: ...
-    def reset(self) -> None: ...
+    Examples:
+        >>> from getnet_pos.codec import Decoder, StreamDecoder
+        >>> decoder: StreamDecoder = Decoder()
+        >>> decoder.feed(b'noise {"Received":'), decoder.skipped, decoder.pending
+        ([], 6, 12)
+        >>> decoder.feed(b"true}")
+        [Ack(received=True)]
+    """
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Message]:
+        """The messages that ``data`` completes. What cannot be read is a ``BadFrame``, never an exception."""
+        ...
+
+    def reset(self) -> None:
+        """Forget an incomplete frame."""
+        ...
+
     @property
-    def pending(self) -> int: ...
+    def pending(self) -> int:
+        """The number of bytes of an incomplete frame."""
+        ...
+
     @property
-    def skipped(self) -> int: ...
+    def skipped(self) -> int:
+        """The number of bytes so far that belonged to no frame."""
+        ...
 
 
 class _DecoderType(Protocol):
@@ -32,7 +52,14 @@ class _DecoderType(Protocol):
 
 
 class Backend(Protocol):
-    """One implementation of the codec."""
+    """One implementation of the codec.
+
+    Examples:
+        >>> from getnet_pos import codec
+        >>> pure: codec.Backend = codec.backend("pure")
+        >>> pure.BACKEND, pure.lrc(b"100|ABC|")
+        ('pure', 113)
+    """
 
     @property
     def BACKEND(self) -> str: ...

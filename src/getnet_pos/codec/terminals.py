@@ -1,8 +1,7 @@
-"""A listing of terminals, from JSON to typed values: the definition of what is accepted. Pure; imports only messages.
+"""Reads a listing of terminals from JSON. It defines what is accepted.
 
-The body is walked once. Only one terminal at a time is ever held in parsed form, and a text that repeats from terminal
-to terminal is kept once. So reading takes, beside the body, the result (some 350 bytes a terminal) and one parsed
-terminal, however long the list is.
+The body is read once, one terminal at a time, and equal texts are shared. So besides the body it needs memory only for
+the result (some 350 bytes a terminal) and one parsed terminal, however long the list is.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .strict_json import parse
 __all__ = ["MAX_DEVIATIONS", "read_terminals"]
 
 MAX_DEVIATIONS: Final = 100
-"""How many deviations are described; the rest are only counted."""
+"""The maximum number of deviations in the result; further ones are only counted."""
 
 SERIAL_NUMBER: Final = "payment_terminal_serial_number"
 
@@ -47,19 +46,19 @@ _STRUCTURE = re.compile(rb'["{}\[\]]')
 
 
 def read_terminals(body: bytes | bytearray, *, strict: bool = False) -> TerminalList:
-    """The listing in the body of an answer.
+    """Read the listing in the body of an answer.
 
-    ``body`` is JSON in UTF-8 without a byte order mark, nested 32 deep at most, without a key twice in one object and
-    with integers of 64 bits at most. With ``strict`` a deviation from the documentation is refused, not reported.
+    ``body`` must be JSON in UTF-8 without a byte order mark, at most 32 levels deep, without duplicate keys and with
+    integers of at most 64 bits. With ``strict`` a deviation from the documentation raises an error.
 
     Raises:
-        MalformedResponse: the body is anything else; it names the field and the item's position where it can.
+        MalformedResponse: the body is anything else; the error has the field and the item's position if known.
     """
     return _Reader(body, strict).read()
 
 
 class _Reader:
-    """Goes through one body. ``_at`` is where it stands."""
+    """Reads one body. ``_at`` is the current position."""
 
     __slots__ = ("_at", "_body", "_deviation_count", "_deviations", "_item", "_shared", "_strict")
 
@@ -92,7 +91,7 @@ class _Reader:
                 extra[key] = self._value(key, 2)
         self._skip_spaces()
         if self._at != len(self._body):
-            raise MalformedResponse("something follows the JSON object of the body")
+            raise MalformedResponse("there is something after the JSON object in the body")
         return TerminalList(
             merchant_id=self._merchant_id(merchant_id),
             terminals=tuple(terminals),
@@ -187,7 +186,7 @@ class _Reader:
         warranty = values["warranty_available"] = found.pop("warranty_available", None)
         if warranty is not None and type(warranty) is not bool:
             self._refuse("warranty_available", f"is {_named(warranty)}, not true or false")
-        # A copy: the parsed object would keep the room of the fields taken from it.
+        # A copy, because the parsed object keeps the memory of the removed fields.
         return PaymentTerminal(**values, extra=dict(found))
 
     def _unusual_text(self, name: str, value: Any) -> str | None:
@@ -225,11 +224,11 @@ class _Reader:
     # ------------------------------------------------------------------------------------------------------------ JSON
 
     def _object(self, depth: int) -> dict[str, Any]:
-        """The object at ``_at``, which is at nesting level ``depth``; ``_at`` moves behind it."""
+        """The object at ``_at``, at nesting level ``depth``; moves ``_at`` after it."""
         body, start = self._body, self._at
         end = body.find(b"}", start) + 1
         text = body[start:end]
-        # A text that ends at its first brace and is an object is the whole object: JSON tells where it ends.
+        # A text up to the first brace that is a valid object is the complete object.
         if end and b"[" not in text and text.find(b"{", 1) < 0:
             try:
                 value = parse(text.decode())
@@ -241,7 +240,7 @@ class _Reader:
         return self._value(None, depth)  # type: ignore[no-any-return]  # JSON is Any
 
     def _value(self, field: str | None, depth: int) -> Any:
-        """The value at ``_at``, whose containers are at nesting level ``depth``; ``_at`` moves behind it."""
+        """The value at ``_at``, whose containers are at nesting level ``depth``; moves ``_at`` after it."""
         text = self._body[self._at : self._end(depth)]
         self._at += len(text)
         try:
@@ -253,7 +252,7 @@ class _Reader:
         self._broken(reason, field)
 
     def _members(self, field: str | None) -> Iterator[str]:
-        """The keys of the object at ``_at``; the caller takes the value before it asks for the next."""
+        """The keys of the object at ``_at``; the caller reads each value before it asks for the next key."""
         keys: set[str] = set()
         self._at += 1
         self._skip_spaces()
@@ -283,7 +282,7 @@ class _Reader:
             self._skip_spaces()
 
     def _end(self, depth: int) -> int:
-        """Where the value at ``_at`` ends. Its inside is not looked at more than that takes."""
+        """The end of the value at ``_at``, found without parsing its content."""
         body, at = self._body, self._at
         if body[at : at + 1] not in (b'"', b"{", b"["):
             return _matched(_SCALAR, body, at)
@@ -360,7 +359,7 @@ def _short(text: str) -> str:
 
 
 def _named(value: Any) -> str:
-    """A value as a message may show it: bounded, and without control characters."""
+    """A value as an error message may show it: short, and without control characters."""
     if value is None:
         return "null"
     if type(value) is bool:

@@ -1,4 +1,4 @@
-"""Commands that somebody else wrote: from the signed frame to the command that it means, the same for both backends."""
+"""Reads commands in signed frames that other programs wrote, in the same way for both backends."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ __all__ = ["unsealed"]
 
 
 def unsealed(decoder: StreamDecoder, frame: bytes, catalogue: Catalogue) -> SealedCommand[Any]:
-    """``frame`` with the command in it; ``decoder`` is a fresh one."""
+    """The command in ``frame``, together with the frame; ``decoder`` must be a new one."""
     messages = decoder.feed(frame)
     for message in messages:
         if isinstance(message, BadFrame):
             raise message.error()
     if len(messages) != 1 or decoder.pending or decoder.skipped or frame[:1] != b"{":
-        raise MalformedFrame("a command is one whole signed object, with nothing before or behind it")
+        raise MalformedFrame("a command must be one complete signed object, with nothing before or after it")
     [message] = messages
     if not isinstance(message, CommandMessage):
-        raise MalformedFrame("the signed text is no command: Command, the command's code, is missing")
+        raise MalformedFrame("the signed text is not a command: the field Command, its code, is missing")
     return SealedCommand(_command(message, catalogue), bytes(frame))
 
 
@@ -51,17 +51,17 @@ def _command(message: CommandMessage, catalogue: Catalogue) -> Command[Any]:
     needed = {item.name for item in fields(kind) if item.default is MISSING and item.default_factory is MISSING}
     for item in sent:
         if item.name in needed and item.name not in values:
-            raise InvalidValue(f"command {message.code} needs {item.wire}")
+            raise InvalidValue(f"command {message.code} needs the field {item.wire}")
     return kind(**values, date_time=date_time)
 
 
 def _check_spelling(given: Mapping[str, Any], known: list[str]) -> None:
-    """A terminal may read a name in any case; what is recorded must be what it reads."""
+    """Refuse names in another case: a terminal may accept them, and would then read what we do not record."""
     spelled = {name.casefold(): name for name in known}
     for name in given:
         right = spelled.get(name.casefold(), name)
         if right != name:
-            raise InvalidValue(f"a field of the command is spelled {right}, with these capitals")
+            raise InvalidValue(f"the field {name} of the command must be spelled {right}")
 
 
 def _value(item: SentField, value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""What a caller holds: ``Connector``, which blocks, and ``AsyncConnector``; the same flows under two drivers.
+"""The connectors: ``Connector``, which blocks, and ``AsyncConnector``; the same flows under two drivers.
 
-``candidate_ports`` lists the serial ports that ``create_usb`` looks at when it is given none. A program that knows
-better puts a function of its own in its place.
+``create_usb`` without a port searches the serial ports that ``candidate_ports`` lists. A program can replace that
+function with its own.
 """
 
 from ..transports.serial import candidate_ports

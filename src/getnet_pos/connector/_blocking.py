@@ -52,6 +52,7 @@ from ..messages import (
     Wire,
 )
 from ..money import Amount
+from ..observer import Observer
 from ..profiles import Profile, Timeouts
 from ..reconciliation import Reconciliation
 from ..session import OnFrame, OnProgress, Session
@@ -75,21 +76,36 @@ class Connector:
     """Drives one terminal, blocking. Make one with ``create_usb``, or with another of the ``create`` methods.
 
     It is opened when it is made. ``polling()`` must succeed before
-    any other operation, and ``close()`` ends it; ``with`` always closes. One operation runs at a time: a second
-    one waits for it, up to ``Timeouts.busy``, then raises ``TerminalBusy``. Interrupting a money command
-    leaves its intent open: the terminal is asked about it before the next one.
+    any other operation. ``close()`` closes it for good; ``with`` always calls it. One operation runs at a time: a
+    second one waits up to ``Timeouts.busy`` seconds, then raises ``TerminalBusy``. Interrupting a payment
+    command leaves its outcome open: the terminal is queried about it before the next one.
 
-    Every operation raises ``LifecycleError`` out of order, ``InvalidValue`` for a value that cannot be meant,
-    ``TransportError`` when the link fails and ``ProtocolError`` when the terminal breaks the protocol. Those that move
-    money raise ``OutcomeUnknown`` instead whenever money may have moved, and ``JournalError``, with nothing sent, when
+    Every operation raises ``LifecycleError`` before ``polling()`` or after ``close()``, ``InvalidValue`` for an invalid
+    argument, ``TransportError`` if the link fails and ``ProtocolError`` if the terminal breaks the protocol. A payment
+    command raises ``OutcomeUnknown`` instead whenever money may have moved, and ``JournalError``, with nothing sent, if
     the journal cannot be written.
+
+    Every ``create`` method takes an ``observer``, a function that is called with each event of the connector
+    (``getnet_pos.observer``).
+
+    Examples:
+        >>> from getnet_pos.simulator import TcpServer, VirtualTerminal
+        >>> def main():
+        ...     with TcpServer(VirtualTerminal(), gap=0) as server:
+        ...         host, port = server.address
+        ...         with Connector.create_tcp(host, port, journal=MemoryJournal()) as pos:
+        ...             pos.polling()
+        ...             sale = pos.sale(25_000, ticket="A1234")
+        ...             return sale.approved
+        >>> main()
+        True
     """
 
     def __init__(self, driver: BlockingDriver, session: Session, account: CloudAccount | None = None) -> None:
         self._driver = driver
         self._session = session
         self._account = account
-        """What ends with this connector."""
+        """The account that this connector made, and closes."""
         self._process = os.getpid()
 
     @classmethod
@@ -102,12 +118,13 @@ class Connector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> Connector:
         """A terminal on a USB or serial port (docs/protocol.md, "Serial line").
 
-        Without ``port`` every serial port is polled, the likeliest first, and the first one that answers as a
-        terminal is taken. It raises ``PortBusy``, ``PortPermissionDenied`` or ``ConnectError`` where that
-        cannot be done, or where no terminal was found.
+        Without ``port`` every serial port is polled, the likeliest first, and the first that answers as a terminal is
+        used. It raises ``PortBusy``, ``PortPermissionDenied`` or ``ConnectError`` if the port cannot be opened
+        or no terminal was found.
         """
         limits = checked_limits(timeouts, profile)
         transport, find = None, None
@@ -125,7 +142,8 @@ class Connector:
         session = Session.over_stream(
             f"usb:{port or ''}", wire=wire, profile=profile, timeouts=limits, is_pluggable=True, find=find
         )
-        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = BlockingDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_tcp(
@@ -138,10 +156,11 @@ class Connector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> Connector:
         """A terminal on the local network over TCP (docs/protocol.md, "TCP").
 
-        ``acknowledge=False``: neither side sends ``Received`` messages. It raises ``ConnectError`` where the
+        With ``acknowledge=False`` neither side sends ``Received`` messages. It raises ``ConnectError`` if the
         terminal cannot be reached.
         """
         limits = checked_limits(timeouts, profile)
@@ -149,7 +168,8 @@ class Connector:
         session = Session.over_stream(
             f"tcp:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=acknowledge
         )
-        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = BlockingDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_http(
@@ -163,16 +183,17 @@ class Connector:
         profile: Profile = Profile.INTEGRATED_POS,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
     ) -> Connector:
         """A terminal on the local network over HTTP (docs/assumptions.md: this link is our assumption).
 
         Each command is a ``POST`` to ``url`` and ``path``. ``verify`` is ``True``, a file of CA certificates, or an
-        ``ssl.SSLContext``; ``pin_sha256`` takes exactly the certificate (DER) with that SHA-256 instead. Redirects are
-        not followed, nothing is sent again, and no proxy is taken from the environment. Connections are made as they
-        are needed: the first is ``polling()``'s.
+        ``ssl.SSLContext``. With ``pin_sha256`` only the certificate (DER) with that SHA-256 is trusted instead.
+        Redirects are not followed, nothing is sent twice, and proxies in the environment are ignored. A connection is
+        made when it is needed, the first one by ``polling()``.
 
         Raises:
-            ConfigurationError: the URL, the path or the certificate settings cannot work.
+            ConfigurationError: the URL, the path or the certificate settings are invalid.
         """
         from ..transports.http import HttpTransport
 
@@ -187,7 +208,8 @@ class Connector:
         session = Session.over_stream(
             f"http:{transport.name}", wire=wire, profile=profile, timeouts=limits, acknowledges=False
         )
-        return cls._made(BlockingDriver(transport=transport, journal=journal_opener(journal)), session)
+        driver = BlockingDriver(transport=transport, journal=journal_opener(journal), observer=observer)
+        return cls._made(driver, session)
 
     @classmethod
     def create_cloud(
@@ -199,17 +221,18 @@ class Connector:
         http_client: httpx.Client | None = None,
         journal: JournalSource = DEFAULT_JOURNAL,
         timeouts: Timeouts | None = None,
+        observer: Observer | None = None,
         **settings: Unpack[CloudOptions],
     ) -> Connector:
         """A terminal behind Getnet's cloud (docs/cloud.md).
 
-        ``base_url`` is the address that ends in ``/api/postxs``, with the credentials and settings of an account beside
-        it, as ``CloudSettings`` has them; or an ``CloudAccount``, which has its own, and which many connectors may
-        share. With ``webhook`` the cloud answers a money command at once and pushes the result there; ``sale()`` asks
-        for the status meanwhile and returns the result all the same.
+        ``base_url`` is either the address that ends in ``/api/postxs``, and the other arguments are then the
+        credentials and settings of ``CloudSettings``; or an ``CloudAccount``, which has its own settings and can
+        be shared by many connectors. With ``webhook`` the cloud answers a payment command at once and pushes the result
+        to that URL; ``sale()`` queries the status meanwhile and still returns the result.
 
         Raises:
-            ConfigurationError: a setting cannot work, or no cloud is known for the profile.
+            ConfigurationError: a setting is invalid, or the profile has no cloud.
         """
         from ..cloud.account import CloudAccount
 
@@ -226,7 +249,9 @@ class Connector:
             timeouts=account.settings.limits if timeouts is None else checked_limits(timeouts, account.cloud.profile),
             turn=account.queues.of(key_pos),
         )
-        return cls._made(BlockingDriver(http=account.http, journal=journal_opener(journal)), session, own)
+        return cls._made(
+            BlockingDriver(http=account.http, journal=journal_opener(journal), observer=observer), session, own
+        )
 
     @classmethod
     def _made(cls, driver: BlockingDriver, session: Session, account: CloudAccount | None = None) -> Connector:
@@ -251,7 +276,7 @@ class Connector:
 
     @property
     def terminal(self) -> str:
-        """What the terminal is called in messages and in the journal, by the place where it is."""
+        """The terminal's name in messages and in the journal: its port or address."""
         return self._session.terminal
 
     @property
@@ -269,12 +294,12 @@ class Connector:
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
-            raise LifecycleError("the connector belongs to the process that this one was forked from: create one here")
+            raise LifecycleError("the connector belongs to the parent process: create another one after the fork")
 
     def close(self) -> None:
-        """Free the port; it can be opened again at once. Waits for the operation in progress. Not the batch close.
+        """Close the link for good, once the operation in progress is over. The port can be opened again at once.
 
-        In a process that was forked it does nothing: the port is that of the process which opened it.
+        It does not close the batch. In a forked child it does nothing: the port belongs to the parent process.
         """
         if self._process == os.getpid():
             self._driver.run(self._session.closing())
@@ -282,11 +307,11 @@ class Connector:
                 self._account.close()
 
     def polling(self) -> Polled:
-        """Ask whether the terminal is there and ready (106); opens the link again if it was lost.
+        """Ask whether the terminal is connected and ready (106). Opens the link again if it was lost.
 
-        Payment commands that an earlier run left open are asked about before it returns, and those of unknown outcome
-        once more. What was settled, what stays unknown, and what belongs to terminals that are not here is handed over
-        with the answer, and so is the news that another terminal answers at this place.
+        Before it returns, it queries the terminal about payment commands that an earlier run left open, and once more
+        about those of unknown outcome. The result says which were settled, which are still unknown, which belong to
+        other terminals, and whether another terminal is connected here than before.
         """
         return self._run(self._session.polling())
 
@@ -303,15 +328,15 @@ class Connector:
         idempotency_key: str | None = None,
         again: bool = False,
     ) -> SaleReply:
-        """Charge ``amount`` (100): ``int`` wire units, or ``Decimal`` in the currency of a profile that has a scale.
+        """Charge ``amount`` (100): ``int`` wire units, or ``Decimal`` currency units if the profile has a scale.
 
-        ``ticket`` is the register's own number, 1 to 24 characters; without one a unique one is made.
+        ``ticket`` is the register's own number, 1 to 24 characters; without it a unique one is generated.
         ``on_progress`` is called with each progress message. ``timeout``
-        replaces the sale's time limits, in seconds. A declined card is a result: look at ``approved``.
+        replaces the time limits of the sale, in seconds. A declined card is a result: check ``approved``.
 
-        A sale called again with the same ``idempotency_key``, any text of yours, returns the stored result, marked
-        ``recovered``. Without a key ``AlreadyCharged`` is raised where an earlier sale of the same ticket and amount
-        was paid and its caller may never have heard of it; ``again=True`` says that a second charge is meant.
+        A second call with the same ``idempotency_key``, any text of yours, returns the stored result, marked
+        ``recovered``. Without a key, ``AlreadyCharged`` is raised if an earlier sale of the same ticket and amount was
+        paid and its caller may not have received the result; ``again=True`` charges a second time on purpose.
         """
         flow = self._session.sale(
             amount,
@@ -333,7 +358,7 @@ class Connector:
         print_on_pos: bool = False,
         idempotency_key: str | None = None,
     ) -> VoidReply:
-        """Annul an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
+        """Void an operation of the open batch by its operation id (102; Getnet's own libraries call this *Refund*)."""
         return self._run(self._session.void(operation_id, print_on_pos, idempotency_key=idempotency_key))
 
     def refund(
@@ -346,9 +371,9 @@ class Connector:
         idempotency_key: str | None = None,
         again: bool = False,
     ) -> RefundReply:
-        """Give ``amount`` back by authorization code (108; Getnet's own libraries call this *Return*).
+        """Refund ``amount`` by authorization code (108; Getnet's own libraries call this *Return*).
 
-        ``original_date``, the day of the sale, is for Argentina's cloud.
+        ``amount`` is as in ``sale()``. Only Argentina's cloud takes ``original_date``, the day of the sale.
         """
         flow = self._session.refund(
             authorization_code, amount, print_on_pos, original_date, idempotency_key=idempotency_key, again=again
@@ -365,8 +390,13 @@ class Connector:
         on_progress: OnProgress | None = None,
         timeout: float | None = None,
     ) -> PreAuthorizationReply:
-        """Hold ``amount`` on a card. The command code is provisional unless the profile has one
-        (docs/assumptions.md).
+        """Hold ``amount`` on a card. The arguments are as in ``sale()``.
+
+        Getnet has published no command code: unless the profile has one, this library's provisional code is used, with
+        a ``ProvisionalCommandWarning`` (docs/assumptions.md).
+
+        Raises:
+            UnsupportedOperation: the profile has no command codes for pre-authorization.
         """
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.pre_authorization(
@@ -382,7 +412,7 @@ class Connector:
     def complete_pre_authorization(
         self, authorization_code: str, amount: Amount, *, print_on_pos: bool = False
     ) -> PreAuthorizationCompletionReply:
-        """Charge ``amount`` of what was held under ``authorization_code``."""
+        """Charge ``amount`` of the amount held under ``authorization_code``. See ``pre_authorization()``."""
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.complete_pre_authorization(authorization_code, amount, print_on_pos)
         return self._run(flow)
@@ -390,18 +420,17 @@ class Connector:
     def release_pre_authorization(
         self, authorization_code: str, *, print_on_pos: bool = False
     ) -> PreAuthorizationReleaseReply:
-        """Let go of what was held under ``authorization_code``."""
+        """Release the amount held under ``authorization_code``. See ``pre_authorization()``."""
         self._session.warn_if_provisional(stacklevel=2)
         flow = self._session.release_pre_authorization(authorization_code, print_on_pos)
         return self._run(flow)
 
     def cancel_sale(self, *, written: SealedCommand[CancelReply] | None = None) -> Reply | None:
-        """Ask the terminal to give up the sale in progress (116); call it from another thread while it waits.
-        ``written`` is the 116 as somebody else wrote it, which is then what leaves.
+        """Ask the terminal to cancel the sale in progress (116). Call it from another thread while ``sale()`` waits.
 
-        It is a request, never a result: ``sale()`` itself returns what became of the sale, and this returns
-        ``None``. With no sale in progress here, the terminal is asked all the same and its answer returned, since
-        another process may be selling. This needs no ``polling()``.
+        It is a request, not a result: it returns ``None``, and ``sale()`` returns the outcome of the sale. With no sale
+        in progress here, the terminal is still asked, and its reply is returned. With ``written``, the 116 that another
+        program wrote is sent as it is. It needs no ``polling()``.
         """
         self._check_process()
         if self._session.cancel(written):
@@ -410,9 +439,7 @@ class Connector:
         return self._run(self._session.cancel_idle())
 
     def last_voucher(self, *, print_on_pos: bool = False) -> VoucherReply:
-        """The terminal's last recorded operation (101), under that operation's own function code where the firmware
-        does so.
-        """
+        """The terminal's last recorded operation (101). With many firmwares it has that operation's function code."""
         return self._run(self._session.request(LastVoucher(print_on_pos)))
 
     def duplicate(self, operation_id: int, *, print_on_pos: bool = False) -> DuplicateReply:
@@ -450,22 +477,25 @@ class Connector:
     @overload
     def get_reports(self, kind: ReportKind, *, print_on_pos: bool = ..., employee_id: int = ...) -> Reply: ...
     def get_reports(self, kind: ReportKind, *, print_on_pos: bool = False, employee_id: int = 1) -> Reply:
-        """One of the terminal's reports (104, 105, 110, 111, 114, 115; 136 in Argentina's cloud). ``employee_id`` is
-        for sales by seller and tips.
+        """One of the terminal's reports (104, 105, 110, 111, 114, 115; 136 in Argentina's cloud).
+
+        ``employee_id`` only applies to sales by seller and tips.
         """
         return self._run(self._session.report(kind, print_on_pos=print_on_pos, employee_id=employee_id))
 
     def set_default_sale_type(self, sale_type: SaleType | int) -> DefaultSaleTypeReply:
-        """Set what a sale is when it does not say (113)."""
+        """Set the sale type of sales without one (113)."""
         return self._run(self._session.request(SetDefaultSaleType(sale_type)))
 
     def set_normal_mode(self) -> NormalModeReply:
-        """Have the terminal leave the integrated mode (107)."""
+        """Make the terminal leave the integrated mode (107)."""
         return self._run(self._session.request(SetNormalMode()))
 
     def print_document(self, lines: Iterable[str | Mapping[str, Any]]) -> Reply:
-        """Print on the terminal (117), through Chile's cloud: a text is a line of at most 48 characters, a mapping an
-        item of the print service (docs/cloud.md, "Printing").
+        """Print on the terminal (117); only Chile's cloud does.
+
+        Each line is text of at most 48 characters, or a mapping as the print service has it (docs/cloud.md,
+        "Printing").
         """
         return self._run(self._session.print_document(lines))
 
@@ -481,16 +511,17 @@ class Connector:
         leave_by: float | None = None,
         listens: Callable[[], bool] | None = None,
     ) -> R:
-        """Run any other command; one that moves money is recorded and recovered like a sale, and takes the same key.
+        """Run any other command. A payment command is recorded and recovered like a sale.
 
-        A ``SealedCommand`` is one that somebody else wrote (``codec.unseal``): over the signed wire its frame is what
-        leaves, byte for byte.
+        ``timeout``, ``idempotency_key`` and ``again`` are as in ``sale()``. A ``SealedCommand`` was written by another
+        program (``codec.unseal``): over the signed wire its frame is sent byte for byte.
 
-        What a relay needs beside that: ``on_frame`` is called with each message by which the terminal answers, and its
-        bytes: acknowledgements, progress messages, and replies, also those that turn out to be another command's. A way
-        without signed frames has only ``{"Received":true}`` to give. The first byte leaves before ``leave_by``, a time
-        of ``time.monotonic()``, or none does (``DeadlineExceeded``). ``listens`` tells whether whoever asked still
-        listens when the result comes; where not, the same ticket and amount is ``AlreadyCharged`` later.
+        The rest is for a relay. ``on_frame`` is called with each message from the terminal and its bytes:
+        acknowledgements, progress messages and replies, even those that turn out to belong to another command. A link
+        without signed frames only gives ``{"Received":true}``. Unless the first byte leaves before ``leave_by``, a time
+        of ``time.monotonic()``, nothing is sent and ``DeadlineExceeded`` is raised. ``listens`` returns whether the
+        original caller is still there when the result arrives; if not, the same ticket and amount raises
+        ``AlreadyCharged`` later.
         """
         flow = self._session.request(
             command,
@@ -504,34 +535,37 @@ class Connector:
         return self._run(flow, on_progress)
 
     def recover(self) -> Recovery:
-        """Ask about every payment command of this terminal that is not settled.
+        """Query the terminal about each of its payment commands that is not settled.
 
-        Returns those whose outcome nobody knows, and beside them those that were settled now (``settled``), that
-        another process waits for (``in_progress``), and that are of terminals that are not here (``elsewhere``).
+        Returns those whose outcome is still unknown. The attributes of the result have those settled just now
+        (``settled``), those that another process is running (``in_progress``) and those of other terminals
+        (``elsewhere``).
         """
         return self._run(self._session.recover())
 
     def reconcile(self, *, since: datetime | None = None) -> Reconciliation:
         """Compare the journal with the operations of the terminal's open batch (105), before it is closed.
 
-        ``since``, a moment with its time zone, is when the day began: what was paid from then on by the journal must be
-        in the terminal's record; the last 24 hours unless given. Nothing is settled by it, and nothing is sent but the
-        question.
+        ``since``, a ``datetime`` with a time zone, is when the business day began, by default 24 hours ago: every
+        payment in the journal since then must be in the terminal's record. It settles nothing, and only sends the
+        query.
 
         Raises:
-            UnsupportedOperation: the wire does not tell the operations.
-            UnexpectedReply: the terminal does not tell them.
+            UnsupportedOperation: the wire's details report does not list the operations.
+            UnexpectedReply: the terminal's details report does not list them.
         """
         return self._run(self._session.reconcile(since))
 
     def intents(self, *, settled: bool = False) -> list[Intent]:
-        """The payment commands in the journal, of every terminal, that are not settled; with ``settled`` all."""
+        """The payment commands of all terminals in the journal that are not settled; all of them with ``settled``."""
         return self._run(self._session.intents(settled=settled))
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
-        """Record what a person found out about a payment command of unknown outcome, with who and why.
+        """Record a person's decision about a payment command of unknown outcome.
+
+        ``by`` says who decided and ``note`` why. ``intent_id`` may be shortened as long as it is unambiguous.
 
         Raises:
-            InvalidValue: there is no such command, it is settled or in progress, or a name or a reason is missing.
+            InvalidValue: there is no such command, it is settled or in progress, or ``by`` or ``note`` is missing.
         """
         return self._run(self._session.resolve(intent_id, paid=paid, by=by, note=note))

@@ -1,6 +1,8 @@
-"""What the blocking and the asyncio connector share: settings that can work."""
+"""The checks of settings that the blocking and the asyncio connector share."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from ..errors import ConfigurationError, InvalidType, InvalidValue
 from ..flows.http_calls import check_url
@@ -11,14 +13,14 @@ __all__ = ["checked_address", "checked_limits", "checked_webhook", "listed_ports
 
 
 def listed_ports() -> list[str]:
-    """The serial ports that are looked at, the likeliest first: by the function that a program may replace."""
-    from .. import connector
+    """The serial ports to search, the likeliest first."""
+    from .. import connector  # looked up at each call: a program may have replaced the function
 
     return connector.candidate_ports()
 
 
 def checked_limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:
-    """``timeouts``, or else those of the profile."""
+    """``timeouts``, or those of the profile if it is ``None``."""
     if not isinstance(profile, Profile):
         raise InvalidType(f"profile must be a Profile, such as Profile.CHILE, not {type(profile).__name__}")
     if timeouts is not None and not isinstance(timeouts, Timeouts):
@@ -28,7 +30,7 @@ def checked_limits(timeouts: Timeouts | None, profile: Profile) -> Timeouts:
 
 def checked_address(host: str, port: int) -> tuple[str, int]:
     if not isinstance(host, str) or not host or any(c.isspace() or c in "/@" for c in host):
-        raise InvalidValue("host must be a name or an address, such as 192.168.1.20, without a scheme or a path")
+        raise InvalidValue("host must be a host name or an address such as 192.168.1.20, without a scheme or a path")
     return host, check_integer(port, "port", 1, 65535)
 
 
@@ -36,7 +38,8 @@ def checked_webhook(webhook: str | None) -> str | None:
     return None if webhook is None else check_url(webhook, "webhook", plain=True)
 
 
-def refuse_settings(http_client: object, settings: object) -> None:
-    """A shared account takes no settings of a connector."""
-    if http_client is not None or settings:
-        raise ConfigurationError("an account has credentials, environment, client and profile of its own")
+def refuse_settings(http_client: object, settings: Mapping[str, object]) -> None:
+    """Refuse settings that a shared account already has."""
+    given = [*([] if http_client is None else ["http_client"]), *settings]
+    if given:
+        raise ConfigurationError(f"the account has its own settings: pass {', '.join(given)} to the account instead")

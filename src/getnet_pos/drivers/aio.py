@@ -1,11 +1,10 @@
-"""Performs effects on the running asyncio event loop. Decides nothing."""
+"""Performs effects on the running asyncio event loop. It decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import inspect
-import logging
 import os
 import random
 import time
@@ -18,8 +17,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import logs
 from ..flows.effects import (
     AwaitNotice,
+    Begin,
     Call,
     Claim,
     Close,
@@ -47,8 +48,10 @@ from ..flows.effects import (
 )
 from ..journal import Journal, elsewhere, since
 from ..messages import Progress
+from ..observer import Observer
 from ..transports import AsyncTransport
 from .loop import run_async
+from .watching import OBSERVED, Lookout, Watch
 
 if TYPE_CHECKING:
     from .engine import AsyncEngine
@@ -56,16 +59,16 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncDriver", "on_journal"]
 
-log = logging.getLogger("getnet_pos.driver")
+log = logs.logger("getnet_pos.driver")
 
 T = TypeVar("T")
 
 _THREADS = 32
-"""For the calls of journals that have no thread of their own, and for opening one."""
+"""The number of threads for opening journals, and for journals without a thread of their own."""
 
 
 class AsyncDriver:
-    """Runs flows over what it is given of a transport, an HTTP client and a journal."""
+    """Runs flows with a transport, an HTTP client and a journal, as far as they are given."""
 
     def __init__(
         self,
@@ -73,28 +76,48 @@ class AsyncDriver:
         transport: AsyncTransport | None = None,
         http: AsyncEngine | AsyncHttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._transport = transport
         self._http = http
         self._open_journal = journal
         self._journal: Journal | None = None
+        self._lookout = None if observer is None else Lookout(observer)
 
     async def open_journal(self) -> None:
-        """Open the journal, in a thread: another process may be writing, and then it takes seconds."""
+        """Open the journal, in a thread, because it can take seconds while another process is writing."""
         if self._open_journal is not None:
             await self._opened()
 
     async def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
-        """Run ``flow`` to its end; what it raises is raised here, and a cancellation ends it."""
-        return await run_async(flow, lambda effect: self.perform(effect, on_progress))
+        """Run ``flow`` to its end, and return its result or raise its error. A cancellation ends it."""
+        perform = self.perform if self._lookout is None else self._perform_observed
+        with Watch(self._lookout) as watch:
+            value = await run_async(flow, lambda effect: perform(effect, on_progress, watch))
+            watch.returned(value)
+            return value
 
     def wake(self) -> None:
-        """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
+        """Wake the flow that waits for bytes. It may be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
-    async def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
-        """The result of one effect, or what it raises."""
+    async def _perform_observed(
+        self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch
+    ) -> object:
+        if not isinstance(effect, OBSERVED):
+            return await self.perform(effect, on_progress, watch)
+        began = time.monotonic()
+        try:
+            answer = await self.perform(effect, on_progress, watch)
+        except BaseException as error:
+            watch.saw(effect, began, error=error)
+            raise
+        watch.saw(effect, began, answer)
+        return answer
+
+    async def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch) -> object:
+        """Perform one effect, and return its result or raise its error."""
         match effect:
             case Receive(deadline):
                 return await self.transport.read(deadline)
@@ -136,6 +159,8 @@ class AsyncDriver:
                 return uuid.uuid4().hex
             case Take(place, deadline):
                 await place.wait_async(deadline, owner=asyncio.current_task())
+            case Begin(operation):
+                watch.began(operation)
             case Report(progress):
                 await _report(on_progress, progress)
             case Record(intent):
@@ -185,9 +210,9 @@ class AsyncDriver:
 
 
 async def on_journal(journal: Journal, call: Callable[..., T], *arguments: object) -> T:
-    """Make a call of ``journal`` without holding up the event loop.
+    """Make a call of ``journal`` without blocking the event loop.
 
-    A cancellation waits for it, so that no later flow finds the journal half written.
+    A cancellation waits for the call, so that no later flow finds it half done.
     """
     submit: Any = getattr(journal, "submit", None) or _threads().submit
     work: Future[T] = submit(call, *arguments)
@@ -211,7 +236,7 @@ async def _to_the_end(work: Future[T]) -> T:
 
 
 class _Bell:
-    """Wakes those that wait on an event loop, from any thread: one call for all whose work ends together."""
+    """Wakes the waiters of an event loop from any thread, with one call for all whose work ends together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
@@ -223,7 +248,7 @@ class _Bell:
         loop = self._loop()
         if not self._rings and loop is not None:
             self._rings = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits any more
                 loop.call_soon_threadsafe(self._ring)
 
     def _ring(self) -> None:

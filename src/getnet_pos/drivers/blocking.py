@@ -1,9 +1,8 @@
-"""Performs effects by blocking the calling thread. Decides nothing."""
+"""Performs effects by blocking the calling thread. It decides nothing."""
 
 from __future__ import annotations
 
 import inspect
-import logging
 import random
 import threading
 import time
@@ -13,9 +12,11 @@ from concurrent.futures import Future, wait
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from .. import logs
 from ..errors import ConfigurationError
 from ..flows.effects import (
     AwaitNotice,
+    Begin,
     Call,
     Claim,
     Close,
@@ -43,8 +44,10 @@ from ..flows.effects import (
 )
 from ..journal import Journal, elsewhere, since
 from ..messages import Progress
+from ..observer import Observer
 from ..transports import Transport
 from .loop import run
+from .watching import OBSERVED, Lookout, Watch
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -52,13 +55,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingDriver"]
 
-log = logging.getLogger("getnet_pos.driver")
+log = logs.logger("getnet_pos.driver")
 
 T = TypeVar("T")
 
 
 class BlockingDriver:
-    """Runs flows over what it is given of a transport, an HTTP client and a journal."""
+    """Runs flows with a transport, an HTTP client and a journal, as far as they are given."""
 
     def __init__(
         self,
@@ -66,11 +69,13 @@ class BlockingDriver:
         transport: Transport | None = None,
         http: Engine | HttpClient | None = None,
         journal: Callable[[], Journal] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._transport = transport
         self._http = http
         self._open_journal = journal
         self._journal: Journal | None = None
+        self._lookout = None if observer is None else Lookout(observer)
 
     def open_journal(self) -> None:
         """Open the journal."""
@@ -78,16 +83,34 @@ class BlockingDriver:
             self._journal = self._open_journal()
 
     def run(self, flow: Flow[T], on_progress: Callable[[Progress], object] | None = None) -> T:
-        """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it."""
-        return run(flow, lambda effect: self.perform(effect, on_progress))
+        """Run ``flow`` to its end, and return its result or raise its error. An interruption ends it."""
+        perform = self.perform if self._lookout is None else self._perform_observed
+        with Watch(self._lookout) as watch:
+            value = run(flow, lambda effect: perform(effect, on_progress, watch))
+            watch.returned(value)
+            return value
 
     def wake(self) -> None:
-        """Have the flow that waits for bytes look at what was asked of it. May be called from any thread."""
+        """Wake the flow that waits for bytes. It may be called from any thread."""
         if self._transport is not None:
             self._transport.wake()
 
-    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None) -> object:
-        """The result of one effect, or what it raises."""
+    def _perform_observed(
+        self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch
+    ) -> object:
+        if not isinstance(effect, OBSERVED):
+            return self.perform(effect, on_progress, watch)
+        began = time.monotonic()
+        try:
+            answer = self.perform(effect, on_progress, watch)
+        except BaseException as error:
+            watch.saw(effect, began, error=error)
+            raise
+        watch.saw(effect, began, answer)
+        return answer
+
+    def perform(self, effect: Effect, on_progress: Callable[[Progress], object] | None, watch: Watch) -> object:
+        """Perform one effect, and return its result or raise its error."""
         match effect:
             case Receive(deadline):
                 return self.transport.read(deadline)
@@ -110,7 +133,10 @@ class BlockingDriver:
                 result = function()
                 if inspect.iscoroutine(result):
                     result.close()
-                    raise ConfigurationError("an async function needs the async client")
+                    raise ConfigurationError(
+                        "an async function cannot be used with a blocking client: pass a plain function, or use the "
+                        "async client"
+                    )
                 return read(result)
             case Compute(function):
                 return function()
@@ -132,6 +158,8 @@ class BlockingDriver:
                 return uuid.uuid4().hex
             case Take(place, deadline):
                 place.wait(deadline, owner=threading.get_ident())
+            case Begin(operation):
+                watch.began(operation)
             case Report(progress):
                 _report(on_progress, progress)
             case Record(intent):

@@ -1,4 +1,4 @@
-"""The body of an HTTP answer as it comes, unpacked within its bound, and what errors say about a request."""
+"""The body of an HTTP answer, decompressed within its limit as it arrives, and the texts of errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..flows.effects import Request
 __all__ = ["LONGEST_CONNECT", "Body", "shown", "too_late"]
 
 LONGEST_CONNECT = 10.0
-"""Seconds for opening a connection, within the time-out of the whole."""
+"""The limit for opening a connection, in seconds, within the timeout of the request."""
 _GZIP = 16 + zlib.MAX_WBITS
-"""Tells zlib that gzip comes, and nothing else."""
+"""Makes zlib accept gzip, and nothing else."""
 
 
 def shown(request: Request) -> str:
@@ -20,14 +20,16 @@ def shown(request: Request) -> str:
 
 
 def too_late(request: Request, written: int) -> DeadlineExceeded:
-    return DeadlineExceeded(f"no whole answer to {shown(request)} within {request.timeout:g} s", bytes_written=written)
+    return DeadlineExceeded(
+        f"no complete answer to {shown(request)} within {request.timeout:g} s", bytes_written=written
+    )
 
 
 class Body:
-    """No more than its bound is ever made of what came. ``packed`` is the answer's ``Content-Encoding``.
+    """A body that never grows beyond ``max_body``. ``packed`` is the answer's ``Content-Encoding``.
 
     Raises:
-        MalformedResponse: it is packed in a way that was not asked for.
+        MalformedResponse: the encoding is not one that the request accepts.
     """
 
     def __init__(self, request: Request, packed: str) -> None:
@@ -39,14 +41,14 @@ class Body:
         if packed in ("", "identity"):
             return
         if packed not in ("gzip", "x-gzip"):
-            raise MalformedResponse(f"the answer to {shown(request)} is packed in a way that was not asked for")
+            raise MalformedResponse(f"the answer to {shown(request)} has a Content-Encoding other than gzip")
         self._unpacker = zlib.decompressobj(_GZIP)
 
     def add(self, chunk: bytes) -> None:
-        """Take what came.
+        """Add bytes as they arrived.
 
         Raises:
-            MalformedResponse: it is not packed as it is said to be, or makes the body too long.
+            MalformedResponse: they are not valid gzip, or make the body too long.
         """
         room = self._request.max_body - self._size
         if self._unpacker is not None and chunk:
@@ -60,8 +62,8 @@ class Body:
                 raise self._broken()
         if len(chunk) > room:
             raise MalformedResponse(
-                f"the answer to {shown(self._request)} is longer than {self._request.max_body} bytes: raise max_body "
-                "if it is meant to be"
+                f"the answer to {shown(self._request)} is longer than {self._request.max_body} bytes: if that is "
+                "right, raise max_body"
             )
         self._size += len(chunk)
         self._chunks.append(chunk)
@@ -72,4 +74,4 @@ class Body:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def _broken(self) -> MalformedResponse:
-        return MalformedResponse(f"the answer to {shown(self._request)} cannot be unpacked: it is not whole gzip")
+        return MalformedResponse(f"the answer to {shown(self._request)} is not complete and valid gzip")

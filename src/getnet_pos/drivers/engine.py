@@ -1,9 +1,9 @@
-"""Sends the HTTP requests of flows itself, over h11 and ssl, blocking or on asyncio. Decides nothing and knows no API.
+"""Sends the HTTP requests of flows over h11 and ssl, blocking or on asyncio. It decides nothing.
 
-It is made for money: whether a byte of a request left is known, for it is counted where it is handed to the system;
-whatever goes wrong before that is a ``ConnectError`` or says that nothing was sent. A request is sent to its address
-and nowhere else, within one deadline, and once: only one that may go twice (``Request.fresh`` says which may not) is
-sent on a kept connection, and again on a new one where the kept one was closing at the other end just then.
+It is made for payments: the bytes of a request are counted as they are passed to the system, so we know whether any
+left. An error before that is a ``ConnectError``, or says that nothing was sent. A request is sent only to its own
+address, within one deadline, and once. Only a request that may be repeated (one without ``Request.fresh``) is sent on a
+kept connection, and again on a new one if the server was just closing the kept one.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from .bodies import LONGEST_CONNECT, Body, shown, too_late
 __all__ = ["AsyncEngine", "Engine"]
 
 _KEPT = 50
-"""How many idle connections are kept."""
+"""The maximum number of idle connections."""
 _KEPT_FOR = 4.0
-"""Seconds that an idle connection is kept; servers close theirs from 5 s on."""
+"""How long an idle connection is kept, in seconds; many servers close theirs after 5 s."""
 _OPENING = 50
-"""How many connections are opened at a time. In a crowd the others wait, so that none is late in the middle of it."""
+"""How many connections are opened at a time. The others wait, so that none times out during its handshake."""
 _CHUNK = 65_536
 _CLOSED = "the other end closed the connection"
 
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a request goes."""
+    """The address of a request."""
 
     secure: bool
     host: str
@@ -62,7 +62,7 @@ class _Address:
 
 @lru_cache(256)
 def _parts(url: str) -> tuple[_Address, str]:
-    """The address in a URL that was checked, and the target of a request to it."""
+    """The address in a checked URL, and the target of a request to it."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     address = _Address(secure, parts.hostname or "", parts.port or (443 if secure else 80), parts.netloc)
@@ -70,7 +70,7 @@ def _parts(url: str) -> tuple[_Address, str]:
 
 
 class _Trust:
-    """The TLS context of an engine; the public one is loaded with the first connection that needs it."""
+    """The TLS context of an engine. The public one is loaded for the first connection that needs it."""
 
     def __init__(self, verify: Verify, pin_sha256: str | None) -> None:
         public = verify is True and pin_sha256 is None
@@ -81,13 +81,13 @@ class _Trust:
 
 
 class _Exchange:
-    """One request and its answer on one connection, which it does not touch itself."""
+    """One request and its answer on one connection, without I/O."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.address, target = _parts(request.url)
         self.written = 0
-        """Bytes of the request that were handed to the system."""
+        """The bytes of the request that were passed to the system."""
         self.has_ended = False
         self._dialogue = Dialogue()
         self._body: Body | None = None
@@ -101,12 +101,12 @@ class _Exchange:
         else:
             unfit = False
         if unfit:
-            # Raised here, where the other error is gone: its text quotes the header, which may be a secret.
-            raise ConfigurationError(f"{shown(request)} was not sent: a header of it is not valid HTTP")
+            # Raised here, without the other error, whose text quotes the header, which may be a secret.
+            raise ConfigurationError(f"{shown(request)} was not sent: one of its headers is not valid HTTP")
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything of an answer came."""
+        """Whether any byte of an answer has arrived."""
         return self._dialogue.has_begun
 
     @property
@@ -114,11 +114,11 @@ class _Exchange:
         return self.has_ended and self._dialogue.leaves_open
 
     def receive(self, tunnel: Tunnel | None, data: bytes) -> None:
-        """Take what came on the connection; ``b""`` for its end.
+        """Read bytes from the connection; ``b""`` means its end.
 
         Raises:
-            GetnetError: the answer is none, or cannot be taken.
-            ssl.SSLError: it was cut off, or damaged.
+            GetnetError: the answer is not valid HTTP, or cannot be accepted.
+            ssl.SSLError: it was truncated or damaged.
         """
         if tunnel is None:
             self._take(data)
@@ -149,29 +149,32 @@ class _Exchange:
     # --------------------------------------------------------------------------------------------------------- failures
 
     def not_opened(self, error: BaseException) -> ConnectError:
-        """Nothing of the request has left."""
+        """The error for a connection that could not be opened."""
         what = shown(self.request)
         if isinstance(error, (TimeoutError, asyncio.TimeoutError, LookUpTimeout)):
-            return ConnectError(f"{what} could not connect in time: nothing was sent")
-        reason = tls_refusal(error) if isinstance(error, ssl.SSLError) else clean(str(error), ())
-        return ConnectError(f"{what} could not connect, and nothing was sent: {reason or type(error).__name__}")
+            return ConnectError(f"{what} could not connect in time, and nothing was sent: check address and network")
+        if isinstance(error, ssl.SSLError):
+            return ConnectError(f"{what} could not connect, and nothing was sent: {tls_refusal(error)}")
+        reason = clean(str(error), ()) or type(error).__name__
+        return ConnectError(f"{what} could not connect, and nothing was sent: check address and network ({reason})")
 
     def broken(self, error: BaseException | str) -> Disconnected:
-        # The text of the error may quote what came, such as a line that is no HTTP.
+        # The text of the error may quote what arrived, such as a line that is not HTTP.
         reason = clean(str(error), ()) or type(error).__name__
         sent = "" if self.written else ", and nothing was sent"
-        return Disconnected(f"the link broke during {shown(self.request)}{sent}: {reason}", bytes_written=self.written)
+        what = shown(self.request)
+        return Disconnected(f"the connection failed during {what}{sent}: {reason}", bytes_written=self.written)
 
     @property
     def is_late(self) -> bool:
-        """Whether it may not begin to leave any more."""
+        """Whether it is too late to begin sending."""
         return time.monotonic() >= self.request.departure.by
 
     def too_late(self) -> DeadlineExceeded:
         if self.written:
             return too_late(self.request, self.written)
         if self.is_late:
-            return DeadlineExceeded(f"{shown(self.request)} was not sent: it took too long to connect")
+            return DeadlineExceeded(f"{shown(self.request)} was not sent: connecting took too long")
         return DeadlineExceeded(f"{shown(self.request)} was not sent within {self.request.timeout:g} s")
 
 
@@ -189,7 +192,7 @@ class _Line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def shake(self, deadline: float) -> None:
-        """The handshake of TLS. ``OSError`` where it fails."""
+        """Perform the TLS handshake. Raises ``OSError`` if it fails."""
         data, tunnel = b"", self._tunnel
         while tunnel is not None and not tunnel.is_up:
             self._wait_until(deadline)
@@ -232,7 +235,7 @@ class _Line:
         self._line.settimeout(left)
 
     def is_quiet(self) -> bool:
-        """Whether it still stands, and nothing has come that was not asked for."""
+        """Whether it is still open, and nothing unexpected has arrived."""
         self._line.settimeout(0)
         try:
             self._line.recv(1, socket.MSG_PEEK)
@@ -247,9 +250,9 @@ class _Line:
 
 
 class Engine:
-    """Sends requests in the calling thread; threads may share it.
+    """Sends requests in the calling thread. Threads may share it.
 
-    ``verify`` and ``pin_sha256`` say how a certificate is checked (``tls_context``); ``True`` takes the public CAs.
+    ``verify`` and ``pin_sha256`` say how a certificate is checked (``tls_context``); ``True`` means the public CAs.
     """
 
     def __init__(self, verify: Verify = True, pin_sha256: str | None = None) -> None:
@@ -257,10 +260,10 @@ class Engine:
         self._trust = _Trust(verify, pin_sha256)
         self._opening = QueueTurn(_OPENING, "the opening of connections")
         self._idle: dict[_Line, None] = {}
-        """Those that were used last come last. There is no lock that an interruption could leave behind."""
+        """The most recently used last. A lock is avoided, because an interruption could leave it locked."""
 
     def send(self, request: Request) -> Response:
-        """What the effect ``Request`` asks for."""
+        """Perform the effect ``Request``."""
         deadline = time.monotonic() + request.timeout
         while True:
             _check_open(self.closed)
@@ -277,7 +280,7 @@ class Engine:
             return response
 
     def _line(self, exchange: _Exchange, deadline: float) -> tuple[_Line, bool]:
-        """A connection for the request, and whether it was used before."""
+        """A connection for the request, and whether it has been used before."""
         kept = self._kept(exchange)
         if kept is not None:
             return kept, True
@@ -285,7 +288,7 @@ class Engine:
         try:
             try:
                 place.wait(deadline)
-                # One may have become free meanwhile.
+                # One may have become free in the meantime.
                 kept = self._kept(exchange)
                 return (self._opened(exchange, deadline), False) if kept is None else (kept, True)
             except TerminalBusy:
@@ -293,7 +296,7 @@ class Engine:
             finally:
                 place.leave()
         finally:
-            # An interruption may have come in the middle of that.
+            # The other call may have been interrupted.
             place.leave()
 
     def _opened(self, exchange: _Exchange, deadline: float) -> _Line:
@@ -331,7 +334,7 @@ class Engine:
         return None
 
     def _taken(self, line: _Line) -> bool:
-        """Whether this thread, and no other, has it now."""
+        """Take it from the idle ones; whether this thread has it now, and no other."""
         return self._idle.pop(line, self) is None
 
     def _keep(self, line: _Line, exchange: _Exchange) -> None:
@@ -348,7 +351,7 @@ class Engine:
                 one.close()
 
     def close(self) -> None:
-        """Refuse further requests. Those that are under way end by themselves."""
+        """Refuse further requests. Those in progress go on to their end."""
         self.closed = True
         for line in list(self._idle):
             if self._taken(line):
@@ -359,11 +362,11 @@ class Engine:
 
 
 class _AsyncLine(asyncio.Protocol):
-    """A connection on the event loop. ``result`` is done when it is up, then whenever an answer is whole."""
+    """A connection on the event loop. ``result`` is done when it is open, then whenever an answer is complete."""
 
     transport: asyncio.Transport | None = None
     expiry: asyncio.TimerHandle | None = None
-    """When it is closed, while it is idle."""
+    """The timer that closes it while it is idle."""
 
     def __init__(
         self,
@@ -381,7 +384,7 @@ class _AsyncLine(asyncio.Protocol):
         self.closed = False
 
     def opened(self, opening: asyncio.Task[object]) -> None:
-        """That the connection could not be opened, if so."""
+        """Pass on the error if the connection could not be opened."""
         if not opening.cancelled() and (error := opening.exception()) is not None:
             self._fail(error)
 
@@ -404,7 +407,7 @@ class _AsyncLine(asyncio.Protocol):
             _settle(self.result)
 
     def ask(self, exchange: _Exchange) -> None:
-        """Have the request leave; ``result`` tells of its answer."""
+        """Send the request; ``result`` is done when its answer is complete."""
         transport = self.transport
         if transport is None or transport.is_closing():
             raise exchange.broken(_CLOSED)
@@ -414,7 +417,7 @@ class _AsyncLine(asyncio.Protocol):
         exchange.request.departure.has_come = True
         transport.write(exchange.data if self._tunnel is None else self._tunnel.seal(exchange.data))
         refused = transport.is_closing()
-        # A selector's transport hands on what it gets at once, or closes at once. Of others it cannot be told.
+        # A selector's transport writes at once, or closes at once. Others do not say how much they wrote.
         if not refused or not isinstance(self._loop, asyncio.SelectorEventLoop):
             exchange.written = len(exchange.data)
         if refused:
@@ -459,14 +462,14 @@ class _AsyncLine(asyncio.Protocol):
 
 
 class _Gate:
-    """As many tasks at a time may pass it as it has places; the others wait in the order of their coming."""
+    """Lets ``places`` tasks pass at a time; the others wait in the order of their arrival."""
 
     def __init__(self, places: int) -> None:
         self._free = places
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
-        """``asyncio.TimeoutError`` where it takes until ``deadline``."""
+        """Wait for a slot. Raises ``asyncio.TimeoutError`` at ``deadline``."""
         if self._free:
             self._free -= 1
             return
@@ -478,7 +481,7 @@ class _Gate:
             if turn in self._waiting:
                 self._waiting.remove(turn)
             else:
-                # It was given a place in the same moment.
+                # It got a slot at the same moment.
                 self.leave()
             raise
 
@@ -492,7 +495,7 @@ class _Gate:
 
 
 class AsyncEngine:
-    """Sends requests on the running asyncio event loop; otherwise as ``Engine``."""
+    """``Engine`` on the running asyncio event loop."""
 
     def __init__(self, verify: Verify = True, pin_sha256: str | None = None) -> None:
         self.closed = False
@@ -502,7 +505,7 @@ class AsyncEngine:
         self._idle: dict[_AsyncLine, None] = {}
 
     async def send(self, request: Request) -> Response:
-        """What the effect ``Request`` asks for."""
+        """Perform the effect ``Request``."""
         loop = self._running_loop()
         deadline = loop.time() + request.timeout
         while True:
@@ -534,13 +537,13 @@ class AsyncEngine:
         if self._loop is None or self._loop.is_closed():
             self._loop, self._idle, self._opening = loop, {}, _Gate(_OPENING)
         if self._loop is not loop:
-            raise LifecycleError("the account is in use on another event loop: make one for each loop")
+            raise LifecycleError("the account is used on another event loop: make one for each loop")
         return loop
 
     async def _line(
         self, loop: asyncio.AbstractEventLoop, exchange: _Exchange, deadline: float
     ) -> tuple[_AsyncLine, bool]:
-        """A connection for the request, and whether it was used before."""
+        """A connection for the request, and whether it has been used before."""
         kept = self._kept(exchange)
         if kept is not None:
             return kept, True
@@ -549,7 +552,7 @@ class AsyncEngine:
         except asyncio.TimeoutError:
             raise exchange.too_late() from None
         try:
-            # One may have become free meanwhile.
+            # One may have become free in the meantime.
             kept = self._kept(exchange)
             return (await self._opened(loop, exchange, deadline), False) if kept is None else (kept, True)
         finally:
@@ -599,18 +602,18 @@ class AsyncEngine:
             line.close()
 
     def _forget(self, line: _AsyncLine) -> None:
-        """It is idle no more."""
+        """Remove it from the idle ones."""
         self._idle.pop(line, None)
         if line.expiry is not None:
             line.expiry.cancel()
             line.expiry = None
 
     async def close(self) -> None:
-        """Refuse further requests. Those that are under way end by themselves."""
+        """Refuse further requests. Those in progress go on to their end."""
         self.closed = True
         for line in list(self._idle):
             line.close()
-        # Their sockets are closed in the loop's next turn.
+        # Their sockets are closed in the next iteration of the loop.
         await asyncio.sleep(0)
 
 
@@ -620,7 +623,7 @@ async def _looked_up(loop: asyncio.AbstractEventLoop, host: str, deadline: float
         known: asyncio.Future[None] = loop.create_future()
 
         def tell(_: object) -> None:
-            # The loop may have ended meanwhile.
+            # The loop may have ended in the meantime.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_settle, known)
 
@@ -637,7 +640,7 @@ async def _wait(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], d
     finally:
         timer.cancel()
         if future.done() and not future.cancelled():
-            # Where this task was cancelled in the same moment, nobody else looks at it.
+            # If this task was cancelled at the same moment, nobody else retrieves the exception.
             future.exception()
 
 
@@ -653,4 +656,4 @@ def _expire(future: asyncio.Future[None]) -> None:
 
 def _check_open(closed: bool) -> None:
     if closed:
-        raise LifecycleError("the client is closed")
+        raise LifecycleError("the client is closed: create a new one")

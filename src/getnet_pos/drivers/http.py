@@ -1,6 +1,6 @@
-"""Sends the HTTP requests of flows through a client of httpx, or one of its shape. Decides nothing and knows no API.
+"""Sends the HTTP requests of flows through an httpx client, or one with the same methods. It decides nothing.
 
-How much of a request left cannot be known above a client's buffers: what was not refused before is taken to have left.
+A client hides how much of a request left: unless it failed before sending, all of it counts as sent.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _LEAVING: Final = "send_request_headers.started"
 
 
 class HttpClient:
-    """Sends requests in the calling thread. It closes the client that it made itself, and no other.
+    """Sends requests in the calling thread. It closes only a client that it made itself.
 
-    Its own client verifies TLS, follows no redirect and takes no proxy or certificate from the environment. A client of
-    the caller's need not be of httpx itself: what counts is that it has the same methods.
+    Its own client verifies TLS, follows no redirects and ignores proxies and certificates in the environment. The
+    caller's client may be any object with the methods of an httpx client.
     """
 
     def __init__(self, client: httpx.Client | None = None) -> None:
@@ -46,7 +46,7 @@ class HttpClient:
         self.closed = False
 
     def send(self, request: Request) -> Response:
-        """What the effect ``Request`` asks for."""
+        """Perform the effect ``Request``."""
         _check_open(self.closed or self._client.is_closed)
         deadline = time.monotonic() + request.timeout
         try:
@@ -54,7 +54,7 @@ class HttpClient:
         except Exception as error:
             if (translated := _translated(error, request)) is None:
                 raise
-        # Raised here, where the error of the client is gone: it holds the request, and so the token.
+        # Raised here, without the client's error, which has the request and so the token.
         raise translated
 
     def _read(self, request: Request, deadline: float) -> Response:
@@ -77,7 +77,7 @@ class HttpClient:
 
 
 class AsyncHttpClient:
-    """Sends requests on the running asyncio event loop; otherwise as ``HttpClient``."""
+    """``HttpClient`` on the running asyncio event loop."""
 
     def __init__(self, client: httpx.AsyncClient | None = None) -> None:
         if client is not None and not _has(client, "build_request", "send", "is_closed", "aclose"):
@@ -88,20 +88,20 @@ class AsyncHttpClient:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(self, request: Request) -> Response:
-        """What the effect ``Request`` asks for."""
+        """Perform the effect ``Request``."""
         _check_open(self.closed or self._client.is_closed)
         self._check_loop()
         translated: GetnetError | None
         try:
             return await asyncio.wait_for(self._read(request), request.timeout)
         except GetnetError:
-            raise  # one of our own is a TimeoutError as well
+            raise  # DeadlineExceeded is a TimeoutError, too
         except asyncio.TimeoutError:
             translated = too_late(request, _perhaps_written(request))
         except Exception as error:
             if (translated := _translated(error, request)) is None:
                 raise
-        # Raised here, where the error of the client is gone: it holds the request, and so the token.
+        # Raised here, without the client's error, which has the request and so the token.
         raise translated
 
     def _check_loop(self) -> None:
@@ -110,7 +110,7 @@ class AsyncHttpClient:
         if self._loop is None or self._loop.is_closed():
             self._loop = loop
         if self._loop is not loop:
-            raise LifecycleError("the account or client is in use on another event loop: make one for each loop")
+            raise LifecycleError("the account or client is used on another event loop: make one for each loop")
 
     async def _read(self, request: Request) -> Response:
         answer = await self._client.send(_built(self._client, request), stream=True, follow_redirects=False)
@@ -137,13 +137,13 @@ def _has(client: object, *names: str) -> bool:
 
 
 def _body(request: Request, answer: httpx.Response) -> Body:
-    """An answer that its client has read already, in a hook or in a transport that makes it up, is unpacked already."""
+    """The body of an answer. If the client has already read it, in a hook or a test transport, it is decompressed."""
     return Body(request, "" if answer.is_stream_consumed else answer.headers.get("content-encoding", ""))
 
 
 def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     seconds = request.timeout
-    request.departure.has_come = True  # above a client's connections it is not known
+    request.departure.has_come = True  # the client does not say when a byte leaves
     more: dict[str, Any] = {}
     if request.departure.by < math.inf:
         watch = _Watch(request)
@@ -159,14 +159,14 @@ def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.
 
 
 class _Watch:
-    """Lets nothing of a request leave once its time is over, where the client tells what it is about to do."""
+    """Stops a request before it leaves if its time is over, with clients that report their steps."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
 
     def __call__(self, event: str, _: object) -> None:
         if event.endswith(_LEAVING) and time.monotonic() >= self._request.departure.by:
-            raise DeadlineExceeded(f"{shown(self._request)} was not sent: it took too long to connect")
+            raise DeadlineExceeded(f"{shown(self._request)} was not sent: connecting took too long")
 
     async def on_loop(self, event: str, information: object) -> None:
         self(event, information)
@@ -174,7 +174,7 @@ class _Watch:
 
 def _check_open(closed: bool) -> None:
     if closed:
-        raise LifecycleError("the client is closed")
+        raise LifecycleError("the client is closed: create a new one")
 
 
 def _perhaps_written(request: Request) -> int:
@@ -182,9 +182,9 @@ def _perhaps_written(request: Request) -> int:
 
 
 def _translated(error: Exception, request: Request) -> GetnetError | None:
-    """What an error of the client means, which is known by its name; ``None`` where it is none of the client's.
+    """Our error for an error of the client, recognised by its name; ``None`` for any other error.
 
-    Some clients let errors of the socket through.
+    Some clients pass on socket errors.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, GetnetError) or not ("HTTPError" in names or isinstance(error, OSError)):
@@ -192,22 +192,22 @@ def _translated(error: Exception, request: Request) -> GetnetError | None:
     what = shown(request)
     if "LocalProtocolError" in names:
         # Its text quotes the header, which may be a secret.
-        return ConfigurationError(f"{what} was not sent: a header of it is not valid HTTP")
-    # It may quote what came, such as a line that is no HTTP.
+        return ConfigurationError(f"{what} was not sent: one of its headers is not valid HTTP")
+    # Its text may quote what arrived, such as a line that is not HTTP.
     reason = clean(str(error), ()) or type(error).__name__
     if "ConnectError" in names:
         if _refused_certificate(error):
-            reason += "; the certificate is verified: for a private authority give an http_client that trusts it"
-        return ConnectError(f"{what} could not connect: {reason}")
+            reason += "; for a certificate of a private authority pass an http_client that trusts it"
+        return ConnectError(f"{what} could not connect, check address and network: {reason}")
     if "ConnectTimeout" in names:
-        return ConnectError(f"{what} could not connect in time")
+        return ConnectError(f"{what} could not connect in time: check address and network")
     if names & {"ProxyError", "UnsupportedProtocol"}:
         return ConnectError(f"{what} could not be sent: {reason}")
     if "PoolTimeout" in names:
-        return DeadlineExceeded(f"{what} was not sent: every connection of the client was busy")
+        return DeadlineExceeded(f"{what} was not sent: all connections of the client were busy")
     if "TimeoutException" in names:
         return too_late(request, _perhaps_written(request))
-    return Disconnected(f"the link broke during {what}: {reason}", bytes_written=_perhaps_written(request))
+    return Disconnected(f"the connection failed during {what}: {reason}", bytes_written=_perhaps_written(request))
 
 
 def _refused_certificate(error: BaseException | None) -> bool:

@@ -1,4 +1,4 @@
-"""The one loop of every driver: resume a flow with what became of its effects, until it ends."""
+"""The loop of every driver: performs a flow's effects and resumes it with their results until it ends."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def run(flow: Flow[T], perform: Callable[[Effect], object]) -> T:
-    """Run ``flow`` to its end; what it raises is raised here, and what interrupts it ends it.
+    """Run ``flow`` to its end, and return its result or raise its error. An interruption ends it.
 
-    It keeps no place in a queue, wherever it was interrupted.
+    Its slots in queues are freed, wherever it was interrupted.
     """
     error: BaseException | None = None
     result: object = None
@@ -32,7 +32,7 @@ def run(flow: Flow[T], perform: Callable[[Effect], object]) -> T:
             except GeneratorExit:
                 raise
             except BaseException as raised:
-                # What interrupts a flow is told to it as well: it has something left to record.
+                # An interruption is raised in the flow, too, which may still have something to record.
                 error = raised
     except StopIteration as stop:
         value: T = stop.value
@@ -42,7 +42,7 @@ def run(flow: Flow[T], perform: Callable[[Effect], object]) -> T:
 
 
 async def run_async(flow: Flow[T], perform: Callable[[Effect], Awaitable[object]]) -> T:
-    """As ``run``; a cancellation of the task ends the flow."""
+    """Like ``run``. Cancelling the task ends the flow."""
     error: BaseException | None = None
     result: object = None
     taken: list[Place] = []
@@ -57,7 +57,7 @@ async def run_async(flow: Flow[T], perform: Callable[[Effect], Awaitable[object]
             except GeneratorExit:
                 raise
             except BaseException as raised:
-                # What interrupts a flow is told to it as well: it has something left to record.
+                # An interruption is raised in the flow, too, which may still have something to record.
                 error = raised
     except StopIteration as stop:
         value: T = stop.value
@@ -70,6 +70,6 @@ def _end(flow: Flow[T], taken: list[Place]) -> None:
     try:
         flow.close()
     finally:
-        # The flow has left them, unless the interruption came in the middle of that.
+        # The flow has already left them, unless it was interrupted while leaving.
         for place in taken:
             place.leave()

@@ -1,4 +1,4 @@
-"""The clients of Getnet's Active Payment Terminal API (docs/equipment.md). The procedure is in ``flows.listing``."""
+"""The clients of Getnet's Active Payment Terminal API (docs/equipment.md). ``flows.listing`` has the procedure."""
 
 from ._aio import AsyncEquipmentClient
 from ._blocking import EquipmentClient

@@ -1,4 +1,4 @@
-"""The client on asyncio."""
+"""The equipment client on asyncio."""
 
 from __future__ import annotations
 
@@ -24,16 +24,28 @@ class AsyncEquipmentClient:
     """Lists the active terminals of merchants, on asyncio. Tasks may share it.
 
     Args:
-        base_url: an ``Environment``, or the address up to and without ``/payment-terminals``.
+        base_url: an ``Environment``, or the address without its last part, ``/payment-terminals``.
         token: the bearer token as text, a function or an async function that returns it, or a ``TokenProvider`` such
-            as ``ClientCredentials``, which gets it and renews it.
-        http_client: an ``httpx.AsyncClient`` of your own, for a proxy, a private certificate authority or a test. It
-            is not closed. Without it TLS is verified and nothing is taken from the environment.
-        timeout: seconds for one request and its answer. Exact on an event loop; without one, a server that sends its
-            answer in drops may take up to twice as long.
-        retry: how often a request is repeated after a broken link, 429, 502, 503 and 504.
-        strict: refuse what deviates from the documentation, instead of reporting it in ``TerminalList.deviations``.
-        max_body: the longest answer taken, in bytes.
+            as ``ClientCredentials``, which requests and renews it.
+        http_client: your own ``httpx.AsyncClient``, for a proxy, a private certificate authority or a test. You close
+            it. Without it, TLS is verified and the environment is ignored.
+        timeout: seconds for one request and its response. Exact on an event loop; without one, a server that sends
+            its response very slowly may take up to twice as long.
+        retry: how often a request is repeated after a broken link or status 429, 502, 503 or 504.
+        strict: refuse a response that deviates from the documentation, instead of listing the deviations in
+            ``TerminalList.deviations``.
+        max_body: the longest response accepted, in bytes.
+
+    Examples:
+        >>> import asyncio
+        >>> from getnet_pos.simulator.equipment import EquipmentServer
+        >>> async def main():
+        ...     with EquipmentServer() as server:
+        ...         token = ClientCredentials(server.token_url, "my-client", "my-secret")
+        ...         async with AsyncEquipmentClient(server.base_url, token=token) as client:
+        ...             return len(await client.list_active_terminals("count-12"))
+        >>> asyncio.run(main())
+        12
     """
 
     def __init__(
@@ -47,7 +59,7 @@ class AsyncEquipmentClient:
         strict: bool = False,
         max_body: int = MAX_BODY,
     ) -> None:
-        # Who brings a client decides about its transport, plain http within a cluster included.
+        # A caller with a client of its own is responsible for its security, and may use plain http within a cluster.
         plain = http_client is not None
         self._settings = listing_settings(
             base_url, plain=plain, timeout=timeout, retry=retry, strict=strict, max_body=max_body
@@ -64,14 +76,14 @@ class AsyncEquipmentClient:
 
         Raises:
             InvalidValue: ``merchant_id`` is not 1 to 64 letters, digits, ``_`` and ``-``; nothing was sent.
-            ApiError: the API answered with an error, or with what is not a listing; the subclass says which.
-            TransportError: the API was not reached, or the link broke, and repeating did not help.
+            ApiError: the API returned an error, or a response that is not a listing; the subclass says which.
+            TransportError: the API could not be reached, or the link broke, and repeating did not help.
             LifecycleError: the client is closed.
         """
         return await self._driver.run(list_terminals(merchant_id, self._bearer, self._settings))
 
     async def close(self) -> None:
-        """Free the connections, unless ``http_client`` was given. A closed client sends nothing more."""
+        """Close the connections, unless ``http_client`` was passed. A closed client sends nothing more."""
         await self._http.close()
 
     async def __aenter__(self) -> Self:

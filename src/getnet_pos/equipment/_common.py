@@ -1,4 +1,4 @@
-"""What the blocking and the asyncio client share: the documented addresses, and settings that can work."""
+"""What the blocking and the asyncio client share: the documented addresses, and the check of the settings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from ..flows.listing import ListingSettings
 __all__ = ["MAX_BODY", "Environment", "listing_settings"]
 
 MAX_BODY = 64 * 1024 * 1024
-"""The longest listing taken unless a client says otherwise, in bytes: some 160,000 terminals."""
+"""The default limit of a response, in bytes: about 160,000 terminals."""
 
 
 class Environment(str, Enum):
-    """The documented base URLs. The one of production is not public: give it as text."""
+    """The documented base URLs. That of production is not public: pass it as text.
+
+    Examples:
+        >>> from getnet_pos.equipment import Environment
+        >>> print(Environment.HTI)
+        https://api-homologacao.getnet.com.br/sap/equipment/v1
+    """
 
     HG = "https://api-hg.getnet.com.br/sap/equipment/v1"
     """Development."""
@@ -29,7 +35,7 @@ class Environment(str, Enum):
 def listing_settings(
     base_url: Environment | str, *, plain: bool, timeout: float, retry: RetryPolicy | None, strict: bool, max_body: int
 ) -> ListingSettings:
-    """Raises ``InvalidValue`` for a setting that cannot work. ``plain`` allows ``http://``."""
+    """Check the settings; raises ``InvalidValue`` or ``InvalidType``. ``plain`` allows ``http://``."""
     if type(max_body) is not int:
         raise InvalidType(f"max_body must be an int, not {type(max_body).__name__}")
     if max_body < 1024:

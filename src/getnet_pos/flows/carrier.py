@@ -1,8 +1,7 @@
-"""What a way to a terminal offers to the payment machine. A carrier sends and listens; it never records or judges."""
+"""The interface of a carrier, which links the payment machine to a terminal. A carrier sends and listens, no more."""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..codec import Message, acknowledgement
 from ..errors import ApiError, DeadlineExceeded, GetnetError, ProtocolError, TransportError
+from ..logs import logger
 from ..messages import Ack, Command, Intent, Reply, VoucherMark, Waits
 from ..messages.declaring import Facts
 from ..profiles import Profile, Timeouts
@@ -19,7 +19,7 @@ from .effects import Call, Flow, Lease
 
 C = TypeVar("C", bound=Command[Any])
 
-log = logging.getLogger("getnet_pos.carrier")
+log = logger("getnet_pos.carrier")
 
 __all__ = ["NO_TERMS", "Accepted", "Attempt", "Candidate", "Carrier", "Event", "Found", "Heard", "Limits", "OnFrame",
            "Refused", "Sent", "Source", "Terms", "hand_on", "hand_on_receipt", "may_have_left",
@@ -31,13 +31,13 @@ class Limits:
     """How long a command may take, in seconds."""
 
     patience: float
-    """From the last sign of progress to the reply."""
+    """The limit from the last sign of progress to the reply."""
     total: float
-    """In all."""
+    """The limit in all."""
 
     @classmethod
     def of(cls, command: Command[Any] | Facts, timeouts: Timeouts) -> Limits:
-        """What ``timeouts`` allow for ``command``."""
+        """The limits that ``timeouts`` set for ``command``."""
         if command.takes_card:
             return cls(timeouts.sale, timeouts.sale_total)
         limit = timeouts.short if command.waits is Waits.SHORT else timeouts.report
@@ -45,7 +45,7 @@ class Limits:
 
 
 OnFrame = Callable[[Message, bytes], object]
-"""Called with a message of the terminal and its bytes; what it raises is logged and does not touch the command."""
+"""Called with a message from the terminal and its bytes. Exceptions are logged and do not affect the command."""
 
 
 def _always() -> bool:
@@ -54,23 +54,23 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:
-    """What whoever asks for a command asks for beside it."""
+    """A relay's options for one command."""
 
     frame: bytes | None = None
-    """The signed frame in which the command was written already; ``None``: it is written here."""
+    """The signed frame in which another program wrote the command; ``None``: it is encoded here."""
     on_frame: OnFrame | None = None
-    """Is given each message by which the terminal answers, and its bytes."""
+    """Called with each message from the terminal and its bytes."""
     leave_by: float = math.inf
-    """When the first byte must have left, on the monotonic clock: later, nothing is sent."""
+    """The latest time for the first byte, on the monotonic clock. After that nothing is sent."""
     listens: Callable[[], bool] = _always
-    """Whether whoever asked is still there to hear the result."""
+    """Whether the original caller is still there to receive the result."""
 
 
 NO_TERMS = Terms()
 
 
 def hand_on(on_frame: OnFrame, message: Message, frame: bytes) -> Flow[None]:
-    """Give ``message`` and its bytes to whoever asked for them."""
+    """Pass ``message`` and its bytes to ``on_frame``."""
     yield Call(partial(_handed, on_frame, message, frame), lambda _: None)
 
 
@@ -82,69 +82,69 @@ def _handed(on_frame: OnFrame, message: Message, frame: bytes) -> None:
 
 
 def hand_on_receipt(terms: Terms) -> Flow[None]:
-    """Where the way to the terminal has no acknowledgement of its own, give one to whoever asked for them."""
+    """Pass an acknowledgement to ``on_frame`` for a carrier that has none of its own."""
     if terms.on_frame is not None:
         yield from hand_on(terms.on_frame, Ack(True), acknowledgement(True))
 
 
-# -------------------------------------------------------------------------------------------------- what can come of it
+# --------------------------------------------------------------------------------------------------------------- events
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The command left, and nothing was heard yet."""
+    """The command left; nothing has been received yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The first sign that the terminal has the command, or that a cloud passes it on."""
+    """The first sign that the terminal has the command, or that the cloud passes it on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A reply came that has yet to be judged."""
+    """A reply arrived; the payment machine must decide which command it answers."""
 
     reply: Reply
     in_turn: bool = True
-    """It came after the sign of receipt that this terminal always gives first."""
+    """Whether it arrived after the acknowledgement that this terminal always sends first."""
     asked: bool = False
-    """A last voucher was asked for and has not come yet."""
+    """Whether a last voucher was queried and has not arrived yet."""
     named: bool = False
-    """The carrier itself names the command that it answers."""
+    """Whether the carrier itself identifies the command that it answers."""
     after_damage: bool = False
-    """Something came before it that could not be read."""
+    """Whether something unreadable arrived before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The command was not passed on to the terminal: ``error`` says by whom and why."""
+    """The command was not passed on to the terminal; ``error`` says why."""
 
     error: GetnetError
 
 
 def may_leave_until(lease: Lease | None, now: float, terms: Terms) -> float:
-    """Until when a command may leave: as long as nobody else can work on it, and whoever asked for it still waits.
+    """The time until which a command may leave: while nobody else can work on it, and its caller still waits.
 
     Raises:
-        DeadlineExceeded: not any more; nothing was sent.
+        DeadlineExceeded: the time is over; nothing was sent.
     """
     if terms.leave_by <= now:
-        raise DeadlineExceeded("nothing was sent: the command would have left later than was asked for")
+        raise DeadlineExceeded("nothing was sent: the command could not leave by the time that its caller set")
     if lease is None:
         return terms.leave_by
     if lease.until <= now:
         raise DeadlineExceeded(
-            "nothing was sent: the database has not heard of this host for so long that another one may have the "
-            "terminal by now"
+            "nothing was sent: this host could not renew its lease in the database, and another host may be using the "
+            "terminal by now; check the connection to the database"
         )
     return min(lease.until, terms.leave_by)
 
 
 def may_have_left(error: GetnetError) -> bool:
-    """Whether the command may have left when ``error`` was raised by sending it."""
+    """Whether the command may have left when sending it raised ``error``."""
     if isinstance(error, TransportError):
         return error.bytes_written > 0
-    # An ApiError speaks of an answer that cannot be used.
+    # An ApiError means that there was an answer, which cannot be used.
     return isinstance(error, (ApiError, ProtocolError))
 
 
@@ -152,16 +152,16 @@ Event = Sent | Accepted | Heard | Refused
 
 
 class Attempt(Protocol):
-    """One command on its way. It is sent once at most."""
+    """One command on its way. It is sent at most once."""
 
     @property
     def data(self) -> bytes:
-        """The bytes that leave. They are made once, before the command is recorded."""
+        """The bytes to send. They are encoded once, before the command is recorded."""
         ...
 
     @property
     def transaction_id(self) -> str | None:
-        """The number under which a cloud carries the command, once it has told it."""
+        """The cloud's number of the transaction; ``None`` until it is known."""
         ...
 
     @property
@@ -174,67 +174,66 @@ class Attempt(Protocol):
         ...
 
     def submit(self, recorded: Intent | None = None, lease: Lease | None = None) -> Flow[Event]:
-        """Send the command. Where it moves money, ``recorded`` is its intent, and its first byte leaves while ``lease``
-        is good or not at all.
+        """Send the command. For a payment, ``recorded`` is its intent, and nothing is sent once ``lease`` has expired.
 
         Raises:
             TransportError: ``bytes_written`` says whether anything left.
-            GetnetError: it may have left, and what came back cannot be used.
+            GetnetError: it may have left, and the answer cannot be used.
         """
         ...
 
     def next_event(self) -> Flow[Event]:
-        """Wait for what comes next.
+        """Wait for the next event.
 
         Raises:
-            GetnetError: nothing came in time, the link failed, or what came cannot be used.
+            GetnetError: nothing arrived in time, the link failed, or what arrived cannot be used.
         """
         ...
 
     def release(self) -> None:
-        """Give back what was reserved. At any time, more than once."""
+        """Give back what was reserved. It may be called at any time, and more than once."""
         ...
 
 
-# ------------------------------------------------------------------------------------------------------- after a doubt
+# ------------------------------------------------------------------------------------------------------------- recovery
 
 
 class Source(Enum):
-    """Where a possible result of a command in doubt comes from."""
+    """Where a possible result of a command comes from during its recovery."""
 
     RECORD = auto()
-    """What the terminal recorded, or perhaps the command's own reply come late: they look alike."""
+    """The terminal's record, or perhaps the command's own late reply: they look alike."""
     REPLY = auto()
-    """A reply, and surely no record."""
+    """A reply, certainly not a record."""
     NUMBER = auto()
-    """What a cloud keeps under the number of this very transaction."""
+    """The cloud's result for the number of this very transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A reply or a record that may be the result of a command in doubt."""
+    """A reply or a record that may be the result of the command being recovered."""
 
     reply: Reply
     source: Source
     named: bool = False
-    """The carrier itself names the command that it answers."""
+    """Whether the carrier itself identifies the command that it answers."""
     newest: bool = False
-    """Nothing was recorded after it."""
+    """Whether nothing was recorded after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one query brought."""
+    """The result of one query."""
 
     candidates: Sequence[Candidate] = ()
     last: VoucherMark | None = None
-    """The last voucher of the terminal, as it was told just now; an empty one where it has none."""
+    """The terminal's last voucher, as just queried; an empty mark if it has none, ``None`` if that is unknown."""
     in_process: bool = False
-    """The terminal is still at the command."""
+    """Whether the terminal is still working on the command."""
 
 
 class Carrier(Protocol):
-    """A way to one terminal."""
+    """The link to one terminal."""
 
     timeouts: Timeouts
     profile: Profile
@@ -244,68 +243,70 @@ class Carrier(Protocol):
 
     @property
     def is_silent(self) -> bool:
-        """Whether not one byte has come since the last command left: nobody may be there any more."""
+        """Whether no byte has arrived since the last command left, so that the terminal may be gone."""
         ...
 
     @property
     def echoes(self) -> bool:
-        """Whether what answers only sends back what is written to it: no terminal is there."""
+        """Whether the port only sends back what is written to it, so that it is not a terminal."""
         ...
 
     @property
     def is_pluggable(self) -> bool:
-        """Whether another terminal may be there when the link comes back."""
+        """Whether another terminal may be connected when the link comes back."""
         ...
 
     @property
     def line(self) -> int | None:
-        """Which opening of the link this is; ``None`` where the carrier itself names the terminal."""
+        """A number that changes each time the link is opened; ``None`` if the carrier identifies the terminal."""
         ...
 
     @property
     def device(self) -> str | None:
-        """What stays of the terminal's place when its name changes; ``None`` where there is nothing."""
+        """An identity of the terminal's device that stays the same when its name changes; ``None`` if there is none."""
         ...
 
     @property
     def tells_by_number(self) -> bool:
-        """Whether a payment command that was accepted can be asked about by a number of its own."""
+        """Whether an accepted payment command can be queried by a number of its own."""
         ...
 
     @property
     def greeting(self) -> Command[Any]:
-        """The query that shows whether the terminal is there."""
+        """The query that shows whether the terminal is connected."""
         ...
 
     @property
     def records(self) -> Sequence[Command[Any]]:
-        """The queries for what the terminal recorded last; each next one must confirm that there is nothing."""
+        """The queries for the terminal's last record; each further one must confirm that there is none."""
         ...
 
     @property
     def introduction(self) -> Command[Any] | None:
-        """The query by which a terminal tells who it is; ``None`` where the carrier knows, or has none."""
+        """The query for the terminal's identity; ``None`` if the carrier knows it, or has no such query."""
         ...
 
     @property
     def vouchers_name_ticket(self) -> bool:
-        """Whether a ticket that a command bears can come back in its voucher."""
+        """Whether the voucher of a command can have the command's ticket."""
         ...
 
     def limits(self, command: Command[Any], timeout: float | None) -> Limits:
-        """How long ``command`` may take; ``timeout`` replaces what the time-outs say."""
+        """The time limits of ``command``; ``timeout`` replaces the configured ones."""
         ...
 
     def open(self) -> Flow[None]: ...
 
-    def close(self) -> Flow[None]: ...
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
+        """Close the link. ``cause`` is what makes it necessary, if anything does."""
+        ...
 
     def check(self, command: C, intent_id: str = "") -> C:
-        """``command`` as this way takes it. ``UnsupportedOperation`` where it does not."""
+        """``command`` as this carrier sends it. Raises ``UnsupportedOperation`` if it cannot."""
         ...
 
     def clear(self) -> Flow[list[Reply]]:
-        """Read away what came since the last command, and return the replies in it: they are not confirmed yet."""
+        """Read what arrived since the last command, and return the replies in it, which are not confirmed yet."""
         ...
 
     def attempt(
@@ -317,27 +318,27 @@ class Carrier(Protocol):
         urgent: bool = False,
         terms: Terms = NO_TERMS,
     ) -> Flow[Attempt]:
-        """``command`` encoded and ready to leave. ``urgent``: it does not queue behind other terminals' commands."""
+        """``command``, encoded and ready to send. ``urgent``: it does not queue behind commands of other terminals."""
         ...
 
     def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
-        """What can tell what became of ``intent``, the best first: each asks once, and ends by the time it is given."""
+        """The queries for the outcome of ``intent``, the best first. Each ends by the time that it is given."""
         ...
 
     def listen(self, until: float) -> Flow[Found]:
-        """What comes without asking; returns with the first, or at ``until``."""
+        """Wait for what arrives without a query; returns with the first, or at ``until``."""
         ...
 
     def confirm(self, *, final: bool = False) -> Flow[None]:
-        """Tell the terminal that its reply has come; ``final``: it is safe, so a link that breaks now is closed."""
+        """Acknowledge the terminal's reply. ``final``: it has been recorded, so a link that fails now is closed."""
         ...
 
     def may_ask_again(self, error: GetnetError) -> bool:
-        """Whether a query that ended in ``error`` may be asked once more, perhaps written in another way."""
+        """Whether a query that failed with ``error`` may be repeated, perhaps with another date format."""
         ...
 
     def write_dates_as_before(self) -> None:
-        """Undo what ``may_ask_again`` has changed: it did not help."""
+        """Undo the change of ``may_ask_again``, which did not help."""
         ...
 
     def rearm(self) -> None:
@@ -345,8 +346,8 @@ class Carrier(Protocol):
         ...
 
     def cancel(self, frame: bytes | None = None) -> bool:
-        """Have the flow that waits for the command in progress cancel it; false where that takes a command.
+        """Make the flow of the command in progress cancel it; ``False`` if that needs a command of its own.
 
-        ``frame`` is the cancellation as somebody else wrote it.
+        ``frame`` is the cancellation as another program wrote it.
         """
         ...

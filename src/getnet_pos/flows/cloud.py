@@ -1,11 +1,11 @@
-"""The carrier over the cloud: one HTTP call carries a command and, in synchronous mode, its result. It judges nothing.
+"""The carrier over the cloud: one HTTP call sends a command and, in synchronous mode, returns its result.
 
-The outer code of an answer says whether the exchange has ended; only the reply inside says whether money moved.
+The outer code of an answer only says whether the call has ended; the reply inside says whether money moved. The
+carrier decides nothing.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,7 @@ from ..errors import (
     UnexpectedReply,
     UnsupportedOperation,
 )
+from ..logs import logger
 from ..messages import (
     CancelSale,
     CloudRefund,
@@ -66,14 +67,14 @@ __all__ = ["CloudAttempt", "CloudCarrier"]
 
 C = TypeVar("C", bound=Command[Any])
 
-log = logging.getLogger("getnet_pos.cloud")
+log = logger("getnet_pos.cloud")
 
 _LONGER, _LONGEST = 1.25, 5
-"""How much longer each pause between two queries for a status is, and how much the longest is to the first."""
+"""The growth of the pause between two status queries, and the limit of the pause as a multiple of the first one."""
 _LEAST = 0.1
-"""The shortest time-out of a query, in seconds: one that is not positive is an error of the HTTP client."""
+"""The shortest timeout of a query, in seconds; the HTTP client refuses one that is not positive."""
 _NO_ID = "0"
-"""The ``customId`` of a command that has none."""
+"""The ``customId`` of a command without one."""
 
 
 class CloudCarrier:
@@ -94,27 +95,27 @@ class CloudCarrier:
         self.profile = cloud.profile
         self._key_pos = key_pos
         self._webhook = webhook
-        """Where the cloud pushes the result of a money command; the call then returns at once."""
+        """The URL to which the cloud pushes the result of a payment command; the call then returns at once."""
 
     @property
     def vouchers_name_ticket(self) -> bool:
-        """Where the cloud has no place for a ticket, vouchers have one that the terminal made."""
+        """If the cloud takes no ticket, vouchers have one that the terminal generated."""
         return self.cloud.settings.takes_ticket
 
     @property
     def tells_by_number(self) -> bool:
-        """With a webhook the cloud names the transaction as soon as it has taken the command."""
+        """With a webhook the cloud returns the transaction number as soon as it has accepted the command."""
         return self._webhook is not None
 
     @property
     def records(self) -> Sequence[Command[Any]]:
-        """A refusal to show the last voucher may have other reasons than that there is none: details must agree."""
+        """A refused last-voucher query does not prove that there is none, so the details report must agree."""
         return [
             command for command in (LastVoucher(), DetailsReport()) if command.code in self.cloud.settings.endpoints
         ]
 
     def limits(self, command: Command[Any], timeout: float | None) -> Limits:
-        """``patience`` bounds the call itself, ``total`` how long a command that was accepted is followed."""
+        """``patience`` limits the call itself, ``total`` how long the status of an accepted command is queried."""
         if not command.moves_money:
             limit = self.timeouts.report if timeout is None else timeout
             return Limits(limit, limit)
@@ -124,14 +125,14 @@ class CloudCarrier:
         return Limits(min(self.timeouts.cloud, total), total)
 
     def open(self) -> Flow[None]:
-        """Connections are made as they are needed."""
+        """Nothing to open: connections are made when needed."""
         yield from ()
 
-    def close(self) -> Flow[None]:
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
         yield from ()
 
     def check(self, command: C, intent_id: str = "") -> C:
-        """``command`` with a ticket, where this cloud takes one, and once it is one that this cloud takes."""
+        """``command``, with a ticket if this cloud takes one. Raises ``UnsupportedOperation`` if the cloud cannot."""
         if command.moves_money and self.cloud.settings.takes_ticket and getattr(command, "ticket", "") is None:
             command = replace(cast("Any", command), ticket=generated_ticket(intent_id))
         self._endpoint(command)
@@ -142,17 +143,19 @@ class CloudCarrier:
         endpoint = self.cloud.settings.endpoints.get(command.code)
         if endpoint is None:
             raise UnsupportedOperation(
-                f"the cloud of profile {name} has no {type(command).__name__} (command {command.code})"
+                f"the cloud of profile {name} does not support {type(command).__name__} (command {command.code})"
             )
         if isinstance(command, (CloudSale, CloudRefund)):
             known = {"ticketNumber", "sendMessage", *endpoint.fields}
             unfit = [given for given in sent_names(command) if given not in known]
             if unfit:
-                raise UnsupportedOperation(f"{endpoint.path} in the cloud of profile {name} takes no {unfit[0]}")
+                raise UnsupportedOperation(
+                    f"{endpoint.path} in the cloud of profile {name} does not take {unfit[0]}: leave it out"
+                )
         return endpoint
 
     def clear(self) -> Flow[list[Reply]]:
-        """Every answer belongs to its own call: none comes late."""
+        """Nothing to read: every answer belongs to its own call."""
         yield from ()
         return []
 
@@ -172,7 +175,7 @@ class CloudCarrier:
         return CloudAttempt(self, command, request, limits, custom_id, terms, urgent=urgent)
 
     def custom_id(self, intent: Intent) -> str:
-        """The ``customId`` of an intent: its ticket where the cloud has no other place for it, else one of its own."""
+        """The ``customId`` of an intent: its ticket if the cloud has no other field for it, else a part of its id."""
         if intent.ticket and not self.cloud.settings.takes_ticket:
             return intent.ticket
         return intent.intent_id[:24]
@@ -192,7 +195,7 @@ class CloudCarrier:
         once = not command.changes_nothing or getattr(command, "print_on_pos", False)
         return Request("POST", f"{cloud.base_url}/{endpoint.path}", headers, body, timeout=timeout, fresh=once)
 
-    # ---------------------------------------------------------------------------------------------------- after a doubt
+    # --------------------------------------------------------------------------------------------------------- recovery
 
     def queries(self, intent: Intent) -> Sequence[Callable[[float], Flow[Found]]]:
         number = [] if intent.transaction_id is None else [partial(self._by_number, intent)]
@@ -226,31 +229,31 @@ class CloudCarrier:
         return Found()
 
     def confirm(self, *, final: bool = False) -> Flow[None]:
-        """The cloud confirms to the terminal by itself."""
+        """Nothing to send: the cloud itself acknowledges the terminal's reply."""
         yield from ()
 
     def may_ask_again(self, error: GetnetError) -> bool:
-        """A call is repeated where that is safe, and has no date."""
+        """Calls are already repeated if that is safe, and have no date."""
         return False
 
     def write_dates_as_before(self) -> None:
         """A call has no date."""
 
     def rearm(self) -> None:
-        """Nothing waits that could be told."""
+        """Nothing to forget: a cancellation is a command of its own."""
 
     def cancel(self, frame: bytes | None = None) -> bool:
         return False
 
 
 def _time_left(until: float) -> Flow[float]:
-    """Seconds for a query that is to end by then; where no time is left, enough for one that is answered at once."""
+    """The timeout of a query that must end at ``until``; at least enough for one that is answered at once."""
     now: float = yield Now()
     return max(until - now, _LEAST)
 
 
 class CloudAttempt:
-    """One call of the cloud, and the status of what it began."""
+    """One call of the cloud, and the status queries for the transaction that it began."""
 
     def __init__(
         self,
@@ -279,7 +282,7 @@ class CloudAttempt:
         self._token: Secret | None = None
         self._sent_at: float | None = None
         self._pushes = carrier.tells_by_number and command.moves_money
-        """Whether a notice of the transaction may come."""
+        """Whether a webhook notice of the transaction may arrive."""
         self._answered_once = False
         self._deadline = 0.0
 
@@ -288,7 +291,7 @@ class CloudAttempt:
         return self._request.departure.has_come
 
     def reserve(self) -> Flow[None]:
-        """A place among the calls and, for what must leave once, a token and the cloud's consent to be called."""
+        """Wait for a slot among the calls and, for a payment, for a token and until the cloud accepts calls."""
         now: float = yield Now()
         deadline = now + min(self._limits.total, self._timeouts.busy)
         if self._place is not None:
@@ -298,7 +301,7 @@ class CloudAttempt:
             yield from self._cloud.pace.wait(deadline)
             now = yield Now()
             if now > deadline:
-                raise DeadlineExceeded("nothing was sent: the time was over before the cloud could be called")
+                raise DeadlineExceeded("nothing was sent: the cloud could not be called in time; try again later")
 
     def release(self) -> None:
         if self._place is not None:
@@ -315,14 +318,14 @@ class CloudAttempt:
         return event
 
     def next_event(self) -> Flow[Event]:
-        """Ask for the status while the terminal is at it.
+        """Query the status while the terminal is working on the command.
 
         Raises:
-            DeadlineExceeded: it is still in process when the time is over.
-            UnexpectedReply: it has ended, and its result cannot be read.
+            DeadlineExceeded: it is still in process at the deadline.
+            UnexpectedReply: it has ended, but its result cannot be read.
         """
         if self._answered_once:
-            raise UnexpectedReply(f"the cloud's answer to {self._what} does not fit it")
+            raise UnexpectedReply(f"the cloud's answer does not match {self._what}")
         return self._heard((yield from self._followed(None)))
 
     # ------------------------------------------------------------------------------------------------------------ query
@@ -336,7 +339,7 @@ class CloudAttempt:
         self._learn_number(result)
         result = yield from self._followed(result)
         if result.reply is None and isinstance(self._command, Poll) and result.code == 1 and result.data is None:
-            # The exchange with the terminal has ended well, and a poll has nothing more to say.
+            # The call has succeeded, and a poll has no other result.
             return Heard(
                 PollReply(
                     function_code=self._command.code,
@@ -347,12 +350,12 @@ class CloudAttempt:
             )
         return self._heard(result)
 
-    # ------------------------------------------------------------------------------------------------------------ money
+    # --------------------------------------------------------------------------------------------------------- payments
 
     def _pay(self, recorded: Intent | None, lease: Lease | None) -> Flow[Event]:
         token = self._token
         if self._sent_at is not None or token is None or recorded is None or recorded.state is not IntentState.INTENT:
-            raise JournalError("a command that moves money is sent once, after it was recorded")
+            raise JournalError("a payment command must be recorded first, and can be sent only once")
         self._sent_at = sent_at = yield Now()
         self._deadline = sent_at + self._limits.total
         request = self._request
@@ -360,7 +363,7 @@ class CloudAttempt:
         yield from hand_on_receipt(self._terms)
         response = yield from self._cloud.sent_now(with_token(request, token))
         if (yield from self._was_refused_for_its_token(response, token)):
-            # The cloud has shown that it did not pass the command on: it goes once more, with another token.
+            # The cloud has shown that it did not pass the command on, so it is sent again with a new token.
             try:
                 renewed = yield from self._cloud.bearer.renewed(token)
             except GetnetError as error:
@@ -381,9 +384,9 @@ class CloudAttempt:
         return (yield from self._answered(response, token))
 
     def _was_refused_for_its_token(self, response: Response, token: Secret) -> Flow[bool]:
-        """Whether the cloud says in its own words, and soon, that it did not take the token.
+        """Whether the cloud refused the token in its own words and quickly.
 
-        Any other 401 may be a gateway's, and come after the command was carried out.
+        Any other 401 may come from a gateway, after the command was carried out.
         """
         if response.status != 401 or not (yield from self._is_soon()):
             return False
@@ -413,14 +416,14 @@ class CloudAttempt:
             self._cloud.own.append(self.transaction_id)
 
     def _followed(self, result: CloudResult | None) -> Flow[CloudResult]:
-        """The result once it is there."""
+        """Query the status until there is a result."""
         number, pause = self.transaction_id, self._timeouts.status
         while result is None or (result.in_process and number is not None):
             now: float = yield Now()
             if number is None or now + pause > self._deadline:
-                raise DeadlineExceeded(f"transaction {number} is still in process", bytes_written=1)
+                raise DeadlineExceeded(f"the cloud's transaction {number} is still in process", bytes_written=1)
             if self._pushes:
-                # Another host may have had the webhook; then there is no more to wait for.
+                # After one notice, from whichever host, there will be no other to wait for.
                 self._pushes = not (yield AwaitNotice(number, pause))
             else:
                 yield Sleep(pause)
@@ -431,16 +434,16 @@ class CloudAttempt:
                 result = yield from status(self._cloud, number, min(self._timeouts.short, left), once=True)
             except (TransactionNotFound, TransportError, ServerError, RateLimited, MalformedResponse) as error:
                 # The query can overtake the transaction itself.
-                log.info("the status of transaction %s is not known yet: %s", number, error)
+                log.info("the status of transaction %s is still unknown: %s", number, error)
         return result
 
     def _heard(self, result: CloudResult) -> Event:
         if result.reply is None:
-            raise UnexpectedReply(f"the cloud's answer to {self._what} has no result that can be read")
+            raise UnexpectedReply(f"the cloud's answer to {self._what} has no readable result")
         named = self._custom_id not in (_NO_ID, "") and result.custom_id == self._custom_id
         if self._command.moves_money and not named and result.custom_id not in (None, "", _NO_ID):
-            raise UnexpectedReply(f"the cloud's answer to {self._what} is of another command")
+            raise UnexpectedReply(f"the cloud's answer to {self._what} belongs to another command")
         if self._command.moves_money and result.code != 1:
-            raise UnexpectedReply(f"the cloud's answer to {self._what} has a result and says that it has none yet")
+            raise UnexpectedReply(f"the cloud's answer to {self._what} has a result, but a code for having none yet")
         self._answered_once = True
         return Heard(result.reply, named=named)

@@ -1,4 +1,4 @@
-"""Calls of the cloud's API: paced, authorized, and understood. What they mean for a payment is decided elsewhere."""
+"""Calls of the cloud's API: pacing, authorization, and reading the answer. Payments are decided elsewhere."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TOO_BUSY = frozenset({429, 503})
 
 
 class Pace:
-    """When the cloud wants to hear of an account again: it holds every terminal's calls back after a 429 or a 503."""
+    """Holds back the calls of all terminals of an account after a 429 or a 503, for as long as the cloud asks."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -48,18 +48,18 @@ class Pace:
         self._refusals = 0
 
     def wait(self, deadline: float | None = None) -> Flow[None]:
-        """Wait until it does. ``DeadlineExceeded`` where that is not before ``deadline``: nothing was sent."""
+        """Wait until the cloud accepts calls. Raises ``DeadlineExceeded`` if that is after ``deadline``."""
         now: float = yield Now()
         end = now + 2 * self._policy.longest_retry_after
         while now < min(self._not_before, end):
             if deadline is not None and self._not_before > deadline:
-                raise DeadlineExceeded("nothing was sent: the cloud asked not to be called before the time was over")
-            # Not all at the same moment.
+                raise DeadlineExceeded("nothing was sent: the cloud has too many requests and asked to wait longer")
+            # A random part, so that the terminals do not all call at the same moment.
             yield Sleep(self._not_before - now + self._policy.first_pause * (yield Random()))
             now = yield Now()
 
     def heard(self, response: Response) -> Flow[None]:
-        """Take note of what the cloud says about its load."""
+        """Learn from an answer whether the cloud is overloaded."""
         if response.status not in _TOO_BUSY:
             self._refusals = 0
             return
@@ -71,18 +71,18 @@ class Pace:
 
 @dataclass(slots=True)
 class Cloud:
-    """An account's way to the cloud, which all its terminals share."""
+    """An account's access to the cloud, shared by all its terminals."""
 
     base_url: str
     profile: Profile
     bearer: Bearer
     headers: Mapping[str, str]
     gate: QueueTurn
-    """Its places are held during the call of a command, so that no more run at a time than are meant to."""
+    """Its slots limit how many commands are called at a time."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     pace: Pace = field(init=False)
     own: deque[str] = field(default_factory=lambda: deque(maxlen=4096))
-    """The ids of what its connectors began lately, their own and the cloud's: a webhook that bears one is expected."""
+    """The ids of recent transactions, our own and the cloud's: a webhook with one of them is expected."""
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.retry)
@@ -93,7 +93,7 @@ class Cloud:
         return self.profile.cloud
 
     def sent(self, request: Request) -> Flow[Response]:
-        """The answer to one request, sent when the cloud wants to hear of us."""
+        """The answer to one request, sent as soon as the cloud accepts calls."""
         yield from self.pace.wait()
         return (yield from self.sent_now(request))
 
@@ -104,23 +104,23 @@ class Cloud:
 
 
 def was_not_done(outcome: Response | TransportError) -> bool:
-    """May a command that moves no money be sent again: where the terminal surely did not get it."""
+    """Whether to repeat a command that is not a payment: if the terminal certainly did not receive it."""
     return never_sent(outcome) or (isinstance(outcome, Response) and outcome.status == 429)
 
 
 def call(
     cloud: Cloud, request: Request, may_repeat: Callable[[Response | TransportError], bool] = changes_nothing
 ) -> Flow[tuple[Response, Secret]]:
-    """The answer to a query, and the token it was asked with."""
+    """The answer to a query, and the token that was used."""
     send = partial(repeated, policy=cloud.retry, may_repeat=may_repeat, send=cloud.sent)
     return authorized(request, cloud.bearer, send)
 
 
 def status(cloud: Cloud, transaction_id: int | str, timeout: float, *, once: bool = False) -> Flow[CloudResult]:
-    """What the cloud knows of a transaction (docs/protocol.md, "Cloud-to-Cloud"). ``once``: whoever asks repeats it.
+    """The cloud's status of a transaction (docs/protocol.md, "Cloud-to-Cloud"). ``once``: the caller does the retries.
 
     Raises:
-        TransactionNotFound: the cloud does not know it, or not yet.
+        TransactionNotFound: the cloud does not know the transaction, or not yet.
     """
     request = Request("GET", f"{cloud.base_url}/{transaction_id}", cloud.headers, timeout=timeout)
     response, token = yield from call(cloud, request, (lambda outcome: False) if once else changes_nothing)
@@ -129,10 +129,10 @@ def status(cloud: Cloud, transaction_id: int | str, timeout: float, *, once: boo
 
 
 def understood(cloud: Cloud, response: Response, token: Secret, what: str) -> CloudResult:
-    """The meaning of an answer, one of outer code 0 included.
+    """The result in an answer, even one with outer code 0.
 
     Raises:
-        ApiError: it has an HTTP status other than 200 and no meaning that is known, or no meaning at all.
+        ApiError: the answer cannot be read, or has an HTTP status other than 200 and is not a known refusal.
     """
     if response.status == 200:
         return read_cloud(json_body(response, (token,)), cloud.profile)
@@ -146,21 +146,21 @@ def understood(cloud: Cloud, response: Response, token: Secret, what: str) -> Cl
 
 
 def checked(cloud: Cloud, result: CloudResult, token: Secret, what: str) -> CloudResult:
-    """``result``, unless it is an error."""
+    """Return ``result`` unless it is an error. Raises an ``ApiError`` if it is."""
     if result.code in (1, 2) or result.reply is not None:
         return result
     said = clean(result.message or "no message", (token,))
     kind = _known_refusal(cloud, result) or ApiError
     advice = {
         TerminalNotFound: "check the terminal id, the branch and the serial number",
-        TransactionNotFound: "the cloud does not know it, or not yet",
-        ApiError: "look at what was asked, and at the terminal",
+        TransactionNotFound: "the cloud does not know it, or not yet; try again later",
+        ApiError: "check the values of the request, and the terminal",
     }
     raise kind(f"{what} was refused: {said}; {advice[kind]}", status=200, code=str(result.code), message=said)
 
 
 def is_token_refusal(cloud: Cloud, response: Response, token: Secret) -> bool:
-    """Whether an answer of status 401 is the cloud's own word that it did not take the token."""
+    """Whether an answer with status 401 is the cloud's own refusal of the token."""
     try:
         result = read_cloud(json_body(response, (token,)), cloud.profile)
     except MalformedResponse:

@@ -1,13 +1,13 @@
-"""The terminals that an account of the cloud may drive: the request, and the meaning of an answer of unknown shape."""
+"""Lists the terminals of a cloud account. The format of the answer is not public."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from ..codec.strict_json import parse
 from ..errors import ApiError, InvalidValue, MalformedFrame, MalformedResponse
+from ..logs import logger
 from ..messages import KeyPos
 from ..messages.checks import check_integer
 from .cloud_calls import Cloud, call
@@ -16,15 +16,15 @@ from .http_calls import Secret, clean, json_body, refuse
 
 __all__ = ["list_cloud_terminals"]
 
-log = logging.getLogger("getnet_pos.cloud")
+log = logger("getnet_pos.cloud")
 
 _LONGEST_LIST = 64 << 20
 
 
 def list_cloud_terminals(cloud: Cloud, branch: int | None, timeout: float) -> Flow[list[KeyPos]]:
-    """The terminals of ``branch``, or all. The shape of the answer is not public, so any that holds triplets is taken.
+    """The terminals of ``branch``, or all of them. Any answer with the three values of a terminal is accepted.
 
-    The resource is documented beside ``/postxs``; where it is not there, it is looked for below.
+    The documented path is next to ``/postxs``; if it is not found there, the path below ``/postxs`` is tried.
     """
     query = "" if branch is None else f"?idsucursal={check_integer(branch, 'branch', 1, 10**10 - 1)}"
     root = cloud.base_url.rpartition("/")[0]
@@ -54,7 +54,10 @@ def _listed(response: Response, token: Secret) -> list[KeyPos]:
         raise ApiError(f"the list of terminals was refused: {said}", status=200, code="0", message=said)
     found = list(dict.fromkeys(_triplets(body)))
     if not found and _holds_objects(body):
-        raise MalformedResponse("none of the listed terminals could be read", status=200)
+        raise MalformedResponse(
+            "none of the listed terminals could be read: each needs a terminal id, a branch and a serial number",
+            status=200,
+        )
     return found
 
 
@@ -69,7 +72,7 @@ _NAMES = {
 
 
 def _triplets(value: Any) -> Iterator[KeyPos]:
-    """Every object that has the three parts, wherever it stands; a part may stand in an object around it."""
+    """Every object with the three values, at any depth; an enclosing object may have some of them."""
     waiting: list[tuple[Any, dict[str, Any]]] = [(value, {})]
     while waiting:
         item, around = waiting.pop()
@@ -85,7 +88,7 @@ def _triplets(value: Any) -> Iterator[KeyPos]:
             try:
                 yield KeyPos(_as_text(parts["id_terminal"]), parts["id_sucursal"], _as_text(parts["serial_number"]))
             except InvalidValue as error:
-                log.warning("a listed terminal is passed over: %s", error)
+                log.warning("skipping a listed terminal: %s", error)
 
 
 def _as_text(part: Any) -> Any:
@@ -93,7 +96,7 @@ def _as_text(part: Any) -> Any:
 
 
 def _holds_objects(body: Any) -> bool:
-    """Whether there is a list of objects anywhere in it."""
+    """Whether there is a list of objects at any depth."""
     waiting = [body]
     while waiting:
         item = waiting.pop()

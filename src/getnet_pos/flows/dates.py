@@ -1,4 +1,4 @@
-"""Dates as terminals write them, in the forms that were seen, made comparable. Pure functions."""
+"""Reads and compares dates in the formats that terminals are known to write. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORMS = (
 
 
 def read_date(text: str | None) -> str | None:
-    """``text`` as ``yyyy-MM-dd HH:mm[:ss][zone]``; ``None`` where it is not a date whose form is understood."""
+    """``text`` as ``yyyy-MM-dd HH:mm[:ss][zone]``; ``None`` if it is not a date in a known format."""
     for form in _FORMS:
         found = form.fullmatch((text or "").strip())
         if found is None:
@@ -32,9 +32,9 @@ def read_date(text: str | None) -> str | None:
 
 
 def compare_dates(one: str | None, two: str | None) -> int | None:
-    """Below 0, 0 or above 0 as ``one`` is before, with or after ``two``, as far as the coarser of them tells.
+    """Negative, 0 or positive if ``one`` is before, equal to or after ``two``, at the precision of the coarser one.
 
-    ``None`` where one is missing, or where they are told in different zones: then nothing is known of their order.
+    ``None`` if one is missing, or if they have different time zones, so that their order is unknown.
     """
     if one is None or two is None:
         return None

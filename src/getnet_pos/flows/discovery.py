@@ -1,4 +1,4 @@
-"""Which serial port the terminal is on: the first one that answers a poll as a terminal does."""
+"""Finds the serial port of the terminal: the first one that answers a poll as a terminal does."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ __all__ = ["find_usb_terminal"]
 def find_usb_terminal(
     *, list_ports: Callable[[], list[str]], wire: Wire, profile: Profile, timeouts: Timeouts, baudrate: int
 ) -> Flow[str]:
-    """Use the port of the terminal, closed, and return the terminal's name. ``list_ports``: the likeliest first.
+    """Select the port of the terminal, without opening it, and return the terminal's name.
+
+    ``list_ports`` returns the ports to try, the likeliest first.
 
     Raises:
-        ConnectError: none was found; the message says what each port did.
+        ConnectError: no terminal was found; the message says what each port did.
     """
     tried: list[str] = []
     for port in (yield Compute(list_ports)):
@@ -37,11 +39,11 @@ def find_usb_terminal(
             return terminal
         tried.append(f"{port} ({why_not})")
     raise ConnectError(
-        "no terminal was found: check that it is on, connected and in integrated mode, or name the port; tried: "
-        + ("; ".join(tried) or "no serial port is there")
+        "no terminal was found: check that it is on, connected and in integrated mode, or give the port; tried: "
+        + ("; ".join(tried) or "there is no serial port")
     )
 
 
 def _trial(timeouts: Timeouts) -> Timeouts:
-    """The time a port is given to show that it is a terminal."""
+    """Shorter time limits for trying a port."""
     return replace(timeouts, acknowledgement=min(1.0, timeouts.acknowledgement), short=min(2.5, timeouts.short))

@@ -1,6 +1,6 @@
-"""What a flow can ask its driver to do. Plain data; a driver answers each with a result or an exception.
+"""What a flow can ask its driver to do. Effects are plain data; the driver answers with a result or an exception.
 
-A driver is total: it performs every effect here, or raises ``NotImplementedError`` for one that it does not know.
+A driver performs every effect here, and raises ``NotImplementedError`` for any other.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from ..errors import GetnetError
 from ..messages import Intent, Progress, Search
+from ..observer import Operation
 from ..turns import Place
 
-__all__ = ["AwaitNotice", "Call", "Claim", "Close", "Compute", "Departure", "Effect", "Flow", "Intents", "Lease",
-           "NewId", "Now", "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve", "Response",
-           "Send", "Since", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
+__all__ = ["AwaitNotice", "Begin", "Call", "Claim", "Close", "Compute", "Departure", "Effect", "Flow", "Intents",
+           "Lease", "NewId", "Now", "Open", "Random", "Recall", "Receive", "Record", "Report", "Request", "Resolve",
+           "Response", "Send", "Since", "Sleep", "Take", "Unsettled", "Use", "WallClock"]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -25,22 +27,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open the transport: what stays of the device behind it when its name changes, or ``None``.
+    """Open the transport. Returns an identity of the device that stays the same when its name changes, or ``None``.
 
-    ``ConnectError`` where that fails.
+    Raises ``ConnectError`` if that fails.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the transport; never fails."""
+    """Close the transport. It never fails. ``cause`` is the error that makes it necessary, if there is one."""
+
+    cause: GetnetError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write all of ``data`` by ``deadline``. A ``TransportError`` says in ``bytes_written`` how much left.
+    """Write all of ``data`` by ``deadline``. ``TransportError.bytes_written`` says how many bytes left.
 
-    ``beside``: a reply is being waited for and still is; this goes out beside it.
+    ``beside``: it is sent while the flow keeps waiting for a reply to an earlier message.
     """
 
     data: bytes = field(repr=False)
@@ -50,9 +54,9 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """The bytes that have come; waits for the first until ``deadline``.
+    """The bytes that have arrived; waits for the first one until ``deadline``.
 
-    The answer is empty at the deadline, and earlier when another thread or task asked for the flow's attention.
+    Empty at the deadline, or earlier if another thread or task woke the flow.
     """
 
     deadline: float
@@ -60,7 +64,7 @@ class Receive:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Take the serial port of this name as the transport from now on. It is not opened yet."""
+    """Use the serial port of this name as the transport from now on. It is not opened yet."""
 
     port: str
     baudrate: int
@@ -71,20 +75,20 @@ class Use:
 
 @dataclass(slots=True)
 class Departure:
-    """The moment in which the first byte of a request leaves."""
+    """The moment when the first byte of a request leaves."""
 
     by: float = math.inf
-    """When it must have come, on the monotonic clock: later, nothing is sent (``DeadlineExceeded``)."""
+    """The latest time for it, on the monotonic clock. After that nothing is sent (``DeadlineExceeded``)."""
     has_come: bool = False
-    """Whether a byte may have left; who sends it says so right before the first one."""
+    """Whether a byte may have left; set right before the first one is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Send one HTTP request and read the whole answer, whatever its status; redirects are not followed.
+    """Send one HTTP request and read the whole answer, whatever its status. Redirects are not followed.
 
-    A ``TransportError`` says in ``bytes_written`` whether anything left; ``ConnectError`` where no connection was made;
-    ``MalformedResponse`` where the body is longer than ``max_body`` or cannot be unpacked.
+    ``TransportError.bytes_written`` says whether anything left; it is a ``ConnectError`` if no connection was made.
+    Raises ``MalformedResponse`` if the body is longer than ``max_body`` or cannot be decompressed.
     """
 
     method: str
@@ -94,16 +98,16 @@ class Request:
     timeout: float = 60.0
     """Seconds for the whole exchange."""
     max_body: int = 1 << 20
-    """The longest body taken, in bytes, after unpacking."""
+    """The longest accepted body, in bytes, after decompression."""
     fresh: bool = False
-    """It may reach the server once only, so it gets a new connection: a kept one may be closing at the other end just
-    then. Other requests are sent on kept ones, and once more where that was so."""
+    """Whether to use a new connection, because the request must reach the server only once and the server may just be
+    closing a kept one. Other requests use a kept connection, and are repeated if it was closed."""
     departure: Departure = field(default_factory=Departure, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the server answered. The names of ``headers`` are in lower case."""
+    """The server's answer. The names in ``headers`` are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -112,9 +116,9 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a function of the caller's; the answer is what ``read`` makes of its result.
+    """Call a function of the caller and return its result as converted by ``read``.
 
-    An awaitable result is awaited by the driver that can; ``ConfigurationError`` from the one that cannot.
+    The asyncio driver awaits an awaitable result; the blocking one raises ``ConfigurationError``.
     """
 
     function: Callable[[], Any] = field(repr=False)
@@ -123,7 +127,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Run a function that waits for nothing but may take long; the answer is its result."""
+    """Run a function that waits for nothing but may take long, and return its result."""
 
     function: Callable[[], Any] = field(repr=False)
 
@@ -145,9 +149,9 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class AwaitNotice:
-    """Do nothing for ``seconds``, or until the journal has a notice of a transaction; whether it has.
+    """Wait for ``seconds``, or until the journal has a notice of a transaction. Returns whether it has.
 
-    Where the journal takes no notices of other hosts, none comes.
+    A journal that does not share notices between hosts never has one.
     """
 
     transaction_id: str
@@ -156,7 +160,7 @@ class AwaitNotice:
 
 @dataclass(frozen=True, slots=True)
 class WallClock:
-    """The date and time, a ``datetime`` in the zone of this machine."""
+    """The date and time, as a ``datetime`` in the time zone of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +170,14 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class NewId:
-    """A text that nobody has used before: 32 hex digits."""
+    """A new unique id: 32 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Wait for a place in a queue until ``deadline``; ``TerminalBusy`` where it is not free by then.
+    """Wait for a slot in a queue until ``deadline``. Raises ``TerminalBusy`` if none is free by then.
 
-    Whoever takes a place gives it back with ``place.leave()`` in a ``finally`` that begins before this effect.
+    The flow must call ``place.leave()`` in a ``finally`` whose ``try`` begins before this effect.
     """
 
     place: Place
@@ -184,15 +188,22 @@ class Take:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """Name the operation that this flow carries out, for observers and log records; it ends with the flow."""
+
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Tell the caller about progress; what the caller does with it cannot harm the flow."""
+    """Report progress to the caller. An exception in the caller's function does not affect the flow."""
 
     progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write the intent as it now stands to the journal, durably. ``JournalError`` where that fails."""
+    """Write the current state of the intent to the journal, durably. Raises ``JournalError`` if that fails."""
 
     intent: Intent
 
@@ -214,8 +225,8 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Hold an intent of ``terminal`` while its command is in progress: a ``Lease``, or ``None`` where somebody living
-    holds it. Without ``terminal`` the lease shows that nobody does, and no step may be recorded under it.
+    """Lock an intent of ``terminal`` while its command is in progress: a ``Lease``, or ``None`` if a living process
+    holds it. Without ``terminal`` the lease only shows that nobody holds it; no step may be recorded under it.
     """
 
     intent_id: str
@@ -223,26 +234,26 @@ class Claim:
 
 
 class Lease(Protocol):
-    """The right to work on one intent."""
+    """The exclusive right to work on one intent."""
 
     @property
     def keep(self) -> object:
-        """What keeps the terminal for this host, as long as anybody refers to it; ``None`` where only one host is."""
+        """This host's right to the terminal, held as long as anything refers to it; ``None`` if there is one host."""
         ...
 
     @property
     def until(self) -> float:
-        """Until when nobody else can work on it, on the monotonic clock."""
+        """The time, on the monotonic clock, before which nobody else can work on it."""
         ...
 
     def release(self) -> None:
-        """Let somebody else work on it. It never waits and never fails, and may be called again."""
+        """Let others work on it. It never waits and never fails; a second call does nothing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Record what a person found out about an intent; the answer is the intent, or ``InvalidValue``."""
+    """Record a person's decision about an intent, and return the intent. Raises ``InvalidValue`` if it is refused."""
 
     intent_id: str
     paid: bool
@@ -252,14 +263,14 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """The intents of the journal that are unsettled, or with ``settled`` all of them, the oldest first."""
+    """The unsettled intents in the journal, or with ``settled`` all of them, oldest first."""
 
     settled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """The steps of the journal from a moment on (UTC, ISO 8601), a list of ``Step`` in the order of writing."""
+    """The steps in the journal since ``at`` (UTC, ISO 8601), a list of ``Step`` in the order of writing."""
 
     at: str
 
@@ -267,8 +278,8 @@ class Since:
 Effect = (
     Open | Close | Send | Receive | Use | Request | Call | Compute | Now | Sleep | WallClock | Random
     | NewId | Take | Report | Record | Recall | Unsettled | Claim | Resolve
-    | Intents | Since | AwaitNotice
+    | Intents | Since | AwaitNotice | Begin
 )  # fmt: skip
 
 Flow = Generator[Effect, Any, T]
-"""A procedure: yields effects, is resumed with their results, returns ``T``."""
+"""A procedure that yields effects, is resumed with their results, and returns ``T``."""

@@ -1,4 +1,4 @@
-"""Calls of an HTTP API, as flows: repeat where that is safe, renew a refused token once, name every refusal."""
+"""Calls of an HTTP API as flows: repeated if that is safe, with a refused token renewed once, and clear errors."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ __all__ = ["Bearer", "RetryPolicy", "Secret", "authorized", "changes_nothing", "
            "json_body", "never_sent", "refusal", "refuse", "repeated", "retry_after", "with_token"]  # fmt: skip
 
 Outcome = Response | TransportError
-"""What became of a request."""
+"""The outcome of a request."""
 
 _PASSING = frozenset({429, 502, 503, 504})
 _LONGEST_ERROR = 65_536
 """The longest error body that is parsed, in bytes."""
 _SHOWN = 200
-"""How much of the server's words an error shows, in characters."""
+"""How much of the server's text an error shows, in characters."""
 
 
 def check_url(url: str, name: str, *, plain: bool = False) -> str:
-    """``url`` without a slash at its end, once it is the address of an API.
+    """Return ``url`` without a trailing slash if it can be the address of an API.
 
     Raises:
-        InvalidValue: it is not ``https``, except on this machine or where ``plain`` allows it, or it has parts that the
-            address of an API does not have.
+        InvalidValue: it is not ``https`` (``http`` is allowed on this machine, or with ``plain``), or it has parts that
+            the address of an API does not have.
     """
     if not isinstance(url, str):
         raise InvalidType(f"{name} must be text, not {type(url).__name__}")
@@ -56,11 +56,11 @@ def check_url(url: str, name: str, *, plain: bool = False) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     if parts is None or not host or not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidValue(f"{name} must be a whole address, such as https://api.example.com/path")
+        raise InvalidValue(f"{name} must be a complete URL, such as https://api.example.com/path")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise InvalidValue(f"{name} must have no user, password, query or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and (plain or _is_this_machine(host))):
-        raise InvalidValue(f"{name} must begin with https://: a token would travel in the open")
+        raise InvalidValue(f"{name} must begin with https://, because http would send the token unencrypted")
     return url.rstrip("/")
 
 
@@ -72,7 +72,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def check_seconds(value: float, name: str) -> float:
-    """``value``, once it is a time-out."""
+    """Return ``value`` if it is a valid timeout."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidType(f"{name} must be a number of seconds, not {type(value).__name__}")
     if not 0 < value <= 86_400:
@@ -81,7 +81,7 @@ def check_seconds(value: float, name: str) -> float:
 
 
 class Secret(str):
-    """A text that a ``repr`` does not show: a token, a password."""
+    """Text that its ``repr`` does not show, such as a token or a password."""
 
     __slots__ = ()
 
@@ -91,11 +91,11 @@ class Secret(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often, and after which pause, a request that may be repeated is repeated.
+    """How often, and after which pause, a request is repeated if that is safe.
 
-    The pause before repetition *n* is ``first_pause`` doubled *n - 1* times, at most ``longest_pause``, of which a
-    random part between a half and the whole is taken. ``Retry-After`` replaces it; beyond ``longest_retry_after`` the
-    error is raised at once, so that a server cannot make a caller wait for long. All in seconds.
+    The pause before retry *n* is ``first_pause`` doubled *n - 1* times, at most ``longest_pause``, times a random
+    factor from 0.5 to 1. ``Retry-After`` replaces it; if that is more than ``longest_retry_after``, the error is raised
+    at once, so that a server cannot make a caller wait for long. All are in seconds.
     """
 
     attempts: int = 3
@@ -121,14 +121,14 @@ class RetryPolicy:
 
 
 class Bearer(Protocol):
-    """Where a bearer token comes from."""
+    """A source of bearer tokens."""
 
     def token(self, deadline: float | None = None) -> Flow[Secret]:
-        """A token to use now. ``TerminalBusy`` where others that get it hold it up beyond ``deadline``."""
+        """A token to use now. Raises ``TerminalBusy`` if others are still fetching it at ``deadline``."""
         ...
 
     def renewed(self, refused: Secret) -> Flow[Secret | None]:
-        """Another token in place of one that was refused; ``None`` where there is none."""
+        """Another token to replace one that was refused; ``None`` if there is none."""
         ...
 
 
@@ -138,12 +138,12 @@ def _sent(request: Request) -> Flow[Response]:
 
 
 def changes_nothing(outcome: Outcome) -> bool:
-    """May a request that changes nothing be sent again: after a broken link, and after 429, 502, 503 and 504."""
+    """Whether to repeat a request that changes nothing: after a failed link, and after 429, 502, 503 and 504."""
     return isinstance(outcome, TransportError) or outcome.status in _PASSING
 
 
 def never_sent(outcome: Outcome) -> bool:
-    """May a request be sent again that may reach the server only once: where nothing of it left."""
+    """Whether to repeat a request that must reach the server only once: if no byte of it left."""
     return isinstance(outcome, TransportError) and outcome.bytes_written == 0
 
 
@@ -153,7 +153,7 @@ def repeated(
     may_repeat: Callable[[Outcome], bool] = changes_nothing,
     send: Callable[[Request], Flow[Response]] = _sent,
 ) -> Flow[Response]:
-    """The answer to ``request``, sent again while ``may_repeat`` says so of what became of it."""
+    """The answer to ``request``, which is repeated while ``may_repeat`` allows it for the outcome."""
     attempt = 1
     while True:
         asked = None
@@ -173,7 +173,7 @@ def repeated(
 def authorized(
     request: Request, bearer: Bearer, send: Callable[[Request], Flow[Response]]
 ) -> Flow[tuple[Response, Secret]]:
-    """The answer to ``request`` with a bearer token, and that token; after a 401 once more with a renewed token."""
+    """The answer to ``request`` with a bearer token, and that token. After a 401 it is repeated with a new token."""
     token = yield from bearer.token()
     response = yield from send(with_token(request, token))
     if response.status == 401:
@@ -192,30 +192,30 @@ def with_token(request: Request, token: Secret) -> Request:
 
 
 def json_body(response: Response, secrets: Sequence[str] = ()) -> bytes:
-    """The body of a good answer, once it is said to be JSON.
+    """The body of an answer, if its content type is JSON.
 
     Raises:
-        MalformedResponse: it is said to be something else, such as the HTML page of a proxy.
+        MalformedResponse: it has another content type, such as the HTML page of a proxy.
     """
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind not in ("application/json", "text/json") and not kind.endswith("+json"):
         said = _excerpt(response.content, secrets)
         raise MalformedResponse(
             f"the server answered {response.status} with {clean(kind, secrets, 60)} instead of JSON ({said}): "
-            "something else may have answered in place of the API; look at the base URL, the proxy and the network",
+            "something other than the API may have answered; check the base URL, the proxy and the network",
             status=response.status,
         )
     return response.content
 
 
 _ADVICE: dict[type[ApiError], str] = {
-    AuthenticationError: "look at the token, or at the client id and secret it was got with",
+    AuthenticationError: "check the token, or the client id and secret that it was obtained with",
     Forbidden: "ask Getnet whether these credentials may do this",
-    NotFound: "look at the merchant id and at the base URL",
-    RateLimited: "ask less often",
-    RedirectRefused: "redirects are not followed; look at the base URL",
-    ServerError: "try again later; if it stays, ask Getnet",
-    ApiError: "look at what was asked",
+    NotFound: "check the merchant id and the base URL",
+    RateLimited: "send requests less often",
+    RedirectRefused: "redirects are not followed; check the base URL",
+    ServerError: "try again later; if the error persists, ask Getnet",
+    ApiError: "check the values of the request",
 }
 
 
@@ -225,9 +225,9 @@ def refuse(response: Response, what: str, secrets: Sequence[str] = (), kind: typ
 
 
 def refusal(response: Response, what: str, secrets: Sequence[str] = (), kind: type[ApiError] | None = None) -> ApiError:
-    """The error that stands for an answer that is not the good one.
+    """The error for an answer that refuses the request.
 
-    ``what`` says what was asked, as a noun. ``kind`` replaces the error that the status stands for.
+    ``what`` names the request, as a noun. ``kind`` replaces the error type of the status.
     """
     status = response.status
     code, message, log_id = (clean(part, secrets) if part else None for part in _own_words(response.content))
@@ -245,7 +245,7 @@ def refusal(response: Response, what: str, secrets: Sequence[str] = (), kind: ty
             text += f"; the server asks to wait {wait:g} s"
     if kind is RedirectRefused:
         answer["location"] = location = clean(response.headers.get("location", ""), secrets) or None
-        text = f"{what} was sent on with {status} to {location or 'an address that is not given'}"
+        text = f"{what} was redirected with {status} to {location or 'an address that was not given'}"
     return kind(f"{text}; {_ADVICE[kind]}", **answer)
 
 
@@ -258,7 +258,7 @@ def _kind(status: int) -> type[ApiError]:
 
 
 def _own_words(content: bytes) -> tuple[str | None, str | None, str | None]:
-    """Code, message and log id, from the shapes of error body that are documented."""
+    """Code, message and log id, from the documented formats of an error body."""
     if len(content) > _LONGEST_ERROR:
         return None, None, None
     try:
@@ -296,11 +296,11 @@ _CUT_NUMBER = re.compile(r"[\W\d_]+\Z")
 
 
 def clean(text: str, secrets: Sequence[str], longest: int = _SHOWN) -> str:
-    """The server's words as an error may show them: no secret, no card number, no control character, not long."""
+    """The server's text as an error may show it: short, without secrets, card numbers or control characters."""
     for secret in secrets:
         text = text.replace(secret, "***") if secret else text
     if len(text) > 4 * longest:
-        # A number that is cut in two could not be told for one.
+        # A card number that is cut in two would not be recognised.
         text = _CUT_NUMBER.sub("...", text[: 4 * longest])
     text = " ".join(mask(text).split())
     shown = text[:longest] + ("..." if len(text) > longest else "")
@@ -308,7 +308,7 @@ def clean(text: str, secrets: Sequence[str], longest: int = _SHOWN) -> str:
 
 
 def retry_after(response: Response) -> float | None:
-    """Seconds that ``Retry-After`` asks for; a date counts from the answer's own ``Date``."""
+    """The seconds of ``Retry-After``; a date in it counts from the answer's own ``Date``."""
     asked = response.headers.get("retry-after", "").strip()
     if asked.isascii() and asked.isdigit():
         return float(asked[:9])

@@ -1,4 +1,4 @@
-"""What the payment machine writes into an intent, whatever carries its command. Pure functions, no effects."""
+"""The fields and texts that the payment machine writes into an intent. Pure functions, no effects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def generated_ticket(intent_id: str) -> str:
-    """A ticket nobody else uses: ten upper-case hex characters, the form that terminals are known to take."""
+    """A unique ticket: ten upper-case hex characters, a form that terminals are known to accept."""
     return intent_id.replace("-", "")[:10].upper()
 
 
@@ -54,9 +54,9 @@ def new_intent(command: Command[Any], intent_id: str, terminal: str) -> Intent:
 
 
 def is_same_command(one: Intent, other: Intent) -> bool:
-    """Whether both ask for the same: a ticket that the library made is nobody's wish."""
-    wished = [None if intent.ticket == generated_ticket(intent.intent_id) else intent.ticket for intent in (one, other)]
-    return wished[0] == wished[1] and (one.command, one.amount, one.reference) == (
+    """Whether both are the same command. Tickets that the library generated do not count."""
+    given = [None if intent.ticket == generated_ticket(intent.intent_id) else intent.ticket for intent in (one, other)]
+    return given[0] == given[1] and (one.command, one.amount, one.reference) == (
         other.command,
         other.amount,
         other.reference,
@@ -64,9 +64,9 @@ def is_same_command(one: Intent, other: Intent) -> bool:
 
 
 def is_repetition(one: Intent, other: Intent) -> bool:
-    """Whether the second of them would charge again for the same purchase, or undo the same operation again.
+    """Whether the second one would charge the same purchase again, or void or refund the same operation again.
 
-    A ticket is one purchase, whatever command charges it; two tickets that the library made are two purchases.
+    A ticket is one purchase, whichever command charges it. Two tickets that the library generated are two purchases.
     """
     if one.ticket is not None or other.ticket is not None:
         return (one.ticket, one.amount) == (other.ticket, other.amount)
@@ -88,14 +88,14 @@ def settled(intent: Intent, reply: Reply, found: HowFound) -> Intent:
         authorization_code=mask(voucher.authorization_code or "") or None if voucher else None,
         operation_id=voucher.operation_id if voucher else None,
         real_date=read_date(voucher.real_date) if voucher else None,
-        # Never more than four digits, whatever a firmware writes there.
+        # Never more than four digits, whatever the firmware writes there.
         last4_digits=digits if digits and len(digits) <= 4 else None,
         reply=kept_reply(reply),
     )
 
 
 def restored(intent: Intent, catalogue: Catalogue) -> Reply | None:
-    """The reply as the journal kept it, marked ``recovered``; ``None`` where it kept none that can be read."""
+    """The reply in the journal, marked ``recovered``; ``None`` if there is none that can be read."""
     if intent.reply is None:
         return None
     try:
@@ -105,28 +105,27 @@ def restored(intent: Intent, catalogue: Catalogue) -> Reply | None:
 
 
 def outcome_advice(intent: Intent) -> str:
-    """What a person is told whose payment command has an unknown outcome: what was asked, what to do, and why."""
+    """The message about a payment command whose outcome is unknown: which command, what to do, and why."""
     why = f" ({intent.reason})" if intent.reason else ""
     return (
-        f"it is not known whether {_named(intent)} was carried out: do not repeat it; look at "
-        "the terminal's last vouchers, then record what you found: "
-        f"getnet-pos resolve {intent.intent_id} --paid or --not-paid{why}"
+        f"the outcome of {_named(intent)} is unknown: do not repeat it; look at the terminal's last vouchers, then "
+        f"record what you found: getnet-pos resolve {intent.intent_id} --paid or --not-paid{why}"
     )
 
 
 def charged_advice(step: Step) -> str:
-    """What a person is told who asks for what was carried out already."""
+    """The message about a command that has already been carried out."""
     intent = step.intent
-    meant = "" if intent.amount is None else "; if a second one is meant, say so with again=True (--again)"
+    meant = "" if intent.amount is None else "; to charge a second time on purpose, pass again=True (--again)"
     return (
-        f"nothing was sent: {_named(intent)} was carried out already (intent {intent.intent_id}, found by "
-        f"{_FINDERS[intent.found or 'call']} at {step.at}), and its caller may never have heard of it{meant}"
+        f"nothing was sent: {_named(intent)} was already carried out (intent {intent.intent_id}, found by "
+        f"{_FINDERS[intent.found or 'call']} at {step.at}), and its caller may not have received the result{meant}"
     )
 
 
 _FINDERS: Mapping[HowFound, str] = {
     "call": "the call itself",
-    "recovery": "asking after a doubt",
+    "recovery": "recovery",
     "late reply": "a late reply",
     "person": "a person",
 }

@@ -1,4 +1,4 @@
-"""One terminal's byte stream between and during commands: what was read, what must be acknowledged, what came late."""
+"""One terminal's byte stream: reading messages, acknowledging them, and finding late replies between commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from .. import tracing
 from ..codec import MAX_FRAME, Decoder, Message, acknowledgement, decode_many, encode_simplified, seal
 from ..codec.grammar import JsonGrammar, SimplifiedGrammar
-from ..errors import TransportError
+from ..errors import GetnetError, TransportError
+from ..logs import logger
 from ..messages import Ack, BadFrame, Catalogue, Command, LastVoucher, Progress, Reply, Wire
 from ..profiles import Timeouts
 from .carrier import NO_TERMS, OnFrame, Terms, hand_on, may_leave_until
@@ -17,19 +18,19 @@ from .effects import Close, Flow, Lease, Now, Open, Receive, Send
 
 __all__ = ["Link", "log_left_out"]
 
-log = logging.getLogger("getnet_pos.link")
+log = logger("getnet_pos.link")
 
 _STALE_READS = 64
-"""How many reads of stale bytes are made before a command: a port that never falls silent must not hold it up."""
+"""The maximum number of reads of stale bytes before a command: a port that never falls silent must not block it."""
 
 
 def log_left_out(what: str, message: Message, *, again: bool) -> None:
-    """Log what is passed over, once as a warning: a line that sends nothing else must not fill a disk."""
+    """Log what is skipped; only the first time as a warning, so that a noisy line does not fill the disk."""
     log.log(logging.DEBUG if again else logging.WARNING, "%s %s", what, _describe(message))
 
 
 class Link:
-    """The state of the stream. ``acknowledges``: the wire has ``Received`` messages, both ways."""
+    """The state of the stream. ``acknowledges``: both sides send ``Received`` messages."""
 
     def __init__(self, wire: Wire, timeouts: Timeouts, catalogue: Catalogue, *, acknowledges: bool) -> None:
         self.wire = wire
@@ -39,43 +40,43 @@ class Link:
         self.decoder = Decoder(reply_types=self._reply_types)
         self.is_open = False
         self.cancel_wanted = False
-        """Set by another thread or task to have the sale in progress cancelled; the flow that waits does the rest."""
+        """Set by another thread or task to cancel the sale in progress; the waiting flow does the rest."""
         self.cancel_frame: bytes | None = None
-        """The cancellation as somebody else wrote it."""
+        """The cancellation as another program wrote it."""
         self.on_frame: OnFrame | None = None
-        """Is given the messages that answer the command in progress, each with its bytes."""
+        """Called with each message from the terminal during the command in progress, and its bytes."""
         self._frame = b""
-        """The bytes of the message that was returned last, where anybody wants them."""
+        """The bytes of the message that was last returned, if ``on_frame`` is set."""
         self._tape = bytearray()
-        """What was read since the last message, where anybody wants its bytes."""
+        """The bytes read since the last message, if ``on_frame`` is set."""
         self.has_acknowledged = False
-        """Whether the peer is known to acknowledge a command before it answers it."""
+        """Whether the peer is known to acknowledge a command before it answers."""
         self.awaits_voucher = False
-        """Whether a last voucher was asked for that may still come."""
+        """Whether a last voucher was queried and may still arrive."""
         self.heard = True
-        """Whether a byte has come since the last command left."""
+        """Whether a byte has arrived since the last command left."""
         self.echoes = False
-        """Whether a command came back on this link."""
+        """Whether a command was sent back on this link."""
         self.openings = 0
-        """How often the transport was opened."""
+        """How many times the transport was opened."""
         self.device: str | None = None
-        """What stays of the device behind the transport when its name changes."""
+        """An identity of the device that stays the same when its name changes."""
         self._inbox: deque[tuple[Message, bytes]] = deque()
 
     def encode(self, command: Command[Any]) -> bytes:
         return seal(command) if self.wire is Wire.SIGNED else encode_simplified(command)
 
     def open(self) -> Flow[None]:
-        """Open the transport, from a clean beginning."""
+        """Open the transport and discard all earlier state of the stream."""
         self.device = yield Open()
         self.openings += 1
         self.echoes = False
         self._forget()
         self.is_open = True
 
-    def close(self) -> Flow[None]:
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
         self.is_open = False
-        yield Close()
+        yield Close(cause)
 
     def send(
         self,
@@ -86,7 +87,7 @@ class Link:
         lease: Lease | None = None,
         terms: Terms = NO_TERMS,
     ) -> Flow[float]:
-        """Write a command that was encoded as ``data``; return the time at which it had been written."""
+        """Write a command that was encoded as ``data``; return the time when it was written."""
         now = yield Now()
         deadline = min(now + self.timeouts.acknowledgement, may_leave_until(lease, now, terms))
         tracing.sent(command, len(data))
@@ -96,10 +97,10 @@ class Link:
         sent: float = yield Now()
         return sent
 
-    def acknowledge(self, received: bool = True) -> Flow[bool]:
-        """Tell the terminal that its message came, or that it came damaged; false where that could not be said.
+    def acknowledge(self, received: bool = True) -> Flow[TransportError | None]:
+        """Acknowledge a message, or refuse a damaged one; the error if that could not be written.
 
-        That is no reason to stop: what has come already may hold the reply, and reading finds out that a link is gone.
+        The caller may go on: bytes already received may contain the reply, and reading detects a dead link.
         """
         if self.acknowledges:
             data = acknowledgement(received)
@@ -108,18 +109,18 @@ class Link:
             try:
                 yield Send(data, now + self.timeouts.acknowledgement)
             except TransportError as error:
-                log.warning("a message could not be acknowledged: %s", error)
-                return False
-        return True
+                log.warning("could not acknowledge a message: %s", error)
+                return error
+        return None
 
     def acknowledge_final(self) -> Flow[None]:
-        """Acknowledge a reply that is already safe: a link that breaks now cannot change the result."""
-        acknowledged = yield from self.acknowledge()
-        if not acknowledged:
-            yield from self.close()
+        """Acknowledge a reply that is already recorded: a link that fails now cannot change the result."""
+        error = yield from self.acknowledge()
+        if error is not None:
+            yield from self.close(error)
 
     def next_message(self, deadline: float) -> Flow[Message | None]:
-        """The next message; ``None`` at the deadline, or earlier when attention was asked for."""
+        """The next message; ``None`` at the deadline, or earlier if the flow was woken."""
         while not self._inbox:
             data = yield Receive(deadline)
             if not data:
@@ -132,13 +133,13 @@ class Link:
         return message
 
     def hand_on(self, message: Message) -> Flow[None]:
-        """Give ``message``, the last one, with its bytes to whoever wants them. What becomes of it harms no flow."""
+        """Pass ``message``, the last one, and its bytes to ``on_frame``. It cannot harm the flow."""
         on_frame, frame = self.on_frame, self._frame
         if on_frame is not None and frame:
             yield from hand_on(on_frame, message, frame)
 
     def discard_stale(self) -> Flow[list[Reply]]:
-        """Take what came since the last command: return the replies, which are not acknowledged yet; drop the rest."""
+        """Read what arrived since the last command. Returns the replies, not acknowledged yet; drops the rest."""
         late: list[Reply] = []
         listens, damaged = True, False
         for _ in range(_STALE_READS):
@@ -150,8 +151,8 @@ class Link:
                 if isinstance(message, Reply):
                     late.append(message)
                 elif isinstance(message, Progress):
-                    # A terminal that takes no bytes is not waited for again with each message that it sends.
-                    listens = listens and (yield from self.acknowledge())
+                    # If the terminal takes no bytes, do not wait for it again with each of its messages.
+                    listens = listens and (yield from self.acknowledge()) is None
                 elif not isinstance(message, Ack):
                     log_left_out("stale bytes before a command:", message, again=damaged)
                     damaged = True
@@ -168,7 +169,7 @@ class Link:
         self._inbox.extend(zip(messages, frames, strict=True))
 
     def _frames(self, messages: list[Message], data: bytes) -> list[bytes]:
-        """The bytes of each of ``messages``, which ``data`` has completed; none of one that could not be read."""
+        """The bytes of each of ``messages``, which ``data`` has completed; empty for one that could not be read."""
         self._tape += data
         found = [message for message in messages if not isinstance(message, BadFrame)]
         if not found:
@@ -191,14 +192,14 @@ class Link:
 
 
 def _end(data: bytearray, start: int) -> int:
-    """Where the whole frame ends that begins at ``start``."""
+    """The end of the complete frame that begins at ``start``."""
     grammar = JsonGrammar() if data[start] == 0x7B else SimplifiedGrammar()
     _, end = grammar.read(data, start + 1, len(data))
     return end
 
 
 def _describe(message: Message) -> str:
-    """What a message is, without anything of what it holds."""
+    """Describe a message without its content."""
     if isinstance(message, BadFrame):
         return f"{message.size} bytes, {message.fault.value}: {message.reason}"
     return type(message).__name__

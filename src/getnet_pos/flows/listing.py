@@ -1,4 +1,4 @@
-"""The listing of a merchant's active terminals: token, request, and the meaning of the answer."""
+"""Lists a merchant's active terminals: gets a token, sends the request, and reads the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MERCHANT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingSettings:
-    """What is the same for every listing of one client."""
+    """The settings of one client, the same for each listing."""
 
     base_url: str
     timeout: float
@@ -29,15 +29,15 @@ class ListingSettings:
 
 
 def check_merchant_id(merchant_id: str) -> str:
-    """``merchant_id``, once it can be a part of a path and nothing more.
+    """Return ``merchant_id`` if it is safe as a part of a URL path.
 
     Raises:
-        InvalidValue: it is not 1 to 64 of the letters A to Z and a to z, digits, ``_`` and ``-``.
+        InvalidValue: it does not consist of 1 to 64 of the letters A to Z and a to z, digits, ``_`` and ``-``.
     """
     if not isinstance(merchant_id, str):
         raise InvalidType(f"merchant_id must be text, not {type(merchant_id).__name__}")
     if not _MERCHANT_ID.fullmatch(merchant_id):
-        raise InvalidValue("merchant_id must be 1 to 64 letters, digits, '_' and '-', and nothing else")
+        raise InvalidValue("merchant_id must have 1 to 64 characters: only letters, digits, '_' and '-'")
     return merchant_id
 
 
@@ -57,7 +57,7 @@ def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) 
         listing: TerminalList = yield Compute(partial(_read, response, token, settings.strict))
     except MalformedResponse as error:
         error.status = response.status
-        # Without its traceback, which would keep the whole body in memory, and show it where local variables are shown.
+        # Drop the traceback: it would keep the whole body in memory, and show it where local variables are printed.
         raise error.with_traceback(None) from None
     return _of_merchant(listing, merchant_id, settings.strict)
 
@@ -69,7 +69,7 @@ def _read(response: Response, token: Secret, strict: bool) -> TerminalList:
 def _of_merchant(listing: TerminalList, merchant_id: str, strict: bool) -> TerminalList:
     if listing.merchant_id == merchant_id:
         return listing
-    deviation = Deviation(None, "merchant_id", f"is not the one asked for, {merchant_id}")
+    deviation = Deviation(None, "merchant_id", f"is not {merchant_id}, the one in the request")
     if strict:
         raise MalformedResponse(str(deviation), status=200, field=deviation.field)
     return replace(

@@ -56,22 +56,22 @@ _OF_A_ROW = [item.name for item in fields(Voucher)]
 _OF_A_REPLY = [item.name for item in fields(VoucherReply)]
 
 _LEAST_CUT = 8
-"""The fewest characters of a ticket that may be what is left of a longer one."""
+"""The minimum length of a ticket that may be a truncated longer one."""
 
 
 class Verdict(Enum):
-    """What a reply is to the command in progress."""
+    """Whether a reply answers the command in progress."""
 
     MINE = auto()
     OTHER = auto()
     """It answers another command: the wait goes on."""
     DOUBT = auto()
-    """It claims to answer this one, and cannot be believed."""
+    """It claims to answer this one, but does not match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``why`` says what came and what did not fit; it is empty for a reply that is the command's."""
+    """``why`` says what does not match; it is empty for a reply to the command."""
 
     verdict: Verdict
     why: str = ""
@@ -79,43 +79,43 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What is known beside a command and a reply."""
+    """What is known in addition to a command and a reply."""
 
     profile: Profile = Profile.INTEGRATED_POS
     others: Sequence[Intent] = ()
-    """The other commands of the terminal that are unsettled or were settled lately, the latest last."""
+    """The other commands of the terminal that are unsettled or were settled recently, the latest last."""
     previous: Reply | None = None
     """The last final reply."""
     in_turn: bool = True
-    """It came after the sign of receipt that this terminal always gives first."""
+    """Whether it arrived after the acknowledgement that this terminal always sends first."""
     asked: bool = False
-    """A last voucher was asked for, and may still come."""
+    """Whether a last voucher was queried and may still arrive."""
     names_ticket: bool | None = None
-    """Whether this terminal's replies name the ticket of their command: then what has an empty one was not asked for by
-    a register. ``None``: none was seen yet."""
+    """Whether this terminal's replies have the ticket of their command. A reply with an empty one does then not belong
+    to a command of a register. ``None`` if none was seen yet."""
     records_name_ticket: bool | None = None
-    """Whether its records name tickets; ``None``: none was seen."""
+    """Whether its records have tickets; ``None`` if none was seen."""
     same_line: bool = True
-    """The link has held since the command left, or names the terminal: nobody else can be there."""
+    """Whether it must be the same terminal: the link has held since the command left, or identifies the terminal."""
     sent_after: str | None = None
-    """The terminal's clock when the command left, or a little before."""
+    """A time of the terminal's clock at or shortly before the command left."""
     told: VoucherMark | None = None
-    """The last voucher that the terminal told before the command left; it may have lost it since."""
+    """The last voucher that the terminal returned before the command left; it may have lost it since."""
     awaited: bool = True
-    """Its caller has waited for the command ever since it left."""
+    """Whether the caller has waited ever since the command left."""
 
 
 # ----------------------------------------------------------------------------------------------------- what is the same
 
 
 def said_ticket(ticket: str | None) -> str | None:
-    """A ticket as it can be compared; ``None`` for the ways in which firmware writes that there is none."""
+    """A ticket in comparable form; ``None`` for all the ways in which firmware writes that there is none."""
     plain = (ticket or "").strip().upper()
     return (plain.lstrip("0") or None) if plain.isdigit() else plain or None
 
 
 def same_ticket(own: str | None, told: str | None) -> bool | None:
-    """Whether ``told`` is the ticket ``own``; ``None`` where it does not say, or may be what is left of it."""
+    """Whether ``told`` is the ticket ``own``; ``None`` if one is missing, or ``told`` may be ``own`` truncated."""
     mine, theirs = said_ticket(own), said_ticket(told)
     if mine is None or theirs is None:
         return None
@@ -125,18 +125,18 @@ def same_ticket(own: str | None, told: str | None) -> bool | None:
 
 
 def is_foreign(intent: Intent, reply: Reply | Voucher) -> bool:
-    """Whether the reply, or the record, is of another terminal than the one that the command was sent to."""
-    told = getattr(reply, "terminal_id", None)
-    if told and told.strip() and intent.terminal_id:
-        return bool(told.strip().upper() != intent.terminal_id.strip().upper())
+    """Whether the reply or record comes from a terminal other than the one that the command was sent to."""
+    found = getattr(reply, "terminal_id", None)
+    if found and found.strip() and intent.terminal_id:
+        return bool(found.strip().upper() != intent.terminal_id.strip().upper())
     commerce = getattr(reply, "commerce_code", None)
     return bool(commerce and intent.commerce_code and commerce != intent.commerce_code)
 
 
 def mark(voucher: VoucherReply, *, fresh: bool = False) -> VoucherMark | None:
-    """What tells this voucher from others; ``None`` where it says neither when it was made nor its number.
+    """The identity of this voucher; ``None`` if it has neither a date nor a number of its own.
 
-    What refers to another operation may name that one's number in place of its own.
+    The voucher of a command that refers to another operation may have that operation's number instead of its own.
     """
     made = _identity(voucher)
     numbered = CATALOGUE.facts(voucher.function_code).refers_to is None
@@ -147,12 +147,12 @@ def mark(voucher: VoucherReply, *, fresh: bool = False) -> VoucherMark | None:
 
 
 def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
-    """What ``reply``, received while ``intent`` waits, is to it."""
+    """Whether ``reply``, received while ``intent`` waits, answers it."""
     other = Judgement(Verdict.OTHER, "a reply to another command")
     if not _is_of(reply, intent, known.profile):
         return other
     if not isinstance(reply, VoucherReply):
-        # A command of which nothing is known: only the order of messages can tell.
+        # An unknown command: only the order of messages can tell.
         return Judgement(Verdict.MINE) if known.in_turn else other
     named = same_ticket(intent.ticket, reply.ticket)
     if _is_repeated(reply, intent, known) or any(
@@ -161,58 +161,58 @@ def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
         return other
     own = has_own_ticket(intent, reply, known.others) or _names_own_reference(intent, reply, known)
     if not own and not known.in_turn:
-        # The terminal acknowledges first: what comes before that answers an earlier command.
+        # The terminal acknowledges first: a reply before that answers an earlier command.
         return other
     why = _misfit(intent, reply, known, own=own)
     if not why and not own:
         if known.asked:
-            why = "it could be the last voucher that was asked for"
+            why = "it could be the answer to the query for the last voucher"
         elif any(one.state is IntentState.UNKNOWN and _fits(one, reply, known) for one in known.others):
-            why = "it could be of another command, whose outcome is unknown"
+            why = "it could answer another command, whose outcome is unknown"
         elif not reply.approved and any(_is_unheard(one) and _fits(one, reply, known) for one in known.others[-1:]):
-            why = "it could be of the command before, to which nothing was answered"
+            why = "it could answer the previous command, which got no reply"
     return Judgement(Verdict.DOUBT if why else Verdict.MINE, why)
 
 
 def _is_unheard(other: Intent) -> bool:
-    """Whether it was settled because nothing was recorded: the answer to it may still come."""
+    """Whether it was settled because the terminal recorded nothing: its reply may still arrive."""
     return other.state is IntentState.DECLINED and other.found == "recovery" and other.reply is None
 
 
 def _misfit(intent: Intent, reply: VoucherReply, known: Circumstances, *, own: bool, is_record: bool = False) -> str:
-    """What in a reply under the command's own code speaks against believing it."""
+    """Why a reply with the command's own code does not match the command; empty if it does."""
     if is_foreign(intent, reply):
         return _another_terminal(intent, reply)
     if same_ticket(intent.ticket, reply.ticket) is False:
-        return f"the reply is for ticket {reply.ticket}, and {intent.ticket} was asked for"
+        return f"the reply has ticket {reply.ticket}, not {intent.ticket}"
     if not _amount_fits(intent, reply, known.profile, own=own, is_record=is_record):
-        return f"the reply is of {reply.amount}, and {intent.amount} was asked for"
+        return f"the reply has the amount {reply.amount}, not {intent.amount}"
     if reply.response_code in known.profile.doubtful_codes:
         return (
-            f"the terminal answered {reply.response_code} ({reply.response_message or 'no message'}), which does not "
-            "say whether the card was charged"
+            f"the terminal answered {reply.response_code} ({reply.response_message or 'no message'}), which leaves "
+            "open whether the card was charged"
         )
     if reply.response_code == 0 and not reply.approved and getattr(reply, "success", None) is None:
         return "the terminal answered with a Success that is neither true nor false"
     return ""
 
 
-# -------------------------------------------------------------------------------------------------------- after a doubt
+# ------------------------------------------------------------------------------------------------------------- recovery
 
 
 def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: bool = False) -> str:
-    """Why ``voucher``, received while ``intent`` is in doubt, is not surely its result; empty where it is.
+    """Why ``voucher``, received during the recovery of ``intent``, is not certainly its result; empty if it is.
 
-    An approval must fit the command, be no other command's, and be newer than what the terminal had recorded before it
-    or bear a ticket that the library made. A refusal must bear the command's own ticket. ``direct``: it cannot be the
-    answer to a query for the last voucher.
+    An approval must match the command and no other command. It must also be newer than the last voucher before the
+    command, or have a ticket that the library generated. A refusal must have the command's own ticket. ``direct``: it
+    cannot be the answer to a query for the last voucher.
     """
     own_code = _is_of(voucher, intent, known.profile)
     if not isinstance(voucher, VoucherReply) or not (own_code or voucher.function_code == LastVoucher.code):
-        return f"the last voucher is of function code {voucher.function_code}"
+        return f"the last voucher has function code {voucher.function_code}"
     named = same_ticket(intent.ticket, voucher.ticket)
     if named is False:
-        return f"the last voucher is for ticket {voucher.ticket}, and {intent.ticket} was asked for"
+        return f"the last voucher has ticket {voucher.ticket}, not {intent.ticket}"
     own_ticket = has_own_ticket(intent, voucher, known.others)
     own = own_ticket or _names_own_reference(intent, voucher, known)
     if is_foreign(intent, voucher):
@@ -222,26 +222,26 @@ def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: b
             return "the terminal has no voucher"
         if own_ticket and own_code:
             return _misfit(intent, voucher, known, own=own)
-        return f"the terminal does not tell its last voucher ({voucher.response_code})"
+        return f"the terminal did not return its last voucher ({voucher.response_code})"
     if _is_repeated(voucher, intent, known):
-        return "the last voucher was there before"
+        return "the last voucher was already there before the command"
     if own_code or intent.amount is not None:
         why = _misfit(intent, voucher, known, own=own, is_record=True) or _contradiction(intent, voucher, known)
     else:
-        # A void names no amount: only a record of a void can be its own.
-        why = f"the last voucher is of function code {voucher.function_code}"
+        # A void has no amount: only a record of a void can be its own.
+        why = f"the last voucher has function code {voucher.function_code}"
     if why:
         return why
     if not own and any(_could_be(one, voucher, known) for one in known.others):
-        return "the last voucher could be of another command"
+        return "the last voucher could belong to another command"
     if own_ticket and (direct or intent.ticket == generated_ticket(intent.intent_id)):
         return ""
     if intent.ticket and named is None and _was_keyed_in(voucher, known):
-        return "the last voucher has no ticket where this terminal may name one: it may have been keyed in by hand"
+        return "the last voucher has no ticket, although this terminal sends tickets: it may have been keyed in by hand"
     if not own and not known.awaited:
-        return "the last voucher names no ticket, and may have been made since the command's caller is gone"
+        return "the last voucher has no ticket, and may have been made after the command's caller was gone"
     if not own and intent.terminal_id is None and not known.same_line:
-        return "the terminal had told nothing of itself before, and the link was lost: another one may be there"
+        return "the terminal's identity was unknown and the link was lost: another terminal may be connected"
     return _not_newer(voucher, intent.baseline, own=own, known=known)
 
 
@@ -252,9 +252,9 @@ def _was_keyed_in(voucher: VoucherReply, known: Circumstances) -> bool:
 
 
 def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) -> str:
-    """What the voucher of a void says of the operation, where that cannot be the one that was asked for.
+    """Why the voucher of a void belongs to another void; empty if it may be this one's.
 
-    Firmware names there the operation that was annulled, or the void's own number, which is above all before it.
+    Firmware writes there the number of the voided operation, or the void's own number, which is higher than all before.
     """
     by_id = known.profile.catalogue.facts(intent.command).refers_to is Reference.OPERATION_ID
     if not by_id or not voucher.operation_id:
@@ -264,15 +264,15 @@ def _contradiction(intent: Intent, voucher: VoucherReply, known: Circumstances) 
         int(intent.reference or 0), before or 0
     ):
         return ""
-    return f"the last voucher annuls operation {voucher.operation_id}, and {intent.reference} was asked for"
+    return f"the last voucher voids operation {voucher.operation_id}, not {intent.reference}"
 
 
 def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool, known: Circumstances) -> str:
-    """Why the voucher was not surely made after ``baseline``. What names the command may be of the same second."""
+    """Why the voucher was not certainly made after ``baseline``. With the command's ticket, the same second will do."""
     if baseline is None:
-        return "it is not known which voucher was the last one before"
+        return "the terminal's last voucher before the command is unknown"
     if not own and not baseline.fresh:
-        return "the last voucher names no ticket, and others may have been made since the terminal was last asked"
+        return "the last voucher has no ticket, and others may have been made since the terminal was last queried"
     made = read_date(voucher.real_date)
     if not own and (compare_dates(made, known.sent_after) or 0) < 0:
         return "the last voucher was made before the command left"
@@ -280,14 +280,15 @@ def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool
         return ""
     order = compare_dates(made, baseline.real_date)
     if order:
-        return "" if order > 0 else "the last voucher is older than the one before"
+        return "" if order > 0 else "the last voucher is older than the one before the command"
     if voucher.operation_id and baseline.operation_id:
-        return "" if voucher.operation_id > baseline.operation_id else "the last voucher was there before"
-    return "" if own and order == 0 else "it is not known whether the last voucher was there before"
+        is_newer = voucher.operation_id > baseline.operation_id
+        return "" if is_newer else "the last voucher was already there before the command"
+    return "" if own and order == 0 else "the last voucher may have been there before the command"
 
 
 def belongs(intent: Intent, candidate: Candidate, known: Circumstances) -> str:
-    """Why ``candidate`` is not surely the result of ``intent``, which is in doubt; empty where it is."""
+    """Why ``candidate`` is not certainly the result of ``intent``; empty if it is."""
     if candidate.source is not Source.NUMBER:
         return recognise(intent, candidate.reply, known, direct=candidate.source is Source.REPLY)
     others = rivals(intent, candidate.reply, known.others, named=candidate.named)
@@ -296,23 +297,23 @@ def belongs(intent: Intent, candidate: Candidate, known: Circumstances) -> str:
 
 
 def settling(intent: Intent, candidates: Sequence[Candidate], known: Circumstances) -> tuple[Candidate | None, str]:
-    """The one of ``candidates`` that is the result of ``intent``; else ``None`` and why none surely is."""
-    told = [(one, belongs(intent, one, known)) for one in candidates]
-    fitting = [one for one, why in told if not why]
+    """The one of ``candidates`` that is the result of ``intent``; otherwise ``None`` and why none certainly is."""
+    judged = [(one, belongs(intent, one, known)) for one in candidates]
+    fitting = [one for one, why in judged if not why]
     own = [one for one in fitting if has_own_ticket(intent, cast("VoucherReply", one.reply), known.others)]
     fitting = own or fitting
     if len(fitting) == 1:
         return fitting[0], ""
     if fitting:
-        return None, f"{len(fitting)} records could be the command's"
-    return None, next((why for _, why in reversed(told)), "")
+        return None, f"{len(fitting)} records could belong to the command"
+    return None, next((why for _, why in reversed(judged)), "")
 
 
 def rivals(intent: Intent, reply: Reply, others: Sequence[Intent], *, named: bool) -> Sequence[Intent]:
-    """Of ``others`` those whose reply it may be. ``named``: a cloud says that it is the one to ``intent``.
+    """The commands in ``others`` that ``reply`` may answer. ``named``: the cloud says that it answers ``intent``.
 
-    A cloud was not told what became of those of unknown outcome. But it may hand on what the terminal says late of one
-    of them: it is not believed for a refusal, nor for an approval without the ticket, where vouchers name it.
+    The cloud may pass on a late reply of the terminal to a command of unknown outcome. So it is not trusted for a
+    refusal, nor for an approval without the ticket if vouchers have one.
     """
     if not named or not reply.approved or intent.ticket is not None:
         return others
@@ -323,19 +324,20 @@ def rivals(intent: Intent, reply: Reply, others: Sequence[Intent], *, named: boo
 
 
 def _another_terminal(intent: Intent, reply: Reply) -> str:
-    told = getattr(reply, "terminal_id", None) or getattr(reply, "commerce_code", None)
-    return f"another terminal answers, {told}; the command was sent to {intent.terminal_id or intent.commerce_code}"
+    found = getattr(reply, "terminal_id", None) or getattr(reply, "commerce_code", None)
+    sent_to = intent.terminal_id or intent.commerce_code
+    return f"another terminal answers: {found}, but the command was sent to {sent_to}"
 
 
 def _is_of(reply: Reply, intent: Intent, profile: Profile) -> bool:
-    """Whether the reply bears the function code of the command, or that under which the terminal records it."""
+    """Whether the reply has the function code of the command, or the one with which the terminal records it."""
     return reply.function_code in (intent.command, profile.catalogue.facts(intent.command).recorded_as)
 
 
 def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]) -> bool:
-    """Whether the reply bears the command's ticket, and is of no other command that has the same one.
+    """Whether the reply has the command's ticket, and belongs to no other command with the same one.
 
-    A card that was declined is tried again under the same ticket: an approval is not of the command that was declined.
+    After a declined card the same ticket is tried again: an approval does not belong to the command that was declined.
     """
     return same_ticket(intent.ticket, reply.ticket) is True and not any(
         same_ticket(other.ticket, reply.ticket) and not (reply.approved and other.state in _NOT_CHARGED)
@@ -344,7 +346,7 @@ def has_own_ticket(intent: Intent, reply: VoucherReply, others: Sequence[Intent]
 
 
 def _names_own_reference(intent: Intent, reply: VoucherReply, known: Circumstances) -> bool:
-    """Whether the reply names what the command refers to, and no other command refers to it."""
+    """Whether the reply has the reference of the command, and no other command has the same one."""
     if intent.reference is None:
         return False
     by_id = known.profile.catalogue.facts(intent.command).refers_to is Reference.OPERATION_ID
@@ -353,9 +355,9 @@ def _names_own_reference(intent: Intent, reply: VoucherReply, known: Circumstanc
 
 
 def _amount_fits(intent: Intent, reply: VoucherReply, profile: Profile, *, own: bool, is_record: bool) -> bool:
-    """Whether it is the amount that was asked for, or that and what the customer added at the terminal.
+    """Whether the amount is that of the command, plus a tip or cashback that the customer added at the terminal.
 
-    A reply to the command itself may leave it out where it refuses, or where its kind does not state it.
+    A reply to the command itself may leave it out in a refusal, or if its type never states it.
     """
     if intent.amount is None:
         return True
@@ -368,9 +370,9 @@ def _amount_fits(intent: Intent, reply: VoucherReply, profile: Profile, *, own: 
 
 
 def _fits(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
-    """Whether nothing in the reply speaks against its being of ``other``."""
+    """Whether nothing in the reply shows that it does not belong to ``other``."""
     facts = known.profile.catalogue.facts
-    # What is kept under one code may come under another that is recorded as it.
+    # A command may be recorded with the code of another one.
     codes = (LastVoucher.code, facts(other.command).recorded_as)
     if facts(reply.function_code).recorded_as not in codes:
         return False
@@ -380,7 +382,7 @@ def _fits(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
 
 
 def _could_be(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
-    """Whether an approval may be the result of ``other``, as far as anyone knows."""
+    """Whether an approval may be the result of ``other``, as far as is known."""
     if other.state in _NOT_CHARGED:
         return False
     if other.state is IntentState.APPROVED and _is_same(_result(other), _identity(reply)) is False:
@@ -389,14 +391,14 @@ def _could_be(other: Intent, reply: VoucherReply, known: Circumstances) -> bool:
 
 
 def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> bool:
-    """Whether it is a copy of what was received or recorded before. A bare refusal looks like any other and is none."""
+    """Whether it is a copy of an earlier reply or record. Bare refusals all look alike and do not count."""
     seen = _identity(reply)
     if not reply.approved or not (seen.real_date or seen.operation_id or seen.authorization_code):
         return False
     before = [one for one in (intent.baseline, known.told) if one is not None]
     if reply == known.previous or any(_is_same(one, seen) for one in before):
         return True
-    # What bears the command's own ticket cannot be the voucher of a command that had another.
+    # A voucher with the command's own ticket cannot belong to a command with another one.
     own = same_ticket(intent.ticket, reply.ticket) is True
     refers = known.profile.catalogue.facts(intent.command).refers_to is not None
     if not own and not refers and intent.baseline is not None and _is_before(seen, intent.baseline):
@@ -410,14 +412,14 @@ def _is_repeated(reply: VoucherReply, intent: Intent, known: Circumstances) -> b
 
 
 def _is_before(one: VoucherMark, two: VoucherMark) -> bool:
-    """Whether ``one`` is surely the older: by its date, unless its number says that the clock was set back."""
+    """Whether ``one`` is certainly older: by its date, unless its number shows that the clock was set back."""
     if (compare_dates(one.real_date, two.real_date) or 0) >= 0:
         return False
     return not (one.operation_id and two.operation_id and one.operation_id > two.operation_id)
 
 
 def _identity(voucher: VoucherReply) -> VoucherMark:
-    # Firmware writes "nothing" as 0 and as an empty text too.
+    # Firmware also writes 0 or an empty text for a missing value.
     code = voucher.function_code
     return VoucherMark(
         operation_id=voucher.operation_id or None,
@@ -439,7 +441,7 @@ def _result(intent: Intent) -> VoucherMark:
 
 
 def _is_same(one: VoucherMark, two: VoucherMark) -> bool | None:
-    """Whether two marks are of one operation; ``None`` where they do not say enough."""
+    """Whether two marks are of the same operation; ``None`` if they do not have enough in common."""
     pairs = [
         (one.function_code, two.function_code),
         (one.amount, two.amount),
@@ -453,7 +455,7 @@ def _is_same(one: VoucherMark, two: VoucherMark) -> bool | None:
 
 
 def _is_same_code(one: VoucherMark, two: VoucherMark) -> bool | None:
-    """Whether the authorization codes are the same; ``None`` where one is missing or of an earlier operation."""
+    """Whether the authorization codes are equal; ``None`` if one is missing or is that of an earlier operation."""
     if one.authorization_code is None or two.authorization_code is None:
         return None
     same = one.authorization_code == two.authorization_code
@@ -465,7 +467,7 @@ def _is_same_code(one: VoucherMark, two: VoucherMark) -> bool | None:
 
 
 def recorded(reply: Reply) -> list[Reply]:
-    """The operations that the answer to a query for records tells of: the rows of details, or the voucher itself."""
+    """The operations in the reply to a query for records: the rows of a details report, or the voucher itself."""
     return [_voucher(row) for row in reply.sale_details] if isinstance(reply, DetailsReply) else [reply]
 
 
@@ -478,8 +480,8 @@ def _voucher(row: Voucher) -> VoucherReply:
 
 
 def newest(reply: Reply, profile: Profile) -> VoucherMark | None:
-    """The mark of the last operation that ``reply``, asked for just now, tells of: an empty one where it tells of none;
-    ``None`` where that is not certain.
+    """The mark of the last operation in ``reply``, which was just queried: an empty mark if there is none, ``None`` if
+    that is not certain.
     """
     if isinstance(reply, DetailsReply):
         return _newest_row(reply)
@@ -491,19 +493,19 @@ def newest(reply: Reply, profile: Profile) -> VoucherMark | None:
 
 
 def is_nothing_new(last: VoucherMark | None, intent: Intent, others: Sequence[Intent]) -> bool:
-    """Whether the terminal's last voucher is surely of an operation before the command, or there still is none."""
+    """Whether the last voucher is certainly that of an operation before the command, or there still is none."""
     if last is None or last == VoucherMark():
-        # Where there was one before, or nobody knows, the batch may have been closed since.
+        # If there was one before, or that is unknown, the batch may have been closed since.
         return last is not None and intent.baseline == last
     before = [_result(other) for other in others if other.state is IntentState.APPROVED]
     return any(_is_surely(one, last, intent) for one in (*before, intent.baseline) if one is not None)
 
 
 def _is_surely(one: VoucherMark, last: VoucherMark, intent: Intent) -> bool:
-    """Whether two marks are of one operation, and ``last`` cannot be that of ``intent``.
+    """Whether two marks are of the same operation, and ``last`` cannot be that of ``intent``.
 
-    A minute alone does not do, for two operations may be of one; and firmware names in the record of a void the
-    operation that was annulled. But no terminal carries out two operations with one authorization code in one second.
+    The same minute is not enough, because two operations may share one; and in the record of a void, firmware writes
+    the operation that was voided. But no terminal makes two operations with one authorization code in one second.
     """
     if _is_same(one, last) is not True:
         return False
@@ -516,7 +518,7 @@ def _is_surely(one: VoucherMark, last: VoucherMark, intent: Intent) -> bool:
 
 
 def could_be_late(reply: Reply, command: Command[Any], known: Circumstances) -> bool:
-    """Whether what answers ``command``, a query for records, may be the late reply to a command of unknown outcome."""
+    """Whether the reply to ``command``, a query for records, may be a late reply to a command of unknown outcome."""
     return (
         isinstance(reply, VoucherReply)
         and reply.function_code != command.code
@@ -539,7 +541,7 @@ def _newest_row(details: DetailsReply) -> VoucherMark | None:
 
 
 def typed_reply(command: Command[Any] | None, reply: Reply) -> Reply:
-    """``reply`` as the reply of ``command``, also where it was found in the terminal's records."""
+    """``reply`` as the reply type of ``command``, even if it was found in the terminal's records."""
     if command is None or reply.function_code == command.code or not isinstance(reply, VoucherReply):
         return reply
     kind = command.reply_type

@@ -1,12 +1,11 @@
-"""The payment machine: a command that moves money is recorded before its first byte, sent once, and asked about after
-any doubt, whatever carries it. All that touches the state of a payment lives here (docs/reliability.md).
+"""The payment machine: a payment command is recorded before its first byte, sent once, and queried if its outcome is
+unknown, over any carrier. All the code that changes the state of a payment is here (docs/reliability.md).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from ..errors import (
     TransportError,
     UnexpectedReply,
 )
+from ..logs import about, logger
 from ..masking import mask
 from ..messages import (
     OPEN_STATES,
@@ -87,83 +87,83 @@ from .matching import (
 
 __all__ = ["Till", "ask", "greet", "pay", "polling", "recover_all"]
 
-log = logging.getLogger("getnet_pos.payment")
+log = logger("getnet_pos.payment")
 
 R = TypeVar("R", bound=Reply)
 
 _RECONNECT = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _ASK_AGAIN = ((1.0, math.inf), (2.0, 10.0), (3.0, 10.0), (0.0, 0.0))
-"""After each refusal: how long to wait, in seconds, and how long it may have taken so far."""
+"""After each refusal: the pause before the next query, and the time after which there is none; in seconds."""
 _LONGEST_REASON = 400
 _PAID = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _LOOKING = 0.05
 _A_SECOND = 1.1
-"""Seconds after which a clock surely shows another second."""
+"""Seconds after which any clock shows a different second."""
 _LONGEST_PAUSE = 0.2
-"""Seconds between two looks whether somebody else is still at the terminal."""
+"""The longest pause, in seconds, between two checks whether another process still uses the terminal."""
 _LOOKED_AT = 16
-"""How many unsettled commands of other terminals a poll tells of at most."""
+"""The maximum number of unsettled commands of other terminals that a poll returns."""
 _INTRODUCTIONS = 2
-"""How many times a terminal is asked who it is: one answer may be lost."""
+"""How many times a terminal is asked for its identity: one answer may be lost."""
 _UNRECORDED = "the terminal recorded nothing after it was sent"
 
 
 @dataclass(slots=True)
 class Till:
-    """One terminal as the machine knows it: the way to it, its names, its last voucher, its habits."""
+    """The machine's knowledge of one terminal: its carrier, its names, its last voucher, its behaviour."""
 
     carrier: Carrier
     terminal: str
-    """Its place, as the journal has it."""
+    """The name of its address, as in the journal."""
     terminal_id: str | None = None
     commerce_code: int | None = None
-    """With ``terminal_id``, what the terminal at this place last said of itself."""
+    """With ``terminal_id``, the identity that the terminal at this address last sent."""
     baseline: VoucherMark | None = None
-    """The terminal's last voucher; ``None`` where it is not known, and is asked for before money moves."""
+    """The terminal's last voucher; ``None`` if unknown: it is then queried before a payment."""
     told: VoucherMark | None = None
-    """The last voucher that it has told when asked; it may have lost it since."""
+    """The last voucher that the terminal returned to a query; it may have lost that voucher since."""
     known_on: int | None = None
-    """The opening of the link on which the terminal told what is known of it."""
+    """The opening of the link on which all this was learned."""
     introduced_on: int | None = None
-    """The opening of the link on which the terminal was asked who it is."""
+    """The opening of the link on which the terminal was asked for its identity."""
     is_fresh: bool = False
-    """It was asked for since the payment in progress has begun."""
+    """Whether the baseline was queried since the payment in progress began."""
     tells_records: bool = True
-    """It has not failed to tell its last voucher: one failure is a passing one."""
+    """Whether the terminal returned its last voucher when last queried; a single failure is taken as temporary."""
     asked_in_vain: bool = False
-    """The terminal does not tell its last voucher: it is not asked again before the next poll."""
+    """Whether the terminal does not return its last voucher: it is not queried again before the next poll."""
     names_ticket: bool | None = None
-    """Whether the replies of this terminal name the ticket of their command; ``None``: none was seen."""
+    """Whether the replies of this terminal have the ticket of their command; ``None`` if none was seen."""
     records_name_ticket: bool | None = None
-    """Whether its last voucher has named a ticket; ``None``: none was seen."""
+    """Whether its last voucher has had a ticket; ``None`` if none was seen."""
     clock: tuple[datetime, float] | None = None
-    """What the terminal's clock showed at least, and when, by the vouchers that it has told."""
+    """A time that the terminal's clock had reached, by its vouchers, and our clock at that moment."""
     previous: Reply | None = None
-    """The last final reply, to know a copy of it by."""
+    """The last final reply, to recognise a copy of it."""
     unrecorded: Intent | None = None
-    """The last end of a command that its caller was told and that the journal did not take."""
+    """The last final state that was returned to a caller but could not be written to the journal."""
     known: list[Step] = field(default_factory=list)
-    """The commands that matter to this terminal, as the journal last told."""
+    """The commands in the journal that matter to this terminal, as last read."""
     current: str | None = None
-    """The intent that is being settled: its replies are its own flow's."""
+    """The intent in progress: its replies belong to its own flow."""
     pending: set[str] = field(default_factory=set)
-    """The intents that were unsettled when the journal was last asked, and whose end was not handed over yet."""
+    """The intents that were unsettled when the journal was last read, and whose outcome no caller has received."""
     sent_on: int | None = None
     """The opening of the link on which the last command left."""
     keep: object = None
-    """What keeps the terminal for this host until the connector is closed."""
+    """This host's right to the terminal, held until the connector is closed."""
     sent_after: str | None = None
-    """What the terminal's clock showed when the last command left, or a little less."""
+    """A time of the terminal's clock at or shortly before the last command left."""
 
     def keep_for(self, lease: Lease) -> None:
-        """Keep the terminal for this host; what was known of it may be old where another one has had it since."""
+        """Hold the terminal for this host. Forget what is known of it if another host may have used it since."""
         if lease.keep is not self.keep:
             self.keep = lease.keep
             self.baseline = self.told = self.previous = None
 
     @contextlib.contextmanager
     def settling(self, intent: Intent) -> Iterator[None]:
-        """While the flow of ``intent`` takes its replies."""
+        """Mark ``intent`` as the one whose flow receives its replies."""
         self.current = intent.intent_id
         try:
             yield
@@ -172,7 +172,7 @@ class Till:
 
     @property
     def search(self) -> Search:
-        """The names by which what concerns this terminal is looked for."""
+        """The names by which the intents of this terminal are searched for."""
         return Search(
             terminal=self.terminal,
             terminal_id=self.terminal_id,
@@ -181,7 +181,7 @@ class Till:
         )
 
     def own(self) -> list[Intent]:
-        """The commands of this terminal that are unsettled or were settled lately."""
+        """The commands of this terminal that are unsettled or were settled recently."""
         search = self.search
         return [step.intent for step in self.known if same_terminal(step.intent, search)]
 
@@ -189,7 +189,7 @@ class Till:
         return [other for other in self.own() if other.intent_id != intent.intent_id]
 
     def settled_now(self) -> tuple[Intent, ...]:
-        """The commands that were settled since this was last called, other than by the call that waited for them."""
+        """The commands that were settled since the last call of this, other than by the call that sent them."""
         done = tuple(
             intent
             for intent in self.own()
@@ -199,11 +199,11 @@ class Till:
         return done
 
     def comparable(self, intent: Intent) -> Intent:
-        """``intent`` as vouchers can be compared with it."""
+        """``intent`` without its ticket if vouchers of this carrier do not have it."""
         return intent if intent.ticket is None or self.carrier.vouchers_name_ticket else replace(intent, ticket=None)
 
     def circumstances(self, intent: Intent, *, is_awaited: bool = False) -> Circumstances:
-        """``is_awaited``: its caller still waits for ``intent``, the last command that left."""
+        """``is_awaited``: the caller of ``intent``, the last command that left, still waits for it."""
         line = self.carrier.line
         return Circumstances(
             profile=self.carrier.profile,
@@ -218,14 +218,14 @@ class Till:
         )
 
     def clock_at(self, now: float) -> str | None:
-        """What the terminal's clock shows at ``now``, or less: what it tells of was made before."""
+        """A lower bound of the terminal's clock at ``now``."""
         if self.clock is None:
             return None
         then, at = self.clock
         return (then + timedelta(seconds=now - at)).isoformat(sep=" ", timespec="seconds")
 
     def recognise_line(self) -> None:
-        """Forget what was known of the terminal if the cable may have gone to another one since."""
+        """Forget what is known of the terminal if the cable may have been plugged into another one since."""
         line = self.carrier.line
         if self.carrier.is_pluggable and line != self.known_on:
             self.terminal_id = self.commerce_code = self.names_ticket = self.records_name_ticket = self.clock = None
@@ -233,14 +233,14 @@ class Till:
         self.known_on = line
 
     def learn(self, reply: Reply, now: float, *, is_record: bool = False) -> None:
-        """Take note of what ``reply``, heard at ``now``, tells of the terminal itself."""
+        """Learn from ``reply``, received at ``now``, about the terminal itself."""
         if not isinstance(reply, VoucherReply) or not reply.approved:
             return
         self.recognise_line()
-        told = (reply.terminal_id or "").strip() or None
-        if told and told != self.terminal_id:
-            # What was known was of the terminal that was here before.
-            self.terminal_id, self.commerce_code = told, None
+        terminal_id = (reply.terminal_id or "").strip() or None
+        if terminal_id and terminal_id != self.terminal_id:
+            # A different terminal than before.
+            self.terminal_id, self.commerce_code = terminal_id, None
             self.names_ticket = self.records_name_ticket = self.clock = self.told = None
         self.commerce_code = self.commerce_code or reply.commerce_code or None
         made = _to_the_second(reply)
@@ -261,15 +261,15 @@ def ask(
     urgent: bool = False,
     terms: Terms = NO_TERMS,
 ) -> Flow[R]:
-    """Run a command that moves no money and return its reply.
+    """Run a command that is not a payment and return its reply.
 
-    A query that changes nothing is asked again, once: on a new link where the old one broke, and with the date in its
-    other form where the terminal refused it.
+    A query that changes nothing is repeated once: on a new link if the old one broke, or with the other date format if
+    the terminal refused it.
 
     Raises:
-        TransportError: the link failed, or a deadline passed.
-        ProtocolError: the terminal refused the command, or its answer cannot be used.
-        ApiError: the cloud refused it.
+        TransportError: the link failed, or the deadline passed.
+        ProtocolError: the terminal refused the command, or its reply cannot be used.
+        ApiError: the cloud refused the command.
     """
     carrier = till.carrier
     if not carrier.is_open:
@@ -279,9 +279,9 @@ def ask(
     except (Disconnected, NotAccepted) as error:
         if not command.changes_nothing or not carrier.may_ask_again(error):
             raise
-        log.info("command %d is asked again: %s", command.code, error)
+        log.info("repeating command %d: %s", command.code, error)
         if isinstance(error, Disconnected):
-            yield from carrier.close()
+            yield from carrier.close(error)
             yield from carrier.open()
     try:
         return (yield from _asked(till, command, timeout, urgent, terms))
@@ -299,11 +299,14 @@ def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool,
         event = yield from attempt.submit()
         while not isinstance(event, Heard) or not _answers(till, command, event.reply):
             if isinstance(event, Heard):
-                yield from _set_aside(till, event.reply)
+                yield from _handle_late(till, event.reply)
             event = yield from attempt.next_event()
         if event.after_damage and event.reply.function_code != command.code:
-            yield from _set_aside(till, event.reply)
-            raise UnexpectedReply("the answer was damaged, and what came after it may be of an earlier command")
+            yield from _handle_late(till, event.reply)
+            raise UnexpectedReply(
+                f"the reply to command {command.code} was damaged, and the next one may answer an earlier command: try "
+                "again"
+            )
     finally:
         attempt.release()
     yield from carrier.confirm(final=True)
@@ -311,30 +314,30 @@ def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool,
 
 
 def _answers(till: Till, command: Command[Any], reply: Reply) -> bool:
-    """A last voucher may come under the code of the operation that it records; a transaction comes under its own."""
+    """Whether ``reply`` answers ``command``. A last voucher or a transaction may have another function code."""
     if isinstance(command, LastVoucher):
         return reply.function_code in till.carrier.profile.catalogue.voucher_codes
     return reply.function_code == command.code or isinstance(command, GetTransaction)
 
 
 def _clear(till: Till) -> Flow[bool]:
-    """Read away what came since the last command; whether the link had been lost since, and was opened again."""
+    """Read what arrived since the last command. Returns whether the link had been lost and was opened again."""
     reopened = False
     try:
         late = yield from till.carrier.clear()
     except Disconnected as error:
-        log.info("the link was closed since the last command (%s): opening it again", error)
-        yield from till.carrier.close()
+        log.info("the link was lost since the last command (%s): opening it again", error)
+        yield from till.carrier.close(error)
         yield from till.carrier.open()
         reopened = True
         late = yield from till.carrier.clear()
     for reply in late:
-        yield from _set_aside(till, reply)
+        yield from _handle_late(till, reply)
     return reopened
 
 
 def greet(till: Till, timeout: float | None = None) -> Flow[PollReply]:
-    """Open the link if need be and ask whether the terminal is ready."""
+    """Open the link if necessary and ask whether the terminal is ready."""
     reply = yield from ask(till, till.carrier.greeting, timeout)
     if isinstance(reply, PollReply):
         return reply
@@ -342,22 +345,22 @@ def greet(till: Till, timeout: float | None = None) -> Flow[PollReply]:
 
 
 def polling(till: Till) -> Flow[Polled]:
-    """Poll; learn whose terminal it is and what it recorded last; settle what an earlier run left open."""
+    """Poll, learn the terminal's identity and last voucher, and settle what an earlier run left open."""
     try:
         reply = yield from greet(till)
     except (Disconnected, DeadlineExceeded, UnexpectedReply) as error:
-        # A link that was lost while idle shows it only now; and right after plugging in, terminals are known to answer
-        # a first poll with an error of their own.
+        # Only now does a link show that it was lost while idle. And right after plugging in, terminals are known to
+        # answer the first poll with an error of their own.
         if till.carrier.echoes or (isinstance(error, DeadlineExceeded) and not till.carrier.is_silent):
             raise
         log.warning("the first poll failed (%s): opening the link again", error)
-        yield from till.carrier.close()
+        yield from till.carrier.close(error)
         reply = yield from greet(till)
     recovery = Recovery()
     if not _is_ready(reply):
         yield from _know(till)
         if any(intent.open and intent.transaction_id for intent in till.own()):
-            # It may be busy with a command that an earlier run left open, and of which a cloud can tell.
+            # It may be busy with a command that an earlier run left open, which a cloud can be queried about.
             recovery = yield from recover_all(till)
             reply = yield from greet(till)
     if _is_ready(reply):
@@ -379,10 +382,10 @@ def _is_ready(reply: PollReply) -> bool:
 
 
 def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
-    """Ask for the terminal's last voucher, so that a newer one can be told from it; return what was told.
+    """Query the terminal's last voucher, so that a newer one can be recognised. Returns the records it sent.
 
-    Not knowing it is no error. One that told it before may be busy: it is asked again, up to three times if quick.
-    ``longest``: no query takes longer, in seconds.
+    It is no error if the terminal does not return one. If it did so before, it may be busy: it is queried up to three
+    more times if it refuses quickly. No query takes longer than ``longest`` seconds.
     """
     till.is_fresh, in_vain, begun = False, False, (yield Now())
     for pause, within in _ASK_AGAIN:
@@ -390,11 +393,11 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
             return (yield from _asked_for_records(till, longest))
         except (TransportError, ProtocolError, ApiError) as error:
             if isinstance(error, TransportError) and not isinstance(error, DeadlineExceeded):
-                yield from till.carrier.close()
+                yield from till.carrier.close(error)
                 if not till.carrier.is_open:
                     raise
-            log.warning("the terminal did not tell its last voucher: %s", error)
-            # A damaged answer may come whole the next time.
+            log.warning("the terminal did not return its last voucher: %s", error)
+            # A damaged reply may arrive intact the next time.
             in_vain = isinstance(error, UnexpectedReply) or not isinstance(error, ProtocolError)
             late = isinstance(error, DeadlineExceeded)
         now: float = yield Now()
@@ -407,15 +410,15 @@ def _learn_baseline(till: Till, longest: float = math.inf) -> Flow[list[Reply]]:
 
 
 def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
-    told: list[Reply] = []
+    records: list[Reply] = []
     baseline: VoucherMark | None = None
     others = Circumstances(profile=till.carrier.profile, others=till.own())
     for command in till.carrier.records:
         reply = yield from ask(till, command, min(longest, till.carrier.limits(command, None).total))
-        told = _recorded_in(reply)
+        records = _recorded_in(reply)
         till.recognise_line()
         now: float = yield Now()
-        for one in told:
+        for one in records:
             till.learn(one, now, is_record=True)
         baseline = newest(reply, till.carrier.profile)
         if baseline is not None and could_be_late(reply, command, others):
@@ -427,22 +430,22 @@ def _asked_for_records(till: Till, longest: float) -> Flow[list[Reply]]:
         till.told = till.told if baseline == VoucherMark() else baseline
     if till.terminal_id is None:
         yield from _introduce(till)
-    return told
+    return records
 
 
 def _introduce(till: Till) -> Flow[str | None]:
-    """Ask a terminal that has no voucher yet who it is, once on each link, so that another one can be told from it."""
-    question, line = till.carrier.introduction, till.carrier.line
-    if question is None:
+    """Ask a terminal without a voucher for its identity, once on each link, to tell it from other terminals."""
+    query, line = till.carrier.introduction, till.carrier.line
+    if query is None:
         return None
     if till.introduced_on == line:
         return till.terminal_id
     till.introduced_on = line
     for _ in range(_INTRODUCTIONS):
         try:
-            reply = yield from ask(till, question)
+            reply = yield from ask(till, query)
         except (DeadlineExceeded, ProtocolError) as error:
-            log.info("the terminal does not tell who it is: %s", error)
+            log.info("the terminal did not return its identity: %s", error)
         else:
             till.recognise_line()
             till.terminal_id = (getattr(reply, "terminal_id", None) or "").strip() or None
@@ -451,11 +454,11 @@ def _introduce(till: Till) -> Flow[str | None]:
 
 
 def _recorded_in(reply: Reply) -> list[Reply]:
-    """What the answer to a query for records tells of, if it is approved."""
+    """The operations in the reply to a query for records; none unless it is approved."""
     return recorded(reply) if reply.approved else []
 
 
-# ---------------------------------------------------------------------------------------------------------------- money
+# ------------------------------------------------------------------------------------------------------------- payments
 
 
 def pay(
@@ -468,17 +471,17 @@ def pay(
     again: bool = False,
     terms: Terms = NO_TERMS,
 ) -> Flow[R]:
-    """Run a command that moves money and return its final reply, recorded and then confirmed.
+    """Run a payment command and return its final reply, after recording and then confirming it.
 
-    ``key`` is the caller's own name of the command: asked for again, the stored result is returned. ``again``: a second
-    charge for the same ticket and amount is meant.
+    With the ``key`` of an earlier command, its stored result is returned. ``again``: a second charge of the same ticket
+    and amount is intended.
 
     Raises:
         OutcomeUnknown: money may have moved, and the terminal could not say.
         AlreadyCharged: an earlier command of the same ticket and amount was paid, and its caller may not know.
         ApiError: a cloud refused the command before it reached the terminal.
         JournalError: the command could not be recorded, and was not sent.
-        TerminalBusy: somebody else was at the terminal for all of ``Timeouts.busy``; nothing was sent.
+        TerminalBusy: another process used the terminal for all of ``Timeouts.busy``; nothing was sent.
         TransportError: not one byte of the command left.
     """
     carrier = till.carrier
@@ -486,7 +489,7 @@ def pay(
     carrier.rearm()
     lease: Lease | None = yield Claim(intent_id, till.terminal)
     if lease is None:
-        raise TerminalBusy(f"{till.terminal} is busy: another host has it")
+        raise TerminalBusy(f"{till.terminal} is busy: another host is using it; sell on that host, or try again later")
     try:
         till.keep_for(lease)
         return (yield from _paid(till, command, intent_id, timeout, lease, terms, key=key, again=again))
@@ -508,7 +511,7 @@ def _paid(
     carrier = till.carrier
     till.is_fresh = False
     if not carrier.is_open or ((yield from _clear(till)) and carrier.is_pluggable):
-        # After the link was lost another terminal may be there, or one that is not ready.
+        # After a lost link another terminal may be connected, or this one may not be ready.
         polled = yield from polling(till)
         if not _is_ready(polled):
             raise LifecycleError(f"the terminal is not ready ({polled.response_code}): polling() must succeed first")
@@ -526,16 +529,16 @@ def _paid(
         except JournalError as error:
             if error.intent_id in (None, quicker) or (yield Now()) >= until:
                 raise
-            # Somebody was quicker, and nothing of this one is recorded.
+            # Another process was faster; nothing of this command is recorded.
             quicker = error.intent_id
             till.is_fresh = False
 
 
 def _stored_or_free(till: Till, intent: Intent, until: float) -> Flow[Reply | None]:
-    """The result of an earlier command of the same idempotency key; else ``None``, once nobody is at the terminal.
+    """The result of an earlier command with the same idempotency key; else ``None``, once the terminal is free.
 
     Raises:
-        TerminalBusy: somebody living is at it until then, or at a command that this one would repeat.
+        TerminalBusy: another process uses the terminal until ``until``, or runs a command that this one would repeat.
     """
     pause = _LOOKING
     while True:
@@ -552,7 +555,8 @@ def _stored_or_free(till: Till, intent: Intent, until: float) -> Flow[Reply | No
         repeats = any(is_repetition(intent, one) for one in in_progress) and not is_its_own
         if repeats or now >= until:
             raise TerminalBusy(
-                f"{till.terminal} is busy: another process has intent {in_progress[0].intent_id} in progress"
+                f"{till.terminal} is busy: another process is running intent {in_progress[0].intent_id}; try again "
+                "when it is over"
             )
         yield Sleep(min(pause, until - now))
         pause = min(2 * pause, _LONGEST_PAUSE)
@@ -574,10 +578,12 @@ def _sent(
     limits = carrier.limits(command, timeout)
     yield from _freshen_baseline(till, command, limits)
     if (yield from _clear(till)) and carrier.is_pluggable:
-        yield from carrier.close()
-        raise Disconnected(
-            "the cable was out just before the command: nothing was sent, and another terminal may be there"
+        gone = Disconnected(
+            "nothing was sent: the cable was unplugged just before the command, and another terminal may be connected "
+            "now; call polling()"
         )
+        yield from carrier.close(gone)
+        raise gone
     intent = replace(intent, baseline=till.baseline, terminal_id=till.terminal_id, commerce_code=till.commerce_code)
     attempt = yield from carrier.attempt(command, limits, intent, terms=terms)
     intent = replace(intent, frame_hash=hashlib.sha256(attempt.data).hexdigest())
@@ -590,7 +596,7 @@ def _sent(
 
 
 def _stored(till: Till, intent: Intent) -> Reply | None:
-    """The result of an earlier command of the same idempotency key."""
+    """The result of an earlier command with the same idempotency key."""
     if intent.idempotency_key is None:
         return None
     for step in reversed(till.known):
@@ -599,7 +605,8 @@ def _stored(till: Till, intent: Intent) -> Reply | None:
             continue
         if not is_same_command(intent, other):
             raise InvalidValue(
-                f"the idempotency key is that of another command (intent {other.intent_id}): each command needs its own"
+                f"the idempotency key belongs to a different command (intent {other.intent_id}): use a new key for "
+                "each command"
             )
         if other.state in (IntentState.APPROVED, IntentState.DECLINED):
             return restored(other, till.carrier.profile.catalogue)
@@ -611,7 +618,7 @@ def _stored(till: Till, intent: Intent) -> Reply | None:
 
 
 def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> Flow[None]:
-    """What may have been charged must not be charged again before somebody has looked."""
+    """Refuse a command that may already have been charged, until a person has checked."""
     today: datetime = yield WallClock()
     for step in till.known:
         other = step.intent
@@ -619,16 +626,16 @@ def _refuse_repetition(till: Till, intent: Intent, *, again: bool) -> Flow[None]
             continue
         if other.open or other.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED):
             raise _still_unknown(other)
-        heard = other.state is IntentState.APPROVED and other.found in (None, "call")
-        lately = today - datetime.fromisoformat(step.at) <= REMEMBERED
-        if other.state in _PAID and not heard and lately and not again:
+        received = other.state is IntentState.APPROVED and other.found in (None, "call")
+        recent = today - datetime.fromisoformat(step.at) <= REMEMBERED
+        if other.state in _PAID and not received and recent and not again:
             raise _already_charged(till, step)
 
 
 def _tell_apart(till: Till, intent: Intent) -> Flow[None]:
-    """Let a second go by where the same ticket and amount was just paid at another place of a terminal of this id.
+    """Wait a second if the same ticket and amount was just paid at another address with this terminal's id.
 
-    Terminals that share an id may number alike: only the second would tell the two vouchers apart.
+    Terminals that share an id may use the same numbers: only the second of their time distinguishes the two vouchers.
     """
     today: datetime = yield WallClock()
     ages = [
@@ -643,7 +650,7 @@ def _tell_apart(till: Till, intent: Intent) -> Flow[None]:
 
 def _still_unknown(intent: Intent) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"nothing was sent: for the same command {outcome_advice(intent)}",
+        f"nothing was sent, because of an earlier command of the same purchase: {outcome_advice(intent)}",
         intent_id=intent.intent_id,
         reason=intent.reason or "",
         is_earlier=True,
@@ -662,10 +669,10 @@ def _already_charged(till: Till, step: Step) -> AlreadyCharged:
 
 
 def _freshen_baseline(till: Till, command: Command[Any], limits: Limits) -> Flow[None]:
-    """Ask for the last voucher where a later doubt could not be settled without.
+    """Query the last voucher if recovery would need it.
 
-    Where vouchers name the ticket, the last reply or the poll tells enough, and nothing is asked; elsewhere what was
-    told since the payment has begun will do.
+    If vouchers have the ticket, the last reply or the poll is enough and nothing is queried; otherwise it must have
+    been queried since the payment began.
     """
     if till.asked_in_vain:
         return
@@ -692,12 +699,12 @@ def _recorded_and_sent(
     except GetnetError as error:
         if not left:
             if not (isinstance(error, JournalError) and error.intent_id):
-                # It may be in the journal all the same, where only the answer was lost.
+                # It may be in the journal after all, if only the database's answer was lost.
                 till.unrecorded = replace(intent, state=IntentState.NOT_SENT)
             raise
         if not may_have_left(error):
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
-            yield from till.carrier.close()
+            yield from till.carrier.close(error)
             raise
         if isinstance(error, TransportError):
             intent = yield from _advance(intent, IntentState.SENT)
@@ -705,7 +712,7 @@ def _recorded_and_sent(
     except GeneratorExit:
         raise
     except BaseException:
-        # A cancellation, or Ctrl-C. Before the first byte it is known that nothing was charged.
+        # A cancelled task, or Ctrl-C. Before the first byte it is certain that nothing was charged.
         if not attempt.begun:
             yield from _record(replace(intent, state=IntentState.NOT_SENT))
         raise
@@ -715,8 +722,8 @@ def _recorded_and_sent(
 def _carried_out(
     till: Till, command: Command[Any], intent: Intent, attempt: Attempt, event: Any, due: float, terms: Terms
 ) -> Flow[Reply]:
-    """Wait until a reply settles the command or raises a doubt; it may go on until ``due``."""
-    doubt: GetnetError
+    """Wait until a reply settles the command, or an error leaves its outcome unknown; it may run until ``due``."""
+    cause: GetnetError
     try:
         _check_number(till, intent, attempt)
         while True:
@@ -733,21 +740,21 @@ def _carried_out(
                 intent = yield from _advance(intent, state)
             event = yield from attempt.next_event()
     except UnexpectedReply as error:
-        # It has ended, whatever became of it.
-        doubt, due = error, 0.0
+        # The command is over, whatever its outcome.
+        cause, due = error, 0.0
     except (TransportError, ProtocolError, ApiError) as error:
-        doubt = error
+        cause = error
     else:
         note = f"the cloud did not pass it on: {type(event.error).__name__}"
         yield from _record(replace(intent, state=IntentState.DECLINED, note=note))
         raise event.error
-    return (yield from _recover(till, command, intent, doubt, due))
+    return (yield from _recover(till, command, intent, cause, due))
 
 
 def _check_number(till: Till, intent: Intent, attempt: Attempt) -> None:
-    """A cloud that repeats an earlier answer gives its number too."""
+    """Refuse an answer with the number of an earlier transaction: the cloud has repeated an earlier answer."""
     if _is_repeated_number(till, intent, attempt):
-        raise UnexpectedReply("the cloud answered with the transaction of an earlier command")
+        raise UnexpectedReply("the cloud answered with the transaction number of an earlier command")
 
 
 def _is_repeated_number(till: Till, intent: Intent, attempt: Attempt) -> bool:
@@ -761,15 +768,15 @@ def _numbered(till: Till, intent: Intent, attempt: Attempt) -> Intent:
 
 
 def _is_result(till: Till, intent: Intent, heard: Heard) -> Flow[bool]:
-    """Whether the reply is the command's; one that claims to be and cannot be believed raises."""
+    """Whether the reply answers the command. Raises ``UnexpectedReply`` if it claims to, but does not match."""
     known, comparable = till.circumstances(intent, is_awaited=True), till.comparable(intent)
     others = rivals(comparable, heard.reply, known.others, named=heard.named)
     judgement = judge(comparable, heard.reply, replace(known, others=others, in_turn=heard.in_turn, asked=heard.asked))
     if judgement.verdict is Verdict.DOUBT:
         yield from till.carrier.confirm()
-        raise UnexpectedReply(f"the reply cannot be believed: {judgement.why}")
+        raise UnexpectedReply(f"the reply cannot be used as the result: {judgement.why}")
     if judgement.verdict is Verdict.OTHER:
-        yield from _set_aside(till, heard.reply)
+        yield from _handle_late(till, heard.reply)
     return judgement.verdict is Verdict.MINE
 
 
@@ -784,8 +791,10 @@ def _finish(
     confirmed: bool = False,
     told: bool = True,
 ) -> Flow[Reply]:
-    """Record the result, then confirm it. ``newest``: the terminal has recorded nothing after it. ``told``: whoever
-    asked for the command is there to hear it; one who has left may ask for the same again.
+    """Record the result, then confirm it.
+
+    ``newest``: the terminal has recorded nothing after it. ``told``: the original caller is still there to receive it;
+    one who has left may send the same command again.
     """
     final = settled(intent, typed_reply(command, reply), found if told else "late reply")
     if intent.state in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID):
@@ -793,14 +802,20 @@ def _finish(
     try:
         yield Record(final)
     except JournalError as error:
-        # The caller gets the truth; the terminal gets no confirmation, and is asked again before the next command.
-        log.critical("intent %s is %s, but that could not be recorded: %s", intent.intent_id, final.state, error)
+        # The caller gets the result; the terminal gets no confirmation, and is queried again before the next command.
+        log.critical(
+            "intent %s is %s, but the journal could not record it: %s",
+            intent.intent_id,
+            final.state,
+            error,
+            extra=about(final),
+        )
         till.baseline, till.unrecorded = None, final
         return typed_reply(command, reply)
     till.previous = reply
     made = _to_the_second(reply)
     if newest and found == "call" and made is not None:
-        # Right now, whatever was told before: a clock may be set back.
+        # Even if it is earlier than before: the clock may have been set back.
         till.clock = made, (yield Now())
     if found == "call" and reply.approved and isinstance(reply, VoucherReply) and intent.ticket is not None:
         till.names_ticket = till.names_ticket or said_ticket(reply.ticket) is not None
@@ -814,7 +829,7 @@ def _finish(
 
 
 def _to_the_second(reply: Reply) -> datetime | None:
-    """When what ``reply`` tells of was made, by the terminal's clock, where it says so to the second."""
+    """When the operation in ``reply`` was made, by the terminal's clock; ``None`` unless it is given to the second."""
     made = read_date(getattr(reply, "real_date", None))
     return None if made is None or len(made) != len("2026-01-01 12:00:00") else datetime.fromisoformat(made)
 
@@ -826,21 +841,27 @@ def _advance(intent: Intent, state: IntentState, reason: str | None = None) -> F
 
 
 def _record(intent: Intent) -> Flow[None]:
-    """Record a step of a command that has left. Failing to cannot call it back: the earlier record keeps it open."""
+    """Record a step of a command that has left. If that fails, the earlier step keeps the command open."""
     try:
         yield Record(intent)
     except JournalError as error:
-        log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
+        log.error(
+            "state %s of intent %s could not be recorded: %s",
+            intent.state,
+            intent.intent_id,
+            error,
+            extra=about(intent),
+        )
 
 
 # --------------------------------------------------------------------------------------------------------- late replies
 
 
-def _set_aside(till: Till, reply: Reply) -> Flow[None]:
-    """A reply that answers no command in progress: it settles the intent it is of, or is confirmed and left."""
+def _handle_late(till: Till, reply: Reply) -> Flow[None]:
+    """Handle a late reply: let it settle the intent that it belongs to, or confirm and ignore it."""
     if not (yield from _settle_late(till, reply)):
         log.info(
-            "a reply of function code %d, response code %d, operation %s settles nothing: it is set aside",
+            "ignoring a late reply with function code %d, response code %d, operation %s",
             reply.function_code,
             reply.response_code,
             getattr(reply, "operation_id", None),
@@ -849,16 +870,16 @@ def _set_aside(till: Till, reply: Reply) -> Flow[None]:
 
 
 def _settle_late(till: Till, reply: Reply, *, confirmed: bool = False) -> Flow[bool]:
-    """Settle the intent whose own ticket the reply bears, and that nobody waits for; false if none is.
+    """Settle the intent that has the reply's ticket and that nobody waits for; ``False`` if there is none.
 
-    A person's decision that the reply contradicts is shown as a contradiction.
+    If the reply contradicts a person's decision, the intent becomes CONTRADICTED.
     """
     if not isinstance(reply, VoucherReply) or said_ticket(reply.ticket) is None:
         return False
     try:
         yield from _know(till)
     except JournalError as error:
-        log.error("whose late reply it is cannot be looked up: %s", error)
+        log.error("cannot read the journal to find the command of a late reply: %s", error)
         return False
     for intent in till.own():
         if intent.intent_id == till.current or not _is_unsettled(intent, reply):
@@ -869,7 +890,7 @@ def _settle_late(till: Till, reply: Reply, *, confirmed: bool = False) -> Flow[b
             if lease is None:
                 return False
             try:
-                log.warning("the reply to intent %s came late: it is settled", intent.intent_id)
+                log.warning("settled intent %s by a late reply", intent.intent_id, extra=about(intent))
                 yield from _finish(till, None, intent, reply, found="late reply", confirmed=confirmed)
             finally:
                 lease.release()
@@ -879,14 +900,14 @@ def _settle_late(till: Till, reply: Reply, *, confirmed: bool = False) -> Flow[b
 
 
 def _is_unsettled(intent: Intent, reply: Reply) -> bool:
-    """Whether ``reply`` can still change what is known of ``intent``."""
+    """Whether ``reply`` can still change the state of ``intent``."""
     if intent.state in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID):
         return reply.approved is not (intent.state is IntentState.RESOLVED_PAID)
     return intent.open or intent.state is IntentState.UNKNOWN
 
 
 def _know(till: Till, intent: Intent | None = None) -> Flow[None]:
-    """Look up the commands of this terminal and, with ``intent``, those that it may be a repetition of."""
+    """Read from the journal the commands of this terminal and, with ``intent``, those that it may repeat."""
     till.recognise_line()
     search = till.search
     if intent is not None:
@@ -899,9 +920,9 @@ def _know(till: Till, intent: Intent | None = None) -> Flow[None]:
 
 
 def recover_all(till: Till, *, again: bool = False) -> Flow[Recovery]:
-    """Ask about every command of this terminal that is still open; hand over what was settled, and what was not.
+    """Query every command of this terminal that is still open. Returns what was settled, and what was not.
 
-    ``again``: ask once more about those of unknown outcome, of which somebody may know more by now, and learn the last
+    ``again``: query those of unknown outcome once more, because the terminal may know more by now, and its last
     voucher.
     """
     before, records, in_progress = till.terminal_id, list[Reply](), list[Intent]()
@@ -909,7 +930,7 @@ def recover_all(till: Till, *, again: bool = False) -> Flow[Recovery]:
     yield from _settle_each(till, OPEN_STATES, in_progress)
     if again:
         records = yield from _learn_baseline(till)
-        # Now it is known what the terminal calls itself: it may have had another name.
+        # The terminal's own id is known now; it may have commands under another address.
         yield from _know(till)
         yield from _settle_each(till, OPEN_STATES, in_progress)
         yield from _settle_each(till, frozenset({IntentState.UNKNOWN}), in_progress, records)
@@ -931,20 +952,20 @@ def recover_all(till: Till, *, again: bool = False) -> Flow[Recovery]:
 def _settle_each(
     till: Till, states: frozenset[IntentState], in_progress: list[Intent], records: Sequence[Reply] = ()
 ) -> Flow[bool]:
-    """Ask about each command of this terminal that is in one of ``states``, if nobody living is at it.
+    """Query each command of this terminal in one of ``states``, unless a living process is running it.
 
-    Whether anything was asked: what is known of this terminal is then looked up anew.
+    Returns whether anything was queried; ``till.known`` has then been read again.
     """
     asked = False
     skipped = {intent.intent_id for intent in in_progress}
     for intent_id in [intent.intent_id for intent in till.own() if intent.state in states]:
-        # What was settled meanwhile, by a late reply, is not asked about.
+        # A late reply may have settled it in the meantime.
         intent = next(one for one in till.own() if one.intent_id == intent_id)
         if intent.state not in states or intent_id in skipped:
             continue
         lease: Lease | None = yield Claim(intent_id, intent.terminal)
         if lease is None:
-            # Somebody may only have looked whether it is held.
+            # Another process may only have checked whether it is locked.
             yield Sleep(_LOOKING)
             lease = yield Claim(intent_id, intent.terminal)
         if lease is None:
@@ -954,7 +975,7 @@ def _settle_each(
         try:
             if intent.terminal == till.terminal:
                 till.keep_for(lease)
-            # Whoever held it until now may have settled it.
+            # The previous holder may have settled it.
             yield from _know(till)
             still = [one for one in till.own() if one.intent_id == intent_id and one.state in states]
             if not still:
@@ -976,14 +997,14 @@ def _settle_each(
 
 
 def _is_recorded_now(till: Till, intent: Intent) -> Flow[bool]:
-    """Record the result that the journal refused when the caller was told; whether that is done."""
+    """Record the result that the journal could not take when the caller received it; whether that worked."""
     final = till.unrecorded
     if final is None or final.intent_id != intent.intent_id:
         return False
     try:
         yield Record(final)
     except JournalError as error:
-        log.error("the result of intent %s still cannot be recorded: %s", intent.intent_id, error)
+        log.error("the result of intent %s still cannot be recorded: %s", intent.intent_id, error, extra=about(intent))
         return False
     till.unrecorded = None
     return True
@@ -994,7 +1015,7 @@ def _is_pending(intent: Intent) -> bool:
 
 
 def _due(till: Till, intent: Intent) -> Flow[float]:
-    """Until when a command that an earlier run left may go on, on the monotonic clock."""
+    """The time, on the monotonic clock, until which a command of an earlier run may still be running."""
     step = next(step for step in till.known if step.intent.intent_id == intent.intent_id)
     total = Limits.of(till.carrier.profile.catalogue.facts(intent.command), till.carrier.timeouts).total
     now: float = yield Now()
@@ -1003,10 +1024,10 @@ def _due(till: Till, intent: Intent) -> Flow[float]:
 
 
 def _elsewhere(till: Till) -> Flow[list[Step]]:
-    """Unsettled commands of terminals that go by other names, those left out that somebody living waits for."""
-    told: list[Step] = yield Unsettled(till.search, _LOOKED_AT)
+    """Unsettled commands of terminals with other names, without those that a living process is running."""
+    unsettled: list[Step] = yield Unsettled(till.search, _LOOKED_AT)
     left: list[Step] = []
-    for step in told:
+    for step in unsettled:
         lease: Lease | None = yield Claim(step.intent.intent_id)
         if lease is not None:
             lease.release()
@@ -1015,7 +1036,7 @@ def _elsewhere(till: Till) -> Flow[list[Step]]:
 
 
 def _adopted(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Intent | None]:
-    """The command of a terminal that had another name and told nothing of itself, settled: a record here names it."""
+    """Settle a command sent under another address, without a known terminal id, if a record here has its ticket."""
     if intent.terminal_id is not None:
         return None
     comparable, known = till.comparable(intent), till.circumstances(intent)
@@ -1028,7 +1049,12 @@ def _adopted(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Inten
         if lease is None:
             return None
         try:
-            log.warning("intent %s was sent to this terminal under the name %s", intent.intent_id, intent.terminal)
+            log.warning(
+                "intent %s was sent to this terminal under the name %s",
+                intent.intent_id,
+                intent.terminal,
+                extra=about(intent),
+            )
             yield from _finish(till, None, intent, record, found="recovery", confirmed=True)
         finally:
             lease.release()
@@ -1037,18 +1063,18 @@ def _adopted(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Inten
 
 
 def _another_terminal(till: Till, before: str | None) -> str | None:
-    """What is told of the terminal here, where the one that was at this place before called itself otherwise."""
+    """A description of the terminal here, if the one at this address had another id before."""
     here = [step.intent.terminal_id for step in till.known if step.intent.terminal == till.terminal]
-    known = before or next((told for told in reversed(here) if told), None)
+    known = before or next((one for one in reversed(here) if one), None)
     if till.terminal_id is None or known is None or known == till.terminal_id:
         return None
-    told = f"another terminal answers at {till.terminal}: {till.terminal_id}, before it was {known}"
-    log.warning("%s", told)
-    return told
+    text = f"another terminal answers at {till.terminal}: {till.terminal_id}, before it was {known}"
+    log.warning("%s", text)
+    return text
 
 
 def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[None]:
-    """Look once more for the result of a command of unknown outcome: only what names it is believed so late."""
+    """Query a command of unknown outcome once more. So late, only a record with its ticket can settle it."""
     comparable, others = till.comparable(intent), till.others(intent)
     named = [
         Candidate(one, Source.RECORD)
@@ -1062,119 +1088,119 @@ def _ask_again(till: Till, intent: Intent, records: Sequence[Reply]) -> Flow[Non
             query = till.carrier.queries(intent)[0]
             found = yield from query(now + till.carrier.timeouts.short)
         settled_by = yield from _settled_by(till, _Inquiry(None, intent, now), found)
-        # Only what was there before it: others may have been made since.
+        # Only a voucher from before the command proves anything: others may have been made since.
         is_over = (yield from _due(till, intent)) <= (yield Now())
         last = till.baseline if till.is_fresh and is_over and not _is_elsewhere(till, intent) else None
         is_settled = settled_by is not None or (
             is_nothing_new(last, intent, ()) and (yield from _settle_by_record(till, intent, last, is_awaited=False))
         )
     except (TransportError, ProtocolError, ApiError) as error:
-        log.info("intent %s could not be asked about: %s", intent.intent_id, error)
+        log.info("could not query intent %s: %s", intent.intent_id, error, extra=about(intent))
         return
     if is_settled:
-        log.warning("intent %s was of unknown outcome: it is settled now", intent.intent_id)
+        log.warning("intent %s, whose outcome was unknown, is settled now", intent.intent_id, extra=about(intent))
 
 
 @dataclass(slots=True)
 class _Inquiry:
-    """What was asked about a command in doubt so far."""
+    """The recovery of one command: what the queries have found so far."""
 
     command: Command[Any] | None
-    """``None`` where its caller is gone."""
+    """``None`` if its caller is gone."""
     intent: Intent
     due: float
-    """Until when the command may go on."""
+    """The time until which the command may still be running."""
     why: str = ""
     """Why nothing that was found is its result."""
     last: VoucherMark | None = None
-    """The terminal's last voucher, as it was told once the command was over."""
+    """The terminal's last voucher, queried after the command was over."""
 
 
 def _recover(
-    till: Till, command: Command[Any] | None, intent: Intent, doubt: GetnetError | None, due: float
+    till: Till, command: Command[Any] | None, intent: Intent, cause: GetnetError | None, due: float
 ) -> Flow[Reply]:
-    """Ask what became of ``intent`` until somebody says, or until the time for it and the command's own are over."""
+    """Query the outcome of ``intent`` until it is known, or the time for recovery and the command's own are over."""
     carrier, timeouts = till.carrier, till.carrier.timeouts
-    reason = str(doubt) if doubt is not None else "the register stopped before it had the reply"
-    log.warning("the outcome of intent %s is in doubt (%s): asking", intent.intent_id, reason)
+    reason = str(cause) if cause is not None else "the register stopped before it had the reply"
+    log.warning("the outcome of intent %s is unknown (%s): querying it", intent.intent_id, reason, extra=about(intent))
     intent = yield from _advance(intent, IntentState.RECOVERING, _short(reason))
-    # What the terminal recorded last is no longer known.
+    # The command may have become the terminal's last voucher.
     till.baseline = None
-    if isinstance(doubt, TransportError) and not isinstance(doubt, DeadlineExceeded):
-        yield from carrier.close()
+    if isinstance(cause, TransportError) and not isinstance(cause, DeadlineExceeded):
+        yield from carrier.close(cause)
     now: float = yield Now()
     inquiry = _Inquiry(command, intent, due)
-    # One more query after the command's own end: only then it is certain that nothing more comes.
+    # One more query after the command's own end: only then can nothing more arrive.
     end, failures = max(now + timeouts.recovery, due + timeouts.recovery_interval), 0
     while now < end:
         try:
             reply = yield from _round(till, inquiry, end)
             failures = 0
         except TransportError as error:
-            log.warning("nobody can be asked about intent %s: %s", intent.intent_id, error)
+            log.warning("the link failed while querying intent %s: %s", intent.intent_id, error, extra=about(intent))
             inquiry.why = inquiry.why or str(error)
-            yield from carrier.close()
+            yield from carrier.close(error)
             yield from _pause(failures, end)
             failures, reply = failures + 1, None
         if reply is not None:
             return reply
         if _is_elsewhere(till, intent):
-            # Its own terminal may come back: then it is asked about again.
+            # Its own terminal may come back and is then queried again.
             break
         now = yield Now()
     if is_nothing_new(inquiry.last, intent, till.others(intent)) and (
         yield from _settle_by_record(till, intent, inquiry.last, is_awaited=command is not None)
     ):
         till.baseline = inquiry.last
-        raise doubt or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
+        raise cause or OutcomeUnknown(_UNRECORDED, intent_id=intent.intent_id)
     reason = _short("; ".join(dict.fromkeys(part for part in (reason, inquiry.why) if part)))
     intent = yield from _advance(intent, IntentState.UNKNOWN, reason)
-    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from doubt
+    raise OutcomeUnknown(outcome_advice(intent), intent_id=intent.intent_id, reason=reason) from cause
 
 
 def _settle_by_record(till: Till, intent: Intent, last: VoucherMark | None, *, is_awaited: bool) -> Flow[bool]:
-    """Settle ``intent`` as not charged, for ``last``, in which nothing is new; false where the record may not be kept.
+    """Settle ``intent`` as not charged, because ``last`` is not newer; ``False`` if the record may be incomplete.
 
-    A terminal without any voucher looks like any other: it must be known to be the same.
+    Terminals without any voucher look alike, so the identity of such a terminal must be confirmed.
     """
     if not till.carrier.profile.durable_record:
         return False
     if last == VoucherMark() and not till.circumstances(intent, is_awaited=is_awaited).same_line:
         try:
-            told = yield from _introduce(till)
+            answering = yield from _introduce(till)
         except TransportError as error:
-            log.info("the terminal cannot be asked who it is: %s", error)
-            yield from till.carrier.close()
+            log.info("could not query the terminal's identity: %s", error)
+            yield from till.carrier.close(error)
             return False
-        if told is None or told != intent.terminal_id:
+        if answering is None or answering != intent.terminal_id:
             return False
     yield from _record(replace(intent, state=IntentState.DECLINED, found="recovery", note=_UNRECORDED))
     return True
 
 
 def _is_elsewhere(till: Till, intent: Intent) -> bool:
-    """Whether another terminal than that of ``intent`` answers here now."""
+    """Whether a terminal other than that of ``intent`` is connected here now."""
     return bool(till.terminal_id and intent.terminal_id and till.terminal_id != intent.terminal_id)
 
 
 def _short(reason: str) -> str:
-    # It may hold a terminal's words.
+    # It may contain a terminal's own text.
     reason = mask(reason)
     return reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
 
 
 def _pause(failures: int, end: float) -> Flow[None]:
-    """Before the link is opened again: longer after each failure, and not at the same moment for all terminals."""
+    """Wait before opening the link again: longer after each failure, and at random moments for different terminals."""
     longest = _RECONNECT[min(failures, len(_RECONNECT) - 1)]
     drawn: float = yield Random()
     now: float = yield Now()
-    # The last attempt comes when there is still time for an answer.
+    # Leave time for an answer to the last attempt.
     left = max(end - now, 0.0)
     yield Sleep(min(longest * (0.75 + 0.5 * drawn), left if left <= 2.0 else max(left - 2.0, 1.0)))
 
 
 def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
-    """Ask everybody once, and listen until it is time to ask again: the result, recorded, if somebody has it."""
+    """Make each query once, then listen until the next round. Returns the result, recorded, if it was found."""
     carrier = till.carrier
     now: float = yield Now()
     ask_again_at = min(end, now + carrier.timeouts.recovery_interval)
@@ -1182,14 +1208,14 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
         try:
             found = yield from query(end)
         except (ProtocolError, ApiError) as error:
-            log.info("intent %s could not be asked about: %s", inquiry.intent.intent_id, error)
+            log.info("could not query intent %s: %s", inquiry.intent.intent_id, error, extra=about(inquiry.intent))
             found, inquiry.why = Found(), str(error)
         reply = yield from _settled_by(till, inquiry, found)
         if reply is not None:
             return reply
         now = yield Now()
         if found.in_process:
-            inquiry.why = "the cloud says that it is still in process"
+            inquiry.why = "the cloud reports that it is still in process"
         if now >= end or (found.in_process and now < inquiry.due):
             break
     while (yield Now()) < ask_again_at:
@@ -1201,7 +1227,7 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
 
 
 def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | None]:
-    """The result of the command, recorded, if it is among what was found; else the rest is set aside."""
+    """The result of the command, recorded, if it was found; the rest is handled as late replies."""
     intent = inquiry.intent
     now: float = yield Now()
     for candidate in found.candidates:
@@ -1219,5 +1245,5 @@ def _settled_by(till: Till, inquiry: _Inquiry, found: Found) -> Flow[Reply | Non
         inquiry.last = found.last or inquiry.last
     for candidate in found.candidates:
         if candidate.newest:
-            yield from _set_aside(till, candidate.reply)
+            yield from _handle_late(till, candidate.reply)
     return None

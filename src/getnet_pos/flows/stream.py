@@ -1,8 +1,7 @@
-"""The carrier over a byte stream: a serial port, a socket, an HTTP address. It sends and listens; it judges nothing."""
+"""The carrier over a byte stream: a serial port, a socket or an HTTP address. It sends and listens, no more."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from ..errors import (
     UnexpectedReply,
     UnsupportedOperation,
 )
+from ..logs import logger
 from ..masking import mask
 from ..messages import (
     Ack,
@@ -48,16 +48,16 @@ __all__ = ["StreamAttempt", "StreamCarrier"]
 
 C = TypeVar("C", bound=Command[Any])
 
-log = logging.getLogger("getnet_pos.stream")
+log = logger("getnet_pos.stream")
 
 _UNSENT_WITHIN = 2.0
-"""Seconds within which a terminal delivers, once the link is open again, the reply that it could not send."""
+"""How long to wait, after opening the link again, for a reply that the terminal could not send, in seconds."""
 _SILENT_ROUNDS = 2
-"""After so many queries in a row without one byte in answer the link is opened anew."""
+"""After this many queries in a row without a byte in answer, the link is opened again."""
 
 
 class StreamCarrier:
-    """One terminal behind a byte stream."""
+    """One terminal at the end of a byte stream."""
 
     vouchers_name_ticket = True
 
@@ -69,7 +69,7 @@ class StreamCarrier:
         self.timeouts = timeouts
         self.profile = profile
         self.is_pluggable = is_pluggable
-        """Whether another terminal may be there when the link comes back."""
+        """Whether another terminal may be connected when the link comes back."""
         self.link = Link(wire, timeouts, profile.catalogue, acknowledges=acknowledges and wire is Wire.SIGNED)
         self._answered = False
         """Whether the last query was answered."""
@@ -98,7 +98,7 @@ class StreamCarrier:
 
     @property
     def greeting(self) -> Command[Any]:
-        """The simplified wire has no poll: any answer to a details report, which changes nothing, is taken for one."""
+        """A poll; on the simplified wire, which has none, a details report, because it changes nothing."""
         return DetailsReport() if self.link.wire is Wire.SIMPLIFIED else Poll()
 
     @property
@@ -115,20 +115,20 @@ class StreamCarrier:
     def open(self) -> Flow[None]:
         return self.link.open()
 
-    def close(self) -> Flow[None]:
-        return self.link.close()
+    def close(self, cause: GetnetError | None = None) -> Flow[None]:
+        return self.link.close(cause)
 
     def check(self, command: C, intent_id: str = "") -> C:
         if command.cloud_only:
             raise UnsupportedOperation(
-                f"there is no {type(command).__name__} (command {command.code}) over this link, only over a cloud"
+                f"{type(command).__name__} (command {command.code}) works only through a cloud: use create_cloud"
             )
         if isinstance(command, CancelSale) and self.link.wire is Wire.SIMPLIFIED:
             raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")
         if isinstance(command, CloudRefund) and command.original_date is not None:
-            raise UnsupportedOperation("the date of the sale is taken by Argentina's cloud only")
+            raise UnsupportedOperation("only Argentina's cloud takes original_date: leave it out")
         if isinstance(command, GenericCommand):
-            # Fields of the caller's own making may be such as cannot be written.
+            # Encode it now, because the caller's fields may not be encodable.
             self.link.encode(command)
         return command
 
@@ -157,13 +157,13 @@ class StreamCarrier:
         return (self._inquire,)
 
     def _inquire(self, until: float) -> Flow[Found]:
-        """Ask for the last voucher, and listen: what comes may also be the command's own reply, late."""
+        """Query the last voucher and listen. The command's own late reply may arrive instead."""
         link = self.link
         now: float
         if not link.is_open:
             yield from link.open()
             if self.is_pluggable:
-                # A terminal that could not send its reply does so now, before it is asked for anything.
+                # A terminal that could not send its reply does so now, before any query.
                 now = yield Now()
                 found = yield from self.listen(now + min((until - now) / 2, _UNSENT_WITHIN))
                 if found.candidates:
@@ -177,7 +177,7 @@ class StreamCarrier:
         self._silent_rounds = 0 if link.heard else self._silent_rounds + 1
         if self._silent_rounds >= _SILENT_ROUNDS:
             self._silent_rounds = 0
-            yield from link.close()
+            yield from link.close(DeadlineExceeded("the terminal is silent"))
         return found
 
     def listen(self, until: float) -> Flow[Found]:
@@ -186,11 +186,11 @@ class StreamCarrier:
         while True:
             try:
                 message = yield from link.next_message(until)
-            except Disconnected:
+            except Disconnected as error:
                 if not self._answered:
                     raise
-                # A response ends with its answer, and some terminals hang up then: nothing more comes on this link.
-                yield from link.close()
+                # Over HTTP some terminals close the connection after their answer: nothing more arrives on this link.
+                yield from link.close(error)
                 yield Sleep(max(until - (yield Now()), 0.0))
                 return Found()
             if isinstance(message, (Progress, Reply)):
@@ -204,7 +204,7 @@ class StreamCarrier:
                 yield from link.acknowledge()
                 yield Report(message)
             elif isinstance(message, BadFrame):
-                log_left_out("received while asking", message, again=damaged)
+                log_left_out("received during recovery:", message, again=damaged)
                 damaged = True
             if (yield Now()) >= until:
                 return Found()
@@ -213,13 +213,13 @@ class StreamCarrier:
         if not final:
             yield from self.link.acknowledge()
             return
-        # The terminal does one thing after the other: what was asked before will not be answered any more.
+        # The terminal does one thing after the other: it will not answer earlier queries any more.
         self.link.awaits_voucher = False
         yield from self.link.acknowledge_final()
 
     def may_ask_again(self, error: GetnetError) -> bool:
         if isinstance(error, NotAccepted):
-            # Some firmware takes only the other form of the date.
+            # Some firmware accepts only the other date format.
             self._day_first = not self._day_first
         return True
 
@@ -265,9 +265,9 @@ class StreamAttempt:
     ) -> None:
         self.data = data
         self._cancel = cancel
-        """What is sent when the command is to be cancelled; ``None`` where it cannot be."""
+        """The command that cancels this one; ``None`` if it cannot be cancelled."""
         self._reconnects = reconnects
-        """Whether the same terminal is there when the link is opened again."""
+        """Whether it must be the same terminal when the link is opened again."""
         self._link = link
         self._command = command
         self._limits = limits
@@ -276,7 +276,7 @@ class StreamAttempt:
         self._accepted = False
         self._cancel_sent = False
         self._damaged = False
-        """Whether something came that could not be read."""
+        """Whether something unreadable arrived."""
         self._now = 0.0
         self._acknowledged_by = 0.0
         self._reply_by = 0.0
@@ -287,7 +287,7 @@ class StreamAttempt:
         return self._sent
 
     def reserve(self) -> Flow[None]:
-        """Nothing can fail before a command is written."""
+        """Nothing to reserve."""
         yield from ()
 
     def release(self) -> None:
@@ -297,10 +297,10 @@ class StreamAttempt:
         """Write the command.
 
         Raises:
-            JournalError: it moves money and was not recorded, or was sent before.
+            JournalError: it is a payment that was not recorded, or that was already sent.
         """
         if self._sent or (self._command.moves_money and (recorded is None or recorded.state is not IntentState.INTENT)):
-            raise JournalError("a command that moves money is sent once, after it was recorded")
+            raise JournalError("a payment command must be recorded first, and can be sent only once")
         self._sent = True
         if self._link.wire is Wire.SIGNED:
             self._link.on_frame = self._terms.on_frame
@@ -314,14 +314,14 @@ class StreamAttempt:
         return Sent()
 
     def _written(self, lease: Lease | None) -> Flow[float]:
-        """Write the command, on a new connection where the peer has closed the old one before a byte of it left."""
+        """Write the command; on a new connection if the peer closed the old one before a byte left."""
         try:
             return (yield from self._link.send(self._command, self.data, lease=lease, terms=self._terms))
         except Disconnected as error:
             if error.bytes_written or not self._reconnects:
                 raise
-            log.info("the peer closed before command %d left (%s): connecting anew", self._command.code, error)
-        yield from self._link.close()
+            log.info("the peer closed before command %d left (%s): connecting again", self._command.code, error)
+            yield from self._link.close(error)
         yield from self._link.open()
         return (yield from self._link.send(self._command, self.data, lease=lease, terms=self._terms))
 
@@ -329,10 +329,10 @@ class StreamAttempt:
         """Wait for a reply, or for the first sign that the terminal has the command.
 
         Raises:
-            DeadlineExceeded: no sign of receipt, or no reply, in time.
+            DeadlineExceeded: no acknowledgement, or no reply, in time.
             NotAccepted: the terminal answered ``Received: false``.
             UnexpectedReply: the terminal reported an error of its own.
-            ProtocolError: a message came whole and damaged.
+            ProtocolError: a complete message was damaged.
             TransportError: the link failed.
         """
         link = self._link
@@ -352,7 +352,7 @@ class StreamAttempt:
                     yield from link.acknowledge()
                     raise UnexpectedReply(
                         f"the terminal reported an error of its own ({message.response_code}: {_said(message)}): "
-                        "poll it again"
+                        "call polling() again"
                     )
                 in_turn = self._accepted or not link.has_acknowledged
                 return Heard(message, in_turn=in_turn, asked=link.awaits_voucher, after_damage=self._damaged)
@@ -367,7 +367,7 @@ class StreamAttempt:
         link, cancel = self._link, self._cancel
         if cancel is None or not link.cancel_wanted or self._cancel_sent:
             return
-        log.info("asking the terminal to cancel the sale in progress")
+        log.info("sending a cancellation of the sale in progress")
         self._cancel_sent = True
         yield from link.send(cancel, link.cancel_frame or link.encode(cancel), beside=True)
         if not link.acknowledges:
@@ -375,12 +375,13 @@ class StreamAttempt:
         self._reply_by = min(self._reply_by, self._now + link.timeouts.cancel)
 
     def _take(self, message: Any) -> Flow[None]:
-        """What is no reply to the command; raises where it ends the wait."""
+        """Handle a message that is not a reply to the command. Raises if it ends the wait."""
         link = self._link
         if isinstance(message, Ack):
             if not message.received and not self._cancel_sent:
                 raise NotAccepted(
-                    "the terminal did not accept the command (Received: false): poll it, then look at its screen"
+                    "the terminal did not accept the command (Received: false): finish what its screen shows, then "
+                    "call polling()"
                 )
         elif isinstance(message, Progress):
             yield from link.acknowledge()
@@ -393,7 +394,10 @@ class StreamAttempt:
             self._reply_by = self._now + more
         elif isinstance(message, CommandMessage):
             link.echoes = True
-            raise UnexpectedReply("the port sends back what is written to it: it is not a terminal in integrated mode")
+            raise UnexpectedReply(
+                "the port sends back what is written to it, so no terminal in integrated mode is connected: check the "
+                "port and the terminal's mode"
+            )
         elif isinstance(message, BadFrame):
             log_left_out("received", message, again=self._damaged)
             if message.fault is FrameFault.TOO_LARGE:
@@ -412,6 +416,6 @@ class StreamAttempt:
 
 
 def _said(reply: Reply) -> str:
-    """The terminal's words, fit for a log: short, on one line, and without card numbers."""
+    """The terminal's own text for a log: short, on one line, and without card numbers."""
     words = mask(reply.response_message or "no message")[:80]
     return "".join(letter if letter.isprintable() else "?" for letter in words)

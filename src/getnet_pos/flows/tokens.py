@@ -1,4 +1,4 @@
-"""Bearer tokens as flows: given as text, by a function, or got when they are needed and kept in memory only."""
+"""Bearer tokens as flows: given as text, returned by a function, or fetched when needed and kept in memory only."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ __all__ = ["CalledToken", "GivenToken", "Grant", "TokenProvider", "checked_token
 T = TypeVar("T")
 
 _RENEWED_AT = 0.8
-"""The part of its life after which a token is replaced."""
+"""The fraction of its life after which a token is replaced."""
 _LONGEST_LIFE = 366 * 86_400.0
 _AFTER_FAILURE = 30.0
-"""Seconds until the next attempt when a token could not be renewed but can still be used."""
+"""How long to wait before the next attempt if a token could not be renewed but is still valid, in seconds."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 def checked_token(value: object, origin: str) -> Secret:
-    """``value``, once it can stand in a header. ``origin`` says in an error where it came from."""
+    """Return ``value`` if it can be sent in a header. ``origin`` says in an error where it came from."""
     if not isinstance(value, str):
         raise InvalidType(f"{origin} must be text, not {type(value).__name__}")
     if not _TOKEN.fullmatch(value):
-        raise InvalidValue(f"{origin} must be printable ASCII without spaces, and without the word Bearer")
+        raise InvalidValue(f"{origin} must be printable ASCII without spaces: leave out the word Bearer")
     return Secret(value)
 
 
 def _at_once(value: T) -> Flow[T]:
-    """A flow that has nothing to ask for."""
+    """A flow that returns ``value`` without any effect."""
     yield from ()
     return value
 
 
 class GivenToken:
-    """A token that the caller knows."""
+    """A token that the caller gave."""
 
     def __init__(self, token: str) -> None:
         self._token = checked_token(token, "token")
@@ -56,13 +56,13 @@ class GivenToken:
 
 
 class CalledToken:
-    """A token that a function of the caller knows, asked for each request."""
+    """A token that a function of the caller returns, called for each request."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
 
     def token(self, deadline: float | None = None) -> Flow[Secret]:
-        token: Secret = yield Call(self._function, partial(checked_token, origin="what the token function returns"))
+        token: Secret = yield Call(self._function, partial(checked_token, origin="the result of the token function"))
         return token
 
     def renewed(self, refused: Secret) -> Flow[Secret | None]:
@@ -72,17 +72,24 @@ class CalledToken:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token as a server gave it, and the seconds it lives; ``None``: not said."""
+    """A token from a server, and its life in seconds; ``None`` if the server did not say."""
 
     token: Secret
     life: float | None
 
 
 class TokenProvider:
-    """A token that is got when it is needed, kept in memory, and replaced at 80 % of its life or when it is refused.
+    """A token that is fetched when needed, kept in memory, and replaced at 80 % of its life or when it is refused.
 
-    However many threads and tasks wait for a token, one of them gets it and the others use it, or fail as it failed.
-    One provider may serve any number of clients, blocking and async. A subclass says in ``fetch`` how a token is got.
+    If many threads and tasks wait for a token, one of them fetches it, and the others share its result or its error.
+    One provider can serve any number of blocking and async clients. A subclass implements ``fetch``.
+
+    Examples:
+        >>> provider: TokenProvider = ClientCredentials(
+        ...     "https://api.example.com/token", client_id="shop", client_secret="secret"
+        ... )
+        >>> provider
+        <ClientCredentials of https://api.example.com/token>
     """
 
     def __init__(self) -> None:
@@ -91,19 +98,19 @@ class TokenProvider:
         self._renew_at: float | None = None
         self._ends_at: float | None = None
         self._attempts = 0
-        """How many attempts to get a token have ended."""
+        """The number of attempts to fetch a token that have ended."""
         self._failure: GetnetError | None = None
-        """Of the last attempt."""
+        """The error of the last attempt."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
     def fetch(self) -> Flow[Grant]:
         """A new token, as a flow."""
-        raise NotImplementedError  # each kind of token has its own
+        raise NotImplementedError  # each subclass has its own
 
     def forget(self) -> None:
-        """Get a new token for the next request."""
+        """Fetch a new token for the next request."""
         self._token = None
 
     def token(self, deadline: float | None = None) -> Flow[Secret]:
@@ -114,7 +121,7 @@ class TokenProvider:
         return (yield from self._alone(self._current(self._attempts), deadline))
 
     def renewed(self, refused: Secret) -> Flow[Secret | None]:
-        """Another token in place of one that was refused."""
+        """Another token to replace one that was refused."""
         return (yield from self._alone(self._replaced(refused, self._attempts)))
 
     def _alone(self, flow: Flow[Secret], deadline: float | None = None) -> Flow[Secret]:
@@ -149,7 +156,7 @@ class TokenProvider:
         return (yield from self._fetched(attempts))
 
     def _fetched(self, attempts: int) -> Flow[Secret]:
-        """A new token; ``attempts`` had ended when it was asked for."""
+        """A new token. ``attempts`` is the number of attempts that had ended when the caller began to wait."""
         if self._attempts != attempts and self._failure is not None:
             raise copy(self._failure)
         asked_at = yield Now()

@@ -1,7 +1,6 @@
-"""The durable record of payment commands: insert-only rows in one SQLite file, or in PostgreSQL for many hosts. It
-decides nothing about a payment.
+"""The durable record of payment commands: insert-only rows in one SQLite file, or in PostgreSQL for many hosts.
 
-A row is a step of an intent; what is known of an intent is its last row.
+Each row is a step of an intent; the last row has its current state. The journal decides nothing about a payment.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``PostgresJournal`` needs what only ``getnet-pos[postgres]`` installs, so it is imported when it is named."""
+    """Import ``PostgresJournal`` on first use, because it needs the extra ``getnet-pos[postgres]``."""
     if name == "PostgresJournal":
         from .postgres import PostgresJournal
 

@@ -1,6 +1,6 @@
-"""The way to a PostgreSQL database: connections, repetition after a cut, and errors that show no secret.
+"""Access to a PostgreSQL database: connections, retries after a broken one, and errors that show no secrets.
 
-Nothing but LISTEN needs a session of its own: it works behind PgBouncer in transaction mode.
+Only LISTEN needs a session of its own, so it works behind PgBouncer in transaction mode.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ log = logging.getLogger("getnet_pos.journal")
 T = TypeVar("T")
 
 PATIENCE: Final = 5.0
-"""How long a database that is away is waited for, in seconds."""
+"""How long to wait for a database that cannot be reached, in seconds."""
 
 CONNECTIONS: Final = 8
-"""How many connections a host has at most."""
+"""The maximum number of connections of a host."""
 
 _PAUSE: Final = 0.1
 _SETTINGS: Final[Mapping[str, Any]] = {
@@ -47,7 +47,7 @@ _SETTINGS: Final[Mapping[str, Any]] = {
     "keepalives_count": 2,
     "application_name": "getnet-pos",
 }
-"""What holds unless the connection string says otherwise: a link that is gone is found out about in seconds."""
+"""The defaults for what the connection string does not set; with them a dead link is detected within seconds."""
 
 _DURABLE: Final = """SELECT current_setting('fsync'), current_setting('synchronous_commit'),
     current_setting('full_page_writes'), current_setting('synchronous_standby_names'), pg_is_in_recovery(),
@@ -57,13 +57,13 @@ _DURABLE: Final = """SELECT current_setting('fsync'), current_setting('synchrono
 
 
 class Pool(Protocol):
-    """What is needed of a pool of connections: that of ``psycopg_pool`` is one."""
+    """A pool of connections, such as that of ``psycopg_pool``."""
 
     def connection(self) -> AbstractContextManager[psycopg.Connection[Any]]: ...
 
 
 class Database:
-    """One database, by a connection string of libpq or by a pool of the caller's; ``listen`` leads past a pooler."""
+    """One database, by a libpq connection string or by the caller's pool; ``listen`` bypasses a pooler."""
 
     def __init__(self, source: str | Pool, listen: str | None = None) -> None:
         self._pool: Pool
@@ -78,21 +78,22 @@ class Database:
         else:
             if not hasattr(source, "connection"):
                 raise ConfigurationError(
-                    "a journal in PostgreSQL is made from a connection string, postgresql://, or from a pool of "
-                    "psycopg_pool"
+                    "a journal in PostgreSQL needs a connection string, such as postgresql://USER:PASSWORD@HOST/DB, or "
+                    "a pool of psycopg_pool"
                 )
             self._pool, self.name = source, "of the pool"
             self._drop = getattr(source, "check", lambda: None)
         self._hide = _hider(hidden)
         self.listener = _listener(listen)
-        """Makes a connection of its own, to listen on; ``None`` where only a pool is known."""
+        """Opens a separate connection to listen on; returns ``None`` if only a pool is known."""
 
     def ask(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of one statement, which is a transaction of its own. It is repeated after a cut: it must be one
-        that may come twice.
+        """The rows of one statement, run as a transaction of its own.
+
+        It is repeated after a broken connection, so it must be safe to run twice.
 
         Raises:
-            JournalError: the database cannot be reached, or refuses it.
+            JournalError: the database cannot be reached, or refuses the statement.
         """
         end = time.monotonic() + PATIENCE
         while True:
@@ -111,7 +112,7 @@ class Database:
         except (psycopg.errors.UniqueViolation, psycopg.errors.LockNotAvailable) as error:
             raise Away(error) from None
         except psycopg.OperationalError as error:
-            # It was cut, stops or starts. The idle ones are as old as the one that failed.
+            # The connection broke, or the server is stopping or starting: the idle connections are useless too.
             self._drop()
             raise Away(error) from None
         except psycopg.Error as error:
@@ -119,7 +120,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
-        """Everything or nothing, for what nobody waits for: making, migrating, copying."""
+        """One transaction without a time limit, for creating, migrating and copying."""
         try:
             with self._pool.connection() as connection:
                 if isinstance(connection, _Connection):
@@ -132,30 +133,30 @@ class Database:
             raise self.error(error) from None
 
     def error(self, error: BaseException) -> JournalError:
-        """``error`` without what nobody may see, and with what to do."""
-        told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-        said = self._hide(" ".join((told or str(error)).split())).rstrip(".?")
-        return JournalError(f"the journal in the database {self.name} cannot be used: {said}. {_advice(error)}")
+        """``error`` as a ``JournalError`` without secrets, and with what to do."""
+        primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+        shown = self._hide(" ".join((primary or str(error)).split())).rstrip(".?")
+        return JournalError(f"the journal in the database {self.name} cannot be used: {shown}. {_advice(error)}")
 
     def check(self) -> None:
-        """Refuse a database that has no journal of this version, or that would forget what it confirmed.
+        """Refuse a database that has no journal of this version, or that could lose a confirmed step.
 
         Raises:
-            JournalError: with what to do.
+            JournalError: it cannot be used; the message says what to do.
         """
         version = self.version()
         if version is None:
-            raise JournalError(f"the database {self.name} has no journal: make it with getnet-pos journal init")
+            raise JournalError(f"the database {self.name} has no journal: create it with getnet-pos journal init")
         if version > VERSION:
             raise JournalError(f"the journal in {self.name} was made by a newer version: update getnet-pos")
         if version < VERSION:
-            raise JournalError(f"the journal in {self.name} is an older one: getnet-pos journal init brings it up")
+            raise JournalError(f"the journal in {self.name} is older: update it with getnet-pos journal init")
         weak = self.weakness()
         if weak is not None:
             raise JournalError(f"the database {self.name} may lose what it has confirmed: {weak}")
 
     def version(self) -> int | None:
-        """Of the journal's tables; ``None`` where there are none."""
+        """The version of the journal's tables; ``None`` if there are none."""
         [[there]] = self.ask("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.version"])
         if not there:
             return None
@@ -163,23 +164,23 @@ class Database:
         return int(number)
 
     def weakness(self) -> str | None:
-        """Why a step that was confirmed may be lost; ``None`` where it may not."""
+        """Why a confirmed step could be lost; ``None`` if none can."""
         [[fsync, commit, pages, standbys, is_standby, followers]] = self.ask(_DURABLE)
         if is_standby:
-            return "it is a standby, which takes no steps: name the primary (target_session_attrs=read-write)"
+            return "it is a standby, which is read-only: connect to the primary (target_session_attrs=read-write)"
         if fsync == "off" or pages == "off":
             return "fsync or full_page_writes is off: turn them on"
         if commit == "off":
-            return "synchronous_commit is off: a step that is confirmed is not on a disk yet: turn it on"
+            return "synchronous_commit is off, so a confirmed step is not on disk yet: turn it on"
         if followers and (not standbys or commit == "local"):
             return (
-                "its standby is asynchronous, and would be the only copy after a failover: name it in "
+                "its standby is asynchronous, and would be the only copy after a failover: add it to "
                 "synchronous_standby_names, and leave synchronous_commit on"
             )
         return None
 
     def initialize(self, create: Sequence[str], granted: Sequence[str] = ()) -> int | None:
-        """Make the journal's tables, or bring them up; the version that was there before."""
+        """Create the journal's tables, or update them. Returns the version before; ``None`` if there was none."""
         before = self.version()
         if before is not None and before > VERSION:
             raise JournalError(f"the journal in {self.name} was made by a newer version: update getnet-pos")
@@ -194,12 +195,12 @@ class Database:
         return '"' + name.replace('"', '""') + '"'
 
     def close(self) -> None:
-        """Close the connections that are not in use; the next question opens another one."""
+        """Close the idle connections; the next statement opens another one."""
         if isinstance(self._pool, _Connections):
             self._pool.close()
 
     def forked(self) -> None:
-        """In the child of a fork: leave the parent's connections alone, even their closing."""
+        """In a forked child: leave the parent's connections alone, and do not even close them."""
         if isinstance(self._pool, _Connections):
             _inherited.append(self._pool)
             self._pool = own = self._pool.anew()
@@ -207,7 +208,7 @@ class Database:
 
 
 class Away(Exception):
-    """The database could not be reached, or did not say what became of the statement."""
+    """The database could not be reached, or the outcome of the statement is unknown."""
 
     def __init__(self, why: BaseException) -> None:
         super().__init__()
@@ -215,7 +216,7 @@ class Away(Exception):
 
 
 class _Connection(psycopg.Connection[Any]):
-    """One that does not wait for ever for a server that has fallen silent."""
+    """A connection that gives up on a server that stays silent."""
 
     patience = 2 * PATIENCE
 
@@ -224,7 +225,7 @@ class _Connection(psycopg.Connection[Any]):
 
 
 def _bounded(gen: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any, T]:
-    """``gen``, which is told ``0`` from time to time while nothing comes."""
+    """Run ``gen`` until ``deadline``; it gets ``0`` from time to time while nothing arrives."""
     try:
         wanted = next(gen)
         while True:
@@ -238,7 +239,7 @@ def _bounded(gen: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any
 
 
 class _Connections:
-    """Connections as they are needed; one that failed is not used again."""
+    """Connections, opened when needed. One that failed is not used again."""
 
     def __init__(self, dsn: str, settings: Mapping[str, Any]) -> None:
         self.dsn = dsn
@@ -261,7 +262,7 @@ class _Connections:
                 raise
             if idle is self._idle:
                 idle.append(connection)
-            else:  # closed meanwhile
+            else:  # closed in the meantime
                 connection.close()
 
     def anew(self) -> _Connections:
@@ -275,12 +276,12 @@ class _Connections:
 
 
 _inherited: list[_Connections] = []
-"""Those of a parent process: to close one here would end the parent's."""
+"""The connections of the parent process. Closing one here would end the parent's."""
 
 
 def _parsed(dsn: str) -> dict[str, Any]:
-    """What a connection string says. Its own error would quote it, and with it perhaps the password."""
-    # One "@" parts the password from the host: a second one would make a part of the password a host.
+    """The parameters in a connection string. The error of libpq would quote it, perhaps with the password."""
+    # One "@" separates the password from the host: with a second one, a part of the password would become the host.
     if dsn.count("@") > 1 or re.search(r"://[^@]*[/?#][^@]*@", dsn.partition("?")[0]):
         raise ConfigurationError(
             "the connection string cannot be read: write the characters @ / ? # : % of a password as %40 %2F %3F %23 "
@@ -290,8 +291,8 @@ def _parsed(dsn: str) -> dict[str, Any]:
         return conninfo.conninfo_to_dict(dsn)
     except psycopg.Error:
         raise ConfigurationError(
-            "the connection string cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and other "
-            "characters than letters and digits in a password are written as in %40"
+            "the connection string cannot be read: write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
+            "any characters of the password other than letters and digits percent-encoded, such as %40 for @"
         ) from None
 
 
@@ -305,7 +306,7 @@ def _secrets(dsn: str, given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _hider(secrets: tuple[str, ...]) -> Callable[[str], str]:
-    """What takes the secrets out of a text; it shows none of them itself."""
+    """A function that replaces the secrets in a text; a closure, so that its ``repr`` does not show them."""
 
     def hidden(text: str) -> str:
         for secret in secrets:
@@ -316,7 +317,7 @@ def _hider(secrets: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _listener(dsn: str | None) -> Callable[[], psycopg.Connection[Any] | None]:
-    """It shows no secret either."""
+    """A function that connects; a closure, so that its ``repr`` does not show the connection string."""
 
     def connected() -> psycopg.Connection[Any] | None:
         return None if dsn is None else psycopg.connect(dsn, autocommit=True, **{**_SETTINGS, **_parsed(dsn)})
@@ -331,9 +332,9 @@ def _named(given: Mapping[str, Any]) -> str:
 
 def _advice(error: BaseException) -> str:
     if isinstance(error, (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName)):
-        return "Let getnet-pos journal init --role grant its role what a host needs."
+        return "Grant the role what a host needs: getnet-pos journal init --role ROLE."
     if isinstance(error, psycopg.errors.RaiseException):
-        return "No money command is sent until then."
+        return "No payment command is sent until then."
     if isinstance(error, psycopg.errors.DiskFull):
-        return "Free some disk space; no money command is sent until then."
-    return "Look whether it runs and can be reached; no money command is sent until then."
+        return "Free some disk space; no payment command is sent until then."
+    return "Check that the server is running and reachable; no payment command is sent until then."

@@ -1,6 +1,6 @@
-"""The journal's schema in PostgreSQL, written out: its tables, the functions that alone write them, and how it is made.
+"""The journal's schema in PostgreSQL, written out: its tables, and the functions through which alone they are written.
 
-A host needs no more than to read the tables and to call the functions: it may neither change nor delete a row.
+A host only needs to read the tables and call the functions: it can neither change nor delete a row.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from .schema import STEP_COLUMNS
 __all__ = ["CHANNEL", "CREATE", "FINAL", "MIGRATIONS", "SCHEMA", "VERSION", "granted"]
 
 SCHEMA: Final = "getnet_pos"
-"""The schema of the database that the journal has for itself."""
+"""The name of the journal's schema in the database."""
 
 VERSION: Final = 1
-"""Which description its tables have."""
+"""The version of its tables."""
 
 CHANNEL: Final = "getnet_pos"
-"""Where it is told that a notice was stored."""
+"""The channel that announces a stored notice."""
 
 FINAL: Final = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
 
 _ONE_AT_A_TIME: Final = "PERFORM pg_advisory_xact_lock(1196445523)"
-"""Whoever writes, or changes an owner, waits for the one before: no longer than that statement takes on the server."""
+"""Writes and changes of an owner run one after the other; each waits only as long as a statement takes."""
 
 _FUNCTION: Final = f"""LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = {SCHEMA}, pg_temp SET lock_timeout = '4s' SET enable_seqscan = off"""
-"""Whatever the statistics say: all that a function looks for is at the end of an index."""
+"""No sequential scans, whatever the statistics say: everything that a function searches for is in an index."""
 
 _INTEGERS: Final = {"sequence", "command"}
 _LONG: Final = {"commerce_code", "amount", "response_code", "operation_id"}
@@ -57,7 +57,7 @@ CREATE: Final = (
     "CREATE INDEX of_key ON step (idempotency_key, id) WHERE idempotency_key IS NOT NULL AND sequence = 0",
     """CREATE INDEX paid ON step (ticket, id)
     WHERE state IN ('APPROVED', 'RESOLVED_PAID') AND found IS DISTINCT FROM 'call'""",
-    # The last steps of what is not settled, with the names that it is looked for by: write_steps() makes it of them.
+    # The last steps of the unsettled intents, with the names to search for; write_steps() keeps it up to date.
     """CREATE TABLE unsettled (
     intent_id text COLLATE "C" PRIMARY KEY,
     step bigint NOT NULL UNIQUE REFERENCES step,
@@ -93,9 +93,9 @@ BEGIN RAISE EXCEPTION 'the journal is insert-only'; END $$""",
     FOR EACH STATEMENT EXECUTE FUNCTION never_changed()"""
         for table in ("step", "notice")
     ),
-    # Writes steps in the order given, unless a row that concerns one of them has come after the row "seen": then it
-    # writes nothing and returns null, and the caller looks again. Otherwise it returns the positions, from 1, of the
-    # steps that it refused because the host no longer owns their terminal. A person's decision needs no owner.
+    # Writes steps in the given order. If a row that concerns one of them was added after the row "seen", it writes
+    # nothing and returns null, and the caller checks again. Otherwise it returns the positions, from 1, of the steps
+    # that it refused because the host no longer owns their terminal. A person's decision needs no owner.
     f"""CREATE FUNCTION write_steps(seen bigint, written jsonb) RETURNS integer[] {_FUNCTION} AS $$
 DECLARE
     last bigint;
@@ -138,7 +138,7 @@ BEGIN
         ON CONFLICT (intent_id) DO UPDATE SET step = excluded.step, terminal_id = excluded.terminal_id;
     RETURN refused;
 END $$""",
-    # Makes "host" the owner of those terminals that were free or its own; returns them with their tokens.
+    # Makes "host" the owner of the terminals that are free or already its own; returns them with their tokens.
     f"""CREATE FUNCTION hold(host text, terminals text[], seconds double precision)
     RETURNS TABLE (terminal text, token bigint) {_FUNCTION} AS $$
 #variable_conflict use_column
@@ -165,7 +165,7 @@ BEGIN
     {_ONE_AT_A_TIME};
     UPDATE lease l SET until = '-infinity' WHERE l.host = $1 AND l.terminal = ANY (terminals);
 END $$""",
-    # Returns whether this attempt stored the notice. One whose answer was lost is made again, and is still the first.
+    # Returns whether this attempt stored the notice. An attempt may be repeated if its answer was lost.
     f"""CREATE FUNCTION keep_notice(key text, transaction_id text, attempt text, content jsonb)
     RETURNS boolean {_FUNCTION} AS $$
 #variable_conflict use_column
@@ -175,14 +175,14 @@ BEGIN
 END $$""",
     f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM PUBLIC",
 )
-"""What makes it, in one transaction."""
+"""The statements that create it, in one transaction."""
 
 MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
-"""Of each older version: what makes the next one of it, in one transaction."""
+"""For each older version, the statements that update it to the next one, in one transaction."""
 
 
 def granted(role: str) -> tuple[str, ...]:
-    """What a host's role may do; ``role`` is quoted already."""
+    """The statements that grant a role what a host needs; ``role`` is already quoted."""
     return (
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {role}",

@@ -1,7 +1,7 @@
-"""The journal in a file: what came while the disk was busy is written together, and synced before anybody is told.
+"""The journal in a SQLite file. Steps that arrive while the disk is busy are written and synced together.
 
 Several processes may share a file: each write is one synced transaction, which first reads what the others have written
-since; each question is one transaction too, so that what is counted and what is read belong together.
+since. Each query is one transaction too, so that it sees one state of the file.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = ["SqliteJournal", "write_whole"]
 log = logging.getLogger("getnet_pos.journal")
 
 _WAIT = 10.0
-"""How long another process that writes is waited for, in seconds."""
+"""How long to wait for another process that is writing, in seconds."""
 
 _MANY: Final = 4 * TAIL
-"""After so many rows of others it is quicker to read the end of the file anew."""
+"""After so many rows from other processes it is faster to read the end of the file again."""
 
 _DESCRIPTION = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 _TAIL = f"{SELECT} WHERE id > (SELECT max(id) - {TAIL} FROM step) ORDER BY id"
@@ -58,9 +58,21 @@ T = TypeVar("T")
 
 
 class SqliteJournal:
-    """The journal in a file of mode 0600. All that is done on it is done in a thread of its own.
+    """The journal in a SQLite file with mode 0600. A thread of its own does all its work.
 
-    The steps that come while the disk is busy share the next sync.
+    Steps that arrive while the disk is busy share the next sync.
+
+    Raises:
+        JournalError: the file cannot be created, read or written, or is not a journal.
+
+    Examples:
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     journal = SqliteJournal(os.path.join(folder, "journal.sqlite3"))
+        ...     journal.record(Intent(intent_id="17", terminal="usb:COM3", command=100, amount=25_000))
+        ...     print([intent.intent_id for intent in journal.intents()])
+        ...     journal.close()
+        ['17']
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -89,7 +101,7 @@ class SqliteJournal:
         try:
             return claim_file(self.path.with_name(f"{self.path.name}.leases"), intent_id)
         except OSError as error:
-            raise JournalError(f"intent {intent_id} cannot be held: {error}. {_advice(error)}") from error
+            raise JournalError(f"intent {intent_id} cannot be locked: {error}. {_advice(error)}") from error
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
         with contextlib.ExitStack() as held:
@@ -115,13 +127,13 @@ class SqliteJournal:
         return self._do(self._file.since, at)
 
     def submit(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Make one of these calls, or a function of them, in the journal's thread; an event loop can await it."""
+        """Run one of these calls, or a function that makes several, in the journal's thread."""
         if call == self.record:
             return self._recorded(*arguments)
         return self._worker.submit(partial(call, *arguments))
 
     def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
+        """Close the file; the next call opens it again."""
         thread = self._worker.stop()
         if thread is not None and not self._worker.is_here:
             thread.join()
@@ -132,25 +144,25 @@ class SqliteJournal:
 
 
 class _File:
-    """What the journal's thread does with the file."""
+    """The work of the journal's thread on the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._known: Known | None = None
         self._version = 0
-        """Of the file, when it was last read: another one shows that another connection has written."""
+        """The data version of the file when it was last read; it changes when another connection writes."""
         self._read: Known | None = None
-        """What the reading transaction sees that is open: the questions of one turn share it."""
+        """What the open reading transaction sees; the queries of one batch share it."""
         self._unwritten: list[NewStep] = []
         _all.add(self)
 
     def open(self) -> None:
-        """Raises ``JournalError`` where the file cannot be used."""
+        """Raises ``JournalError`` if the file cannot be used."""
         with self._guarded():
             self._open()
 
-    # ------------------------------------------------------------------------------------------------------------ turns
+    # ---------------------------------------------------------------------------------------------------------- batches
 
     def turn(self, works: list[NewStep | Call[Any]]) -> None:
         calls = []
@@ -159,7 +171,7 @@ class _File:
                 self._unwritten.append(work)
             else:
                 calls.append(work)
-        # They first: what they ask for need not wait for the disk.
+        # Queries first: they need not wait for the disk.
         for call in calls:
             call.run()
         self._end_reading()
@@ -174,7 +186,7 @@ class _File:
         self._disconnect()
 
     def _write(self) -> None:
-        """Write all that has come: each step that the rules take is down when its future ends."""
+        """Write all steps that have arrived. Each step that the rules accept is synced when its future is done."""
         self._end_reading()
         steps, self._unwritten = self._unwritten, []
         refused: dict[NewStep, BaseException] = {}
@@ -196,14 +208,14 @@ class _File:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """What the database raises is told as a ``JournalError``."""
+        """Raise errors of the database as ``JournalError``."""
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self._disconnect()
             raise JournalError(f"the journal {self._path} cannot be used: {error}. {_advice(error)}") from error
 
-    # -------------------------------------------------------------------------------------------------------- questions
+    # ---------------------------------------------------------------------------------------------------------- queries
 
     def unsettled(self, terminal: str) -> list[Intent]:
         with self._asked() as known:
@@ -237,7 +249,7 @@ class _File:
 
     @contextlib.contextmanager
     def _asked(self, search: Search | None = None) -> Iterator[Known]:
-        """One state of the file, with all that came before; with ``search``, only of that terminal for certain."""
+        """One state of the file, with all steps that arrived before; with ``search``, with those of its terminal."""
         if any(search is None or same_terminal(search, step.intent) for step in self._unwritten):
             self._write()
         with self._guarded():
@@ -258,16 +270,16 @@ class _File:
         return [read_row(row) for row in self._connected().execute(query, arguments)]
 
     def _now(self) -> Known:
-        """What the file holds, with what others have written meanwhile."""
+        """The content of the file, with what others have written in the meantime."""
         [version] = self._connected().execute("PRAGMA data_version").fetchone()
-        known, self._known = self._known, None  # whatever interrupts what follows: then it is read again
+        known, self._known = self._known, None  # so that it is read again if the rest is interrupted
         if known is None or (version != self._version and not self._catch_up(known)):
             known = self._load()
         self._known, self._version = known, version
         return known
 
     def _catch_up(self, known: Known) -> bool:
-        """Add what others have written; false where that is too much."""
+        """Add what others have written; ``False`` if that is too much."""
         last = [*known.tail][-1:]
         rows = self._rows(_SINCE, known.number)
         if len(rows) == _MANY:
@@ -279,7 +291,7 @@ class _File:
         return True
 
     def _load(self) -> Known:
-        """What the end of the file tells, however long the file is."""
+        """Read the current state from the end of the file, however long the file is."""
         known = Known()
         tail = self._rows(_TAIL)
         if not tail:
@@ -302,17 +314,17 @@ class _File:
         return known
 
     def _lately(self, known: Known, terminal: str) -> Iterable[Row]:
-        """The intents of a place that were settled last."""
+        """The last settled intents of an address."""
         if terminal not in known.recent:
             here = [row for row in known.tail if row.intent.terminal == terminal]
             if sum(row.settled for row in here) < RECENT // 2:
-                # Many others write here as well: the index has what is further away.
+                # Many other terminals write here too: the index finds rows that are further back.
                 here = _complete(self._rows(_LATELY, terminal), here)
             known.recent[terminal] = deque((row for row in last_of_each(here) if row.settled), maxlen=RECENT)
         return known.recent[terminal]
 
     def _paid(self, known: Known, search: Search) -> list[Row]:
-        """The intents of the same ticket and amount that were found paid otherwise than by the call that waited."""
+        """The intents of the same ticket and amount that were found paid other than by the call that sent them."""
         if search.ticket is None:
             return []
         oldest = moment(now() - REMEMBERED)
@@ -321,7 +333,7 @@ class _File:
         return [row for row in found if self._last_of(row.intent) == row]
 
     def _of_key(self, known: Known, key: str | None) -> list[Row]:
-        """The intent that was recorded last with an idempotency key."""
+        """The last intent recorded with an idempotency key."""
         if key is None:
             return []
         here = [row for row in known.tail if row.intent.idempotency_key == key and row.step.sequence == 0]
@@ -338,7 +350,7 @@ class _File:
     # ---------------------------------------------------------------------------------------------------------- writing
 
     def decide(self, intent_id: str, decide: Callable[[list[Intent], Iterable[object]], Intent]) -> Intent:
-        """Record what ``decide`` makes of what is not settled, and of what is, whose id begins with ``intent_id``."""
+        """Record what ``decide`` returns, given the unsettled intents and the settled ones whose id begins so."""
         if self._unwritten:
             self._write()
         self._end_reading()
@@ -353,13 +365,13 @@ class _File:
         """One synced transaction."""
         with _transaction(self._connected(), "IMMEDIATE"):
             known = self._now()
-            # Whatever interrupts what follows: then it is read again.
+            # So that it is read again if the rest is interrupted.
             self._known = None
             yield known
         self._known = known
 
     def _checked(self, known: Known, intent: Intent, at: str) -> tuple[Row, Sequence[Any]]:
-        """The next row and its values, if the rules take the step."""
+        """The next row and its values. Raises ``JournalError`` if the rules refuse the step."""
         before = known.unsettled.rows.get(intent.intent_id) or self._last_of(intent)
         related = [] if before else [*known.related(intent), *self._of_key(known, intent.idempotency_key)]
         check(intent, before.intent if before else None, [row.intent for row in related])
@@ -399,7 +411,7 @@ class _File:
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute("PRAGMA synchronous=EXTRA")
         connection.execute("PRAGMA fullfsync=ON")
-        # To write, so that a file that cannot be written is found out here.
+        # A writing transaction, so that a file that cannot be written is detected here.
         with _transaction(connection, "IMMEDIATE"):
             [schema] = connection.execute("PRAGMA user_version").fetchone()
             if schema > SCHEMA:
@@ -407,7 +419,7 @@ class _File:
             if schema != SCHEMA:
                 migrate(connection, schema)
             if tuple(text for [text] in connection.execute(_DESCRIPTION)) != DESCRIPTION:
-                raise sqlite3.DatabaseError("the description of its table is not as it was written")
+                raise sqlite3.DatabaseError("the schema of its table has been changed")
             self._now()
 
     def _disconnect(self) -> None:
@@ -417,13 +429,13 @@ class _File:
             connection.close()
 
     def _forked(self) -> None:
-        """In the child of a fork: leave the parent's connection alone, even its closing, and open another one."""
+        """In a forked child: leave the parent's connection alone, do not even close it, and open another one."""
         _inherited.append(self._connection)
         self._connection, self._known, self._read, self._unwritten = None, None, None, []
 
 
 def _follow(known: Known, row: Row) -> None:
-    """Add the next row of the file, if it is the next one."""
+    """Add the next row of the file. Raises ``sqlite3.DatabaseError`` if it cannot follow the one before."""
     intent = row.intent
     began = row.step.sequence == 0 or intent.intent_id in known.unsettled.rows
     if row.number != known.number + 1 or not (began or intent.state is IntentState.CONTRADICTED):
@@ -432,14 +444,14 @@ def _follow(known: Known, row: Row) -> None:
 
 
 def _complete(found: list[Row], known: Iterable[Row]) -> list[Row]:
-    """What an index has ``found``, if it has all that is ``known`` to be in the table."""
+    """What an index ``found``. Raises ``sqlite3.DatabaseError`` if it misses a row ``known`` to be in the table."""
     if not {row.number for row in known} <= {row.number for row in found}:
         raise sqlite3.DatabaseError("a row is missing")
     return found
 
 
 def _numbers(known: Known, intent: Intent, number: int) -> tuple[int, ...]:
-    """Of the last rows of the intents that are not settled once ``intent`` is recorded."""
+    """The numbers of the last rows of the intents that are unsettled once ``intent`` is recorded."""
     numbers = {intent_id: row.number for intent_id, row in known.unsettled.rows.items()}
     numbers[intent.intent_id] = number
     if intent.state in FINAL_STATES:
@@ -454,34 +466,34 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _identify(connection: sqlite3.Connection, path: Path) -> None:
     [application] = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:
-        raise JournalError(f"{path} is not a journal of this library: name another file")
+        raise JournalError(f"{path} is not a journal of this library: choose another file")
 
 
 def _look_at(path: Path) -> None:
-    """Refuse a file that is no journal before anything of it is touched: mode, settings, what lies beside it."""
+    """Refuse a file that is not a journal before changing anything: its mode, its settings, or files next to it."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise JournalError(f"{path} is not a file: name another one")
+        raise JournalError(f"{path} is not a regular file: choose another path")
     if found.st_size == 0:
         raise sqlite3.DatabaseError("the file is empty")
     undo = path.with_name(f"{path.name}-journal")
     try:
         _peek_at(path)
     except sqlite3.DatabaseError:
-        # In the middle of a write, or after one that was cut short, it may look like that: the undo file tells.
+        # During a write, or after one that was interrupted, it may look like that; then there is an undo file.
         if not undo.exists() or undo.stat().st_size == 0:
             _peek_at(path)
 
 
 def _peek_at(path: Path) -> None:
-    # By the database itself: to open and close the file here would end the locks that this process holds on it.
+    # Through SQLite: opening and closing the file here would release the locks that this process holds on it.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         _identify(connection, path)
 
 
 def write_whole(path: Path, rows: Iterable[Row]) -> None:
-    """Make a journal of ``rows``, which are numbered from 1 on, appear whole at ``path``, or not at all."""
+    """Create a journal of ``rows``, numbered from 1, at ``path``: complete, or not at all."""
     known = Known()
 
     def numbered() -> Iterator[Row]:
@@ -494,8 +506,8 @@ def write_whole(path: Path, rows: Iterable[Row]) -> None:
 
 
 def _create(path: Path, rows: Iterable[Row] = ()) -> None:
-    """Make a journal appear whole, or not at all: so an empty file can only be a damaged one."""
-    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)  # of mode 0600
+    """Create a journal, complete or not at all, so that an empty file can only be a damaged one."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)  # mode 0600
     os.close(handle)
     draft = Path(name)
     try:
@@ -509,9 +521,9 @@ def _create(path: Path, rows: Iterable[Row] = ()) -> None:
         try:
             os.link(draft, path)
         except FileExistsError:
-            log.debug("another process made the journal first")
+            log.debug("another process created the journal first")
         except OSError:
-            # Some file systems know no links.
+            # Some file systems have no links.
             if not path.exists():
                 draft.rename(path)
     finally:
@@ -526,7 +538,7 @@ def _create(path: Path, rows: Iterable[Row] = ()) -> None:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """Everything or nothing."""
+    """One transaction: committed at the end, rolled back after an exception."""
     _begin(connection, kind)
     try:
         yield
@@ -538,9 +550,9 @@ def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
 
 
 def _begin(connection: sqlite3.Connection, kind: str) -> None:
-    """``IMMEDIATE``: to write, ``DEFERRED``: to read one state of the file."""
+    """``IMMEDIATE`` to write, ``DEFERRED`` to read one state of the file."""
     if connection.in_transaction:
-        # An earlier one was not brought to its end.
+        # An earlier one was interrupted.
         connection.execute("ROLLBACK")
     connection.execute(f"BEGIN {kind}")
 
@@ -548,17 +560,17 @@ def _begin(connection: sqlite3.Connection, kind: str) -> None:
 def _advice(error: Exception) -> str:
     text = str(error).lower()
     if "full" in text or "no space" in text:
-        return "Free some disk space; no money command is sent until then."
+        return "Free some disk space; no payment command is sent until then."
     if any(sign in text for sign in ("readonly", "read-only", "permission", "not permitted", "unable to open")):
-        return "Make the file and its folder writable for this user, or name another path."
+        return "Make the file and its folder writable for this user, or choose another path."
     if "locked" in text:
-        return "Another process keeps it locked: end it, or give each register its own journal."
-    return "Keep a copy for examination, move it away, and check the terminal's vouchers for what it held."
+        return "Another process keeps it locked: stop that process, or give each register its own journal."
+    return "Move the file away, keep it for support, and check on the terminal the payments that it recorded."
 
 
 _all: weakref.WeakSet[_File] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection | None] = []
-"""Connections of a parent process. Closing one here would undo what the parent is writing."""
+"""Connections of the parent process. Closing one here would undo what the parent is writing."""
 
 
 def _after_fork() -> None:

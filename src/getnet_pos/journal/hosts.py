@@ -1,8 +1,8 @@
-"""Which host owns which terminal: leases in the database with tokens that fence. A host renews its own in a thread.
+"""Which host owns which terminal: leases in the database, with fencing tokens. Each host renews its own in a thread.
 
-The owner of a terminal may write its steps. It stays the owner as long as something here keeps the terminal and the
-database hears of the host; after that another host may take it, with a greater token, and what the old one writes is
-refused. Time is the server's; a host reckons from before it asked, on its monotonic clock.
+Only the owner of a terminal may write its steps. It stays the owner as long as something in its process refers to the
+terminal and it renews the lease; after that another host may take over with a higher token, and the database refuses
+what the old one writes. The server's clock decides; a host counts from before its request, on its monotonic clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Hold", "Host"]
 log = logging.getLogger("getnet_pos.journal")
 
 LIFE: Final = 15.0
-"""How long a lease lasts without being renewed, in seconds."""
+"""How long a lease lasts without renewal, in seconds."""
 
 _HOLD: Final = f"SELECT * FROM {SCHEMA}.hold(%s, %s, %s)"
 _RENEW: Final = f"SELECT * FROM {SCHEMA}.renew(%s, %s, %s)"
@@ -36,19 +36,19 @@ _GIVE_BACK: Final = f"SELECT {SCHEMA}.give_back(%s, %s)"
 
 
 class Hold:
-    """A terminal that this host owns. One that nobody here refers to any more is given back."""
+    """A terminal that this host owns. It is given back when nothing in the process refers to it any more."""
 
     def __init__(self, terminal: str, token: int, until: float) -> None:
         self.terminal = terminal
         self.token = token
         self.until = until
-        """Until when no other host can own it, on the monotonic clock; it grows as the lease is renewed."""
+        """The time, on the monotonic clock, before which no other host can own it; renewals move it on."""
         self.fenced = False
-        """Whether another host has owned it since: what this one still writes is refused."""
+        """Whether another host has owned it since, so that the database refuses what this one writes."""
 
 
 class Host:
-    """This host, as the database knows it: a new one in each process."""
+    """This host in the database. Each process is a host of its own."""
 
     def __init__(self, database: Database, life: float = LIFE) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
@@ -56,13 +56,13 @@ class Host:
         self._life = life
         self._held: weakref.WeakValueDictionary[str, Hold] = weakref.WeakValueDictionary()
         self._lock = threading.RLock()
-        """Held while the database is asked to change an owner: what is given back and what is taken must not cross."""
+        """Held while an owner changes in the database, so that giving back and taking a terminal do not overlap."""
         self._left: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        """The terminals that nobody keeps any more. A finalizer may add to it at any moment, in any thread."""
+        """The terminals to give back. A finalizer may add one at any moment, in any thread."""
         self._thread: threading.Thread | None = None
 
     def hold(self, terminal: str) -> Hold | None:
-        """Own ``terminal``; ``None`` where another host does.
+        """Become the owner of ``terminal``; ``None`` if another host owns it.
 
         Raises:
             JournalError: the database cannot be used.
@@ -91,11 +91,11 @@ class Host:
             return hold
 
     def lost(self, hold: Hold) -> None:
-        """The database has refused a step under it: another host owns the terminal, or has owned it."""
+        """Mark a hold as lost, because another host owns the terminal or has owned it since."""
         hold.fenced, hold.until = True, float("-inf")
 
     def close(self) -> None:
-        """Give everything back; never fails."""
+        """Give all terminals back. It never fails."""
         with self._lock:
             thread, self._thread = self._thread, None
             held = list(self._held.values())
@@ -115,10 +115,10 @@ class Host:
             try:
                 self._database.ask(_GIVE_BACK, [self.name, terminals])
             except JournalError as error:
-                log.warning("%d terminals could not be given back, their leases will end: %s", len(terminals), error)
+                log.warning("could not give back %d terminals, their leases will expire: %s", len(terminals), error)
 
     def _keep(self) -> None:
-        """Renew what is held at a third of its life, and give back what is not kept any more."""
+        """Renew the leases after a third of their life, and give back the terminals that are no longer used."""
         due = time.monotonic() + self._life / 3
         while True:
             try:
@@ -142,12 +142,12 @@ class Host:
             try:
                 rows = self._database.ask(_RENEW, [self.name, [*held], self._life])
             except JournalError as error:
-                log.warning("the leases of %d terminals could not be renewed: %s", len(held), error)
+                log.warning("could not renew the leases of %d terminals: %s", len(held), error)
                 return
             kept = dict(rows)
             for terminal, hold in held.items():
                 if kept.get(terminal) == hold.token:
                     hold.until = asked + self._life
                 else:
-                    log.error("another host has taken the terminal %s from this one", terminal)
+                    log.error("another host has taken over the terminal %s", terminal)
                     self.lost(hold)

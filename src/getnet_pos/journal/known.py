@@ -1,4 +1,4 @@
-"""What a journal knows without looking anything up: the intents that are not settled, and those settled last."""
+"""What a journal keeps in memory: the unsettled intents and the last settled ones."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .rules import RECENT
 __all__ = ["TAIL", "Known", "Named", "Row", "is_paid_unheard", "last_of_each"]
 
 TAIL: Final = 64
-"""How many of the last rows are at hand."""
+"""How many of the last rows are kept in memory."""
 
 Name = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A step and its place in the order of writing."""
+    """A step with its number in the order of writing."""
 
     number: int
     step: Step
     unsettled: tuple[int, ...] | None = None
-    """In a file, of some rows: the last rows of the intents that are not settled after it."""
+    """In some rows of a file: the numbers of the last rows of all intents that are unsettled after it."""
 
     @property
     def intent(self) -> Intent:
@@ -37,7 +37,7 @@ class Row:
 
 
 class Named:
-    """The last rows of some intents, by each name that they are looked for; in the order in which they came."""
+    """The last rows of some intents, indexed by each name that is searched for, in the order of arrival."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -62,16 +62,16 @@ class Named:
         return self._named(("terminal", terminal))
 
     def of_terminal(self, search: Intent | Search) -> Iterator[Row]:
-        """Those of one terminal, by any of its names."""
+        """The rows of one terminal, by any of its names."""
         for name in _terminal_names(search):
             yield from (row for row in self._named(name) if same_terminal(search, row.intent))
 
     def of_sale(self, search: Intent | Search) -> list[Row]:
-        """Those of the same ticket and amount."""
+        """The rows of the same ticket and amount."""
         return self._named(_sale_name(search))
 
     def of_key(self, search: Intent | Search) -> list[Row]:
-        """Those of the same idempotency key."""
+        """The rows of the same idempotency key."""
         return self._named(_key_name(search))
 
     def _named(self, name: Name | None) -> list[Row]:
@@ -100,22 +100,22 @@ def _key_name(one: Intent | Search) -> Name | None:
 
 
 class Known:
-    """What is known up to a row."""
+    """The state of a journal after a row."""
 
     def __init__(self) -> None:
         self.number = 0
-        """Of the last row."""
+        """The number of that row."""
         self.unsettled = Named()
-        """The intents that are not settled, the oldest first."""
+        """The unsettled intents, oldest first."""
         self.tail: deque[Row] = deque(maxlen=TAIL)
         """The last rows."""
         self.lately = Named()
-        """Of those, the intents that are settled."""
+        """The settled intents in ``tail``."""
         self.recent: dict[str, deque[Row]] = {}
-        """The intents that were settled last, of the terminals that were asked about, by their places."""
+        """The last settled intents of the terminals that have been queried, by address."""
 
     def add(self, row: Row) -> None:
-        """What the next row changes."""
+        """Apply the next row."""
         intent = row.intent
         if row.settled:
             self.unsettled.drop(intent.intent_id)
@@ -128,7 +128,7 @@ class Known:
         self.see(row)
 
     def see(self, row: Row) -> None:
-        """Have the next row among the last ones."""
+        """Add the next row to the last ones only."""
         if len(self.tail) == TAIL:
             first = self.tail[0]
             if self.lately.rows.get(first.intent.intent_id) is first:
@@ -140,11 +140,11 @@ class Known:
         self.number = row.number
 
     def related(self, intent: Intent) -> list[Row]:
-        """The intents that are not settled and may forbid a new one."""
+        """The unsettled intents that may forbid a new one."""
         return [*self.unsettled.of_terminal(intent), *self.unsettled.of_key(intent)]
 
     def before(self, search: Search) -> list[Row]:
-        """What must be known before a payment, of what is known."""
+        """The rows in memory that matter before a payment."""
         return [
             *self.recent.get(search.terminal, ()),
             *self.lately.of_terminal(search),
@@ -155,7 +155,7 @@ class Known:
 
 
 def is_paid_unheard(row: Row, oldest: str) -> bool:
-    """Whether it is a payment that its caller may never have heard of, not older than the moment ``oldest``."""
+    """Whether it was paid since the moment ``oldest``, and its caller may not have received the result."""
     paid = row.intent.state in (IntentState.APPROVED, IntentState.RESOLVED_PAID)
     return paid and row.intent.found != "call" and row.step.at >= oldest
 

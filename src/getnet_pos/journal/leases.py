@@ -1,7 +1,7 @@
-"""Who is at work on a payment command: a lease that ends with its holder, however that ends.
+"""Locks on payment commands in progress, next to a journal file. A lock ends with its process, however that ends.
 
-Beside a file it is a lock of the operating system, which frees it when a process is killed and not when one is stopped.
-Linux locks one place of a file for each intent; elsewhere there is a file for each.
+It is a lock of the operating system, which releases it when a process is killed, but not while one is suspended. On
+Linux each intent is one byte range of a file; elsewhere each has a file of its own.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _held: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
 def claim_file(folder: Path, intent_id: str) -> Lease | None:
-    """Hold an intent by a lock in ``folder``; ``None`` where another holder lives.
+    """Lock an intent in ``folder``; ``None`` if a living process holds it.
 
     Raises:
-        OSError: there can be no file, or no lock on it.
+        OSError: the file cannot be created or locked.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     release: Callable[[], None] | None
@@ -47,7 +47,7 @@ def claim_file(folder: Path, intent_id: str) -> Lease | None:
 
 
 def _hold_place(path: Path, intent_id: str) -> _Place | None:
-    # Of so many places no two intents share one, and they need not be in the file.
+    # There are so many positions that no two intents share one. They need not exist in the file.
     place = int.from_bytes(hashlib.sha256(intent_id.encode(errors="replace")).digest()[:8], "big") >> 2
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -61,14 +61,14 @@ def _hold_place(path: Path, intent_id: str) -> _Place | None:
 
 
 class _Place:
-    """Frees the place; in a child of a fork it only lets go of what is the parent's."""
+    """Releases the byte range; in a forked child it only closes the parent's handle."""
 
     def __init__(self, handle: int, place: int) -> None:
         self._handle, self._place, self._process = handle, place, os.getpid()
 
     def __call__(self) -> None:
         if os.getpid() == self._process:
-            # A child that is being forked has the file open as well: to close it here may not be the end of the lock.
+            # A child that is just being forked has the file open too, so closing it here may not release the lock.
             with contextlib.suppress(OSError):
                 _set_place(self._handle, self._place, locked=False)
         with contextlib.suppress(OSError):
@@ -87,7 +87,7 @@ def _hold_file(path: Path) -> _OwnFile | None:
         except BaseException:
             os.close(handle)
             raise
-        # The holder before has just removed it: a lock on it would be seen by nobody.
+        # The previous holder has just removed it: nobody would see a lock on it.
         os.close(handle)
 
 
@@ -104,7 +104,7 @@ def _is_there(path: Path, handle: int) -> bool:
 
 
 class _OwnFile:
-    """Removes the file and with it the lock; in a child of a fork it only lets go of what is the parent's."""
+    """Removes the file and with it the lock; in a forked child it only closes the parent's handle."""
 
     def __init__(self, path: Path, handle: int) -> None:
         self._path, self._handle, self._process = path, handle, os.getpid()
@@ -116,7 +116,7 @@ class _OwnFile:
         with contextlib.suppress(OSError):
             os.close(self._handle)
         if sys.platform == "win32":
-            # An open file cannot be removed there; whoever has opened it meanwhile removes it.
+            # Windows cannot remove an open file; a process that has opened it in the meantime will remove it.
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
 
@@ -145,7 +145,7 @@ else:
         return True
 
     def _set_place(handle: int, place: int, *, locked: bool) -> None:
-        """By a lock that belongs to the open file, and not to the process, which may open the file elsewhere."""
+        """Use a lock that belongs to the open file, not to the process, which may open the file more than once."""
         command = getattr(fcntl, "F_OFD_SETLK", None)
         if command is None:
             raise OSError(errno.EINVAL, "locks belong to processes here")
@@ -154,7 +154,7 @@ else:
 
 
 def _after_fork() -> None:
-    """A child is no holder: what it inherited must not outlive the parent."""
+    """Release what a child inherited: it must not outlive the parent."""
     for lease in list(_held):
         lease.release()
 

@@ -1,4 +1,4 @@
-"""A journal without a file: the same rules, and it ends with the process."""
+"""A journal in memory, with the same rules. It is lost when the process ends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ from .rules import RECENT, Lease, check, decided, kept, moment, now, one_of
 __all__ = ["MemoryJournal"]
 
 _SETTLED: Final = 4096
-"""How many settled intents are kept, beside the last ones of each terminal."""
+"""How many settled intents are kept, besides the last ones of each terminal."""
 
 
 class MemoryJournal:
-    """The same rules without a file: it ends with the process, and does not keep for ever what is settled."""
+    """A journal in memory, for tests: it is lost when the process ends, and forgets old settled intents.
+
+    Examples:
+        >>> journal = MemoryJournal()
+        >>> journal.record(Intent(intent_id="17", terminal="usb:COM3", command=100, amount=25_000))
+        >>> [str(step.intent.state) for step in journal.steps("17")]
+        ['INTENT']
+    """
 
     def __init__(self, clock: Callable[[], datetime] = now) -> None:
         self._clock = clock
@@ -28,7 +35,7 @@ class MemoryJournal:
         self._settled = Named()
         self._steps: dict[str, list[Row]] = {}
         self._keys: dict[str, str] = {}
-        """The intents that were recorded last with each idempotency key."""
+        """The last intent recorded with each idempotency key."""
         self._claimed: dict[str, object] = {}
         self._lock = threading.RLock()
 
@@ -50,7 +57,7 @@ class MemoryJournal:
                 self._forget()
 
     def _forget(self) -> None:
-        """What was settled long ago, or before very many others."""
+        """Forget what was settled long ago, or before very many others."""
         oldest = moment(self._clock() - REMEMBERED)
         while self._settled.rows:
             intent_id, row = next(iter(self._settled.rows.items()))
@@ -81,7 +88,7 @@ class MemoryJournal:
         return [] if intent_id is None else [self._steps[intent_id][-1]]
 
     def claim(self, intent_id: str, terminal: str | None = None) -> Lease | None:
-        # Without the lock: a lease may be forgotten, and with that released, at any moment.
+        # Without the lock: the garbage collector may release a lease at any moment.
         own = object()
         if self._claimed.setdefault(intent_id, own) is not own:
             return None

@@ -1,6 +1,6 @@
-"""Notices of webhooks in the database, and who waits for them: told by NOTIFY, which is a hint; the row is what counts.
+"""Webhook notices in the database, and those who wait for them. NOTIFY is only a hint; the stored row counts.
 
-What is told may be lost, with its connection or by a pooler: whoever waits is looked up for from time to time.
+A notification may be lost, with its connection or in a pooler, so the table is also read from time to time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Notices"]
 log = logging.getLogger("getnet_pos.journal")
 
 _LOOK_EVERY: Final = 0.5
-"""How often the table is looked at while somebody waits, in seconds."""
+"""How often the table is read while somebody waits, in seconds."""
 
 _CONNECT_EVERY: Final = 5.0
 _KEEP: Final = f"SELECT {SCHEMA}.keep_notice(%s, %s, %s, %s::jsonb)"
@@ -44,17 +44,15 @@ class Notices:
         self._closed = False
 
     def keep(self, key: str, transaction_id: str | None, content: Mapping[str, Any]) -> bool:
-        """Store a notice and, once it is committed, tell whoever waits for its transaction; false where it was stored
-        before.
-        """
+        """Store a notice and announce it to those who wait for its transaction; ``False`` if it was already stored."""
         [[new]] = self._database.ask(_KEEP, [key, transaction_id, uuid.uuid4().hex, json.dumps(content)])
         if transaction_id is not None:
-            # In a transaction of its own: inside the other one it would make all that tell wait for each other.
+            # In a transaction of its own: commits that notify wait for each other.
             self._database.ask(_TELL, [CHANNEL, transaction_id])
         return bool(new)
 
     def stored(self, transaction_id: str) -> Future[None]:
-        """Done once a notice of the transaction is stored, now or later; who waits no more cancels it."""
+        """A future that is done once a notice of the transaction is stored, now or later. Cancel it to stop waiting."""
         future: Future[None] = Future()
         with self._lock:
             self._waiting.setdefault(transaction_id, set()).add(future)
@@ -65,7 +63,7 @@ class Notices:
         return future
 
     def close(self) -> None:
-        """Whoever still waits is told nothing."""
+        """Stop listening; futures that are still waiting stay undone."""
         self._closed, thread = True, self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(2 * _LOOK_EVERY)
@@ -73,7 +71,7 @@ class Notices:
     # ------------------------------------------------------------------------------------------------------ its thread
 
     def _listen(self) -> None:
-        """Listen from the first that waits until the end; without a connection to listen on, look."""
+        """Listen while somebody waits; without a connection to listen on, read the table."""
         connection: psycopg.Connection[Any] | None = None
         not_before = 0.0
         try:
@@ -87,13 +85,11 @@ class Notices:
                     time.sleep(_LOOK_EVERY)
                     continue
                 try:
-                    for told in connection.notifies(timeout=_LOOK_EVERY):
-                        if told.payload in self._waiting:
-                            self._look([told.payload])
+                    for notification in connection.notifies(timeout=_LOOK_EVERY):
+                        if notification.payload in self._waiting:
+                            self._look([notification.payload])
                 except psycopg.Error as error:
-                    log.warning(
-                        "notices are looked for, and not heard of, until there is a connection again: %s", error
-                    )
+                    log.warning("lost the connection for notices: polling the table until it is back: %s", error)
                     connection.close()
                     connection = None
         finally:
@@ -117,7 +113,7 @@ class Notices:
             if connection is not None:
                 connection.execute(f"LISTEN {CHANNEL}")
         except psycopg.Error as error:
-            log.warning("notices are looked for, and not heard of: %s", self._database.error(error))
+            log.warning("cannot listen for notices: polling the table instead: %s", self._database.error(error))
             if connection is not None:
                 connection.close()
             return None

@@ -1,4 +1,4 @@
-"""Which journal a connector gets: the user's own file, another one, an object, or none."""
+"""Which journal a connector uses: the file in the user's directory, another file, a database, an object, or none."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ class _Default:
 
 
 DEFAULT_JOURNAL: Final = _Default()
-"""Stands for the journal file in the user's state directory."""
+"""The journal file in the user's state directory (``default_path()``)."""
 
 JournalSource = _Default | str | os.PathLike[str] | Journal | None
-"""Where a connector takes its journal from: a path, the connection string of a database (``postgresql://...``), a
-journal object, or ``None`` to switch the durable record off."""
+"""The journal of a connector: a path, the connection string of a database (``postgresql://...``), a journal object, or
+``None`` to switch the durable record off."""
 
 _CALLS = ("record", "unsettled", "recent", "find", "claim", "resolve", "intents", "steps")
 _opened: weakref.WeakValueDictionary[str, SqliteJournal | PostgresJournal] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 _memory = MemoryJournal()
-"""What is kept where the journal is switched off: one memory, so that it lasts as long as the process."""
+"""The journal of all connectors whose journal is switched off, so that it lasts as long as the process."""
 
 
 def is_database(source: str) -> bool:
-    """Whether it is the connection string of a database, and not a path."""
+    """Whether ``source`` is the connection string of a database, not a path."""
     return source.startswith(("postgresql://", "postgres://"))
 
 
 def default_path() -> Path:
-    """The journal file in the user's state directory; ``GETNET_POS_JOURNAL`` names another one."""
+    """The journal file in the user's state directory, or the one that ``GETNET_POS_JOURNAL`` names."""
     chosen = os.environ.get("GETNET_POS_JOURNAL")
     return (
         Path(chosen) if chosen else Path(platformdirs.user_state_dir("getnet-pos", appauthor=False)) / "journal.sqlite3"
@@ -67,19 +67,24 @@ def default_path() -> Path:
 
 
 def open_journal(source: JournalSource) -> Journal:
-    """The journal that ``source`` stands for. One file or database has one journal object in a process."""
+    """Open the journal ``source``. A file or a database has one journal object in a process.
+
+    Raises:
+        ConfigurationError: ``source`` is not a journal.
+        JournalError: the journal cannot be used.
+    """
     return journal_opener(source)()
 
 
 def journal_opener(source: JournalSource) -> Callable[[], Journal]:
-    """What opens the journal that ``source`` stands for: that takes seconds where another process is writing.
+    """A function that opens the journal ``source``, which can take seconds while another process is writing.
 
     Raises:
-        ConfigurationError: it stands for none.
+        ConfigurationError: ``source`` is not a journal.
     """
     chosen = _chosen(source)
     if chosen is None:
-        log.warning("the journal is switched off: a crash in the middle of a payment will not be remembered")
+        log.warning("the journal is switched off: after a crash during a payment its outcome cannot be recovered")
         return lambda: _memory
     if isinstance(chosen, str):
         return partial(_open_database, chosen)
@@ -88,14 +93,14 @@ def journal_opener(source: JournalSource) -> Callable[[], Journal]:
     missing = [name for name in _CALLS if not hasattr(chosen, name)]
     if missing:
         raise ConfigurationError(
-            "a journal is a path, a connection string postgresql://..., an object with "
+            "journal must be a path, a connection string postgresql://..., an object with "
             f"{', '.join(f'{name}()' for name in _CALLS)}, or None: {source!r} has no {missing[0]}()"
         )
     return lambda: chosen
 
 
 def absent(source: JournalSource) -> Path | None:
-    """The path of a journal file that is not there yet; ``None`` for one that is, and for any other journal."""
+    """The path of a journal file that does not exist yet; ``None`` for any other journal."""
     chosen = _chosen(source)
     return chosen if isinstance(chosen, Path) and not chosen.exists() else None
 

@@ -1,7 +1,7 @@
-"""The journal in PostgreSQL, for many hosts: each step is synced by the server before ``record`` returns.
+"""The journal in PostgreSQL, for many hosts: the server syncs each step before ``record`` returns.
 
-Steps that wait together are written together, by one statement that checks that nothing which concerns them has been
-written since they were judged, and that this host owns their terminals.
+Steps that wait together are written by one statement. It checks that this host owns their terminals, and that nothing
+that concerns them has been written since they were checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = logging.getLogger("getnet_pos.journal")
 
 _PAUSE: Final = 0.1
 _TOGETHER: Final = 256
-"""How many steps are written by one statement at most."""
+"""The maximum number of steps in one statement."""
 
 _COLUMNS: Final = f"s.id, {', '.join(f's.{name}' for name in STEP_COLUMNS)}, s.digest"
 _SELECT: Final = f"SELECT {_COLUMNS} FROM {SCHEMA}.step s"
@@ -95,14 +95,22 @@ class PostgresJournal:
     """The journal in a PostgreSQL database that many hosts share (docs/guides/hosts.md).
 
     Args:
-        source: a connection string of libpq, ``postgresql://...``, or a pool of ``psycopg_pool``.
-        listen: a connection string that leads past a pooler, to hear of notices at once; without one the table is
-            looked at twice a second where ``source`` does not allow to listen.
-        lease: how long a host that is not heard of keeps its terminals, in seconds.
+        source: a libpq connection string, ``postgresql://...``, or a pool of ``psycopg_pool``.
+        listen: a connection string that bypasses a pooler, to receive webhook notices at once. Without it, if
+            ``source`` cannot listen, the table is read twice a second.
+        lease: how long a silent host keeps its terminals, in seconds.
 
     Raises:
         ConfigurationError: the connection string cannot be read, or psycopg is not installed.
-        JournalError: the database cannot be reached, has no journal, or may lose what it has confirmed.
+        JournalError: the database cannot be reached, has no journal, or could lose a confirmed step.
+
+    Examples:
+        >>> from getnet_pos.journal import PostgresJournal
+        >>> try:
+        ...     PostgresJournal("postgresql://shop@127.0.0.1:1/shop")
+        ... except JournalError as error:
+        ...     print("nothing can be sold:", type(error).__name__)
+        nothing can be sold: JournalError
     """
 
     def __init__(self, source: str | Pool, *, listen: str | None = None, lease: float = LIFE) -> None:
@@ -116,7 +124,7 @@ class PostgresJournal:
         return f"<PostgresJournal {self._database.name}>"
 
     def _begin(self) -> None:
-        """What belongs to this process alone."""
+        """Create what belongs to this process alone."""
         self._host = Host(self._database, self._life)
         self._notices = Notices(self._database)
         self._claimed: dict[str, _Claim] = {}
@@ -153,15 +161,15 @@ class PostgresJournal:
         return [step.intent for step in self._steps(f"{_UNSETTLED} {_OLDEST_FIRST}")]
 
     def elsewhere(self, search: Search, most: int) -> list[Step]:
-        """The last steps of the newest unsettled intents of other terminals that nobody living is at, the oldest first.
+        """The last steps of at most ``most`` of the newest unsettled intents of other terminals, oldest first.
 
-        At most ``most`` of them.
+        Those that a living host works on are left out.
         """
         names = {
             "terminal": search.terminal,
             "host": self._host.name,
             "claimed": [_plain(one) for one in [*self._claimed]],
-            "most": 2 * most,  # some may be of this terminal by another name
+            "most": 2 * most,  # some may belong to this terminal under another name
         }
         found = [step for step in self._steps(_ELSEWHERE, names) if not same_terminal(search, step.intent)]
         return found[:most][::-1]
@@ -178,7 +186,7 @@ class PostgresJournal:
     def _steps(
         self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = (), search: Search | None = None
     ) -> list[Step]:
-        """The steps in the database, with all that came before; with ``search``, only of what it asks for."""
+        """The steps in the database, after writing all that arrived before; with ``search``, only those it matches."""
         self._worker.submit(partial(self._store.write_for, search)).result()
         return [_read(self._database, row) for row in self._database.ask(query, arguments)]
 
@@ -203,7 +211,7 @@ class PostgresJournal:
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
         settled = self._database.ask(_BEGINNING_WITH, [intent_id, intent_id])
         intent = one_of(self.intents(), intent_id, settled)
-        # Of what is open the owner of the terminal may be about to hear; of what is not, a person may know more.
+        # The owner of the terminal may be about to receive the result of an open intent; any other a person may decide.
         claim = self.claim(intent.intent_id, intent.terminal) if intent.open else self._claim(intent.intent_id, None)
         try:
             intent = decided(intent, claim, paid=paid, by=by, note=note)
@@ -223,7 +231,7 @@ class PostgresJournal:
         return self._worker.record(_OwnStep(kept(intent), None if claimed is None else claimed.hold))
 
     def submit(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Future[Any]:
-        """Make one of these calls, or a function of them, without holding up an event loop."""
+        """Run one of these calls, or a function that makes several, without blocking an event loop."""
         if call == self.record:
             return self._recorded(*arguments)
         return self._threads.submit(call, *arguments, **named)
@@ -231,21 +239,21 @@ class PostgresJournal:
     # ---------------------------------------------------------------------------------------------------------- notices
 
     def keep_notice(self, key: str, transaction_id: str | None, content: Mapping[str, Any]) -> bool:
-        """Store what a webhook told, for all hosts; false where a notice of the same ``key`` is stored already."""
+        """Store a webhook notice for all hosts; ``False`` if one with the same ``key`` is already stored."""
         return self._notices.keep(key, transaction_id, content)
 
     def noticed(self, transaction_id: str) -> Future[None]:
-        """Done once a notice of the transaction is stored, now or later, at whichever host it came."""
+        """A future that is done once a notice of the transaction is stored, now or later, by any host."""
         return self._notices.stored(transaction_id)
 
     # ----------------------------------------------------------------------------------------------------------- ending
 
     def close(self) -> None:
-        """Give the terminals back and close the connections; the next call opens them again."""
+        """Give the terminals back and close the connections. The next call opens them again."""
         _end(self._worker, self._host, self._notices, self._database)
 
     def _forked(self) -> None:
-        """In the child of a fork: another host, which holds nothing."""
+        """In a forked child: become a new host, which owns nothing."""
         self._ended.detach()
         self._database.forked()
         self._begin()
@@ -262,24 +270,24 @@ def _end(worker: Worker, host: Host, notices: Notices, database: Database) -> No
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Claim:
-    """An intent that is held here, with the terminal where its steps may be recorded."""
+    """An intent that is locked here, with the ownership of the terminal under which its steps are recorded."""
 
     hold: Hold | None
 
 
 class _OwnStep(NewStep):
-    """A step that is to be written by the owner of its terminal."""
+    """A step to be written by the owner of its terminal."""
 
     __slots__ = ("done", "hold")
 
     def __init__(self, intent: Intent, hold: Hold | None) -> None:
-        super().__init__(intent, "")  # the moment is the server's
+        super().__init__(intent, "")  # the server sets the time
         self.hold = hold
         self.done = False
 
     @property
     def needs_owner(self) -> bool:
-        """What a person decides about an outcome that nobody knows, anybody may write."""
+        """Whether only the owner may write it; any host may write a person's decision."""
         return self.intent.state not in (IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID)
 
     def end(self, error: BaseException | None = None) -> None:
@@ -287,18 +295,18 @@ class _OwnStep(NewStep):
         super().end(error)
 
     def row(self, step: Step, host: str) -> dict[str, Any]:
-        """What ``write_steps`` takes. Raises ``JournalError`` where the database cannot hold it."""
+        """The argument of ``write_steps``. Raises ``JournalError`` if the database cannot store it."""
         values: dict[str, Any] = dict(zip((*STEP_COLUMNS, "digest"), written_step(step), strict=True))
         unfit = [name for name, value in values.items() if _plain(value) != value]
         if unfit:
-            raise JournalError(f"a step cannot be recorded: {unfit[0]} holds a NUL character")
+            raise JournalError(f"a step cannot be recorded: {unfit[0]} contains a NUL character")
         if self.hold is None:
             return values
         return {**values, "place": self.hold.terminal, "host": host, "token": self.hold.token}
 
 
 class _Store:
-    """What the journal's thread does: it writes together what has come, as the rules allow each step."""
+    """The work of the journal's thread: it writes together the steps that have arrived, if the rules accept them."""
 
     def __init__(self, database: Database, host: Host) -> None:
         self._database = database
@@ -320,12 +328,12 @@ class _Store:
         self.write()
 
     def write_for(self, search: Search | None) -> None:
-        """Write what was not waited for, if it is asked for now."""
+        """Write the steps that nobody waited for, if ``search`` matches one of them."""
         if any(search is None or _is_asked_for(search, step.intent) for step in self._unwritten):
             self.write()
 
     def write(self) -> None:
-        """Write all that has come: each step that the rules take is down when its future ends."""
+        """Write all steps that have arrived. Each step that the rules accept is synced when its future is done."""
         while self._unwritten:
             steps = [self._unwritten.popleft() for _ in range(min(len(self._unwritten), _TOGETHER))]
             try:
@@ -341,7 +349,7 @@ class _Store:
             try:
                 if self._written(left, was_away):
                     continue
-                why = JournalError("other hosts write the same terminals all the time")
+                why = JournalError("other hosts keep writing steps of the same terminals: try again later")
             except Away as error:
                 was_away, why = True, self._database.error(error.why)
                 time.sleep(_PAUSE)
@@ -350,7 +358,7 @@ class _Store:
                     step.end(JournalError(str(why)))
 
     def _written(self, steps: list[_OwnStep], was_away: bool) -> bool:
-        """False where something was written meanwhile that concerns them: then they must be judged anew."""
+        """``False`` if another host has written a step that concerns them: then they must be checked again."""
         steps = [step for step in steps if self._is_owned(step)]
         if not steps:
             return True
@@ -372,7 +380,7 @@ class _Store:
         for one in steps:
             before = known.rows.get(one.intent.intent_id)
             if was_away and before is not None and before.intent == one.intent:
-                one.end()  # It was written before the answer was lost.
+                one.end()  # it was written, and only the answer was lost
                 continue
             try:
                 related = [] if before else [*known.of_terminal(one.intent), *known.of_key(one.intent)]
@@ -393,7 +401,7 @@ class _Store:
         return True
 
     def _is_owned(self, step: _OwnStep) -> bool:
-        """Own the terminal of a step that was not claimed; whether that is done."""
+        """Become the owner of the terminal if the step was not claimed; whether this host owns it."""
         if step.hold is None and step.needs_owner:
             try:
                 step.hold = self._host.hold(step.intent.terminal)
@@ -408,8 +416,8 @@ class _Store:
         assert one.hold is not None
         self._host.lost(one.hold)
         return JournalError(
-            f"another host has taken the terminal {one.hold.terminal} since this one was last heard of: state "
-            f"{one.intent.state} of intent {one.intent.intent_id} is refused"
+            f"state {one.intent.state} of intent {one.intent.intent_id} is refused: another host has taken over the "
+            f"terminal {one.hold.terminal} while this one could not renew its lease"
         )
 
 
@@ -418,13 +426,13 @@ def _read(database: Database, row: Sequence[Any]) -> Step:
         return read_step(row[1:])
     except (ValueError, RecursionError) as error:
         raise JournalError(
-            f"the journal in the database {database.name} is damaged: row {row[0]}: {error}. Look with getnet-pos "
-            "journal check, and at the terminal's vouchers for what it held"
+            f"the journal in the database {database.name} is damaged: row {row[0]}: {error}. Run getnet-pos journal "
+            "check, and check on the terminal the payments that it recorded"
         ) from None
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as a database can be asked for it."""
+    """``value`` without what a PostgreSQL query cannot contain."""
     return value.replace("\0", "").encode(errors="ignore").decode() if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""What every journal offers, and which steps it takes. No input or output here."""
+"""The interface of every journal, and the rules for the steps that it accepts. It does no I/O."""
 
 from __future__ import annotations
 
@@ -19,92 +19,109 @@ __all__ = [
 ]  # fmt: skip
 
 RECENT: Final = 16
-"""How many settled intents of a terminal are remembered: a late copy of a reply is of one of the last few."""
+"""How many settled intents of a terminal are remembered: a late copy of a reply belongs to one of the last few."""
 
 
 class Keep(Protocol):
-    """The right to work on a terminal, which ends when nobody refers to it any more."""
+    """A host's exclusive right to a terminal. It ends when nothing refers to it any more."""
 
     @property
     def until(self) -> float:
-        """Until when nobody else can have it, on the monotonic clock. It grows while it is kept."""
+        """The time, on the monotonic clock, before which no other host can have it. It moves on while it is held."""
         ...
 
 
 class Lease:
-    """The right to work on one intent. One that is forgotten without being released is released."""
+    """The exclusive right to work on one intent. It is released when nothing refers to it any more.
+
+    Examples:
+        >>> journal = MemoryJournal()
+        >>> lease = journal.claim("17")
+        >>> journal.claim("17") is None
+        True
+        >>> lease.release()
+    """
 
     def __init__(self, let_go: Callable[[], object], keep: Keep | None = None) -> None:
-        self._let_go = weakref.finalize(self, let_go)
+        self._release = weakref.finalize(self, let_go)
         self.keep = keep
-        """What keeps the terminal for this host, as long as anybody refers to it; ``None`` where no other host can have
-        it."""
+        """The host's right to the terminal, held as long as anything refers to it; ``None`` if the journal has only one
+        host."""
 
     @property
     def until(self) -> float:
-        """Until when nobody else can work on the intent, on the monotonic clock."""
+        """The time, on the monotonic clock, before which nobody else can work on the intent."""
         return math.inf if self.keep is None else self.keep.until
 
     def release(self) -> None:
-        """Let somebody else work on the intent. It never waits and never fails, and may be called again."""
-        self._let_go()
+        """Let others work on the intent. It never waits and never fails; a second call does nothing."""
+        self._release()
 
 
 class Journal(Protocol):
-    """What the connectors need of a journal. All calls may come from any thread, and raise ``JournalError`` where the
-    journal cannot be used.
+    """What the connectors need from a journal. Any thread may make these calls.
 
-    On asyncio they are made in threads. A journal with a thread of its own may have ``submit(call, *arguments)``, as an
-    ``Executor`` has: then it is given each of these calls, and functions that make several.
+    Every call raises ``JournalError`` if the journal cannot be used. On asyncio they run in threads. A journal with its
+    own thread may have a method ``submit(call, *arguments)`` like that of an ``Executor``; it then receives these
+    calls, and functions that make several of them.
+
+    Examples:
+        >>> journal: Journal = MemoryJournal()
+        >>> journal.record(Intent(intent_id="17", terminal="usb:COM3", command=100, amount=25_000))
+        >>> [intent.intent_id for intent in journal.intents()]
+        ['17']
     """
 
     def record(self, intent: Intent) -> None:
-        """Add a step, durably before returning. Raises ``JournalError`` where that cannot be promised; with the other's
-        ``intent_id`` where it is the first step of a payment and another one of its terminal is open.
+        """Add a step. It is durable when this returns.
 
-        A step that is ``Intent.passing`` may be written later, before any other step of its intent and before any
-        question but ``find`` is answered; that it cannot be is then logged, and it is left out.
+        A step that is ``Intent.passing`` may be written later, but before the next step of its intent and before any
+        query other than ``find`` is answered. If it cannot be written, that is logged and the step is skipped.
+
+        Raises:
+            JournalError: the step cannot be written, or breaks the rules. ``intent_id`` identifies the open payment of
+                the same terminal if that is why a new one is refused.
         """
 
     def unsettled(self, terminal: str) -> list[Intent]:
-        """The intents of the place ``terminal`` that are open, unknown or contradicted, the oldest first."""
+        """The intents of the address ``terminal`` that are open, unknown or contradicted, oldest first."""
         ...
 
     def recent(self, terminal: str) -> list[Intent]:
-        """The intents of the place ``terminal`` that were settled last, eight of them at least, the oldest first."""
+        """At least the last eight settled intents of the address ``terminal``, oldest first."""
         ...
 
     def find(self, search: Search) -> list[Step]:
-        """The last steps of all intents that must be known before this payment, in the order of writing.
+        """The last steps of all intents that matter before this payment, in the order of writing.
 
-        * of this terminal, by its place, its device, or its terminal id where the commerce codes do not differ: what is
-          not settled, and what was settled last;
-        * of the same ticket and amount, of whatever terminal: what is not settled, and what was found paid in the last
-          30 days otherwise than by the call that waited for it;
-        * the last one of the same idempotency key.
+        * of the same terminal, by its address, its device, or its terminal id unless the commerce codes differ: the
+          unsettled ones and the last settled ones;
+        * of the same ticket and amount, on any terminal: the unsettled ones, and those found to be paid in the last 30
+          days other than by the call that sent them;
+        * the last one with the same idempotency key.
         """
         ...
 
     def claim(self, intent_id: str, terminal: str | None = None) -> Lease | None:
-        """Hold an intent of ``terminal`` while its command is in progress; ``None`` where somebody living holds it.
+        """Lock an intent of ``terminal`` while its command is in progress; ``None`` if a living process holds it.
 
-        The lease ends when it is released or forgotten, or with its process. Without ``terminal`` it only shows that
-        nobody holds the intent, and no step may be recorded under it.
+        The lease ends when it is released, when nothing refers to it any more, or with its process. Without
+        ``terminal`` it only shows that nobody holds the intent; no step may then be recorded under it.
         """
         ...
 
     def resolve(self, intent_id: str, *, paid: bool, by: str, note: str) -> Intent:
-        """Record what a person found out about an intent that is not settled, with who and why.
+        """Record a person's decision about an intent that is not settled: who decided (``by``) and why (``note``).
 
-        ``intent_id`` may be cut short where that is not ambiguous.
+        ``intent_id`` may be shortened as long as it is unambiguous.
 
         Raises:
-            InvalidValue: there is no such intent, it is settled or still in progress, or a name or a reason is missing.
+            InvalidValue: there is no such intent, it is settled or in progress, or ``by`` or ``note`` is missing.
         """
         ...
 
     def intents(self, *, settled: bool = False) -> list[Intent]:
-        """The intents that are open, unknown or contradicted, or with ``settled`` all of them, the oldest first."""
+        """The intents that are open, unknown or contradicted, or with ``settled`` all of them, oldest first."""
         ...
 
     def steps(self, intent_id: str | None = None) -> list[Step]:
@@ -113,9 +130,9 @@ class Journal(Protocol):
 
 
 def elsewhere(journal: Journal, search: Search, most: int) -> list[Step]:
-    """The last steps of the newest unsettled intents of terminals other than that of ``search``.
+    """The last steps of the newest unsettled intents of terminals other than that of ``search``, at most ``most``.
 
-    A journal that can tell them at once, and leaves out those that another host is at, has ``elsewhere`` of its own.
+    A journal may have its own method ``elsewhere``, which is faster and skips those that another host works on.
     """
     own: Callable[[Search, int], list[Step]] | None = getattr(journal, "elsewhere", None)
     if own is not None:
@@ -125,9 +142,9 @@ def elsewhere(journal: Journal, search: Search, most: int) -> list[Step]:
 
 
 def since(journal: Journal, at: str) -> list[Step]:
-    """The steps from a moment on (UTC, ISO 8601), in the order of writing.
+    """The steps since the moment ``at`` (UTC, ISO 8601), in the order of writing.
 
-    A journal that need not read all of its steps for that has ``since`` of its own.
+    A journal may have its own method ``since``, which need not read all the steps.
     """
     own: Callable[[str], list[Step]] | None = getattr(journal, "since", None)
     return [step for step in journal.steps() if step.at >= at] if own is None else own(at)
@@ -139,7 +156,7 @@ def now() -> datetime:
 
 
 def moment(at: datetime) -> str:
-    """A time in UTC as a step has it; the text of an earlier one is less."""
+    """A UTC time as text for ``Step.at``; such texts sort by time."""
     return at.isoformat(timespec="milliseconds")
 
 
@@ -148,32 +165,36 @@ def moment(at: datetime) -> str:
 ASKED = (
     "terminal", "device", "command", "amount", "ticket", "reference", "idempotency_key", "baseline", "frame_hash",
 )  # fmt: skip
-"""What an intent is from its first step on."""
+"""The fields of an intent that never change after its first step."""
 
 FILLED_ONCE = ("terminal_id", "commerce_code")
-"""What the terminal says of itself: it may become known later, and then it stays."""
+"""The identity of the terminal: it may become known after the first step, and never changes afterwards."""
 
-_TOLD = ("reason", "authorization_code", "decided_by", "note")
-"""What others say of an intent."""
+_FREE_TEXTS = ("reason", "authorization_code", "decided_by", "note")
+"""The fields of an intent whose text comes from outside, and may contain a card number."""
 
 _NOTHING_MOVED = {IntentState.NOT_SENT, IntentState.DECLINED, IntentState.RESOLVED_NOT_PAID}
 
 
 def check(intent: Intent, known: Intent | None, related: Iterable[Intent]) -> None:
-    """Refuse a step that would break the promises of the state machine (docs/reliability.md, "Invariants").
+    """Refuse a step that would break an invariant of the state machine (docs/reliability.md, "Invariants").
 
     Args:
-        known: the intent before this step.
-        related: of a new intent, those of the same terminal that are not settled, and those of the same key.
+        intent: the step.
+        known: the intent before this step; ``None`` if it is new.
+        related: for a new intent, the unsettled ones of the same terminal and those with the same key.
+
+    Raises:
+        JournalError: the step breaks an invariant.
     """
     if known is None:
         _check_new(intent, related)
     elif intent.state not in NEXT_STATES.get(known.state, ()):
         if known.state in FINAL_STATES:
-            raise JournalError(f"intent {intent.intent_id} is settled ({known.state}): nothing may change it")
+            raise JournalError(f"intent {intent.intent_id} is settled ({known.state}) and cannot change any more")
         raise JournalError(f"intent {intent.intent_id} cannot go from {known.state} to {intent.state}")
     elif _is_another(intent, known):
-        raise JournalError(f"intent {intent.intent_id} is in the journal as another command")
+        raise JournalError(f"the journal has intent {intent.intent_id} as a different command")
 
 
 def _check_new(intent: Intent, related: Iterable[Intent]) -> None:
@@ -182,12 +203,15 @@ def _check_new(intent: Intent, related: Iterable[Intent]) -> None:
     for other in related:
         if other.open and same_terminal(intent, other):
             raise JournalError(
-                f"terminal {intent.terminal} has the open intent {other.intent_id}: poll it first",
+                f"terminal {intent.terminal} has the open intent {other.intent_id}: poll the terminal first",
                 intent_id=other.intent_id,
             )
         key = intent.idempotency_key
         if key is not None and other.idempotency_key == key and other.state not in _NOTHING_MOVED:
-            raise JournalError(f"intent {other.intent_id} has the same idempotency key and is {other.state}")
+            raise JournalError(
+                f"intent {other.intent_id} has the same idempotency key and is {other.state}: use a new key for each "
+                "command"
+            )
 
 
 def _is_another(intent: Intent, known: Intent) -> bool:
@@ -197,9 +221,9 @@ def _is_another(intent: Intent, known: Intent) -> bool:
 
 
 def kept(intent: Intent) -> Intent:
-    """The intent as it may be recorded: without card numbers in what others say of it."""
-    told = {name: text for name in _TOLD if (text := getattr(intent, name)) is not None}
-    masked: dict[str, Any] = {name: shown for name, text in told.items() if (shown := mask(text)) != text}
+    """The intent as it may be recorded, with card numbers in its texts masked."""
+    texts = {name: text for name in _FREE_TEXTS if (text := getattr(intent, name)) is not None}
+    masked: dict[str, Any] = {name: shown for name, text in texts.items() if (shown := mask(text)) != text}
     return replace(intent, **masked) if masked else intent
 
 
@@ -207,28 +231,32 @@ def kept(intent: Intent) -> Intent:
 
 
 def one_of(unsettled: Iterable[Intent], intent_id: str, settled: Iterable[object]) -> Intent:
-    """The intent whose id begins with ``intent_id``; ``settled`` holds something if one of those that are settled does.
+    """The unsettled intent whose id begins with ``intent_id``.
+
+    ``settled`` has a true item if the id of a settled intent begins with it.
 
     Raises:
         InvalidValue: there is none, or more than one.
     """
     found = [one for one in unsettled if intent_id and one.intent_id.startswith(intent_id)]
     if len(found) > 1:
-        raise InvalidValue(f"intent {intent_id} is ambiguous: give more of its id")
+        raise InvalidValue(f"intent {intent_id} is ambiguous: give more characters of its id")
     if not found:
-        raise InvalidValue(f"intent {intent_id} is {'settled already' if any(settled) else 'not in the journal'}")
+        if any(settled):
+            raise InvalidValue(f"intent {intent_id} is already settled: there is nothing to resolve")
+        raise InvalidValue(f"intent {intent_id} is not in the journal: check the id, and which journal is used")
     return found[0]
 
 
 def decided(intent: Intent, lease: Lease | None, *, paid: bool, by: str, note: str) -> Intent:
-    """The intent as a person has resolved it, whom only the holder of its lease may be.
+    """The intent as resolved by a person, which needs its ``lease``.
 
     Raises:
-        InvalidValue: somebody living holds it, or a name or a reason is missing.
+        InvalidValue: the intent is in progress, or ``by`` or ``note`` is missing.
     """
     if not by.strip() or not note.strip():
-        raise InvalidValue("say who decides (by) and on what ground (note): both are kept")
+        raise InvalidValue("say who decided (by) and why (note): the journal keeps both")
     if lease is None:
-        raise InvalidValue(f"intent {intent.intent_id} is in progress: end it, or wait until it has ended")
+        raise InvalidValue(f"intent {intent.intent_id} is in progress: cancel it, or wait until it is over")
     state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
     return kept(replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip()))

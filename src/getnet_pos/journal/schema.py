@@ -1,4 +1,4 @@
-"""The journal's table, written out: its description, what a row holds, and how the rows of older files come into it."""
+"""The journal's table, written out: its schema, the values of a row, and the migration of older files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = [
 ]  # fmt: skip
 
 APPLICATION: Final = 0x47504F53
-"""The application id in the header of the file: it is a journal of this library."""
+"""The application id in the header of the file, which identifies a journal of this library."""
 
 SCHEMA: Final = 2
-"""The user version in the header of the file: which description its table has."""
+"""The user version in the header of the file: the version of its schema."""
 
 WHOLE: Final = 64
-"""Every so many rows, one holds in ``unsettled`` the numbers of the last rows of all intents that are open or unknown
-after it. With the rows behind it that tells them all, however long the file is and however many they are."""
+"""One row in so many has, in ``unsettled``, the numbers of the last rows of all intents that are unsettled after it.
+With the rows after that one the unsettled intents can be found quickly, however long the file is."""
 
 _TABLE = """CREATE TABLE step (
     id INTEGER PRIMARY KEY,
@@ -68,10 +68,10 @@ _INDEX_OF_KEYS = """CREATE INDEX of_key ON step (idempotency_key)
     WHERE idempotency_key IS NOT NULL AND sequence = 0"""
 _INDEX_OF_PAID = """CREATE INDEX paid ON step (ticket, amount)
     WHERE state IN ('APPROVED', 'RESOLVED_PAID') AND found IS NOT 'call'"""
-"""A payment whose result its own call brought home has no place in it, and costs it nothing."""
+"""Without the payments whose own call returned the result, so that those cost nothing."""
 
 DESCRIPTION = (_TABLE, _INDEX_OF_KEYS, _INDEX_OF_PAID, _NEVER_CHANGED, _NEVER_DELETED)
-"""What ``sqlite_schema`` holds, in the order of writing."""
+"""The content of ``sqlite_schema``, in the order of creation."""
 
 CREATE = (*DESCRIPTION, f"PRAGMA application_id={APPLICATION}", f"PRAGMA user_version={SCHEMA}")
 
@@ -81,10 +81,10 @@ COLUMNS = (
     "response_code", "authorization_code", "operation_id", "real_date", "last4_digits", "reply", "decided_by", "note",
     "unsettled",
 )  # fmt: skip
-"""The columns that the digest covers: all the others."""
+"""The columns that the digest covers: all but its own."""
 
 STEP_COLUMNS = COLUMNS[1:-1]
-"""Those that hold the step itself, in any store."""
+"""The columns of the step itself, in any store."""
 
 SELECT = f"SELECT {', '.join(COLUMNS)}, digest FROM step"
 INSERT = f"INSERT INTO step ({', '.join(COLUMNS)}, digest) VALUES (?{', ?' * len(COLUMNS)})"
@@ -108,18 +108,18 @@ Value = int | str | None
 
 
 def digest(values: Sequence[Any]) -> str:
-    """What shows that a row is as it was written: the database itself does not see a changed byte."""
+    """The digest of a row, which detects changes that SQLite does not."""
     return hashlib.sha256(json.dumps(values, default=repr).encode()).hexdigest()[:16]
 
 
 def written_row(row: Row) -> tuple[Value, ...]:
-    """The values of ``INSERT``. Raises ``JournalError`` where they could not be read again."""
+    """The values of ``INSERT``. Raises ``JournalError`` if they could not be read back."""
     unsettled = None if row.unsettled is None else " ".join(map(str, row.unsettled))
     return _written({"id": row.number, **_values(row.step), "unsettled": unsettled})
 
 
 def written_step(step: Step) -> tuple[Value, ...]:
-    """The values of ``STEP_COLUMNS`` and their digest. Raises ``JournalError`` where they could not be read again."""
+    """The values of ``STEP_COLUMNS`` and their digest. Raises ``JournalError`` if they could not be read back."""
     return _written(_values(step))
 
 
@@ -168,20 +168,20 @@ def _values(step: Step) -> dict[str, Any]:
 
 
 def read_step(values: Sequence[Any]) -> Step:
-    """The step that ``written_step`` wrote. Raises ``ValueError`` where it is not as it was written."""
-    *written, told = values
-    if digest(written) != told:
-        raise ValueError("it is not as it was written")
+    """The step that ``written_step`` wrote. Raises ``ValueError`` if it has been changed since."""
+    *written, stored = values
+    if digest(written) != stored:
+        raise ValueError("it has been changed")
     known: dict[str, Any] = dict(zip(STEP_COLUMNS, written, strict=True))
     _check(known)
     return Step(_intent(known), known["sequence"], known["at"])
 
 
 def read_row(values: Sequence[Any]) -> Row:
-    """The row, if it is as it was written."""
-    *written, told = values
-    if digest(written) != told:
-        raise sqlite3.DatabaseError(f"row {written[0]} is not as it was written")
+    """The row that ``written_row`` wrote. Raises ``sqlite3.DatabaseError`` if it has been changed since."""
+    *written, stored = values
+    if digest(written) != stored:
+        raise sqlite3.DatabaseError(f"row {written[0]} has been changed")
     return _row(dict(zip(COLUMNS, written, strict=True)))
 
 
@@ -191,9 +191,9 @@ def _row(values: dict[str, Any]) -> Row:
         _check(values)
         unsettled = None if values["unsettled"] is None else tuple(map(int, values["unsettled"].split()))
         if (unsettled is None) != bool((number - 1) % WHOLE):
-            raise ValueError("it does not say what is open where it should")
+            raise ValueError("the list of unsettled intents is missing, or should not be there")
         if unsettled is not None and not all(0 < one <= number for one in unsettled):
-            raise ValueError("it points to rows that cannot be")
+            raise ValueError("the list of unsettled intents names a later row")
         return Row(number, Step(_intent(values), values["sequence"], values["at"]), unsettled)
     except (ValueError, RecursionError) as error:
         raise sqlite3.DatabaseError(f"row {number} cannot be read: {error}") from None
@@ -248,7 +248,7 @@ def _written_mark(mark: VoucherMark) -> str:
 def _read_mark(text: str) -> VoucherMark:
     values = json.loads(text)
     if type(values) is not dict or not values.keys() <= set(_MARK):
-        raise ValueError("its baseline is not that of a voucher")
+        raise ValueError("the baseline has unknown fields")
     _check(values)
     return VoucherMark(**{**values, "fresh": values.get("fresh") == 1})
 
@@ -267,7 +267,7 @@ def _check(values: dict[str, Any]) -> None:
         elif type(value) is not str:
             raise ValueError(f"{name} cannot be a {type(value).__name__}")
     if values.get("found") not in _FOUND:
-        raise ValueError(f"nothing is found by {values['found']!r}")
+        raise ValueError(f"found cannot be {values['found']!r}")
 
 
 # ---------------------------------------------------------------------------------------------------------- older files
@@ -279,28 +279,27 @@ _OLDER_COLUMNS = {
         "last4_digits", "decided_by", "note", "unsettled",
     ),
 }  # fmt: skip
-"""Of each older schema: its columns but for the digest, in the order in which that covers them."""
+"""The columns of each older schema except the digest, in the order in which the digest covers them."""
 
 
 def migrate(connection: sqlite3.Connection, schema: int) -> None:
-    """Give the rows of an older ``schema`` their place in a table of this one, within the caller's transaction.
+    """Copy the rows of an older ``schema`` into a table of this one, within the caller's transaction.
 
-    Each digest is checked on the way, and made anew. Raises ``sqlite3.DatabaseError`` where a row is missing or not as
-    it was written.
+    Each digest is checked and computed again. Raises ``sqlite3.DatabaseError`` if a row is missing or has been changed.
     """
     columns = _OLDER_COLUMNS.get(schema)
     if columns is None:
-        raise sqlite3.DatabaseError(f"there never was a schema {schema}")
+        raise sqlite3.DatabaseError(f"schema version {schema} has never existed")
     connection.execute("DROP TRIGGER never_changed")
     connection.execute("DROP TRIGGER never_deleted")
     connection.execute("ALTER TABLE step RENAME TO older")
     connection.execute(_TABLE)
     rows = connection.execute(f"SELECT {', '.join(columns)}, digest FROM older ORDER BY id")
-    for number, (*written, told) in enumerate(rows, start=1):
+    for number, (*written, stored) in enumerate(rows, start=1):
         if written[0] != number:
             raise sqlite3.DatabaseError("a row is missing")
-        if digest(written) != told:
-            raise sqlite3.DatabaseError(f"row {number} is not as it was written")
+        if digest(written) != stored:
+            raise sqlite3.DatabaseError(f"row {number} has been changed")
         known = dict(zip(columns, written, strict=True))
         row = _row({name: known.get(name) for name in COLUMNS})
         connection.execute(INSERT, written_row(row))

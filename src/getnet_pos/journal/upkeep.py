@@ -1,4 +1,4 @@
-"""Making, checking and copying whole journals: what a person does now and then, and no connector ever does."""
+"""Creating, checking and copying whole journals: maintenance by a person, never by a connector."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ __all__ = ["Checked", "Status", "check_journal", "copy_journal", "initialize_jou
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a journal holds, every digest of it read."""
+    """The content of a journal, with every digest checked."""
 
     steps: int
     intents: int
     unsettled: int
     digest: str
-    """Of all steps in their order: two journals with the same one hold the same."""
+    """The digest of all steps in order; equal digests mean equal journals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a database says of its journal."""
+    """The state of a journal in a database."""
 
     version: int | None
-    """Of its tables; ``None`` where there is no journal."""
+    """The version of its tables; ``None`` if there is no journal."""
     weakness: str | None
-    """Why a step that was confirmed may be lost; ``None`` where it may not."""
+    """Why a confirmed step could be lost; ``None`` if none can."""
     steps: int = 0
     unsettled: int = 0
     notices: int = 0
     leases: tuple[tuple[str, str, int, float], ...] = ()
-    """The terminals that are owned now: the host, the token, and the seconds that are left."""
+    """The terminals that have an owner now: terminal, host, token, and seconds left."""
 
 
 class _Closing(Journal, Protocol):
@@ -55,10 +55,13 @@ class _Closing(Journal, Protocol):
 
 
 def initialize_journal(dsn: str, role: str | None = None) -> int | None:
-    """Make the journal in a database, or bring it up; grant ``role`` what a host needs. The version it had before.
+    """Create the journal in a database, or update it, and grant ``role`` what a host needs.
+
+    Returns:
+        The version that it had before; ``None`` if there was no journal.
 
     Raises:
-        JournalError: the database cannot be reached, or does not allow it.
+        JournalError: the database cannot be reached, or refuses it.
     """
     from .database_schema import CREATE, granted
 
@@ -67,7 +70,7 @@ def initialize_journal(dsn: str, role: str | None = None) -> int | None:
 
 
 def journal_status(dsn: str) -> Status:
-    """What the database says of its journal and of who works with it.
+    """The state of the journal in a database, and the hosts that use it.
 
     Raises:
         JournalError: the database cannot be reached.
@@ -90,7 +93,7 @@ def journal_status(dsn: str) -> Status:
 
 
 def check_journal(source: str) -> Checked:
-    """Read every step of a file or a database, each as it was written and each after the one before.
+    """Check every step of a file or a database: that it is unchanged, and that it may follow the one before.
 
     Raises:
         JournalError: it is damaged, or cannot be used.
@@ -100,8 +103,8 @@ def check_journal(source: str) -> Checked:
 
 
 def _checked(source: str, journal: Journal) -> Checked:
-    """Also whether what is known to be unsettled is what the steps say."""
-    told = hashlib.sha256()
+    """Check also that the journal's unsettled intents are those that its steps show."""
+    whole = hashlib.sha256()
     last: dict[str, Step] = {}
     number = 0
     for number, step in enumerate(journal.steps(), 1):
@@ -109,24 +112,33 @@ def _checked(source: str, journal: Journal) -> Checked:
         state = IntentState.INTENT if before is None else intent.state
         follows = step.sequence == (0 if before is None else before.sequence + 1)
         if not follows or (before is not None and state not in NEXT_STATES.get(before.intent.state, ())):
-            raise JournalError(f"step {number}, {intent.state} of intent {intent.intent_id}, follows nothing")
+            raise JournalError(
+                f"step {number}, {intent.state} of intent {intent.intent_id}, cannot follow the step before it: the "
+                f"journal is damaged; keep {_shown(source)} for support"
+            )
         last[intent.intent_id] = step
-        told.update(str(written_step(step)[-1]).encode())
+        whole.update(str(written_step(step)[-1]).encode())
     unsettled = {step.intent.intent_id for step in last.values() if step.intent.state not in FINAL_STATES}
     if unsettled != {intent.intent_id for intent in journal.intents()}:
-        raise JournalError(f"what {_shown(source)} knows to be unsettled is not what its steps say")
-    return Checked(number, len(last), len(unsettled), told.hexdigest())
+        raise JournalError(
+            f"the unsettled intents of {_shown(source)} are not those that its steps show: the journal is damaged; "
+            "keep it for support"
+        )
+    return Checked(number, len(last), len(unsettled), whole.hexdigest())
 
 
 def copy_journal(source: str, target: str) -> Checked:
-    """Copy a whole journal between a file and a database, or between two of a kind; what the copy holds.
+    """Copy a whole journal between files and databases, and check the copy.
 
-    The target must be empty: a file that is not there yet, or a database fresh from ``initialize_journal``. No command
-    of the source may be open, and nobody may write it meanwhile.
+    The target must be empty: a file that does not exist yet, or a database fresh from ``initialize_journal``. No
+    command of the source may be open, and nothing may write to it during the copy.
+
+    Returns:
+        The content of the copy.
 
     Raises:
         InvalidValue: a command is open, or the target is not empty.
-        JournalError: one of them is damaged, or cannot be used.
+        JournalError: one of the journals is damaged, or cannot be used.
     """
     with _opened(source) as journal:
         open_ones = [intent.intent_id for intent in journal.intents() if intent.open]
@@ -140,14 +152,15 @@ def copy_journal(source: str, target: str) -> Checked:
     after = check_journal(target)
     if after != before:
         raise JournalError(
-            f"the copy does not hold what {_shown(source)} holds: it was written meanwhile; throw it away"
+            f"the copy differs from {_shown(source)}, which was written during the copy: delete the copy, stop all "
+            "registers that use the journal, and copy it again"
         )
     return after
 
 
 def _into_file(path: Path, steps: Iterable[Step]) -> None:
     if path.exists():
-        raise InvalidValue(f"{path} is there already: name a file that is not")
+        raise InvalidValue(f"{path} already exists: choose a file that does not")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(path, (Row(number, step) for number, step in enumerate(steps, 1)))
 
@@ -158,7 +171,7 @@ def _into_database(dsn: str, steps: Iterable[Step]) -> None:
 
     with _opened(dsn) as there:
         if there.steps():
-            raise InvalidValue("the database holds steps already: copy into one fresh from getnet-pos journal init")
+            raise InvalidValue("the database already has steps: copy into one fresh from getnet-pos journal init")
     names = ", ".join(("id", *STEP_COLUMNS, "digest"))
     last: dict[str, tuple[Any, ...]] = {}
     with _database(dsn) as database, database.transaction() as connection:
@@ -175,7 +188,7 @@ def _into_database(dsn: str, steps: Iterable[Step]) -> None:
                     )  # fmt: skip
         for row in last.values():
             connection.execute(f"INSERT INTO {SCHEMA}.unsettled VALUES (%s, %s, %s, %s, %s, %s, %s)", row)
-        # Else the first questions would be answered by reading all of it.
+        # Without statistics the first queries would read the whole table.
         connection.execute(f"ANALYZE {SCHEMA}.step, {SCHEMA}.unsettled")
 
 
@@ -189,7 +202,7 @@ def _opened(source: str) -> Iterator[Journal]:
     elif os.path.exists(source):
         journal = SqliteJournal(source)
     else:
-        raise InvalidValue(f"there is no journal at {source}")
+        raise InvalidValue(f"there is no journal at {source}: check the path")
     with contextlib.closing(journal):
         yield journal
 

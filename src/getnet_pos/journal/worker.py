@@ -1,6 +1,6 @@
-"""The one thread that works on a journal: what comes while it is busy is done together in its next turn.
+"""The one thread that works on a journal. Work that arrives while it is busy is done together, in the next batch.
 
-It knows nothing of files, and decides nothing.
+It knows nothing about files, and decides nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from ..errors import JournalError
+from ..logs import about
 from ..messages import Intent
 
 __all__ = ["Call", "NewStep", "Store", "Worker"]
@@ -26,15 +27,15 @@ T = TypeVar("T")
 log = logging.getLogger("getnet_pos.journal")
 
 _NOTHING: Final[Future[None]] = Future()
-"""What has no result has ended."""
+"""The future of a step that nobody waits for."""
 _NOTHING.set_result(None)
 
 _LONGEST_TURN = 15.0
-"""Seconds that the end of the process, or a fork, waits for a turn: more than a locked file keeps one."""
+"""How long the end of the process, or a fork, waits for a batch, in seconds; longer than for a locked file."""
 
 
 class NewStep:
-    """A step that is to be written, of the moment ``at``; nobody waits for one that is passing."""
+    """A step to be written, with its time ``at``. Nobody waits for a passing one."""
 
     __slots__ = ("at", "future", "intent")
 
@@ -48,22 +49,28 @@ class NewStep:
         return self.future is not _NOTHING
 
     def end(self, error: BaseException | None = None) -> None:
-        """Tell who waits that it is down, or why it is not."""
+        """Complete the future: the step is written, or ``error`` says why it is not."""
         if not self.is_awaited:
             if error is not None:
                 intent = self.intent
-                log.error("state %s of intent %s could not be recorded: %s", intent.state, intent.intent_id, error)
+                log.error(
+                    "state %s of intent %s could not be recorded: %s",
+                    intent.state,
+                    intent.intent_id,
+                    error,
+                    extra=about(intent),
+                )
         elif error is None:
             self.future.set_result(None)
         else:
-            # An error of its own: that of others in the same transaction is raised in other threads.
+            # A separate error object: the steps of one transaction raise theirs in different threads.
             own = JournalError(str(error), intent_id=error.intent_id) if isinstance(error, JournalError) else error
             own.__cause__ = error.__cause__
             self.future.set_exception(own)
 
 
 class Call(Generic[T]):
-    """Anything else that is done on the journal."""
+    """Any other work on the journal."""
 
     __slots__ = ("_call", "_error", "_result", "future")
 
@@ -80,7 +87,7 @@ class Call(Generic[T]):
             self._error = error
 
     def tell(self) -> None:
-        """Tell who waits what became of it."""
+        """Complete the future with the result or the error."""
         if self._error is None:
             self.future.set_result(cast("T", self._result))
         else:
@@ -89,22 +96,22 @@ class Call(Generic[T]):
 
 def _running() -> Future[Any]:
     future: Future[Any] = Future()
-    future.set_running_or_notify_cancel()  # nothing that has been handed over can be called back
+    future.set_running_or_notify_cancel()  # work that has been handed over cannot be cancelled
     return future
 
 
 class Store(Protocol):
-    """What a worker works on. All of it is called in the worker's thread."""
+    """The store that a worker works on. The worker's thread makes all these calls."""
 
     def turn(self, works: list[NewStep | Call[Any]]) -> None:
-        """Do all that has come, in one transaction where that can be; the end of each is told to its future."""
+        """Do a batch of work, in one transaction if possible, and complete each future."""
 
     def leave(self) -> None:
-        """Write what is left, and let go of everything; the next turn begins anew. It never fails."""
+        """Write what is left and close everything; the next batch opens it again. It never fails."""
 
 
 class Worker:
-    """Makes the turns of a store in a thread, which begins with the first work and ends with ``stop``."""
+    """Runs the batches of a store in a thread, which starts with the first work and ends with ``stop``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -112,37 +119,37 @@ class Worker:
         _all.add(self)
 
     def forked(self) -> None:
-        """In the child of a fork: the thread is the parent's, and so is what has come."""
+        """In a forked child: forget the thread and the work, which are the parent's."""
         self._works: deque[NewStep | Call[Any]] = deque()
         self._signals: SimpleQueue[bool] = SimpleQueue()
-        """One for each work that somebody waits for; false ends the thread."""
+        """One for each piece of work that somebody waits for; ``False`` ends the thread."""
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self.turning = threading.Lock()
-        """Held during a turn: an interruption of a start can leave behind a second thread."""
+        """Held during a batch, because an interrupted start can leave a second thread behind."""
         self._turner = 0
 
     @property
     def is_here(self) -> bool:
-        """Whether this is called in a turn."""
+        """Whether the caller is the worker's thread, in a batch."""
         return self._turner == threading.get_ident()
 
     def record(self, step: NewStep) -> Future[None]:
-        """Write ``step`` after those that came before it."""
+        """Write ``step``, after those that arrived before it."""
         self._works.append(step)
         if step.is_awaited:
             self._signal()
         return step.future
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Make ``call``."""
+        """Run ``call`` in the worker's thread."""
         work = Call(call)
         self._works.append(work)
         self._signal()
         return work.future
 
     def stop(self) -> threading.Thread | None:
-        """Leave the store once all that came is done: the thread that does so, if there is one. It may begin again."""
+        """Close the store once all work is done. Returns the thread that does it, if any. It may start again later."""
         thread = self._thread
         if thread is None:
             self._turn(goes_on=False)
@@ -158,7 +165,7 @@ class Worker:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                # A daemon: nobody says when nothing more will come.
+                # A daemon, because nobody says when there will be no more work.
                 thread = threading.Thread(target=self._serve, name="getnet-journal", daemon=True)
                 try:
                     self._thread = thread
@@ -175,7 +182,7 @@ class Worker:
         if self._thread is threading.current_thread():
             self._thread = None
         if self._works:
-            # Whoever brought it may have seen a thread that was still there.
+            # Whoever submitted it may have seen the thread before it ended.
             self._signal()
 
     def _turn(self, goes_on: bool) -> None:
@@ -194,7 +201,7 @@ _all: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 
 def _end() -> None:
-    """At the end of the process, write what nobody waited for."""
+    """At the end of the process, write the steps that nobody waited for."""
     for thread in [worker.stop() for worker in list(_all)]:
         if thread is not None:
             thread.join(_LONGEST_TURN)
@@ -207,7 +214,7 @@ _held: list[threading.Lock] = []
 
 
 def _before_fork() -> None:
-    """No turn is in progress while the process is copied."""
+    """Let no batch be in progress while the process forks."""
     for worker in list(_all):
         if not worker.is_here and worker.turning.acquire(timeout=_LONGEST_TURN):
             _held.append(worker.turning)

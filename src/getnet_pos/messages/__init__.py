@@ -1,4 +1,4 @@
-"""The vocabulary: commands, replies, progress and their enums. It imports nothing but errors and money."""
+"""The message types: commands, replies, progress, records, and their enums."""
 
 from .catalogue import *
 from .cloud import *

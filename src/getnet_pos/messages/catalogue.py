@@ -1,4 +1,4 @@
-"""Every command by its code, and what follows from the declarations taken together. Describes only."""
+"""Every command by its code, and the sets that are derived from all the declarations."""
 
 from __future__ import annotations
 
@@ -17,35 +17,40 @@ __all__ = ["CATALOGUE", "Catalogue", "GenericCommand"]
 
 
 class Catalogue:
-    """Command types by code. It does not change; ``with_codes`` makes another one."""
+    """Command types by code. It does not change; ``with_codes`` makes another one.
+
+    Examples:
+        >>> CATALOGUE.kind(100).__name__, CATALOGUE.reply_types[100].__name__
+        ('Sale', 'SaleReply')
+    """
 
     def __init__(self, kinds: Iterable[type[Command[Any]]]) -> None:
         by_code: dict[int, type[Command[Any]]] = {}
         for kind in sorted(kinds, key=lambda kind: kind.code):
             if by_code.setdefault(kind.code, kind) is not kind:
                 names = f"{by_code[kind.code].__name__} and {kind.__name__}"
-                raise InvalidValue(f"{names} have the same command code, {kind.code}")
+                raise InvalidValue(f"{names} have the same command code, {kind.code}: give each its own code")
         self.kinds: Mapping[int, type[Command[Any]]] = MappingProxyType(by_code)
         self.reply_types: Mapping[int, type[Reply]] = MappingProxyType(
             {code: kind.reply_type for code, kind in by_code.items()}
         )
-        """The type of each reply by its function code; any other code becomes ``GenericReply``."""
+        """The reply type of each function code; any other function code is read as a ``GenericReply``."""
         self.voucher_codes = frozenset(
             {commands.LastVoucher.code, *(kind.recorded_as for kind in by_code.values() if kind.leaves_voucher)}
         )
-        """The function codes that a last voucher may come under."""
+        """The function codes that the reply to a last-voucher query may have."""
 
     def kind(self, code: int) -> type[Command[Any]] | None:
-        """The type of the commands of this code; ``None`` where it is not known."""
+        """The command type of ``code``; ``None`` if the code is unknown."""
         return self.kinds.get(code)
 
     def facts(self, code: int) -> Facts:
-        """What is known of the commands of this code; of an unknown code nothing is."""
+        """The facts about the commands of ``code``; the defaults if the code is unknown."""
         kind = self.kinds.get(code)
         return Facts(code=code, reply_type=GenericReply, recorded_as=code) if kind is None else kind.facts
 
     def with_codes(self, codes: Mapping[type[Command[Any]], int]) -> Catalogue:
-        """The same commands, some of them under other codes."""
+        """The same commands, some of them with other codes."""
         return Catalogue(recoded(kind, codes.get(kind, kind.code)) for kind in self.kinds.values())
 
 
@@ -55,6 +60,7 @@ CATALOGUE: Final = Catalogue(
     for kind in (getattr(module, name) for name in module.__all__)
     if isinstance(kind, type) and issubclass(kind, Command) and "facts" in vars(kind)
 )
+"""Every command that the library declares."""
 
 
 _check_fields = one_of(Mapping)
@@ -62,10 +68,14 @@ _check_fields = one_of(Mapping)
 
 @dataclass(frozen=True, slots=True)
 class GenericCommand(Command[Reply]):
-    """Any command by its code: ``fields`` go on the wire as they are, under their wire names.
+    """Any command by its code. ``fields`` are sent as they are; their keys are the names on the wire.
 
-    Unless told otherwise it counts as moving money, since nothing is known of it. For all else a command of a code that
-    the library knows is what it is there.
+    It counts as a payment command unless ``moves_money=False``, because an unknown command may move money. If the
+    library knows the code, everything else about the command is as in its catalogue.
+
+    Examples:
+        >>> pos.request(GenericCommand(code=106, moves_money=False)).connected
+        True
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -1,4 +1,4 @@
-"""What a field of a command may hold. Checks only: every function returns the value to keep, or raises."""
+"""Checks of the values of a command's fields. Every check returns the value to keep, or raises."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def check_integer(value: object, field: str, minimum: int, maximum: int) -> int:
-    """An ``int`` (not a ``bool``) within the bounds, both included."""
+    """Return ``value`` if it is an ``int`` (not a ``bool``) from ``minimum`` to ``maximum``, both included."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidType(f"{field} must be an int, not {type(value).__name__}")
     if not minimum <= value <= maximum:
@@ -44,13 +44,13 @@ def check_flag(value: object, field: str) -> bool:
 
 
 def check_text(value: object, field: str, minimum: int, maximum: int) -> str:
-    """A ``str`` of printable characters whose length is within the bounds, both included."""
+    """Return ``value`` if it is a ``str`` of ``minimum`` to ``maximum`` printable characters."""
     if not isinstance(value, str):
         raise InvalidType(f"{field} must be text, not {type(value).__name__}")
     if not minimum <= len(value) <= maximum:
         raise InvalidValue(f"{field} must have from {minimum} to {maximum} characters, not {len(value)}")
     if not value.isprintable():
-        raise InvalidValue(f"{field} must not hold control characters")
+        raise InvalidValue(f"{field} must not contain control characters")
     return value
 
 
@@ -59,10 +59,10 @@ def check_code(value: object, field: str = "code") -> int:
 
 
 def check_rut(value: object, field: str = "RUT") -> str:
-    """A Chilean tax number, as ``12345678-5`` or ``12.345.678-5``.
+    """Return ``value`` if it is a Chilean tax number, such as ``12345678-5`` or ``12.345.678-5``.
 
     Raises:
-        InvalidValue: when the form is wrong, or the modulo-11 check digit does not fit.
+        InvalidValue: the format or the modulo-11 check digit is wrong.
     """
     given = check_text(value, field, 3, 12)
     body, dash, digit = given.replace(".", "").upper().partition("-")
@@ -72,14 +72,14 @@ def check_rut(value: object, field: str = "RUT") -> str:
         raise InvalidValue(f"{field} must be digits, a hyphen and a check digit, such as 12345678-5")
     weighted = sum(int(number) * (2 + place % 6) for place, number in enumerate(reversed(body)))
     if digit != "0123456789K0"[11 - weighted % 11]:
-        raise InvalidValue(f"{field} has a check digit that does not fit its number: look for a typing error")
+        raise InvalidValue(f"{field} has a wrong check digit: check the number for a typing error")
     return given
 
 
 # ------------------------------------------------------------------------------------------------- checks of fields
 
 Check = Callable[[Any, str], Any]
-"""Takes the value of a field and the field's name; returns the value to keep, or raises."""
+"""A function of a field's value and name. It returns the value to keep, or raises ``InvalidValue``."""
 
 
 def integer(minimum: int, maximum: int) -> Check:
@@ -95,18 +95,18 @@ def amount(minimum: int = 1) -> Check:
 
 
 def one_of(kind: type) -> Check:
-    """An object of ``kind``."""
+    """A check for an object of type ``kind``."""
 
     def check(value: Any, field: str) -> Any:
         if not isinstance(value, kind):
-            raise InvalidType(f"{field} must be a {kind.__name__.lower()}, not {type(value).__name__}")
+            raise InvalidType(f"{field} must be of type {kind.__name__}, not {type(value).__name__}")
         return value
 
     return check
 
 
 def optional(check: Check) -> Check:
-    """``None``, or what ``check`` takes."""
+    """``None``, or a value that passes ``check``."""
     return lambda value, field: None if value is None else check(value, field)
 
 
@@ -116,19 +116,19 @@ def card_ranges(value: Any, field: str) -> Any:
         raise InvalidType(f"{field} must be a list of BINs, not {type(value).__name__}")
     for card in value:
         if not (check_text(card, field, 8, 8).isascii() and card.isdigit()):
-            raise InvalidValue(f"{field} must hold BINs of 8 digits")
+            raise InvalidValue(f"{field} must contain only BINs of 8 digits")
     return value
 
 
 def day(value: Any, field: str) -> str:
-    """A ``date``, or its text, ``yyyy-MM-dd``; returned as text."""
+    """A ``date``, or text as ``yyyy-MM-dd``; returned as text."""
     if isinstance(value, date):
         return value.isoformat()[:10]
     if not isinstance(value, str):
-        raise InvalidType(f"{field} must be a date or its text, not {type(value).__name__}")
+        raise InvalidType(f"{field} must be a date or text as yyyy-MM-dd, not {type(value).__name__}")
     try:
         if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
             raise ValueError
         return date.fromisoformat(value).isoformat()
     except ValueError:
-        raise InvalidValue(f"{field} must be a day that exists, as yyyy-MM-dd") from None
+        raise InvalidValue(f"{field} must be an existing date, as yyyy-MM-dd") from None

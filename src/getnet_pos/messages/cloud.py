@@ -1,9 +1,9 @@
-"""What the cloud is told of a terminal, and what it answers (docs/protocol.md, "Cloud-to-Cloud"). Validates only."""
+"""The commands that only a cloud sends, and its answers (docs/protocol.md, "Cloud-to-Cloud")."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -32,27 +32,33 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class KeyPos:
-    """The triplet that names one terminal in the cloud."""
+    """The three values that identify one terminal in the cloud.
+
+    Examples:
+        >>> key = KeyPos(id_terminal="80005000", id_sucursal="0012983", serial_number="SNPRUEBA1234")
+        >>> key.id_sucursal
+        12983
+    """
 
     id_terminal: str
     """Getnet's alphanumeric id of the terminal, usually 8 characters."""
     id_sucursal: int
-    """The merchant's branch. Text of digits is taken too: some lists write it with leading zeros."""
+    """The merchant's branch. Text of digits is accepted too: some lists write it with leading zeros."""
     serial_number: str
-    """The serial number on the label at the back."""
+    """The serial number on the label at the back of the terminal."""
 
     def __post_init__(self) -> None:
         for name in ("id_terminal", "serial_number"):
             value = check_text(getattr(self, name), name, 1, 20)
             if not (value.isascii() and value.isalnum()):
-                raise InvalidValue(f"{name} must be letters and digits")
+                raise InvalidValue(f"{name} must contain only letters and digits")
         branch = self.id_sucursal
         if isinstance(branch, str) and re.fullmatch(r"[0-9]{1,20}", branch):
             object.__setattr__(self, "id_sucursal", int(branch))
         elif not isinstance(branch, int) or isinstance(branch, bool):
             raise InvalidType(f"id_sucursal must be an int or digits, not {type(branch).__name__}")
         if not 0 < self.id_sucursal < 10**10:
-            raise InvalidValue("id_sucursal must have from 1 to 10 digits, and not be 0")
+            raise InvalidValue("id_sucursal must have from 1 to 10 digits and must not be 0")
 
     def __str__(self) -> str:
         return f"{self.id_terminal}/{self.id_sucursal}/{self.serial_number}"
@@ -62,27 +68,31 @@ class KeyPos:
 class CloudResult(Shown):
     """One answer of the cloud, or one webhook body.
 
-    ``code`` speaks of the exchange alone: 1 finished or sent, 2 in process, 0 an error. Only ``reply``, where there is
-    one, says whether money moved.
+    ``code`` only describes the call: 1 finished or sent, 2 in process, 0 an error. Only ``reply`` says whether money
+    moved.
+
+    Examples:
+        >>> CloudResult(code=2, id_pos_txs=17).in_process
+        True
     """
 
     code: int
     status: str | None = None
     message: str | None = None
     id_pos_txs: int | str | None = None
-    """The cloud's own number of the transaction; text where it is not a number."""
+    """The cloud's number of the transaction; text if the cloud sent something that is not a number."""
     custom_id: str | None = None
     """The merchant's own id, as it was sent."""
     reply: Reply | None = None
     """The terminal's reply; ``None`` while there is none."""
     data: Any = field(default=None, repr=False, hash=False)
-    """What came under ``data`` when it is not a terminal's reply."""
+    """The value of ``data`` if it is not a terminal's reply."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    """What else came beside it, such as fields of the answer the library does not know."""
+    """The fields of the answer that the library does not know."""
 
     @property
     def in_process(self) -> bool:
-        """Whether the terminal is still at it. It is not where there is a result, be it one that cannot be read."""
+        """Whether the terminal is still working on it. It is not once there is a result, even an unreadable one."""
         if self.code == 1 and self.reply is None and self.id_pos_txs is not None:
             return not (isinstance(self.data, Mapping) and (self.data.get("response") or "functionCode" in self.data))
         return self.code == 2
@@ -97,9 +107,13 @@ _NUMBER = integer(0, 999_999)
 
 @extended
 class CloudSale(Sale):
-    """100, with the fields that only a cloud takes; what is left out is as the profile has it.
+    """100, with the fields that only a cloud accepts. Fields left out have the profile's defaults.
 
-    ``tip`` is in wire units. What ``plan_id``, ``interest`` and ``operation_mode`` may hold is not public.
+    ``tip`` is in wire units. The valid values of ``plan_id``, ``interest`` and ``operation_mode`` are not public.
+
+    Examples:
+        >>> CloudSale(25_000, tip=2_500, installments=3).tip
+        2500
     """
 
     tip: int | None = wire("Tip", check=optional(amount(0)), default=None, kw_only=True)
@@ -114,10 +128,16 @@ class CloudSale(Sale):
 
 @extended
 class CloudRefund(Refund):
-    """108, with the fields that only Argentina's cloud takes. ``original_date`` is the day of the sale."""
+    """108, with the fields that only Argentina's cloud accepts. ``original_date`` is the day of the sale.
+
+    Examples:
+        >>> from datetime import date
+        >>> CloudRefund("123456", 25_000, original_date=date(2026, 1, 31)).original_date
+        '2026-01-31'
+    """
 
     original_date: date | str | None = wire("OriginalTransDate", check=optional(day), default=None, kw_only=True)
-    """A ``date``, or its text, ``yyyy-MM-dd``."""
+    """A ``date``, or text as ``yyyy-MM-dd``."""
     skip_confirmation: bool | None = wire("SkipConfirmation", check=_FLAG, default=None, kw_only=True)
     skip_receipt: bool | None = wire("SkipReceipt", check=_FLAG, default=None, kw_only=True)
 
@@ -133,21 +153,36 @@ class CloudRefund(Refund):
     cloud_only=True,
 )
 class SalePromotion(Sale):
-    """126: a sale with a promotion, in Chile's cloud."""
+    """126: a sale with a promotion, in Chile's cloud.
+
+    Examples:
+        >>> SalePromotion(25_000, "A1234", id_promo="SUMMER").id_promo
+        'SUMMER'
+    """
 
     id_promo: str = wire("IdPromo", check=text(1, 250), kw_only=True)
 
 
 @command(99, reply=GenericReply, changes_nothing=True, cloud_only=True)
 class GetTransaction(Command[Reply]):
-    """99: show what became of a transaction, by the cloud's number; under the function code of its command."""
+    """99: query the result of a transaction by the cloud's number. The reply has the function code of its command.
+
+    Examples:
+        >>> GetTransaction(17).id_pos_txs
+        17
+    """
 
     id_pos_txs: int = wire("IdPosTxs", check=integer(1, 10**18))
 
 
 @command(121, reply=GenericReply, cloud_only=True)
 class BiometricCheck(Command[GenericReply]):
-    """121: check a person's RUT by fingerprint. What ``auth_type`` may be is not public."""
+    """121: check a person's RUT by fingerprint. The valid values of ``auth_type`` are not public.
+
+    Examples:
+        >>> BiometricCheck("12345678-5", auth_type=1).auth_type
+        1
+    """
 
     rut: str = wire("RutToValidate", check=check_rut, shown=False)
     auth_type: int = wire("AuthType", check=_NUMBER)
@@ -155,25 +190,40 @@ class BiometricCheck(Command[GenericReply]):
 
 @command(129, reply=GenericReply, cloud_only=True)
 class SetUnattended(Command[GenericReply]):
-    """129: have the terminal work without an attendant, or with one."""
+    """129: set whether the terminal works without an attendant.
+
+    Examples:
+        >>> SetUnattended(True).unattended
+        True
+    """
 
     unattended: bool = wire("C2cMode", check=check_flag)
 
 
 @command(135, reply=GenericReply, cloud_only=True)
 class Shift(Command[GenericReply]):
-    """135: open or close a shift. What ``operation`` may be is not public."""
+    """135: open or close a shift. The valid values of ``operation`` are not public.
+
+    Examples:
+        >>> Shift(operation=1, number=7).number
+        7
+    """
 
     operation: int = wire("ShiftOperation", check=_NUMBER)
     number: int = wire("NumberOfShift", check=_NUMBER)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
     skip_confirmation: bool | None = wire("SkiptConfirmation", check=_FLAG, default=None)
-    """The wire spells it so."""
+    """The wire's name has this spelling mistake."""
 
 
 @command(136, reply=GenericReply, changes_nothing=True, cloud_only=True)
 class ShiftReport(Command[GenericReply]):
-    """136: the operations of the open shift."""
+    """136: the operations of the open shift.
+
+    Examples:
+        >>> ShiftReport(print_on_pos=True).code == ReportKind.SHIFT.value
+        True
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
@@ -181,7 +231,7 @@ class ShiftReport(Command[GenericReply]):
 # ------------------------------------------------------------------------------------------------------------- printing
 
 _LINE = 48
-"""The most characters of a line of text."""
+"""The maximum number of characters in a line of text."""
 
 _ENCODINGS = {
     "text": ("",),
@@ -190,19 +240,19 @@ _ENCODINGS = {
     "printcode": ("qr", "pdf417"),
     "image": ("",),
 }
-"""What each type of item may be encoded as."""
+"""The encodings of each type of item, the default first."""
 
 _ALIGNMENTS = ("left", "center", "right")
 _ITEM_KEYS = {"printSeq", "type", "encode", "data", "align"}
 
 
 def _print_items(lines: Any, field: str) -> list[dict[str, Any]]:
-    """The lines as the print service takes them; what an item leaves out is filled in."""
+    """The lines as the print service expects them, with defaults for the keys that an item leaves out."""
     if isinstance(lines, (str, Mapping)) or not isinstance(lines, Iterable):
-        raise InvalidType(f"{field} must be a list of texts and items, not {type(lines).__name__}")
+        raise InvalidType(f"{field} must be a list of text lines and mappings, not {type(lines).__name__}")
     items = [_print_item(line, place) for place, line in enumerate(lines, 1)]
     if not 0 < len(items) <= 1000:
-        raise InvalidValue(f"{field} must hold from 1 to 1000 lines")
+        raise InvalidValue(f"{field} must have from 1 to 1000 lines")
     return items
 
 
@@ -214,7 +264,7 @@ def _print_item(line: object, place: int) -> dict[str, Any]:
         raise InvalidType(f"{where} must be text or a mapping, not {type(line).__name__}")
     unknown = [key for key in line if key not in _ITEM_KEYS]
     if unknown:
-        raise InvalidValue(f"{where} has the unknown key {unknown[0]!r}: an item has {', '.join(sorted(_ITEM_KEYS))}")
+        raise InvalidValue(f"{where} has the unknown key {unknown[0]!r}: use only {', '.join(sorted(_ITEM_KEYS))}")
     kind = line.get("type", "text")
     if kind not in tuple(_ENCODINGS):
         raise InvalidValue(f"the type of {where} must be one of {', '.join(_ENCODINGS)}")
@@ -239,7 +289,7 @@ def _printed(kind: str, data: Any, where: str) -> Any:
     for number, row in enumerate(data):
         if isinstance(row, Mapping):
             if set(row) != {f"item{number}"}:
-                raise InvalidValue(f"row {number} of {where} must have the one key 'item{number}'")
+                raise InvalidValue(f"row {number} of {where} must have exactly one key, 'item{number}'")
             row = row[f"item{number}"]
         rows.append({f"item{number}": check_text(row, f"row {number} of {where}", 0, _LINE)})
     return rows
@@ -247,10 +297,18 @@ def _printed(kind: str, data: Any, where: str) -> Any:
 
 @command(117, reply=GenericReply, cloud_only=True)
 class PrintDocument(Command[GenericReply]):
-    """117: print lines. A text is a line of at most 48 characters, a mapping an item.
+    """117: print lines: each is text of at most 48 characters, or a mapping.
 
-    An item has ``type`` (text, array, barcode, printcode, image), ``encode``, ``data``, ``align`` and ``printSeq``;
-    what may be left out is filled in, ``printSeq`` with its place.
+    A mapping has ``type`` (text, array, barcode, printcode, image), ``encode``, ``data``, ``align`` and ``printSeq``
+    (docs/cloud.md, "Printing"). All but ``data`` may be left out; ``printSeq`` is then its place in the list, from 1.
+
+    Examples:
+        >>> document = PrintDocument(["Thank you", {"type": "barcode", "data": "7801234567894"}])
+        >>> document.lines[1]["encode"]
+        'ean13'
     """
 
-    lines: Iterable[str | Mapping[str, Any]] = wire("Details", check=_print_items, hash=False)
+    # pydantic takes an ``Iterable`` alone for one that can be read once, and would not write the list that is kept.
+    lines: Sequence[str | Mapping[str, Any]] | Iterable[str | Mapping[str, Any]] = wire(
+        "Details", check=_print_items, hash=False
+    )

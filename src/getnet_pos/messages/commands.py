@@ -1,6 +1,6 @@
-"""What a register asks of a terminal, one type a command (docs/protocol.md, "Commands"). Validates; never sends.
+"""The commands of a register to a terminal, one type each (docs/protocol.md, "Commands"). They validate, never send.
 
-A command is checked when it is made, so a command that exists can be sent. Amounts are integer wire units.
+A command is checked when it is made, so every command object can be sent. Amounts are integer wire units.
 """
 
 from __future__ import annotations
@@ -102,7 +102,14 @@ _SETTLED = ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId", "S
     ),
 )
 class Sale(Command[SaleReply]):
-    """100: charge ``amount``. ``ticket`` and the others left out are asked for on the terminal's screen."""
+    """100: charge ``amount``, in wire units.
+
+    The terminal asks on its screen for a ticket or an employee that is ``None``.
+
+    Examples:
+        >>> pos.request(Sale(25_000, "A1234", employee_id=7)).amount
+        25000
+    """
 
     amount: int = wire("Amount", check=units())
     ticket: str | None = wire("TicketNumber", check=_TICKET, default=None)
@@ -114,7 +121,15 @@ class Sale(Command[SaleReply]):
 
 @command(101, reply=LastVoucherReply, changes_nothing=True)
 class LastVoucher(Command[VoucherReply]):
-    """101: show the last recorded operation, under that operation's own function code where the firmware does so."""
+    """101: show the last recorded operation.
+
+    The reply may have the function code of that operation; it depends on the firmware.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.request(LastVoucher()).operation_id == sale.operation_id
+        True
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
@@ -127,7 +142,13 @@ class LastVoucher(Command[VoucherReply]):
     simplified=Simplified(request=("OperationId", "PrintOnPos"), reply=_SETTLED),
 )
 class Void(Command[VoidReply]):
-    """102: annul an operation of the open batch by its operation id (Getnet's own libraries: *Refund*)."""
+    """102: void an operation of the open batch by its operation id (Getnet's own libraries call this *Refund*).
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.request(Void(sale.operation_id)).approved
+        True
+    """
 
     operation_id: int = wire("OperationId", check=_OPERATION_ID)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
@@ -135,14 +156,25 @@ class Void(Command[VoidReply]):
 
 @command(103, reply=CloseBatchReply, simplified=Simplified(reply=("CommerceCode", "TerminalId", "Success")))
 class CloseBatch(Command[CloseBatchReply]):
-    """103: close the day's batch."""
+    """103: close the day's batch.
+
+    Examples:
+        >>> pos.request(CloseBatch()).approved
+        True
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
 @command(104, reply=TotalsReply, changes_nothing=True)
 class TotalsReport(Command[TotalsReply]):
-    """104: counts and amounts of the open batch."""
+    """104: counts and amounts of the open batch.
+
+    Examples:
+        >>> totals = pos.request(TotalsReport())
+        >>> totals.tx_count, totals.tx_total
+        (..., ...)
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
@@ -154,19 +186,35 @@ class TotalsReport(Command[TotalsReply]):
     simplified=Simplified(request=("PrintOnPos",), reply=("DetailsText",)),
 )
 class DetailsReport(Command[DetailsReply]):
-    """105: the operations of the open batch."""
+    """105: the operations of the open batch.
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> pos.request(DetailsReport()).sale_details[-1].ticket
+        'A1234'
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
 @command(106, reply=PollReply, changes_nothing=True, waits=Waits.SHORT)
 class Poll(Command[PollReply]):
-    """106: is the terminal connected and ready."""
+    """106: ask whether the terminal is connected and ready.
+
+    Examples:
+        >>> pos.request(Poll()).connected
+        True
+    """
 
 
 @command(107, reply=NormalModeReply, waits=Waits.SHORT)
 class SetNormalMode(Command[NormalModeReply]):
-    """107: leave the integrated mode."""
+    """107: leave the integrated mode.
+
+    Examples:
+        >>> pos.request(SetNormalMode()).change_to_normal_mode
+        True
+    """
 
 
 @command(
@@ -177,7 +225,13 @@ class SetNormalMode(Command[NormalModeReply]):
     simplified=Simplified(request=("AuthorizationCode", "Amount", "PrintOnPos"), reply=(*_SETTLED, "DateTime")),
 )
 class Refund(Command[RefundReply]):
-    """108: give ``amount`` back by authorization code (Getnet's own libraries: *Return*)."""
+    """108: refund ``amount``, in wire units, by authorization code (Getnet's own libraries call this *Return*).
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.request(Refund(sale.authorization_code, 10_000)).approved
+        True
+    """
 
     authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
     amount: int = wire("Amount", check=units())
@@ -186,7 +240,13 @@ class Refund(Command[RefundReply]):
 
 @command(109, reply=DuplicateReply, simplified=Simplified(request=("OperationId", "PrintOnPos"), reply=_VOUCHER))
 class Duplicate(Command[DuplicateReply]):
-    """109: a copy of a voucher by its operation id."""
+    """109: a copy of a voucher by its operation id.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.request(Duplicate(sale.operation_id)).amount
+        25000
+    """
 
     operation_id: int = wire("OperationId", check=_OPERATION_ID)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
@@ -194,7 +254,13 @@ class Duplicate(Command[DuplicateReply]):
 
 @command(110, reply=SalesBySellerReply, changes_nothing=True)
 class SalesBySellerReport(Command[SalesBySellerReply]):
-    """110: the sales of one employee."""
+    """110: the sales of one employee.
+
+    Examples:
+        >>> sale = pos.sale(25_000, employee_id=7)
+        >>> pos.request(SalesBySellerReport(employee_id=7)).sale_details[-1].amount
+        25000
+    """
 
     employee_id: int = wire("EmployeeId", check=_EMPLOYEE, default=1)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
@@ -202,7 +268,12 @@ class SalesBySellerReport(Command[SalesBySellerReply]):
 
 @command(111, reply=TipsReply, changes_nothing=True)
 class TipsReport(Command[TipsReply]):
-    """111: the tips of one employee."""
+    """111: the tips of one employee.
+
+    Examples:
+        >>> pos.request(TipsReport(employee_id=7)).approved
+        True
+    """
 
     employee_id: int = wire("EmployeeId", check=_EMPLOYEE, default=1)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
@@ -210,33 +281,60 @@ class TipsReport(Command[TipsReply]):
 
 @command(113, reply=DefaultSaleTypeReply, waits=Waits.SHORT)
 class SetDefaultSaleType(Command[DefaultSaleTypeReply]):
-    """113: set the sale type of sales that name none."""
+    """113: set the sale type of sales without one.
+
+    Examples:
+        >>> pos.request(SetDefaultSaleType(SaleType.SALE)).approved
+        True
+    """
 
     sale_type: SaleType | int = wire("SaleType", check=_SALE_TYPE)
 
 
 @command(114, reply=ParametersReply, changes_nothing=True, waits=Waits.SHORT)
 class ParametersReport(Command[ParametersReply]):
-    """114: the terminal's parameters."""
+    """114: the terminal's parameters.
+
+    Examples:
+        >>> pos.request(ParametersReport()).model
+        'VIRTUAL'
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
 @command(115, reply=SimReply, changes_nothing=True, waits=Waits.SHORT)
 class SimReport(Command[SimReply]):
-    """115: the state of the SIM and the mobile network."""
+    """115: the state of the SIM and the mobile network.
+
+    Examples:
+        >>> pos.request(SimReport()).network_type
+        'LTE'
+    """
 
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
 
 @command(116, reply=CancelReply, waits=Waits.SHORT)
 class CancelSale(Command[CancelReply]):
-    """116: ask the terminal to give up the sale in progress."""
+    """116: ask the terminal to cancel the sale in progress. During a sale use ``Connector.cancel_sale``.
+
+    Examples:
+        >>> pos.request(CancelSale()).response_message
+        'No hay venta en curso'
+    """
 
 
 @command(120, reply=MultiCommerceSaleReply, moves_money=True, waits=Waits.CARD, leaves_voucher=True, states_amount=True)
 class MultiCommerceSale(Command[MultiCommerceSaleReply]):
-    """120: charge for a child merchant. ``allowed_cards`` and ``restricted_cards`` are lists of 8-digit BINs."""
+    """120: charge ``amount``, in wire units, for a child merchant.
+
+    ``allowed_cards`` and ``restricted_cards`` are lists of BINs of 8 digits. The two timeouts are in seconds.
+
+    Examples:
+        >>> pos.request(MultiCommerceSale(25_000, "12345678-5")).commerce_rut
+        '12345678-5'
+    """
 
     amount: int = wire("Amount", check=units())
     rut_commerce_son: str = wire("RutCommerceSon", check=check_rut)
@@ -259,7 +357,12 @@ class MultiCommerceSale(Command[MultiCommerceSaleReply]):
 
 @dataclass(frozen=True, slots=True)
 class OriginalData:
-    """The host's identification of the operation that a multi-commerce void annuls, as its sale reply gave it."""
+    """The host's identifiers of the operation that a multi-commerce void refers to, from the reply to its sale.
+
+    Examples:
+        >>> OriginalData(mti="0200", de11="000123", de12="101500", de13="0131").de13
+        '0131'
+    """
 
     mti: str
     de11: str
@@ -275,7 +378,15 @@ class OriginalData:
 
 @command(122, reply=MultiCommerceVoidReply, moves_money=True, leaves_voucher=True)
 class MultiCommerceVoid(Command[MultiCommerceVoidReply]):
-    """122: annul an operation of a child merchant."""
+    """122: void an operation of a child merchant. ``amount`` is in wire units, the two timeouts in seconds.
+
+    Examples:
+        >>> sale = pos.request(MultiCommerceSale(25_000, "12345678-5"))
+        >>> original = OriginalData(sale.mti, sale.de11, sale.de12, sale.de13)
+        >>> void = MultiCommerceVoid(25_000, sale.operation_id, "12345678-5", sale.host_rrn, original)
+        >>> pos.request(void).approved
+        True
+    """
 
     amount: int = wire("Amount", check=units())
     operation_id: int = wire("OperationId", check=_OPERATION_ID)
@@ -293,7 +404,13 @@ class MultiCommerceVoid(Command[MultiCommerceVoidReply]):
 
 @command(123, reply=MultiCommerceRefundReply, moves_money=True, leaves_voucher=True)
 class MultiCommerceRefund(Command[MultiCommerceRefundReply]):
-    """123: give back an amount for a child merchant."""
+    """123: refund an amount for a child merchant. ``amount`` is in wire units, the two timeouts in seconds.
+
+    Examples:
+        >>> sale = pos.request(MultiCommerceSale(25_000, "12345678-5"))
+        >>> pos.request(MultiCommerceRefund(25_000, sale.authorization_code, "12345678-5")).approved
+        True
+    """
 
     amount: int = wire("Amount", check=units())
     authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
@@ -308,16 +425,26 @@ class MultiCommerceRefund(Command[MultiCommerceRefundReply]):
 
 @command(124, reply=MainPosDataReply, changes_nothing=True, waits=Waits.SHORT)
 class MainPosData(Command[MainPosDataReply]):
-    """124: who the terminal belongs to."""
+    """124: the merchant that the terminal belongs to.
+
+    Examples:
+        >>> pos.request(MainPosData()).terminal_id
+        '80005000'
+    """
 
 
-# Getnet has published no codes for these three: 130 to 132 are this library's provisional ones (docs/assumptions.md),
-# which a profile may replace.
+# Getnet has published no codes for these three: 130 to 132 are this library's provisional codes (docs/assumptions.md),
+# which a profile can replace.
 
 
 @command(130, reply=PreAuthorizationReply, moves_money=True, waits=Waits.CARD, leaves_voucher=True)
 class PreAuthorization(Command[PreAuthorizationReply]):
-    """Hold ``amount`` on a card."""
+    """Hold ``amount``, in wire units, on a card (provisional code: docs/assumptions.md).
+
+    Examples:
+        >>> pos.request(PreAuthorization(25_000)).approved
+        True
+    """
 
     amount: int = wire("Amount", check=units())
     ticket: str | None = wire("TicketNumber", check=_TICKET, default=None)
@@ -328,7 +455,13 @@ class PreAuthorization(Command[PreAuthorizationReply]):
 
 @command(131, reply=PreAuthorizationCompletionReply, moves_money=True, leaves_voucher=True)
 class PreAuthorizationCompletion(Command[PreAuthorizationCompletionReply]):
-    """Charge ``amount`` of a held one."""
+    """Charge ``amount``, in wire units, of a held amount (provisional code: docs/assumptions.md).
+
+    Examples:
+        >>> held = pos.request(PreAuthorization(25_000))
+        >>> pos.request(PreAuthorizationCompletion(held.authorization_code, 20_000)).approved
+        True
+    """
 
     authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
     amount: int = wire("Amount", check=units())
@@ -337,7 +470,13 @@ class PreAuthorizationCompletion(Command[PreAuthorizationCompletionReply]):
 
 @command(132, reply=PreAuthorizationReleaseReply, moves_money=True, leaves_voucher=True)
 class PreAuthorizationRelease(Command[PreAuthorizationReleaseReply]):
-    """Let a held amount go."""
+    """Release a held amount (provisional code: docs/assumptions.md).
+
+    Examples:
+        >>> held = pos.request(PreAuthorization(25_000))
+        >>> pos.request(PreAuthorizationRelease(held.authorization_code)).approved
+        True
+    """
 
     authorization_code: str = wire("AuthorizationCode", check=_AUTHORIZATION_CODE)
     print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
@@ -345,8 +484,16 @@ class PreAuthorizationRelease(Command[PreAuthorizationReleaseReply]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SealedCommand(Generic[R_co]):
-    """A command together with the signed frame in which somebody else wrote it: over the signed wire this very frame
-    leaves, elsewhere the command is written anew. ``codec.unseal`` makes one, so the two say the same.
+    """A command together with a signed frame that another program wrote.
+
+    Over the signed wire this very frame is sent; elsewhere the command is encoded again. Make one with
+    ``codec.unseal``, so that the frame and the command say the same.
+
+    Examples:
+        >>> from getnet_pos import codec
+        >>> sealed = codec.unseal(codec.seal(Poll()))
+        >>> pos.request(sealed).connected
+        True
     """
 
     command: Command[R_co]
@@ -355,7 +502,14 @@ class SealedCommand(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class CommandMessage:
-    """A command as read from the wire: what a terminal receives, or a register whose port echoes."""
+    """A command as read from the wire: by a terminal, or by a register whose port echoes.
+
+    Examples:
+        >>> from getnet_pos import codec
+        >>> [message] = codec.Decoder().feed(codec.seal(Sale(25_000)))
+        >>> message.code, message.fields["Amount"]
+        (100, 25000)
+    """
 
     code: int
     fields: Mapping[str, Any] = field(hash=False)

@@ -1,4 +1,4 @@
-"""How a command is declared: its facts, its fields, its simplified form. Describes and checks; never sends.
+"""How a command is declared: its facts, its fields and its simplified form. It sends nothing.
 
 ::
 
@@ -6,7 +6,7 @@
     class SimReport(Command[SimReply]):
         print_on_pos: bool = wire("PrintOnPos", check=check_flag, default=False)
 
-Whatever has to be known of commands elsewhere is derived from these declarations (``messages/catalogue.py``).
+All other sets of commands are derived from these declarations (``messages/catalogue.py``).
 """
 
 from __future__ import annotations
@@ -49,17 +49,27 @@ __all__ = [
 
 
 class Waits(Enum):
-    """Which of the limits of ``Timeouts`` a command has."""
+    """Which of the limits of ``Timeouts`` applies to a command.
+
+    Examples:
+        >>> Sale.waits, Poll.waits
+        (<Waits.CARD: 'card'>, <Waits.SHORT: 'short'>)
+    """
 
     SHORT = "short"
-    """It needs nobody and is answered at once."""
+    """The terminal answers at once, without a person."""
     REPORT = "report"
     CARD = "card"
-    """It waits for a customer, reports progress and can be cancelled."""
+    """The command waits for a customer, reports progress and can be cancelled."""
 
 
 class Reference(Enum):
-    """What a command calls an earlier operation by; the value is the name of its field."""
+    """The field by which a command identifies an earlier operation; the value is the field's name.
+
+    Examples:
+        >>> Void.refers_to, Refund.refers_to
+        (<Reference.OPERATION_ID: 'operation_id'>, <Reference.AUTHORIZATION_CODE: 'authorization_code'>)
+    """
 
     OPERATION_ID = "operation_id"
     AUTHORIZATION_CODE = "authorization_code"
@@ -67,40 +77,40 @@ class Reference(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Simplified:
-    """The places of a command and of its reply on the simplified wire, by their names on the signed one."""
+    """The order of the fields of a command and of its reply on the simplified wire, by their signed names."""
 
     request: tuple[str, ...] = ()
-    """Behind the code."""
+    """The fields after the code."""
     reply: tuple[str, ...] = ()
-    """Behind code, response code and response message."""
+    """The fields after the function code, the response code and the response message."""
     flags: tuple[str, str] = ("False", "True")
-    """How the request writes no and yes."""
+    """How the request writes false and true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a command is, whatever its fields hold."""
+    """What holds for every command of one type, whatever the values of its fields."""
 
     code: int
     reply_type: type[Reply]
-    """The type of a reply under the command's own code."""
+    """The type of a reply with the command's own code."""
     moves_money: bool = False
-    """Whether a doubt about the outcome of this command is a doubt about money."""
+    """Whether it is a payment command."""
     waits: Waits = Waits.REPORT
     leaves_voucher: bool = False
-    """Whether a later last voucher may show what it did."""
+    """Whether it can become the terminal's last voucher."""
     states_amount: bool = False
-    """Whether an approval always carries the amount."""
+    """Whether an approval always has the amount."""
     recorded_as: int
-    """The function code under which the terminal records it."""
+    """The function code with which the terminal records it."""
     cloud_only: bool = False
-    """Whether a terminal knows it from the cloud alone."""
+    """Whether only a cloud can send it."""
     changes_nothing: bool = False
-    """Whether it may be asked again when its answer was lost."""
+    """Whether it can be sent again if its reply was lost."""
     refers_to: Reference | None = None
-    """What it calls an earlier operation by."""
+    """How it identifies an earlier operation."""
     simplified: Simplified | None = None
-    """``None``: the simplified wire does not have it."""
+    """``None``: the simplified wire has no such command."""
 
     @property
     def takes_card(self) -> bool:
@@ -111,7 +121,7 @@ T = TypeVar("T")
 
 
 class _Fact(Generic[T]):
-    """One of a command's facts, on the class and on its objects alike."""
+    """One of a command's facts, as an attribute of the class and of its instances."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -122,17 +132,17 @@ class _Fact(Generic[T]):
 
 
 class SentField(NamedTuple):
-    """A field of a command as it is sent."""
+    """A field of a command, as it is sent."""
 
     name: str
-    """In Python."""
+    """The name in Python."""
     wire: str
     kind: Kind
     nullable: bool
-    """``None`` is written as ``null``; else it is left out."""
+    """Whether ``None`` is written as ``null``; otherwise it is left out."""
     check: Check | None
     shown: bool
-    """``False``: it could identify a person."""
+    """``False``: it could identify a person, and is not shown."""
 
 
 def wire(
@@ -157,7 +167,13 @@ def wire(
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[R_co]):
-    """What every command has. ``R_co`` is the type of its reply. A command that exists can be sent: it was checked."""
+    """The base class of all commands. ``R_co`` is the type of its reply. Its fields are checked when it is made.
+
+    Examples:
+        >>> command = Sale(25_000, "A1234")
+        >>> command.code, command.moves_money
+        (100, True)
+    """
 
     facts: ClassVar[Facts]
     code = _Fact[int]()
@@ -174,7 +190,7 @@ class Command(Generic[R_co]):
     simplified = _Fact["Simplified | None"]()
 
     date_time: str | None = field(default=None, kw_only=True, compare=False)
-    """The register's time; ``None``: it is set when the command is sent."""
+    """The register's time; ``None``: the time at which the command is sent."""
 
     def __post_init__(self) -> None:
         _check_time(self.date_time, "date_time")
@@ -205,7 +221,7 @@ def command(
     changes_nothing: bool = False,
     simplified: Simplified | None = None,
 ) -> Callable[[type[K]], type[K]]:
-    """Declare a command: ``Facts`` says what each fact means. ``recorded_as`` is its own code unless it is given."""
+    """Declare a command. ``Facts`` explains the arguments; ``recorded_as`` is ``code`` by default."""
 
     def declare(cls: type[K]) -> type[K]:
         kind = extended(cls)
@@ -230,7 +246,7 @@ def command(
 
 @dataclass_transform(frozen_default=True, field_specifiers=(wire, field))
 def extended(cls: type[K]) -> type[K]:
-    """Declare the command of the base class with more fields: its facts stay the same."""
+    """Declare the command of the base class with more fields; its facts stay the same."""
     return dataclass(frozen=True, slots=True)(cls)
 
 
@@ -238,7 +254,7 @@ _RECODED: dict[tuple[type, int], Any] = {}
 
 
 def recoded(kind: type[K], code: int) -> type[K]:
-    """``kind`` under another code."""
+    """``kind`` with another code."""
     if code == kind.code:
         return kind
     if (kind, code) not in _RECODED:
@@ -253,7 +269,7 @@ _SENT: dict[type, tuple[SentField, ...]] = {}
 
 
 def sent_fields(kind: type[Command[Any]]) -> tuple[SentField, ...]:
-    """A command's own fields in the order of the wire, where its code stands before them and its time behind them."""
+    """A command's own fields in the order of the wire, which has the code before them and the time after them."""
     found = _SENT.get(kind)
     if found is None:
         hints = get_type_hints(kind)
@@ -266,11 +282,11 @@ def sent_fields(kind: type[Command[Any]]) -> tuple[SentField, ...]:
 
 
 def _kind(hint: Any) -> Kind:
-    """How what is declared as ``hint`` is written on the simplified wire, where all is text."""
+    """How a field of type ``hint`` is written on the simplified wire, where every value is text."""
     held = get_args(hint) or (hint,)
     return Kind.INTEGER if int in held else Kind.BOOLEAN if bool in held else Kind.TEXT
 
 
 def stamped(command: K, text: str) -> K:
-    """``command`` with ``text`` as its time, unless it has one."""
+    """``command`` with ``text`` as its time, unless it already has one."""
     return command if command.date_time is not None else replace(command, date_time=text)

@@ -1,9 +1,10 @@
-"""Messages and records as plain objects, to be written as JSON; without what could identify a card or its holder."""
+"""Messages and records as plain objects for JSON, without anything that could identify a card or its holder."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from .catalogue import CATALOGUE
@@ -25,11 +26,11 @@ INTENT_FIELDS = (
     "device", "idempotency_key", "reference", "response_code", "authorization_code", "operation_id", "last4_digits",
     "decided_by", "note",
 )  # fmt: skip
-"""What is told of an intent; the first of them never change."""
+"""The fields of an intent's document; the first of them never change."""
 
 
 def fields_document(message: Any) -> dict[str, Any]:
-    """The fields of a message or of a row. Of those the library does not know only the names are told, as ``extra``."""
+    """The fields of a message or of a row; ``extra`` has only the names of the unknown fields."""
     document: dict[str, Any] = {}
     for item in fields(message):
         value = getattr(message, item.name)
@@ -43,7 +44,7 @@ def fields_document(message: Any) -> dict[str, Any]:
 
 
 def reply_document(reply: Reply) -> dict[str, Any]:
-    """A reply, with whether it approves and whether it is the stored result of an earlier call."""
+    """A reply, with ``approved``, and with ``recovered``: whether it is the stored result of an earlier call."""
     return {"approved": reply.approved, **fields_document(reply), "recovered": reply.recovered}
 
 
@@ -56,6 +57,7 @@ def intent_document(intent: Intent, **more: Any) -> dict[str, Any]:
     return {**document, "state": intent.state.value, **more}
 
 
+@lru_cache(maxsize=256)
 def command_name(code: int | None) -> str:
     """A command's name in words."""
     if code is None:

@@ -1,4 +1,4 @@
-"""The closed and half-closed value sets of the wire. An unknown number stays a plain ``int`` and never fails."""
+"""The enumerations of the wire. An unknown number stays a plain ``int``: it is never an error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ __all__ = ["FrameFault", "ProgressCode", "ReportKind", "SaleType", "Wire"]
 
 
 class Wire(Enum):
-    """The two local wires (docs/protocol.md, "Two local wires")."""
+    """The two wire formats of a local terminal (docs/protocol.md, "Two local wires").
+
+    Examples:
+        >>> Wire("simplified")
+        <Wire.SIMPLIFIED: 'simplified'>
+    """
 
     SIGNED = "signed"
     SIMPLIFIED = "simplified"
 
 
 class SaleType(IntEnum):
-    """What is being sold, for the tax document (docs/protocol.md, "Commands")."""
+    """What is being sold, for the tax document (docs/protocol.md, "Commands").
+
+    Examples:
+        >>> pos.sale(25_000, sale_type=SaleType.SALE_EXEMPTED).sale_type
+        <SaleType.SALE_EXEMPTED: 3>
+    """
 
     SALE = 0
     SALE_AFFECTS = 1
@@ -27,7 +37,12 @@ class SaleType(IntEnum):
 
 
 class ProgressCode(IntEnum):
-    """What the terminal is doing while a sale waits (docs/protocol.md, "Progress")."""
+    """What the terminal is doing during a sale (docs/protocol.md, "Progress").
+
+    Examples:
+        >>> ProgressCode(81)
+        <ProgressCode.PIN_ENTRY: 81>
+    """
 
     CARD_READING = 78
     CONFIRM_AMOUNT = 79
@@ -39,7 +54,12 @@ class ProgressCode(IntEnum):
 
 
 class ReportKind(Enum):
-    """The reports a terminal can give; the value is the command code."""
+    """The reports of a terminal; the value is the command code.
+
+    Examples:
+        >>> pos.get_reports(ReportKind.TOTALS).approved
+        True
+    """
 
     TOTALS = 104
     DETAILS = 105
@@ -51,7 +71,12 @@ class ReportKind(Enum):
 
 
 class FrameFault(Enum):
-    """Why bytes were not taken as a message."""
+    """Why bytes could not be read as a message.
+
+    Examples:
+        >>> BadFrame(FrameFault.SIGNATURE, "the signature does not match", size=120).fault.value
+        'signature'
+    """
 
     MALFORMED = "malformed"
     TOO_LARGE = "too large"

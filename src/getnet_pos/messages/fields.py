@@ -1,4 +1,4 @@
-"""How a field of a message is spelled and typed on the wire. Describes only; the codec reads it."""
+"""How the fields of a message are spelled and typed on the wire. The codec reads and writes them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = [
 
 
 class Kind(Enum):
-    """What a field may hold; every kind also takes ``null``, which means not sent."""
+    """The type of a field on the wire. Every kind also accepts ``null``, which means not sent."""
 
     INTEGER = auto()
     """A JSON integer."""
     TEXT = auto()
-    """A JSON string; an integer is taken as its decimal digits."""
+    """A JSON string; an integer is read as its decimal digits."""
     BOOLEAN = auto()
     LAST_DIGITS = auto()
-    """Four card digits: text as sent, or an integer that lost its leading zeros."""
+    """Four card digits: text as sent, or an integer without its leading zeros."""
     SALE_TYPE = auto()
-    """An integer, shown as ``SaleType`` where it is a known one."""
+    """An integer; a known one becomes a ``SaleType``."""
     ROWS = auto()
     """A list of objects of one row type."""
 
@@ -43,7 +43,7 @@ class Kind(Enum):
 class WireField:
     """One field: its name in Python, its spellings on the wire (the first is written), its kind and its row type.
 
-    ``stand_ins`` are keys whose value counts where the field itself was not sent.
+    ``stand_ins`` are keys that are read instead if the field itself was not sent.
     """
 
     name: str
@@ -90,7 +90,7 @@ def rows(row: type) -> Any:
 
 @cache
 def wire_fields(message: type) -> tuple[WireField, ...]:
-    """The wire fields of a message type, in the order in which they are declared."""
+    """The wire fields of a message type, in the order of their declaration."""
     found = []
     for item in fields(message):
         if "kind" not in item.metadata:
@@ -108,7 +108,10 @@ def _cases(name: str) -> tuple[str, str]:
 
 
 class Shown:
-    """A ``repr`` without what was not sent and what could identify a card or its holder; card numbers are masked."""
+    """A ``repr`` without fields that were not sent or that could identify a card or its holder.
+
+    Card numbers in other fields are masked.
+    """
 
     __slots__ = ()
 

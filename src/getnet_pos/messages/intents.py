@@ -1,4 +1,4 @@
-"""The record of one payment command, from the decision to its final state. Describes only."""
+"""The record of one payment command, from the decision to send it to its final state."""
 
 from __future__ import annotations
 
@@ -32,48 +32,54 @@ __all__ = [
 
 
 class IntentState(str, Enum):
-    """Where a money command stands (docs/reliability.md, "States")."""
+    """The state of a payment command (docs/reliability.md, "States").
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.intents(settled=True)[-1].state is IntentState.APPROVED
+        True
+    """
 
     INTENT = "INTENT"
-    """Recorded; no byte is known to have left."""
+    """Recorded; as far as is known, no byte has left."""
     SENT = "SENT"
     """At least one byte may have left."""
     ACCEPTED = "ACCEPTED"
-    """The terminal has shown that it got the command."""
+    """The terminal has shown that it received the command."""
     RECOVERING = "RECOVERING"
-    """In doubt; the terminal is being asked."""
+    """The outcome is not known yet; the terminal is being queried."""
     APPROVED = "APPROVED"
     DECLINED = "DECLINED"
     NOT_SENT = "NOT_SENT"
     """No byte left: it is safe to try again."""
     UNKNOWN = "UNKNOWN"
-    """The terminal could not say; a person must."""
+    """The terminal could not say what happened; a person must find out."""
     RESOLVED_PAID = "RESOLVED_PAID"
     RESOLVED_NOT_PAID = "RESOLVED_NOT_PAID"
     CONTRADICTED = "CONTRADICTED"
-    """A reply says the opposite of what a person decided; a person must look again."""
+    """A reply says the opposite of what a person decided; a person must check again."""
 
     def __str__(self) -> str:
         return self.value
 
-    # That of ``Enum`` is written in Python, and states are looked up in sets at every step.
+    # Faster than ``Enum.__hash__``, which is Python code; states are looked up in sets at every step.
     __hash__ = str.__hash__
 
 
 HowFound = Literal["call", "recovery", "late reply", "person"]
-"""How the result of a command was found: by the call that waited for it, by asking the terminal after doubt, from a
-reply that came when nobody waited, or by a person."""
+"""How the result of a command was found: by the call that sent it, by querying the terminal afterwards, from a late
+reply, or by a person."""
 
 OPEN_STATES = frozenset({IntentState.INTENT, IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
-"""The states that only a question to the terminal can end."""
+"""The states that only a query to the terminal can end."""
 
 FINAL_STATES = frozenset(IntentState) - OPEN_STATES - {IntentState.UNKNOWN, IntentState.CONTRADICTED}
-"""The states of a settled command: nothing changes it but a reply that contradicts what a person decided."""
+"""The states of a settled command. Only a reply that contradicts a person's decision changes it."""
 
 _PASSING_STATES = frozenset({IntentState.SENT, IntentState.ACCEPTED, IntentState.RECOVERING})
 
 REMEMBERED: Final = timedelta(days=30)
-"""How long a result that its caller may never have heard of is told to who asks for the same ticket and amount."""
+"""How long ``AlreadyCharged`` refuses the ticket and amount of a payment whose caller may not know its result."""
 
 _RESULTS = frozenset({IntentState.APPROVED, IntentState.DECLINED})
 _DECISIONS = frozenset({IntentState.RESOLVED_PAID, IntentState.RESOLVED_NOT_PAID})
@@ -92,67 +98,78 @@ NEXT_STATES: Mapping[IntentState, frozenset[IntentState]] = MappingProxyType(
         IntentState.CONTRADICTED: _DECISIONS,
     }
 )
-"""What may follow each state; nothing follows the others. Time goes one way: a step that the disk refused is left out,
-never made up for. An unknown outcome ends by a reply that comes after all, or by a person."""
+"""The states that may follow each state; none follow the others. A step that could not be written to the journal is
+skipped and never written later. An unknown outcome ends with a late reply, or by a person's decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoucherMark:
-    """What tells a terminal's last voucher from any other. All fields ``None``: the terminal has no voucher."""
+    """The identity of a terminal's last voucher. All fields are ``None`` if the terminal has no voucher.
+
+    Examples:
+        >>> VoucherMark(operation_id=17, amount=25_000) == VoucherMark(operation_id=17, amount=25_000, fresh=True)
+        True
+    """
 
     operation_id: int | None = None
     real_date: str | None = None
     authorization_code: str | None = None
     amount: int | None = None
     function_code: int | None = None
-    """Of the operation it records; ``None`` where the terminal does not say."""
+    """The function code of the recorded operation; ``None`` if the terminal does not send it."""
     fresh: bool = field(default=False, compare=False)
-    """Whether the terminal was asked for it right before the command: nobody can have made another one since."""
+    """Whether it was read right before the command, so that no other voucher can have been made in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """One money command: what was asked, of whom, and what is known to have become of it.
+    """One payment command in the journal: what was requested, of which terminal, and the outcome as far as known.
 
-    It never holds a card number, a token or a frame.
+    It never contains a card number, a token or a frame.
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> intent = pos.intents(settled=True)[-1]
+        >>> intent.ticket, str(intent.state)
+        ('A1234', 'APPROVED')
     """
 
     intent_id: str
     terminal: str
-    """Its place: the name under which this machine reaches the terminal. It may change with a port or an address."""
+    """The name of the port or address at which this machine reaches the terminal; it may change."""
     terminal_id: str | None = None
-    """What the terminal calls itself; it and ``commerce_code`` may become known after the first step."""
+    """The terminal's own id. It and ``commerce_code`` may become known only after the first step."""
     commerce_code: int | None = None
-    """The merchant that the terminal says it belongs to."""
+    """The merchant that the terminal belongs to, as the terminal says."""
     device: str | None = None
-    """What stays when the place changes: a USB serial number, or a path by id; ``None`` where there is none."""
+    """An identity that stays the same when ``terminal`` changes: a USB serial number or a path by id; else ``None``."""
     command: int
     amount: int | None = None
     ticket: str | None = None
     reference: str | None = None
-    """What the command refers to: the operation id of a void, the authorization code of a refund."""
+    """The earlier operation that the command refers to: an operation id (void) or an authorization code (refund)."""
     idempotency_key: str | None = None
-    """The caller's own key: one key is one command, however often it is asked for."""
+    """The caller's own key: calls with the same key are one command."""
     baseline: VoucherMark | None = None
-    """The terminal's last voucher before the command; ``None`` where it is not known."""
+    """The terminal's last voucher before the command; ``None`` if unknown."""
     transaction_id: str | None = None
-    """The cloud's own number of the transaction, to ask by."""
+    """The cloud's number of the transaction, by which it is queried."""
     frame_hash: str | None = None
     """SHA-256 of the bytes sent, to compare with a capture."""
     state: IntentState = IntentState.INTENT
     reason: str | None = None
-    """Why the outcome is not known, or was not known for a while."""
+    """Why the outcome is unknown, or was for a while."""
     found: HowFound | None = None
-    """How the result was found; ``None`` while there is none, and in steps of a version that did not record it."""
+    """How the result was found; ``None`` while there is none, and in steps of an older version of the library."""
     response_code: int | None = None
     authorization_code: str | None = None
     operation_id: int | None = None
     real_date: str | None = None
     last4_digits: str | None = None
     reply: str | None = None
-    """The result as the caller was given it: ``kept_reply`` writes it, ``read_kept_reply`` reads it."""
+    """The result that the caller received: ``kept_reply`` writes it, ``read_kept_reply`` reads it."""
     decided_by: str | None = None
-    """Who resolved an unknown outcome, and ``note`` says on what ground."""
+    """Who resolved an unknown outcome; ``note`` says why."""
     note: str | None = None
 
     @property
@@ -161,13 +178,21 @@ class Intent:
 
     @property
     def passing(self) -> bool:
-        """Whether the step may be lost with the power: who asks about the command needs nothing that it adds."""
+        """Whether the step may be lost in a power failure: recovery needs nothing that it adds."""
         return self.state in _PASSING_STATES and self.transaction_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What an intent was at a moment, as the journal recorded it."""
+    """One row of the journal: an intent as it was at a moment.
+
+    Examples:
+        >>> journal = MemoryJournal()
+        >>> journal.record(Intent(intent_id="17", terminal="usb:COM3", command=100, amount=25_000))
+        >>> [step] = journal.steps("17")
+        >>> step.sequence, step.intent.amount
+        (0, 25000)
+    """
 
     intent: Intent
     sequence: int
@@ -177,7 +202,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is known of a payment that is about to be made. Nothing is looked for by what is ``None``."""
+    """What is known about a payment that is about to be made. Fields that are ``None`` are not searched for.
+
+    Examples:
+        >>> MemoryJournal().find(Search(terminal="usb:COM3", ticket="A1234", amount=25_000))
+        []
+    """
 
     terminal: str
     terminal_id: str | None = None
@@ -189,7 +219,7 @@ class Search:
 
 
 def same_terminal(one: Intent | Search, other: Intent | Search) -> bool:
-    """Whether both are of one terminal by any of its names."""
+    """Whether both belong to the same terminal, by any of its names."""
     if one.terminal == other.terminal or (one.device is not None and one.device == other.device):
         return True
     codes = {one.commerce_code, other.commerce_code} - {None}
@@ -203,8 +233,8 @@ KEPT_FIELDS: Final = frozenset({
     "commerce_name", "branch_name", "branch_address", "branch_district", "success", "date_time", "host_rrn", "mti",
     "de11", "de12", "de13",
 })  # fmt: skip
-"""What is kept of a reply. Not among them: all that says more of a card than its last four digits, the terminal's own
-words, which may quote its number, and fields that the library does not know."""
+"""The fields of a reply that the journal keeps. It never keeps what says more about a card than its last four digits,
+the terminal's own texts, which may quote the card number, or unknown fields."""
 
 _KEPT_IN_ORDER: Final = sorted(KEPT_FIELDS)
 
@@ -212,20 +242,24 @@ R = TypeVar("R", bound=Reply)
 
 
 def kept_reply(reply: Reply) -> str:
-    """A result as the journal keeps it, as JSON: without its text, and without what could identify a card."""
-    told = {name: getattr(reply, name, None) for name in _KEPT_IN_ORDER}
-    kept: dict[str, Any] = {name: masked(value) for name, value in told.items() if value is not None}
-    if len(kept.get("last4_digits", "")) > 4:  # whatever a firmware writes there
+    """The JSON of a result that the journal keeps: without the terminal's texts and what could identify a card."""
+    values = {name: getattr(reply, name, None) for name in _KEPT_IN_ORDER}
+    kept: dict[str, Any] = {name: masked(value) for name, value in values.items() if value is not None}
+    if len(kept.get("last4_digits", "")) > 4:  # firmware may write anything there
         del kept["last4_digits"]
     return json.dumps(kept)
 
 
 def read_kept_reply(kind: type[R], text: str) -> R:
-    """The kept result as a reply of its type. Raises ``ValueError`` where the text is no kept result of that type."""
+    """Read a kept result as a reply of type ``kind``.
+
+    Raises:
+        ValueError: ``text`` is not a kept result of that type.
+    """
     kept = json.loads(text)
     named = {item.name for item in fields(kind) if item.name in KEPT_FIELDS}  # type: ignore[arg-type]  # all are dataclasses
     if not isinstance(kept, dict) or not kept.keys() <= named:
-        raise ValueError(f"it is not what is kept of a {kind.__name__}")
+        raise ValueError(f"it is not the kept result of a {kind.__name__}")
     if kept.get("sale_type") in list(SaleType):
         kept["sale_type"] = SaleType(kept["sale_type"])
     reply = kind(**kept)

@@ -1,4 +1,4 @@
-"""The messages that are neither command nor reply. No behaviour beyond naming their fault."""
+"""The messages that are neither commands nor replies: acknowledgements, progress and bad frames."""
 
 from __future__ import annotations
 
@@ -20,17 +20,29 @@ _ERRORS: dict[FrameFault, type[ProtocolError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """``{"Received": true}``: the peer got the last message; ``False``: it did not accept it."""
+    """``{"Received": true}``: the peer received the last message; ``False``: it did not accept it.
+
+    Examples:
+        >>> from getnet_pos.codec import Decoder
+        >>> Decoder().feed(b'{"Received":true}')
+        [Ack(received=True)]
+    """
 
     received: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Progress(Shown):
-    """An intermediate message of a sale (function code 112).
+    """A progress message of a sale (function code 112; docs/protocol.md, "Progress").
 
-    ``code`` is a ``ProgressCode``, a plain ``int`` the library does not know, or ``None`` where the terminal sent only
-    text. ``text`` is the terminal's own wording, usually Spanish.
+    ``code`` is a ``ProgressCode``, a plain ``int`` if the library does not know the code, or ``None`` if the terminal
+    sent only text. ``text`` is the terminal's own wording, usually Spanish.
+
+    Examples:
+        >>> steps = []
+        >>> sale = pos.sale(25_000, on_progress=steps.append)
+        >>> all(isinstance(step, Progress) for step in steps)
+        True
     """
 
     code: ProgressCode | int | None
@@ -39,9 +51,15 @@ class Progress(Shown):
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """Bytes that could not be taken as a message; ``size`` counts them. It never holds the bytes themselves.
+    """Bytes that could not be read as a message. It has their number, ``size``, but never the bytes themselves.
 
-    ``sealed`` says that the signature or the checksum held: the peer did send this, and it cannot be understood.
+    ``sealed`` means that the signature or the checksum is right: the peer did send this, but it makes no sense.
+
+    Examples:
+        >>> from getnet_pos.codec import Decoder
+        >>> [bad] = Decoder().feed(b'{"Received":"perhaps"}')
+        >>> bad.fault, bad.size
+        (<FrameFault.MALFORMED: 'malformed'>, 22)
     """
 
     fault: FrameFault
@@ -50,5 +68,5 @@ class BadFrame:
     sealed: bool = False
 
     def error(self) -> ProtocolError:
-        """The exception that stands for this fault."""
+        """The exception for this fault."""
         return _ERRORS[self.fault](self.reason)

@@ -1,4 +1,4 @@
-"""What is handed over when open payment commands were asked about. Describes only."""
+"""The results of asking a terminal about open payment commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ __all__ = ["Polled", "Recovery"]
 
 
 class Recovery(list[Intent]):
-    """The payment commands of a terminal whose outcome nobody knows, as a list; and what else came out."""
+    """The payment commands of a terminal whose outcome is still unknown, as a list; the others in its attributes.
+
+    Examples:
+        >>> recovery = pos.recover()
+        >>> list(recovery), recovery.settled
+        ([], ())
+    """
 
     def __init__(
         self,
@@ -24,26 +30,32 @@ class Recovery(list[Intent]):
     ) -> None:
         super().__init__(unknown)
         self.settled = settled
-        """Those that were settled now: their callers may never have heard of it."""
+        """Those settled just now; their callers may never have received the result."""
         self.in_progress = in_progress
-        """Those that another process, or another connector, is waiting for at this moment."""
+        """Those that another process or connector is running at this moment."""
         self.elsewhere = elsewhere
-        """Unsettled commands in the same journal of terminals other than the one here."""
+        """Unsettled commands of other terminals in the same journal."""
         self.another_terminal = another_terminal
-        """What is told of the terminal here, where it is not the one that was at this place before."""
+        """A description of the terminal, if it is not the one that was connected here before; else ``None``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Polled(PollReply):
-    """The answer to a poll, and what became of the payment commands that an earlier run had left."""
+    """The reply to a poll (106), with the outcome of the payment commands that an earlier run left open.
+
+    Examples:
+        >>> polled = pos.polling()
+        >>> polled.approved, polled.unknown
+        (True, ())
+    """
 
     settled: tuple[Intent, ...] = ()
-    """Payment commands that were settled now: their callers may never have heard of it."""
+    """Payment commands settled just now; their callers may never have received the result."""
     unknown: tuple[Intent, ...] = ()
-    """Payment commands of this terminal whose outcome nobody knows: a person must look."""
+    """Payment commands of this terminal whose outcome is unknown: a person must check them."""
     in_progress: tuple[Intent, ...] = ()
-    """Those that another process, or another connector, is waiting for at this moment."""
+    """Those that another process or connector is running at this moment."""
     elsewhere: tuple[Intent, ...] = ()
-    """Unsettled payment commands in the same journal of terminals other than the one here."""
+    """Unsettled payment commands of other terminals in the same journal."""
     another_terminal: str | None = None
-    """What is told of the terminal here, where it is not the one that was at this place before."""
+    """A description of the terminal, if it is not the one that was connected here before; else ``None``."""

@@ -1,7 +1,7 @@
-"""What a terminal answers, one type a reply (docs/protocol.md, "Replies"). No behaviour beyond reading the answer.
+"""The replies of a terminal, one type each (docs/protocol.md, "Replies").
 
-Every field but the first three may be ``None``: the terminal did not send it. Fields the library does not know are kept
-in ``extra`` under their wire names. Amounts are integer wire units.
+A field is ``None`` if the terminal did not send it; only ``function_code`` and ``response_code`` are always there.
+Unknown fields are kept in ``extra`` with their names on the wire. Amounts are integer wire units.
 """
 
 from __future__ import annotations
@@ -51,11 +51,19 @@ def _extra() -> Any:
 
 
 class Restored(dict[str, Any]):
-    """The ``extra`` of a reply that was read back from the journal, which keeps none."""
+    """The ``extra`` of a reply that was read back from the journal, which does not keep unknown fields."""
 
 
 class Reply(Shown):
-    """What every reply has. ``response_code`` 0 means approved; anything else is in ``response_message``."""
+    """The fields of every reply. ``response_code`` 0 means done; of a payment, approved.
+
+    ``response_message`` is the terminal's own text, usually Spanish.
+
+    Examples:
+        >>> reply = pos.request(Poll())
+        >>> reply.function_code, reply.response_code, reply.approved
+        (106, 0, True)
+    """
 
     __slots__ = ()
 
@@ -66,19 +74,20 @@ class Reply(Shown):
 
     @property
     def approved(self) -> bool:
-        """Whether the terminal did what was asked. A reply of function code 0 is never an approval."""
+        """Whether the terminal carried out the command. A reply with function code 0 is never an approval."""
         return self.function_code != 0 and self.response_code == 0
 
     @property
     def recovered(self) -> bool:
-        """Whether it was read back from the journal: it is the result of an earlier call."""
+        """Whether it was read back from the journal: it is the stored result of an earlier call."""
         return isinstance(self.extra, Restored)
 
 
 def _succeeded(reply: VoidReply | CloseBatchReply) -> bool:
-    """Whether ``Success`` does not speak against it.
+    """Whether ``Success`` is true or was not sent.
 
-    One that is neither true nor false is left in ``extra``; so is that of a record which was told under another code.
+    A value that is neither true nor false is left in ``extra``, and so is the ``Success`` of a last voucher that has
+    another function code.
     """
     left = [str(reply.extra[name]).strip().lower() for name in ("Success", "success") if name in reply.extra]
     return reply.success is not False and all(value in ("true", "1") for value in left)
@@ -94,12 +103,27 @@ class _Header(Reply):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class GenericReply(_Header):
-    """A reply whose function code has no type of its own, function code 0 (the terminal's own error) among them."""
+    """A reply without a type of its own, such as the terminal's own error, which has function code 0.
+
+    Examples:
+        >>> from getnet_pos import codec
+        >>> text = '{"FunctionCode":0,"ResponseCode":2002,"ResponseMessage":"Mensaje mal formado"}'
+        >>> [reply] = codec.Decoder().feed(codec.envelope(text))
+        >>> type(reply).__name__, reply.approved
+        ('GenericReply', False)
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Voucher(Shown):
-    """One recorded operation: a row of a details report, and the body of every money reply."""
+    """One recorded operation: a row of the details report, and the fields of every payment reply.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> voucher = pos.get_reports(ReportKind.DETAILS).sale_details[-1]
+        >>> voucher.operation_id == sale.operation_id
+        True
+    """
 
     function_code: int | None = integer()
     response_code: int | None = integer()
@@ -138,7 +162,13 @@ class Voucher(Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class VoucherReply(Voucher, Reply):
-    """What all money replies share."""
+    """The fields that all payment replies share.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.last_voucher().authorization_code == sale.authorization_code
+        True
+    """
 
     function_code: int = integer()
     response_code: int = integer()
@@ -146,56 +176,111 @@ class VoucherReply(Voucher, Reply):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SaleReply(VoucherReply):
-    """The answer to a sale (100)."""
+    """The reply to a sale (100).
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> sale.approved, sale.amount, sale.ticket
+        (True, 25000, 'A1234')
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class LastVoucherReply(VoucherReply):
-    """The answer to a last-voucher question (101). ``approved`` speaks of the question's own response code."""
+    """The reply to a last-voucher query (101). ``approved`` refers to the query itself.
+
+    Many firmwares reply with the function code of the recorded operation instead, for example a ``SaleReply``.
+
+    Examples:
+        >>> from getnet_pos import codec
+        >>> [reply] = codec.Decoder().feed(codec.envelope('{"FunctionCode":101,"ResponseCode":0,"Amount":25000}'))
+        >>> type(reply).__name__, reply.amount
+        ('LastVoucherReply', 25000)
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DuplicateReply(VoucherReply):
-    """The answer to a request for a copy of a voucher (109)."""
+    """The reply to a request for a copy of a voucher (109).
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.duplicate(sale.operation_id).authorization_code == sale.authorization_code
+        True
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class VoidReply(VoucherReply):
-    """The answer to a void (102), which Getnet's own libraries call *Refund*."""
+    """The reply to a void (102), which Getnet's own libraries call *Refund*.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.void(sale.operation_id).success
+        True
+    """
 
     success: bool | None = boolean()
 
     @property
     def approved(self) -> bool:
-        """Whether the void was done: response code 0, and a ``Success`` that is true where it was sent."""
+        """Whether it was carried out: response code 0, and ``Success`` true or not sent."""
         return self.function_code != 0 and self.response_code == 0 and _succeeded(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RefundReply(VoidReply):
-    """The answer to a refund (108), which Getnet's own libraries call *Return*."""
+    """The reply to a refund (108), which Getnet's own libraries call *Return*.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> pos.refund(sale.authorization_code, 10_000).approved
+        True
+    """
 
     date_time: str | None = text()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PreAuthorizationReply(VoucherReply):
-    """The answer to a pre-authorization (docs/assumptions.md: its shape is our assumption)."""
+    """The reply to a pre-authorization (its fields are an assumption: docs/assumptions.md).
+
+    Examples:
+        >>> pos.request(PreAuthorization(25_000)).amount
+        25000
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PreAuthorizationCompletionReply(VoucherReply):
-    """The answer to the completion of a pre-authorization (docs/assumptions.md)."""
+    """The reply to the completion of a pre-authorization (its fields are an assumption: docs/assumptions.md).
+
+    Examples:
+        >>> held = pos.request(PreAuthorization(25_000))
+        >>> pos.request(PreAuthorizationCompletion(held.authorization_code, 20_000)).amount
+        20000
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PreAuthorizationReleaseReply(VoidReply):
-    """The answer to the release of a pre-authorization (docs/assumptions.md)."""
+    """The reply to the release of a pre-authorization (its fields are an assumption: docs/assumptions.md).
+
+    Examples:
+        >>> held = pos.request(PreAuthorization(25_000))
+        >>> pos.request(PreAuthorizationRelease(held.authorization_code)).success
+        True
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MultiCommerceSaleReply(VoucherReply):
-    """The answer to a sale for a child merchant (120)."""
+    """The reply to a sale for a child merchant (120). ``host_rrn`` and ``mti`` to ``de13`` identify it in a void.
+
+    Examples:
+        >>> pos.request(MultiCommerceSale(25_000, "12345678-5")).approved
+        True
+    """
 
     host_rrn: str | None = text("HostRRN")
     mti: str | None = text()
@@ -206,7 +291,15 @@ class MultiCommerceSaleReply(VoucherReply):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MultiCommerceVoidReply(VoidReply):
-    """The answer to a void for a child merchant (122)."""
+    """The reply to a void for a child merchant (122).
+
+    Examples:
+        >>> sale = pos.request(MultiCommerceSale(25_000, "12345678-5"))
+        >>> original = OriginalData(sale.mti, sale.de11, sale.de12, sale.de13)
+        >>> void = MultiCommerceVoid(25_000, sale.operation_id, "12345678-5", sale.host_rrn, original)
+        >>> pos.request(void).success
+        True
+    """
 
     host_rrn: str | None = text("HostRRN")
     mti: str | None = text()
@@ -217,7 +310,13 @@ class MultiCommerceVoidReply(VoidReply):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MultiCommerceRefundReply(RefundReply):
-    """The answer to a refund for a child merchant (123)."""
+    """The reply to a refund for a child merchant (123).
+
+    Examples:
+        >>> sale = pos.request(MultiCommerceSale(25_000, "12345678-5"))
+        >>> pos.request(MultiCommerceRefund(25_000, sale.authorization_code, "12345678-5")).success
+        True
+    """
 
     host_rrn: str | None = text("HostRRN")
     mti: str | None = text()
@@ -228,7 +327,12 @@ class MultiCommerceRefundReply(RefundReply):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CloseBatchReply(_Header):
-    """The answer to the close of the day's batch (103)."""
+    """The reply to closing the day's batch (103).
+
+    Examples:
+        >>> pos.close_batch().success
+        True
+    """
 
     commerce_code: int | None = integer()
     terminal_id: str | None = text("Terminalld")
@@ -236,15 +340,19 @@ class CloseBatchReply(_Header):
 
     @property
     def approved(self) -> bool:
-        """Whether the batch was closed: response code 0, and ``Success`` not false, or not understood, where it was
-        sent.
-        """
+        """Whether the batch was closed: response code 0, and ``Success`` true or not sent."""
         return self.function_code != 0 and self.response_code == 0 and _succeeded(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TotalsReply(_Header):
-    """The totals of the open batch (104): a count and an amount for each way of paying."""
+    """The totals of the open batch (104): a count and an amount, in wire units, for each means of payment.
+
+    Examples:
+        >>> totals = pos.get_reports(ReportKind.TOTALS)
+        >>> totals.count_debit_sales <= totals.tx_count
+        True
+    """
 
     tx_count: int | None = integer()
     tx_total: int | None = integer()
@@ -288,7 +396,12 @@ class TotalsReply(_Header):
 class DetailsReply(_Header):
     """The operations of the open batch (105).
 
-    ``details_text`` is set instead of ``sale_details`` by the simplified wire, whose format is not public.
+    The simplified wire sets ``details_text`` instead of ``sale_details``; the format of that text is not public.
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> pos.get_reports(ReportKind.DETAILS).sale_details[-1].ticket
+        'A1234'
     """
 
     sale_details: tuple[Voucher, ...] = rows(Voucher)
@@ -297,21 +410,37 @@ class DetailsReply(_Header):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PollReply(_Header):
-    """The answer to a poll (106)."""
+    """The reply to a poll (106).
+
+    Examples:
+        >>> pos.request(Poll()).connected
+        True
+    """
 
     connected: bool | None = boolean()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class NormalModeReply(_Header):
-    """The answer to leaving the integrated mode (107)."""
+    """The reply to leaving the integrated mode (107).
+
+    Examples:
+        >>> pos.set_normal_mode().change_to_normal_mode
+        True
+    """
 
     change_to_normal_mode: bool | None = boolean()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SellerSale(Shown):
-    """A row of the sales-by-seller report."""
+    """A row of the sales-by-seller report (110).
+
+    Examples:
+        >>> sale = pos.sale(25_000, employee_id=7)
+        >>> pos.get_reports(ReportKind.SALES_BY_SELLER, employee_id=7).sale_details[-1].amount
+        25000
+    """
 
     date: str | None = text()
     employee_id: int | None = integer()
@@ -325,14 +454,26 @@ class SellerSale(Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SalesBySellerReply(_Header):
-    """The sales of one employee (110)."""
+    """The sales of one employee (110).
+
+    Examples:
+        >>> sale = pos.sale(25_000, employee_id=7)
+        >>> len(pos.get_reports(ReportKind.SALES_BY_SELLER, employee_id=7).sale_details) > 0
+        True
+    """
 
     sale_details: tuple[SellerSale, ...] = rows(SellerSale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TipTotal(Shown):
-    """A row of the tip report."""
+    """A row of the tip report (111).
+
+    Examples:
+        >>> sale = pos.sale(25_000, employee_id=7)
+        >>> pos.get_reports(ReportKind.TIPS, employee_id=7).tip_report[-1].tips
+        0
+    """
 
     employee_id: int | None = integer()
     tx: int | None = integer()
@@ -343,21 +484,37 @@ class TipTotal(Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TipsReply(_Header):
-    """The tips by employee (111)."""
+    """The tips by employee (111).
+
+    Examples:
+        >>> sale = pos.sale(25_000, employee_id=7)
+        >>> [row.employee_id for row in pos.get_reports(ReportKind.TIPS, employee_id=7).tip_report]
+        [7]
+    """
 
     tip_report: tuple[TipTotal, ...] = rows(TipTotal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DefaultSaleTypeReply(_Header):
-    """The answer to setting the default sale type (113)."""
+    """The reply to setting the default sale type (113).
+
+    Examples:
+        >>> pos.set_default_sale_type(SaleType.SALE).sale_type
+        <SaleType.SALE: 0>
+    """
 
     sale_type: SaleType | int | None = sale_type()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ParametersReply(_Header):
-    """The terminal's parameters (114)."""
+    """The terminal's parameters (114).
+
+    Examples:
+        >>> pos.get_reports(ReportKind.PARAMETERS).terminal_id
+        '80005000'
+    """
 
     application_name: str | None = text()
     version: str | None = text()
@@ -389,7 +546,12 @@ class ParametersReply(_Header):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SimReply(_Header):
-    """The state of the SIM and the mobile network (115)."""
+    """The state of the SIM and the mobile network (115).
+
+    Examples:
+        >>> pos.get_reports(ReportKind.SIM).battery_percentage
+        87
+    """
 
     connected: bool | None = boolean()
     company: str | None = text()
@@ -416,12 +578,22 @@ class SimReply(_Header):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class CancelReply(_Header):
-    """The answer to the cancellation of the sale in progress (116). The sale's own reply says what became of it."""
+    """The reply to cancelling the sale in progress (116). The outcome of the sale is in the reply to the sale.
+
+    Examples:
+        >>> pos.cancel_sale().response_message
+        'No hay venta en curso'
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MainPosDataReply(_Header):
-    """Who the terminal belongs to (124)."""
+    """The merchant that the terminal belongs to (124).
+
+    Examples:
+        >>> pos.request(MainPosData()).commerce_rut
+        '76000000-0'
+    """
 
     legal_name: str | None = text()
     commerce_number: str | None = text()

@@ -1,4 +1,4 @@
-"""The terminals a merchant owns, as the Active Payment Terminal API lists them (docs/equipment.md). Describes only."""
+"""The terminals of a merchant, as the Active Payment Terminal API lists them (docs/equipment.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ __all__ = ["CommercialMode", "Deviation", "PaymentTerminal", "TerminalList"]
 
 
 class CommercialMode(str, Enum):
-    """How the merchant got the terminal. The API documents these three values and no other."""
+    """How the merchant got the terminal. The API documents only these three values (docs/equipment.md).
+
+    Examples:
+        >>> CommercialMode("ALUGUEL") is CommercialMode.ALUGUEL
+        True
+    """
 
     ALUGUEL = "ALUGUEL"
     """Rented."""
@@ -26,7 +31,13 @@ class CommercialMode(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentTerminal:
-    """One active terminal, under the documented names. ``None``: the API did not send the field, or sent ``null``."""
+    """One active terminal, with the documented field names. ``None``: the API did not send the field, or sent ``null``.
+
+    Examples:
+        >>> sold = PaymentTerminal(commercial_mode=CommercialMode.VENDA, warranty_available=True)
+        >>> sold.warranty_applies
+        True
+    """
 
     payment_terminal_sku: str | None = None
     payment_terminal_serial_number: str | None = None
@@ -35,14 +46,14 @@ class PaymentTerminal:
     communication_method_code: str | None = None
     communication_method_des: str | None = None
     activation_datetime: datetime | None = None
-    """When the terminal became active; always with a time zone, the one that was sent."""
+    """When the terminal became active, in the time zone that was sent; never without one."""
     payment_terminal_brand: str | None = None
     payment_terminal_model: str | None = None
     commercial_mode: CommercialMode | None = None
     warranty_available: bool | None = None
-    """As sent. It has a meaning for a sold terminal only: see ``warranty_applies``."""
+    """As sent. It only has a meaning for a sold terminal: see ``warranty_applies``."""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    """The fields the API sent beyond the documented ones."""
+    """Fields that the API sent but does not document."""
 
     @property
     def warranty_applies(self) -> bool:
@@ -52,10 +63,15 @@ class PaymentTerminal:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """Something the API sent otherwise than it documents, and that could still be read."""
+    """Something in the answer that differs from the API's documentation, but could still be read.
+
+    Examples:
+        >>> str(Deviation(item=3, field="commercial_mode", reason="is not a documented value"))
+        'commercial_mode of item 3 is not a documented value'
+    """
 
     item: int | None
-    """The position of the terminal in the list, from 0; ``None`` for what is outside of the list."""
+    """The position of the terminal in the list, from 0; ``None`` for a field outside the list."""
     field: str
     reason: str
 
@@ -65,16 +81,22 @@ class Deviation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TerminalList:
-    """The active terminals of one merchant, in the order of the answer. It can be iterated and has a length."""
+    """The active terminals of one merchant, in the order of the answer. It can be iterated and has a length.
+
+    Examples:
+        >>> listed = TerminalList(merchant_id="123", terminals=(PaymentTerminal(payment_terminal_sku="A1"),))
+        >>> len(listed), [one.payment_terminal_sku for one in listed]
+        (1, ['A1'])
+    """
 
     merchant_id: str
     terminals: tuple[PaymentTerminal, ...] = ()
     deviations: tuple[Deviation, ...] = ()
-    """What the answer has that the documentation does not allow; the first hundred. Strict reading refuses them."""
+    """The first hundred differences from the documentation. Strict reading refuses any of them."""
     deviation_count: int = 0
-    """How many deviations there are in all."""
+    """The number of deviations in all."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The fields outside of the terminals that are not documented."""
+    """Undocumented fields outside the list of terminals."""
 
     def __repr__(self) -> str:
         # Counts only: event loops and debuggers show results, and a listing can be long.

@@ -1,16 +1,15 @@
-"""A virtual terminal to develop and test a register against: it keeps books, follows a script, and can misbehave.
+"""A virtual terminal to develop and test a register against. It has a ledger, follows a script and can misbehave.
 
-::
-
-    from getnet_pos import Connector
-    from getnet_pos.simulator import Behaviour, Outcome, SerialServer, VirtualTerminal
-
-    terminal = VirtualTerminal(script=[Behaviour(outcome=Outcome.DECLINE)])
-    with SerialServer(terminal) as server, Connector.create_usb(server.device) as pos:
-        pos.polling()
-        assert not pos.sale(1_000, ticket="A1").approved    # as the script says
-        assert pos.sale(1_000, ticket="A2").approved        # the script is over
-    assert terminal.ledger.charged() == 1_000
+Examples:
+    >>> from getnet_pos.simulator import Behaviour, Outcome, TcpServer, VirtualTerminal
+    >>> terminal = VirtualTerminal(script=[Behaviour(outcome=Outcome.DECLINE)])
+    >>> with TcpServer(terminal, gap=0) as server:
+    ...     with Connector.create_tcp(*server.address, journal=MemoryJournal()) as pos:
+    ...         connected = pos.polling().approved
+    ...         first = pos.sale(1_000, ticket="A1")  # as the script says
+    ...         second = pos.sale(1_000, ticket="A2")  # the script is over: approved
+    >>> first.approved, second.approved, terminal.ledger.charged()
+    (False, True, 1000)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -56,10 +55,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``HttpServer`` and ``ScreenServer`` need what only ``getnet-pos[simulator]`` installs, so they are imported when
-    they are named.
+    """Import ``HttpServer`` and ``ScreenServer`` on first use: they need what only ``getnet-pos[simulator]`` installs.
 
-    So they are not in ``__all__``: ``import *`` must not need uvicorn.
+    That is why they are not in ``__all__``: ``import *`` must not need uvicorn.
     """
     if name == "HttpServer":
         from .http import HttpServer

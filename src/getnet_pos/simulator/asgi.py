@@ -1,6 +1,6 @@
-"""Serves an ASGI application on this machine, in the calling thread or in one of its own. It knows no API.
+"""Serves an ASGI application on this machine, in the calling thread or in its own. It knows no API.
 
-``scope["connection"]`` is the connection of the request, an ``asyncio.Transport``, which an application may break.
+``scope["connection"]`` is the request's ``asyncio.Transport``, so that an application can break the connection.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["ThreadedServer", "serve_until_closed", "serve_until_told"]
+__all__ = ["ThreadedServer", "serve_until_closed", "serve_until_interrupted"]
 
 _BACKLOG = 4096
 
 
 class _Protocol(H11Protocol):
-    """Lets the application see the connection of a request."""
+    """Gives the application access to the connection of a request."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn asks for it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn annotates it like this
         super().connection_made(transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         app: Any = self.app
@@ -35,7 +35,7 @@ class _Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # Python 3.10 wants it said of a TLS connection that a register has reset.
+        # Python 3.10 needs it for a TLS connection that the register has reset.
         self.transport.abort()
 
 
@@ -58,16 +58,16 @@ def _config(app: Any, **settings: Any) -> uvicorn.Config:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Tells when it serves."""
+    """Calls ``ready`` once it serves."""
 
-    def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
         super().__init__(config)
-        self._told = told
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._told()
+            self._ready()
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -88,8 +88,8 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve_until_told(app: Any, host: str, port: int, ready: Callable[[str], object]) -> None:
-    """Serve in this thread until it is interrupted; ``ready`` is called with the address once requests are answered."""
+def serve_until_interrupted(app: Any, host: str, port: int, ready: Callable[[str], object]) -> None:
+    """Serve in this thread until it is interrupted. ``ready`` is called with the address once the server responds."""
     with _listening(host, port) as listener:
         address = _address(listener)
         _Uvicorn(_config(app), lambda: ready(address)).run(sockets=[listener])
@@ -104,7 +104,7 @@ async def serve_until_closed(
     tls: ssl.SSLContext | None = None,
     **settings: Any,
 ) -> None:
-    """Serve on ``listener`` until ``closing`` is set; what is open then is cut off at once."""
+    """Serve on ``listener`` until ``closing`` is set. Open connections are then aborted."""
     config = _config(app, **settings)
     config.load()
     config.ssl = tls
@@ -112,7 +112,7 @@ async def serve_until_closed(
     serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     await closing.wait()
     for _ in range(3):
-        # asyncio loses, unclosed, a connection that it is taking in when its server is closed. That takes three turns.
+        # asyncio never closes a connection that it is accepting while its server closes. Accepting takes three cycles.
         await asyncio.sleep(0)
     for one in getattr(server, "servers", []):
         one.close()
@@ -125,10 +125,10 @@ async def serve_until_closed(
 
 
 class ThreadedServer:
-    """Serves in a thread from ``start`` to ``stop``."""
+    """Serves in a thread of its own from ``start`` to ``stop``."""
 
     loop: asyncio.AbstractEventLoop
-    """Once it is started."""
+    """Set by ``start``."""
 
     def __init__(
         self, app: Any, *, host: str = "127.0.0.1", port: int = 0, keep_alive: float = 5.0, **settings: Any
@@ -138,7 +138,7 @@ class ThreadedServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """The address, once requests are answered."""
+        """Start serving, and return the address once the server responds."""
         listener = _listening(*self._where)
         started = threading.Event()
         self._closing = asyncio.Event()

@@ -1,4 +1,4 @@
-"""How the virtual terminal treats one command: a script of plain data. It does nothing by itself."""
+"""How the virtual terminal handles a command, as plain data. It does nothing by itself."""
 
 from __future__ import annotations
 
@@ -15,38 +15,56 @@ __all__ = ["Behaviour", "Outcome", "Reboot", "Serialized"]
 
 
 class Outcome(Enum):
-    """What becomes of a command."""
+    """The outcome of a command.
+
+    Examples:
+        >>> from getnet_pos.simulator import Behaviour, Outcome
+        >>> terminal.script.append(Behaviour(outcome=Outcome.CANCEL))
+        >>> pos.sale(25_000).response_message
+        'Operacion Cancelada'
+    """
 
     APPROVE = "approve"
-    """What the ledger allows is done."""
+    """The command is carried out if the ledger allows it."""
     DECLINE = "decline"
     CANCEL = "cancel"
     """The customer cancels on the terminal."""
     TIME_OUT = "time-out"
-    """The terminal gives up waiting for the customer (code 1006)."""
+    """The terminal stops waiting for the customer (code 1006)."""
     PRINTING_ERROR = "printing-error"
-    """What the ledger allows is done, and the reply is an error of the printer: 1004, or 1003 or 1005 if so chosen. It
-    does not say that the money has moved."""
+    """The command is carried out if the ledger allows it, but the reply is a printing error: 1004, or 1003 or 1005 by
+    ``response_code``. It does not say whether money moved."""
     SILENT = "silent"
-    """Nothing is done and nothing is said, but for the acknowledgement; the terminal is free at once."""
+    """The command is acknowledged, then ignored; the terminal is ready for the next one at once."""
 
 
 class Serialized(Enum):
-    """How the signed text stands in its envelope."""
+    """How the signed text is put in its envelope.
+
+    Examples:
+        >>> from getnet_pos.simulator import Behaviour, Serialized
+        >>> terminal.script.append(Behaviour(serialized=Serialized.DOUBLE))
+        >>> pos.sale(25_000).approved
+        True
+    """
 
     TEXT = "text"
     OBJECT = "object"
-    """As an object, not as text."""
+    """As a JSON object instead of text."""
     DOUBLE = "double"
-    """As the JSON text of the JSON text."""
+    """As JSON text, encoded twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reboot:
-    """The terminal restarts at the moment of the decision and never replies to the command.
+    """The terminal restarts at the moment of the decision, and never replies to the command.
 
-    ``approved``: the money has moved before. ``keep_record=False``: it comes back with no voucher at all. It is off the
-    line for ``seconds``.
+    With ``approved`` the money has moved before the restart. With ``keep_record=False`` the terminal has lost all its
+    vouchers afterwards. It is offline for ``seconds``.
+
+    Examples:
+        >>> from getnet_pos.simulator import Behaviour, Reboot
+        >>> reboot = Behaviour(reboot=Reboot(approved=True, keep_record=True, seconds=5))
     """
 
     approved: bool = True
@@ -64,65 +82,74 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """What the terminal does with one command; as it stands, what a good terminal does.
+    """How the terminal handles one command; by default, as a correct terminal does.
 
-    The steps are: acknowledgement, progress messages, the decision (money moves here, and the terminal is free for the
-    next command), the reply. Each ``..._after`` counts seconds from the step before; ``math.inf`` means that the
-    terminal never comes to that step: ``decide_after=inf`` is a sale that waits until it is cancelled,
-    ``reply_after=inf`` one that is charged and never answered.
+    The steps are: acknowledgement, progress messages, the decision (money moves here, and the terminal is ready for the
+    next command), the reply. Each ``..._after`` is in seconds from the previous step; with ``math.inf`` the terminal
+    never reaches that step: ``decide_after=inf`` is a sale that waits until it is cancelled, ``reply_after=inf`` one
+    that is charged without a reply.
+
+    Examples:
+        >>> from getnet_pos.simulator import Behaviour, Outcome
+        >>> terminal.script.append(Behaviour(outcome=Outcome.DECLINE, response_code=51))
+        >>> reply = pos.sale(25_000)
+        >>> reply.approved, reply.response_code
+        (False, 51)
     """
 
     outcome: Outcome = Outcome.APPROVE
     response_code: int | None = None
-    """In the place of the code that a refusing outcome has."""
+    """The response code, instead of the one of the outcome; not for an approval."""
     response_message: str | None = None
-    """In the place of its message."""
+    """The response message, instead of the one of that code."""
     card: Card = ANY_CARD
     tip: int = 0
 
     acknowledge: bool | None = True
-    """``False``: ``Received: false``, and the command is dropped. ``None``: no acknowledgement, all else as usual."""
+    """``False``: the terminal sends ``Received: false`` and drops the command. ``None``: it sends no acknowledgement,
+    but continues as usual."""
     acknowledge_after: float = 0.0
     progress: tuple[int, ...] = (ProgressCode.CARD_READING, ProgressCode.PIN_ENTRY, ProgressCode.SENDING)
-    """The stages of a sale; told to a register that asked for messages."""
+    """The progress messages of a sale, sent if the register asked for them."""
     progress_every: float = 0.0
     decide_after: float = 0.0
     reply_after: float = 0.0
     record_after: float = 0.0
-    """From the decision until the terminal's own record shows it: before, the last voucher is a stale one."""
+    """From the decision until the operation is in the terminal's own record; until then its last voucher is an older
+    one."""
     resends: int = 0
-    """How often the reply is sent again while the register does not acknowledge it."""
+    """How often the reply is sent again as long as the register does not acknowledge it."""
     resend_after: float = 5.0
     reboot: Reboot | None = None
 
     change: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Fields of the reply by wire name that are not what they should be: ``{"FunctionCode": 0}``, ``{"Amount": 1}``."""
+    """Wrong values for fields of the reply, by wire name: ``{"FunctionCode": 0}``, ``{"Amount": 1}``."""
     omit: tuple[str, ...] = ()
-    """Fields of the reply, by wire name, that are left out."""
+    """Fields to leave out of the reply, by wire name."""
     wrong_signature: bool = False
-    """The reply's signature, or its LRC, does not fit."""
+    """The reply's signature, or its LRC, is wrong."""
     duplicate: bool = False
     """The reply is sent twice."""
     late_reply: bool = False
-    """The reply of the previous money command is sent first of all."""
+    """The reply to the previous payment command is sent first."""
 
     echo: bool = False
-    """The command is sent back as it came, before all else."""
+    """The command is first sent back unchanged."""
     camel_case: bool = False
     serialized: Serialized = Serialized.TEXT
     crlf: bool = False
-    """A line end behind each frame."""
+    """Each frame is followed by a line end."""
     noise: int = 0
-    """Up to so many random bytes before each frame, braces, STX and NUL among them."""
+    """Up to this many random bytes precede each frame, among them braces, STX and NUL."""
     fragment: int = 0
-    """The most bytes in one write; 0: a write holds whole frames."""
+    """The most bytes in one write; 0: each write contains whole frames."""
     fragment_every: float = 0.0
     """Seconds between two fragments: a slow link."""
     coalesce: bool = False
-    """Acknowledgement, progress messages and reply in one write, when the reply is due."""
+    """Acknowledgement, progress messages and reply are sent in one write, when the reply is due."""
 
     def refusal(self) -> Declined | None:
-        """What the outcome answers the command with; ``None`` where it approves, or is silent."""
+        """The refusal that the outcome replies with; ``None`` if it approves or does not reply."""
         if self.outcome not in _REFUSALS:
             return None
         refusal = _REFUSALS[self.outcome]
@@ -132,7 +159,7 @@ class Behaviour:
         return Declined(code, message if self.response_message is None else self.response_message)
 
     def manner(self) -> Behaviour:
-        """A good terminal's behaviour, written in this one's manner: case, noise, fragments, echo ..."""
+        """The behaviour of a correct terminal that writes as this one does: case, noise, fragments, echo, ..."""
         return Behaviour(
             echo=self.echo,
             camel_case=self.camel_case,

@@ -1,20 +1,18 @@
-"""A virtual Cloud-to-Cloud of either country, with many virtual terminals behind it (docs/cloud.md, "Without a cloud").
+"""A virtual cloud of either country, with many virtual terminals behind it (docs/cloud.md, "Without a cloud").
 
-::
+Examples:
+    >>> from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud
+    >>> login = {"client_id": "my-client", "client_secret": "my-secret", "profile": Profile.CHILE}
+    >>> with VirtualCloud(profile=Profile.CHILE) as cloud:
+    ...     cloud.inject(CloudFault(CloudFaultKind.TIMEOUT_AFTER))
+    ...     with Connector.create_cloud(cloud.url, key_pos=cloud.key_pos, journal=MemoryJournal(), **login) as pos:
+    ...         connected = pos.polling().approved
+    ...         sale = pos.sale(1_000, ticket="A1")  # 504, so the cloud is queried for the outcome
+    >>> sale.approved, cloud.terminal.ledger.charged()
+    (True, 1000)
 
-    from getnet_pos import Connector, Profile
-    from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, VirtualCloud
-
-    with VirtualCloud(profile=Profile.CHILE) as cloud:
-        cloud.inject(CloudFault(CloudFaultKind.TIMEOUT_AFTER))
-        with Connector.create_cloud(cloud.url, key_pos=cloud.key_pos, client_id="id", client_secret="secret",
-                                    profile=Profile.CHILE) as pos:
-            pos.polling()
-            assert pos.sale(1_000, ticket="A1").approved    # the 504 was a doubt, and the doubt was settled
-    assert cloud.terminal.ledger.charged() == 1_000
-
-The cloud itself does no I/O and reads no clock: who drives it passes ``now``, in seconds, to ``receive`` and
-``advance``, and comes back at ``next_event``. As a context manager it serves real HTTP on this machine.
+The cloud itself does no I/O and reads no clock: its driver passes ``now``, in seconds, to ``receive`` and ``advance``,
+and calls again at ``next_event``. As a context manager it serves real HTTP on this machine.
 """
 
 from __future__ import annotations
@@ -62,81 +60,100 @@ HOLD = 300.0
 
 
 class CloudFaultKind(Enum):
-    """What goes wrong with a call. ``seconds``, ``count`` and ``retry_after`` are those of the fault."""
+    """What goes wrong with a call. ``seconds``, ``count`` and ``retry_after`` are attributes of ``CloudFault``.
+
+    Examples:
+        >>> from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind
+        >>> in_process = CloudFault(CloudFaultKind.IN_PROCESS, count=3)
+    """
 
     LATENCY = "latency"
     """The call arrives ``seconds`` late."""
     UNAUTHORIZED = "unauthorized"
-    """401; nothing is done."""
+    """The response is 401; nothing is carried out."""
     EXPIRED = "expired"
-    """Every token ends; so it is 401 until there is a new one."""
+    """All tokens expire, so the response is 401 until the client logs in again."""
     FORBIDDEN = "forbidden"
-    """403 with an HTML page, as a firewall answers; nothing is done."""
+    """The response is 403 with an HTML page, as from a firewall; nothing is carried out."""
     SERVER_ERROR = "server-error"
-    """500; nothing is done."""
+    """The response is 500; nothing is carried out."""
     RATE_LIMIT = "rate-limit"
-    """429 with ``Retry-After``; nothing is done."""
+    """The response is 429 with ``Retry-After``; nothing is carried out."""
     UNAVAILABLE = "unavailable"
-    """503 with ``Retry-After``; nothing is done."""
+    """The response is 503 with ``Retry-After``; nothing is carried out."""
     DROP_BEFORE = "drop-before"
-    """The connection is reset; nothing is done."""
+    """The connection is reset; nothing is carried out."""
 
     DROP_AFTER = "drop-after"
-    """All is done, and the connection is reset in the place of an answer."""
+    """The call is carried out, but the connection is reset instead of a response."""
     TIMEOUT_AFTER = "timeout-after"
-    """All is done, and the answer is 504."""
+    """The call is carried out, but the response is 504."""
     SERVER_ERROR_AFTER = "server-error-after"
-    """All is done, and the answer is 500."""
+    """The call is carried out, but the response is 500."""
     RATE_LIMIT_AFTER = "rate-limit-after"
-    """All is done, and the answer is 429."""
+    """The call is carried out, but the response is 429."""
     UNAUTHORIZED_AFTER = "unauthorized-after"
-    """All is done, and the answer is 401, in a gateway's words."""
+    """The call is carried out, but the response is 401, as a gateway words it."""
     FORBIDDEN_AFTER = "forbidden-after"
-    """All is done, and the answer is 403."""
+    """The call is carried out, but the response is 403."""
     NOT_FOUND_AFTER = "not-found-after"
-    """All is done, and the answer is 404."""
+    """The call is carried out, but the response is 404."""
     HTML = "html"
-    """All is done, and the answer is 200 with an HTML page."""
+    """The call is carried out, but the response is 200 with an HTML page."""
     CUT = "cut"
-    """All is done, and the body of the answer ends in the middle, with the connection."""
+    """The call is carried out, but the connection breaks in the middle of the response."""
     CUT_JSON = "cut-json"
-    """All is done, and the body of the answer is half of it, in good order."""
+    """The call is carried out, but the response is complete HTTP with only the first half of the JSON."""
     NEVER = "never"
-    """All is done, and there is no answer."""
+    """The call is carried out, but there is never a response."""
     PREVIOUS = "previous"
-    """All is done, and the answer is that of the terminal's command before."""
+    """The call is carried out, but the response is that of the terminal's previous payment command."""
 
     IN_PROCESS = "in-process"
-    """The status is "in process" for ``count`` questions more."""
+    """The status is "in process" for the next ``count`` queries."""
     OVERTAKEN = "overtaken"
-    """The status is "ID NOT FOUND" for the first ``count`` questions."""
+    """The status is "ID NOT FOUND" for the first ``count`` queries."""
 
     WEBHOOK_EARLY = "webhook-early"
-    """The webhook is called before the command's own call is answered."""
+    """The webhook is called before the response to the command."""
     WEBHOOK_TWICE = "webhook-twice"
     WEBHOOK_LATE = "webhook-late"
     """The webhook is called ``seconds`` late."""
     WEBHOOK_NEVER = "webhook-never"
 
-    # That of ``Enum`` is written in Python, and each call is asked for each kind.
+    # The hash of ``Enum`` is written in Python, and too slow for the lookups of each call.
     __hash__ = object.__hash__
 
 
 class Where(Enum):
-    """Which calls a fault is for."""
+    """Which calls a fault affects.
+
+    Examples:
+        >>> from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind, Where
+        >>> refused_login = CloudFault(CloudFaultKind.RATE_LIMIT, Where.LOGIN)
+    """
 
     LOGIN = "login"
     MONEY = "money"
-    """Commands that move money."""
+    """Payment commands."""
     QUESTION = "question"
-    """Commands that do not."""
+    """Other commands."""
     STATUS = "status"
+    """Queries for the status of a transaction."""
     LISTING = "listing"
+    """The list of terminals."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloudFault:
-    """One fault: it happens to the ``times`` next calls of its kind, the first ``skip`` left out."""
+    """A fault that affects ``times`` calls of its kind, after skipping the first ``skip``.
+
+    ``seconds``, ``count`` and ``retry_after`` (in seconds) are explained in ``CloudFaultKind``.
+
+    Examples:
+        >>> from getnet_pos.simulator.cloud import CloudFault, CloudFaultKind
+        >>> second_sale_lost = CloudFault(CloudFaultKind.DROP_AFTER, skip=1)
+    """
 
     kind: CloudFaultKind
     where: Where = Where.MONEY
@@ -149,7 +166,7 @@ class CloudFault:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A fault that is still to happen: to so many calls, after so many others."""
+    """A pending fault: it affects ``times`` calls, after ``skip`` others."""
 
     fault: CloudFault
     skip: int
@@ -166,14 +183,20 @@ _INSTEAD = frozenset(
         CloudFaultKind.DROP_BEFORE,
     }
 )
-"""What happens in the place of the call."""
+"""Faults that happen instead of the call."""
 
 # ---------------------------------------------------------------------------------------------------------------- calls
 
 
 @dataclass(frozen=True, slots=True)
 class CloudAnswer:
-    """What becomes of a call. ``whole=False``: the connection is reset, after ``body`` if there is any."""
+    """The response to a call. With ``whole=False`` the connection is reset after ``body``.
+
+    Examples:
+        >>> from getnet_pos.simulator.cloud import CloudAnswer
+        >>> CloudAnswer().status
+        200
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -183,7 +206,15 @@ class CloudAnswer:
 
 @dataclass(slots=True, eq=False)
 class CloudCall:
-    """One HTTP request. ``answer`` is set when it is answered, and ``answered`` called."""
+    """An HTTP request. With the response, ``answer`` is set and ``answered`` is called.
+
+    Examples:
+        >>> from getnet_pos.simulator.cloud import CloudCall, VirtualCloud
+        >>> cloud, call = VirtualCloud(), CloudCall("GET", "/api/postxs/posdata")
+        >>> cloud.receive(call, now=0.0)
+        >>> call.answer.status
+        401
+    """
 
     method: str
     path: str
@@ -194,6 +225,7 @@ class CloudCall:
     answered: Callable[[], object] = field(default=lambda: None, repr=False)
 
     def give(self, answer: CloudAnswer) -> None:
+        """Set the response, unless there is one already."""
         if self.answer is None:
             self.answer = answer
             self.answered()
@@ -201,7 +233,7 @@ class CloudCall:
 
 @dataclass(slots=True, eq=False)
 class _Transaction:
-    """One command on its way to a terminal and back."""
+    """A command, on its way to the terminal and back."""
 
     number: int
     kind: type[Command[Any]]
@@ -211,26 +243,26 @@ class _Transaction:
     faults: dict[CloudFaultKind, CloudFault]
     call: CloudCall
     fields: dict[str, Any]
-    """What the terminal is asked, in PascalCase."""
+    """The command as sent to the terminal, in PascalCase."""
     result: dict[str, Any] | None = None
     """The terminal's reply, in camelCase."""
     hidden: int = 0
-    """Questions left that find no transaction."""
+    """How many more queries do not find the transaction."""
     slow: int = 0
-    """Questions left that find it in process."""
+    """How many more queries find it in process."""
 
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """One terminal, as the cloud is connected with it."""
+    """The cloud's connection to one terminal."""
 
     terminal: VirtualTerminal
     frames: Frames = field(default_factory=Frames)
     waiting: list[_Transaction] = field(default_factory=list)
     due: float = math.inf
-    """The earliest time for which a look at the terminal is planned."""
+    """When the terminal is read next, if that is planned."""
     before: dict[str, Any] | None = None
-    """The answer to the money command before."""
+    """The response to the previous payment command."""
 
 
 _ENGLISH = {
@@ -257,18 +289,27 @@ _SPOILING = (
     CloudFaultKind.CUT,
     CloudFaultKind.CUT_JSON,
 )
-"""What becomes of the answer to a call that was carried out."""
+"""Faults that change the response to a call that was carried out."""
 _HTML = b"<html><head><title>Just a moment...</title></head><body>Error</body></html>"
 
 
 class VirtualCloud:
-    """What a cloud knows and does: logins, terminals, transactions, statuses, webhooks.
+    """A cloud: logins, terminals, transactions, status queries and webhooks.
 
-    ``terminals`` are the terminals by their triplets, or how many there are to be, which then behave as ``default``.
-    ``clients`` are the secrets of client ids; ``None`` takes any. ``token_life`` is in seconds. ``echoes_ids=False``
-    leaves ``idPosTxs`` and ``customId`` out of flat results, which the documentation does not show there. ``script``
-    holds lists of faults that are taken one for each money command; other faults are injected. The same calls with the
-    same ``seed`` have the same effect.
+    ``terminals`` maps each ``KeyPos`` to its terminal, or is the number of terminals to create, with the behaviour
+    ``default``. ``clients`` maps client ids to their secrets; ``None`` accepts any. ``token_life`` is in seconds. With
+    ``echoes_ids=False``, flat results have no ``idPosTxs`` and ``customId``: the documentation does not show them.
+    Each payment command takes the next list of faults from ``script``; add faults of other calls with ``inject``. The
+    same calls with the same ``seed`` have the same effect.
+
+    Raises:
+        ConfigurationError: the profile has no cloud.
+
+    Examples:
+        >>> from getnet_pos.simulator.cloud import VirtualCloud
+        >>> with VirtualCloud(profile=Profile.ARGENTINA, terminals=3) as cloud:
+        ...     cloud.url.endswith("/api/postxs"), len(cloud.terminals)
+        (True, 3)
     """
 
     def __init__(
@@ -286,7 +327,9 @@ class VirtualCloud:
         port: int = 0,
     ) -> None:
         if profile.cloud is None:
-            raise ConfigurationError(f"no cloud is known for the profile {profile.name}")
+            raise ConfigurationError(
+                f"the profile {profile.name} has no cloud: use one that has, such as Profile.CHILE"
+            )
         self.profile = profile
         self.settings: CloudProfile = profile.cloud
         self.clients = clients
@@ -294,17 +337,17 @@ class VirtualCloud:
         self.echoes_ids = echoes_ids
         self.script = deque(script)
         self.requests: deque[CloudCall] = deque(maxlen=10_000)
-        """The last calls, in the order of their coming."""
+        """The last 10,000 calls, in order."""
         self.webhooks: list[tuple[str, bytes]] = []
-        """Every webhook body and where it went, in order."""
+        """The URL and body of every webhook call, in order."""
         self.documents: list[Any] = []
-        """What the print service was given."""
+        """The documents sent to the print service."""
         self.on_webhook: Callable[[str, bytes], object] = lambda url, body: None
         self.in_time: Callable[[Callable[[float], object]], object] = lambda action: action(self.now)
-        """Has something done in the thread that serves the cloud, which is given the time."""
+        """Runs a function in the thread that serves the cloud, with the time as its argument."""
         self.now = 0.0
         self.url = ""
-        """Where it is served, ending in ``/api/postxs``."""
+        """The address while it serves, which ends in ``/api/postxs``."""
         self._nested = not profile.cloud.flat_results
         self._words = _SPANISH if self._nested else _ENGLISH
         if isinstance(terminals, int):
@@ -314,7 +357,7 @@ class VirtualCloud:
         self._kinds = {
             endpoint.path.lower(): profile.catalogue.kinds[code] for code, endpoint in profile.cloud.endpoints.items()
         }
-        """The commands by their paths."""
+        """The command of each path."""
         self._rng = random.Random(f"{seed} cloud")
         self._first_number = self._rng.randrange(100_000, 100_000_000)
         self._tokens: dict[str, float] = {}
@@ -329,11 +372,12 @@ class VirtualCloud:
 
     @property
     def terminals(self) -> dict[KeyPos, VirtualTerminal]:
+        """The terminals."""
         return {key_pos: line.terminal for key_pos, line in self._lines.items()}
 
     @property
     def key_pos(self) -> KeyPos:
-        """The first terminal's triplet."""
+        """The identifiers of the first terminal."""
         return next(iter(self._lines))
 
     @property
@@ -342,19 +386,19 @@ class VirtualCloud:
         return self._lines[self.key_pos].terminal
 
     def inject(self, *faults: CloudFault) -> None:
-        """Have faults happen; their counting begins now."""
+        """Add faults. They count calls from now on."""
         self._faults.extend(_Waiting(fault, fault.skip, fault.times) for fault in faults)
 
     def revoke(self) -> None:
-        """End every token."""
+        """Expire all tokens."""
         self._tokens.clear()
 
     def count(self, path: str) -> int:
-        """How many calls went to a path that ends with ``path``."""
+        """How many of the last calls went to a path that ends with ``path``."""
         return sum(call.path.endswith(path) for call in self.requests)
 
     def act(self, key_pos: KeyPos, action: Callable[[float], object]) -> None:
-        """Do something to a terminal, which is given the cloud's time; from any thread."""
+        """Run ``action`` on a terminal, with the cloud's time as its argument; from any thread."""
 
         def do(now: float) -> None:
             self.advance(now)
@@ -366,11 +410,11 @@ class VirtualCloud:
     # ---------------------------------------------------------------------------------------------------------- driving
 
     def receive(self, call: CloudCall, now: float) -> None:
-        """Take a call; its ``answer`` is set when it is due."""
+        """Receive a call. Its ``answer`` is set when it is due."""
         self.advance(now)
         self.requests.append(call)
         if call.method == "OPTIONS":
-            # No page of a browser may call the real one: its firewall wants a token, and names no origin.
+            # Web pages cannot call the real cloud: its firewall requires a token and allows no origin.
             call.give(_failure(401, "UNAUTHORIZED"))
             return
         faults = self._befalling(self._kind(call))
@@ -385,7 +429,7 @@ class VirtualCloud:
         return self._agenda[0][0] if self._agenda else None
 
     def advance(self, now: float) -> None:
-        """Do all that is due by ``now``, each at its own time."""
+        """Do everything that is due by ``now``, each at its own time."""
         while self._agenda and self._agenda[0][0] <= now:
             at, _, action = heapq.heappop(self._agenda)
             self.now = max(self.now, at)
@@ -421,7 +465,7 @@ class VirtualCloud:
         return found
 
     def _instead(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault]) -> bool:
-        """Whether a fault has taken the place of the call."""
+        """Whether a fault happened instead of the call."""
         if CloudFaultKind.EXPIRED in faults:
             self.revoke()
         kind = next((kind for kind in faults if kind in _INSTEAD), None)
@@ -430,7 +474,7 @@ class VirtualCloud:
         return kind is not None
 
     def _spoiled(self, kind: CloudFaultKind, fault: CloudFault, body: bytes) -> CloudAnswer:
-        """The answer that a fault makes of the good one."""
+        """The response that a fault makes of the correct one."""
         busy = {"retry-after": str(fault.retry_after)}
         if kind is CloudFaultKind.UNAUTHORIZED:
             return _failure(401, "UNAUTHORIZED")
@@ -457,7 +501,7 @@ class VirtualCloud:
         return CloudAnswer(whole=False)
 
     def _give(self, call: CloudCall, faults: dict[CloudFaultKind, CloudFault], answer: CloudAnswer) -> None:
-        """Answer a call that was carried out, as the faults let it."""
+        """Respond to a call that was carried out, subject to its faults."""
         if CloudFaultKind.NEVER in faults:
             return
         kind = next((kind for kind in _SPOILING if kind in faults), None)
@@ -533,7 +577,7 @@ class VirtualCloud:
         try:
             body = loads(call.body)
             terminal_id = body["idTerminal"]
-            # A form of the vendor's sends it as a number.
+            # One of the vendor's forms sends it as a number.
             terminal_id = str(terminal_id) if type(terminal_id) is int else terminal_id
             key_pos = KeyPos(terminal_id, body["idSucursal"], body["serialNumber"])
             webhook = body.get("webhook") or None
@@ -558,7 +602,7 @@ class VirtualCloud:
             known = None if asked is None else asked.result
             self._end(transaction, dict(known) if known else _reply(kind.code, Refusal.NOT_FOUND))
         elif kind.cloud_only and not kind.moves_money:
-            # The virtual terminal does not know it.
+            # Handled by the cloud: the virtual terminal does not know it.
             if kind is PrintDocument:
                 self.documents.append(body.get("details"))
             self._end(transaction, {"functionCode": kind.code, "responseCode": 0, "responseMessage": "Aprobado"})
@@ -580,7 +624,7 @@ class VirtualCloud:
         self._look(line)
 
     def _look(self, line: _Line) -> None:
-        """Take what the terminal has said by now, and plan the next look."""
+        """Read what the terminal has written by now, and plan the next read."""
         if line.due <= self.now:
             line.due = math.inf
         for data in line.terminal.take(self.now):
@@ -593,7 +637,7 @@ class VirtualCloud:
             self._plan(max(0.0, event - self.now), lambda: self._look(line))
 
     def _hear(self, line: _Line, piece: bytes) -> bool:
-        """Take what should be one message; false where it is none. What was damaged on its way is passed over."""
+        """Handle one message, ignoring damaged ones; false if ``piece`` is not exactly one message."""
         try:
             outer = loads(piece)
             if "JsonSerialized" in outer and outer["Sign"] != signature(outer["JsonSerialized"]):
@@ -608,7 +652,7 @@ class VirtualCloud:
         line.terminal.receive(acknowledgement(True), self.now)
         asked = [one for one in line.waiting if _answers(inner, one)]
         if asked:
-            # Others may still be waited for that the terminal will not answer any more.
+            # There may be older ones, to which the terminal will not reply any more.
             transaction = asked[-1]
             line.waiting.remove(transaction)
             if not inner["ResponseCode"] and transaction.kind.recorded_as != transaction.kind.code:
@@ -617,7 +661,7 @@ class VirtualCloud:
         return True
 
     def _end(self, transaction: _Transaction, result: dict[str, Any]) -> None:
-        """The terminal has replied."""
+        """Complete a transaction with the terminal's reply."""
         faults, call, line = transaction.faults, transaction.call, self._lines[transaction.key_pos]
         if transaction.kind.takes_card and self._nested:
             result = _whole(result, transaction.fields, line.terminal)
@@ -626,7 +670,7 @@ class VirtualCloud:
         if transaction.webhook is not None:
             self._call_back(transaction, dumps(answer))
             if CloudFaultKind.WEBHOOK_EARLY in faults:
-                # The answer to the call comes behind.
+                # The response to the call follows the webhook.
                 self._plan(0.05, lambda: self._give(call, faults, self._sent(transaction)))
             return
         shown = (line.before or answer) if CloudFaultKind.PREVIOUS in faults else answer
@@ -647,7 +691,7 @@ class VirtualCloud:
         self.on_webhook(url, body)
 
     def _ended(self, transaction: _Transaction, word: str) -> dict[str, Any]:
-        """The answer with a result: nested in Chile, flat in Argentina."""
+        """The response with a result: nested in Chile, flat in Argentina."""
         assert transaction.result is not None
         ids = {"idPosTxs": transaction.number, "customId": transaction.custom_id}
         if self._nested:
@@ -677,13 +721,13 @@ _FOR_THE_CLOUD = ("idTerminal", "idSucursal", "serialNumber", "customId", "webho
 
 
 def _answers(reply: dict[str, Any], asked: _Transaction) -> bool:
-    """Whether nothing in a terminal's reply speaks against its being the one to this command."""
+    """Whether nothing in a terminal's reply rules out that it belongs to this command."""
     code = asked.fields["Command"]
     if reply["FunctionCode"] not in (CATALOGUE.voucher_codes if code == LastVoucher.code else (0, code)):
         return False
     pairs = [(reply.get("Ticket"), asked.fields.get("TicketNumber"))]
     pairs += [(reply.get(name), asked.fields.get(name)) for name in ("Amount", "OperationId", "AuthorizationCode")]
-    # Numbers may come as texts, and texts as numbers.
+    # A number may arrive as text, and text as a number.
     return all(one == two or (whole(one) or one) == (whole(two) or two) for one, two in pairs if one and two)
 
 
@@ -717,7 +761,7 @@ _ENGLISH_REPLIES = {
 
 
 def _flat(value: Any) -> Any:
-    """A reply, and each row in it, under the names and in the language of Argentina."""
+    """A reply and its rows, with the field names and the language of Argentina."""
     if isinstance(value, list):
         return [_flat(item) for item in value]
     if not isinstance(value, dict):
@@ -739,21 +783,21 @@ _UNPAID = {
     "posMode": 0, "cashback": 0, "transToken": "", "expiryDate": "", "entryMode": "09", "aid": "", "commerceRut": "",
     "commerceName": "", "branchName": "", "branchAddress": "", "branchDistrict": "", "bin": "", **_OF_THE_CLOUD,
 }  # fmt: skip
-"""The result of a payment that was not made, as far as the terminal says no more."""
+"""The result of a payment that was not made, for the fields that the terminal does not send."""
 
 
 def _whole(result: dict[str, Any], asked: dict[str, Any], terminal: VirtualTerminal) -> dict[str, Any]:
-    """The result of a payment by card with the fields that the cloud of Chile has been seen to tell."""
-    told = {name: value for name, value in result.items() if name in _UNPAID}
-    if told["responseCode"] == 0:
-        return {**told, **_OF_THE_CLOUD}
+    """The result of a card payment, with the fields that were seen in results of Chile's cloud."""
+    sent = {name: value for name, value in result.items() if name in _UNPAID}
+    if sent["responseCode"] == 0:
+        return {**sent, **_OF_THE_CLOUD}
     date, identity = terminal.date(), terminal.identity
     digits = "".join(digit for digit in date if digit.isdigit())
     token = f"{identity.terminal_id}{identity.commerce_code:05d}7{digits}"
     amount = whole(asked.get("Amount")) or 0
-    filled = {**_UNPAID, "amount": amount, "accountingDate": date, "realDate": date, "transToken": token, **told}
-    if told["responseCode"] == Refusal.TIMED_OUT.code:
-        # As the cloud has been seen to tell that nobody paid: it does not say who was asked.
+    filled = {**_UNPAID, "amount": amount, "accountingDate": date, "realDate": date, "transToken": token, **sent}
+    if sent["responseCode"] == Refusal.TIMED_OUT.code:
+        # Seen in the cloud's result when nobody paid: it does not name the terminal.
         filled.update(commerceCode=0, terminalId="", ticket=None, posMode=0)
     return filled
 
@@ -788,7 +832,7 @@ def _terminal(key_pos: KeyPos, default: Behaviour | None, seed: str) -> VirtualT
 
 
 class _App:
-    """The cloud as an ASGI application: it waits until the cloud has answered, on the clock of the event loop."""
+    """The cloud as an ASGI application, driven by the clock of the event loop."""
 
     def __init__(self, cloud: VirtualCloud) -> None:
         self._cloud = cloud
@@ -799,7 +843,7 @@ class _App:
         cloud.on_webhook = self._post
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Be served by a loop."""
+        """Start serving in ``loop``."""
         self._loop, self._started = loop, loop.time() - self._cloud.now
         self._cloud.in_time = self._in_time
 
@@ -808,7 +852,7 @@ class _App:
         try:
             self._loop.call_soon_threadsafe(self._do, action)
         except RuntimeError as error:
-            raise LifecycleError("the cloud is not served any more") from error
+            raise LifecycleError("the virtual cloud is not serving any more: use it within its with block") from error
 
     def _do(self, action: Callable[[float], object]) -> None:
         action(self._now())
@@ -854,7 +898,7 @@ class _App:
         self._wind()
 
     def _wind(self) -> None:
-        """Be called at the cloud's next event."""
+        """Set the timer for the cloud's next event."""
         event = self._cloud.next_event()
         if event is None or self._loop is None:
             return
@@ -887,11 +931,11 @@ def serve(
     *,
     cloud: VirtualCloud | None = None,
 ) -> None:
-    """Serve in this thread until it is interrupted; ``ready`` is called with the base URL once requests are answered.
+    """Serve in this thread until it is interrupted. ``ready`` is called with the base URL once the cloud responds.
 
-    Port 0 takes a free one.
+    Port 0 chooses a free one.
     """
-    from .asgi import serve_until_told
+    from .asgi import serve_until_interrupted
 
     cloud = cloud or VirtualCloud()
     app = _App(cloud)
@@ -902,4 +946,4 @@ def serve(
         if ready is not None:
             ready(cloud.url)
 
-    serve_until_told(app, host, port, listening)
+    serve_until_interrupted(app, host, port, listening)

@@ -1,41 +1,41 @@
 """A virtual Active Payment Terminal API with its token endpoint, over real HTTP on this machine.
 
-``GET /sap/equipment/v1/payment-terminals/{merchant_id}`` answers with terminals that depend on the merchant id alone:
+The response to ``GET /sap/equipment/v1/payment-terminals/{merchant_id}`` depends on the merchant id alone:
 
 ==================== ==================================================================================================
-merchant id          answer
+merchant id          response
 ==================== ==================================================================================================
 ``10000``            the documented example
 ``count-N``          N terminals, from 0 to 1000000
-``error-403``        the documented body; also 401 and 404 in that shape
+``error-403``        the documented body; ``error-401`` and ``error-404`` have the same format
 ``error-429``        429 with ``Retry-After: 1``
 ``error-500``        the documented body; also ``error-502``, ``error-503``, ``error-504``
 ``error-html``       200 with an HTML page
-``error-cut``        200 with a JSON text that ends in the middle
-``error-encoding``   200 with bytes that are not the gzip they are said to be
+``error-cut``        200 with JSON text that is cut off in the middle
+``error-encoding``   200 with ``Content-Encoding: gzip``, but the bytes are not gzip
 ``flaky-N``          503 for the first N requests, then two terminals
 ``limited-N``        429 with ``Retry-After: 0`` for the first N requests, then two terminals
 ``expired-N``        401 for the first N requests, then two terminals
-``slow-N``           two terminals after N seconds; ``slow`` waits for 5
-``reset``            the connection ends in the middle of the answer
+``slow-N``           two terminals after N seconds; ``slow``: after 5
+``reset``            the connection breaks in the middle of the response
 ``redirect``         302 to merchant 10000
 ``gzip``             100 terminals, compressed
-``single-object``    one terminal that is not in a list
+``single-object``    one terminal, as an object instead of a list
 ``null-item``        no terminal: ``item`` is null
-``missing-item``     no terminal: ``item`` is not there
-``empty-item``       no terminal: ``item`` is an empty text
+``missing-item``     no terminal: ``item`` is missing
+``empty-item``       no terminal: ``item`` is empty text
 ``null-equipments``  no terminal: ``equipments`` is null
-``extra-fields``     three terminals with fields that are not documented
-``null-fields``      three terminals whose fields are all null but for the serial number
+``extra-fields``     three terminals with undocumented fields
+``null-fields``      three terminals whose fields are all null except the serial number
 ``long-fields``      three terminals with texts longer than documented
 ``unknown-mode``     three terminals, the last with an unknown ``commercial_mode``
 ``bad-datetime``     three terminals, the last with a date that does not exist
 any other            three terminals
 ==================== ==================================================================================================
 
-``POST /auth/oauth2/token`` takes a client-credentials form and answers as documented: 200, 400 or 401. The same two
-resources are also at ``/payment-terminals/{merchant_id}`` and ``/token``. What is not public and assumed: the bodies of
-401, 404, 429 and 502 to 504.
+``POST /auth/oauth2/token`` accepts a client-credentials form and responds as documented: 200, 400 or 401. The same two
+resources are also at ``/payment-terminals/{merchant_id}`` and ``/token``. The bodies of 401, 404, 429 and 502 to 504
+are not public: they are assumptions.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ..codec.json_text import dumps
-from .asgi import ThreadedServer, serve_until_told
+from .asgi import ThreadedServer, serve_until_interrupted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -97,7 +97,7 @@ _ACTIVATED = datetime(2010, 3, 29, 13, 57, 42, tzinfo=timezone.utc)
 
 
 def terminal(number: int) -> dict[str, Any]:
-    """Terminal ``number``, from 0, as the API sends it. The first is the documented example."""
+    """Terminal ``number``, from 0, as the API sends it. Number 0 is the documented example."""
     if number == 0:
         return dict(_FIRST)
     sku, brand, model = _MODELS[number % len(_MODELS)]
@@ -126,7 +126,13 @@ def listing(merchant_id: str, count: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request that the simulator got."""
+    """A request that the simulator received.
+
+    Examples:
+        >>> from getnet_pos.simulator.equipment import SeenRequest
+        >>> SeenRequest("GET", "/payment-terminals/10000", {"authorization": "Bearer my-token"}, b"")
+        SeenRequest(method='GET', path='/payment-terminals/10000')
+    """
 
     method: str
     path: str
@@ -135,11 +141,15 @@ class SeenRequest:
 
 
 class EquipmentSimulator:
-    """What the virtual API knows: which tokens it takes, who may get one, and what it was asked.
+    """The state of the virtual API: valid tokens, known clients, and the requests received.
 
-    ``tokens`` are the tokens it takes beside those it issued; ``None`` takes any but issued ones that have ended.
-    ``clients`` are the secrets of client ids; ``None`` takes any. ``token_life`` is in seconds, and so is
-    ``token_delay``, which each answer with a token takes. ``requests`` holds the last thousand.
+    ``tokens`` are accepted besides the issued ones; ``None`` accepts any token except expired ones. ``clients`` maps
+    client ids to their secrets; ``None`` accepts any. ``token_life``, and ``token_delay``, the delay of each response
+    with a token, are in seconds. ``requests`` has the last thousand requests.
+
+    Examples:
+        >>> from getnet_pos.simulator.equipment import EquipmentServer, EquipmentSimulator
+        >>> server = EquipmentServer(EquipmentSimulator(clients={"my-client": "my-secret"}, token_life=60))
     """
 
     def __init__(
@@ -168,7 +178,7 @@ class EquipmentSimulator:
         )
 
     def revoke(self) -> None:
-        """End every token issued so far."""
+        """Expire every token issued so far."""
         self._issued = dict.fromkeys(self._issued, 0.0)
 
     def count(self, path: str) -> int:
@@ -186,7 +196,9 @@ class EquipmentSimulator:
         body = await self._seen(request)
         await asyncio.sleep(self.token_delay)
         if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            return _oauth_error(400, "invalid_request", "the body must be a form")
+            return _oauth_error(
+                400, "invalid_request", "the body must be a form: send Content-Type application/x-www-form-urlencoded"
+            )
         form = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
         for name in ("grant_type", "client_id", "client_secret"):
             if not form.get(name):
@@ -275,8 +287,8 @@ def _failure(status: int) -> Response:
 async def _torn(body: bytes) -> AsyncIterator[bytes]:
     yield body[: len(body) // 2]
     await asyncio.sleep(0.01)
-    # The server closes the connection of an answer that fails half-way.
-    raise ConnectionResetError("as the merchant id asks for")
+    # The server closes the connection of a response that fails in the middle.
+    raise ConnectionResetError("requested by the merchant id")
 
 
 _ERRORS: dict[str, Callable[[], Response]] = {
@@ -343,18 +355,25 @@ def serve(
     *,
     simulator: EquipmentSimulator | None = None,
 ) -> None:
-    """Serve in this thread until it is interrupted; ``ready`` is called with the address once requests are answered.
+    """Serve in this thread until it is interrupted. ``ready`` is called with the address once the API responds.
 
-    Port 0 takes a free one. The address has no path: the API is at ``address + "/sap/equipment/v1"``.
+    Port 0 chooses a free one. The address has no path: the API is at ``address + "/sap/equipment/v1"``.
     """
     app = (simulator or EquipmentSimulator()).app
-    serve_until_told(app, host, port, lambda address: ready(address) if ready is not None else None)
+    serve_until_interrupted(app, host, port, lambda address: ready(address) if ready is not None else None)
 
 
 class EquipmentServer:
-    """A simulator that serves in a thread of its own between ``with`` and its end.
+    """Serves a simulator in a thread of its own, as a context manager.
 
-    ``base_url`` is what ``EquipmentClient`` takes, ``token_url`` what ``ClientCredentials`` takes.
+    ``base_url`` is for ``EquipmentClient``, ``token_url`` for ``ClientCredentials``.
+
+    Examples:
+        >>> from getnet_pos.simulator.equipment import EquipmentServer
+        >>> with EquipmentServer() as server:
+        ...     with EquipmentClient(server.base_url, token="any") as client:
+        ...         len(client.list_active_terminals("count-12"))
+        12
     """
 
     def __init__(self, simulator: EquipmentSimulator | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -364,10 +383,12 @@ class EquipmentServer:
 
     @property
     def base_url(self) -> str:
+        """The address of the API."""
         return self.address + BASE_PATH
 
     @property
     def token_url(self) -> str:
+        """The address of the token endpoint."""
         return self.address + TOKEN_PATH
 
     def __enter__(self) -> Self:

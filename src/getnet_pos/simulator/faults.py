@@ -1,6 +1,6 @@
-"""Faults of the link between register and virtual terminal, each at a chosen place, the same for the same seed.
+"""Faults of the link between the register and the virtual terminal, each at a chosen place, reproducible by seed.
 
-They change bytes on their way and know no message: a frame here is a run of bytes with an end.
+They change bytes in transit and do not decode messages: a frame here is a run of bytes with an end.
 """
 
 from __future__ import annotations
@@ -20,32 +20,52 @@ __all__ = ["Direction", "Fault", "FaultKind", "Frame", "Frames", "Line"]
 
 
 class Direction(Enum):
+    """The direction of the frames that a fault affects.
+
+    Examples:
+        >>> from getnet_pos.simulator import Direction, Fault, FaultKind
+        >>> terminal.inject(Fault(FaultKind.DUPLICATE, Direction.TO_REGISTER))
+        >>> pos.sale(25_000).approved
+        True
+    """
+
     TO_TERMINAL = "to-terminal"
     TO_REGISTER = "to-register"
 
 
 class FaultKind(Enum):
-    """What happens to a frame. "The byte" is ``Fault.byte``, or one that the seed chooses."""
+    """What happens to a frame. "The byte" is ``Fault.byte``, or one that the seed chooses.
+
+    Examples:
+        >>> from getnet_pos.simulator import Direction, Fault, FaultKind
+        >>> lost_acknowledgement = Fault(FaultKind.DROP, Direction.TO_REGISTER, message=0)
+    """
 
     DROP = "drop"
-    """The frame is lost; where ``byte`` is given, only that byte."""
+    """The frame is lost; with ``byte``, only that byte."""
     CORRUPT = "corrupt"
-    """One bit of the byte is turned over."""
+    """One bit of the byte is flipped."""
     TRUNCATE = "truncate"
-    """The rest of the frame is lost, from the byte on."""
+    """The frame is cut off at the byte."""
     DUPLICATE = "duplicate"
     DELAY = "delay"
-    """It comes ``seconds`` later; others may overtake it."""
+    """The frame arrives ``seconds`` late; others may overtake it."""
     REORDER = "reorder"
-    """It comes after the next frame, and not at all if there is no next one."""
+    """The frame arrives after the next one; if there is no next one, it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, which happens once.
+    """A fault that happens once.
 
-    ``message`` counts the frames of the direction from when the fault was injected, acknowledgements too; 0 is the next
-    one. ``byte`` is a place within that frame; with ``message=None`` it counts the bytes of the stream, across frames.
+    ``message`` is the index of the frame in this direction since the fault was injected, acknowledgements included; 0
+    is the next one. ``byte`` is an index in that frame, or, with ``message=None``, in the stream of all frames.
+
+    Examples:
+        >>> from getnet_pos.simulator import Direction, Fault, FaultKind
+        >>> Fault(FaultKind.DROP, Direction.TO_TERMINAL, message=None)
+        Traceback (most recent call last):
+        getnet_pos.errors.InvalidValue: a fault needs a place: pass message=, byte= or both
     """
 
     kind: FaultKind
@@ -56,13 +76,13 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.message is None and self.byte is None:
-            raise InvalidValue("a fault needs a message or a byte to happen at")
+            raise InvalidValue("a fault needs a place: pass message=, byte= or both")
         if min(self.message or 0, self.byte or 0, self.seconds) < 0:
             raise InvalidValue("message, byte and seconds of a fault must not be negative")
 
 
 class Frame(NamedTuple):
-    """Bytes on their way, and the behaviour by which they are written."""
+    """Bytes in transit, and the behaviour that determines how they are written."""
 
     data: bytes
     behaviour: Behaviour
@@ -70,14 +90,14 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class _Waiting:
-    """A fault that has not happened yet, and what has passed since it was injected."""
+    """A fault that has not happened yet, and the frames and bytes that have passed since it was injected."""
 
     fault: Fault
     frames: int = 0
     size: int = 0
 
     def place(self, frame: bytes) -> int | None:
-        """Where in ``frame`` the fault happens: -1 for anywhere, ``None`` for not in this one."""
+        """The index in ``frame`` at which the fault happens: -1: any; ``None``: not in this frame."""
         fault, before = self.fault, self.size
         self.frames, self.size = self.frames + 1, before + len(frame)
         if fault.message is None:
@@ -89,7 +109,7 @@ class _Waiting:
 
 
 class Line:
-    """One direction of the link: frames go in, and come out when they are due, with what the faults left of them."""
+    """One direction of the link: frames go in, and come out when they are due, changed by the faults."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -98,11 +118,11 @@ class Line:
         self._overtaken: list[Frame] = []
         self._count = 0
         self.due = math.inf
-        """When the next frame comes."""
+        """When the next frame arrives."""
 
     @property
     def faulty(self) -> bool:
-        """Whether a fault is still to come."""
+        """Whether a fault is still pending."""
         return bool(self._faults)
 
     def inject(self, fault: Fault) -> None:
@@ -131,7 +151,7 @@ class Line:
             self._push(item, now)
 
     def take(self, now: float) -> list[Frame]:
-        """The frames that have come by ``now``."""
+        """The frames that have arrived by ``now``."""
         frames = []
         while self.due <= now:
             frames.append(heapq.heappop(self._in_flight)[2])
@@ -139,7 +159,7 @@ class Line:
         return frames
 
     def clear(self) -> None:
-        """Lose what is on its way."""
+        """Lose all frames in transit."""
         self._in_flight.clear()
         self._overtaken.clear()
         self.due = math.inf
@@ -160,9 +180,9 @@ class Line:
 
 
 class Frames:
-    """Cuts a stream of bytes behind each frame, so that faults can count frames however the bytes come.
+    """Splits a stream of bytes after each frame, so that faults can count frames, however the bytes arrive.
 
-    Nothing is left out: what is no frame is cut where it stops being one.
+    No byte is left out: noise ends where it can no longer become a frame.
     """
 
     def __init__(self) -> None:
@@ -180,7 +200,7 @@ class Frames:
         return pieces
 
     def rest(self) -> bytes:
-        """The bytes held of a frame that has begun; forgets them."""
+        """Remove and return the bytes of an incomplete frame."""
         rest = bytes(self._buffer)
         self._buffer.clear()
         self._at, self._grammar = 0, None

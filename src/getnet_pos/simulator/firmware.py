@@ -1,4 +1,4 @@
-"""What the software of a virtual terminal is like, whatever it is asked: plain data. It does nothing by itself."""
+"""How the firmware of a virtual terminal deviates from the documentation, as plain data. It does nothing by itself."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ __all__ = ["A920", "Firmware"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firmware:
-    """Ways that were seen of real terminals; as it stands, none of them. Fields go by their wire names."""
+    """Deviations seen in real terminals; by default, none. Fields have their wire names.
+
+    Examples:
+        >>> from getnet_pos.simulator import Firmware, VirtualTerminal
+        >>> terminal = VirtualTerminal(firmware=Firmware(omit=("Ticket",)))
+    """
 
     camel_case: bool = False
-    """Every message has its keys in camelCase, whatever the behaviour says."""
+    """All messages have camelCase keys, whatever the behaviour says."""
     omit: tuple[str, ...] = ()
-    """Fields that no reply with a voucher has: ``("Ticket",)``, ``("RealDate", "AccountingDate")``."""
+    """Fields missing in every reply with a voucher: ``("Ticket",)``, ``("RealDate", "AccountingDate")``."""
     record_omit: tuple[str, ...] = ()
-    """Fields that the last voucher (101) lacks besides."""
+    """Fields also missing in the last voucher (101)."""
     record_change: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Fields that the last voucher has otherwise than they should be."""
+    """Fields with other values in the last voucher than in the original reply."""
     refuses_iso_dates: bool = False
-    """A command whose ``DateTime`` begins with the year is answered ``Received: false``."""
+    """The terminal replies ``Received: false`` to a command whose ``DateTime`` begins with the year."""
     stops_at_flush: bool = False
-    """A register that flushes what has come in is not answered its sales any more, nor are they carried out, until the
-    terminal is plugged in anew. ``SerialServer`` sees it on a pseudo-terminal."""
+    """Once a register flushes its input buffer, its sales are neither carried out nor replied to until the terminal is
+    plugged in again. ``SerialServer`` detects this on a pseudo-terminal."""
     delivers_unsent: bool = False
-    """The last reply that could not be sent, since the terminal was unplugged, is sent a second after it is plugged in
-    again."""
+    """If the terminal could not send its last reply because it was unplugged, it sends it one second after it is
+    plugged in again."""
 
 
 A920 = Firmware(

@@ -1,6 +1,6 @@
 """The virtual terminal behind an HTTP server (docs/assumptions.md: this link is our assumption). It decides nothing.
 
-A POST carries one command; the body of its response is what the terminal says to it, as it says it, up to the reply.
+A POST contains one command. Its response is streamed: everything that the terminal sends, up to the reply.
 """
 
 from __future__ import annotations
@@ -28,15 +28,21 @@ from .terminal import VirtualTerminal
 __all__ = ["HttpServer"]
 
 _AFTERWARDS = frozenset({NetworkFaultKind.STATUS, NetworkFaultKind.REDIRECT, NetworkFaultKind.ONE_OBJECT})
-"""Kinds whose response begins when the terminal has done all."""
+"""Faults whose response only begins once the terminal has carried out the command."""
 
 
 class HttpServer(Server):
-    """Serves a ``VirtualTerminal`` at ``url``; ``port=0`` takes a free one.
+    """Serves a ``VirtualTerminal`` at ``url``; ``port=0`` chooses a free one.
 
-    ``tls`` is the server's ``ssl.SSLContext``, for ``https``. ``keep_alive`` is how many seconds an idle connection is
-    kept. Two commands may be in progress at once, such as a sale and its cancellation: each is answered in its own
-    response.
+    ``tls`` is the server's ``ssl.SSLContext``, for ``https``. ``keep_alive`` is how long an idle connection is kept
+    open, in seconds. Two commands may run at once, such as a sale and its cancellation; each has its own response.
+
+    Examples:
+        >>> from getnet_pos.simulator import HttpServer, VirtualTerminal
+        >>> with HttpServer(VirtualTerminal(), gap=0) as server:
+        ...     with Connector.create_http(server.url, journal=MemoryJournal()) as pos:
+        ...         pos.polling().approved
+        True
     """
 
     def __init__(
@@ -60,18 +66,19 @@ class HttpServer(Server):
 
     @property
     def url(self) -> str:
-        """What a register is given; it has the path."""
+        """The URL for the register, with the path."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self._number}{self._path}"
 
     @property
     def address(self) -> tuple[str, int]:
+        """The host and the port."""
         return self._host, self._number
 
     def inject(self, fault: NetworkFault) -> None:
-        """Have a fault happen to a request."""
+        """Add a fault of the network."""
         if fault.kind is NetworkFaultKind.SLOW_CLOSE and self._tls is not None:
-            raise InvalidValue("a TLS connection cannot be closed slowly")
+            raise InvalidValue("a slow-close fault cannot happen over TLS: serve without tls=")
         self._trouble.inject(fault)
 
     def _opened(self) -> Port:
@@ -81,7 +88,7 @@ class HttpServer(Server):
 
 
 class _Exchange:
-    """A request, and what the terminal says to it. ``None`` on ``said`` means that the client has left."""
+    """A request, and what the terminal sends in response. ``None`` in ``said`` means that the client has left."""
 
     def __init__(self, code: int | None, fault: NetworkFault | None) -> None:
         self.code = code
@@ -90,15 +97,15 @@ class _Exchange:
         self.said: asyncio.Queue[tuple[bytes, bool] | None] = asyncio.Queue()
 
     def is_ended_by(self, message: object) -> bool:
-        """A reply that is late for its own request can be said in this response, and is not the end of it."""
+        """Whether the message ends the response. The late reply to an earlier request may be in it, and does not."""
         if isinstance(message, Reply):
-            # The last voucher is said under the code of what it is the voucher of.
+            # The last voucher may have the function code of the recorded operation.
             return self.code in (None, LastVoucher.code) or message.function_code in (self.code, 0)
         return isinstance(message, Ack) and not message.received
 
 
 class _HttpPort:
-    """An HTTP server in a thread of its own; what is not guarded by a queue belongs to that thread."""
+    """An HTTP server in a thread of its own. Only the queues are shared with other threads."""
 
     def __init__(
         self, listener: socket.socket, path: str, tls: ssl.SSLContext | None, keep_alive: float, trouble: Trouble
@@ -108,14 +115,14 @@ class _HttpPort:
         self._trouble = trouble
         self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._exchanges: list[_Exchange] = []
-        """Those that are not answered to the end, the oldest first."""
+        """Those whose response is not complete, the oldest first."""
         self._frames = Frames()
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="virtual terminal's HTTP server", daemon=True)
         self._thread.start()
 
-    # ------------------------------------------------------------------------------- for the thread that asks terminals
+    # ----------------------------------------------------------------------------- for the thread that drives terminals
 
     def wait(self, timeout: float | None) -> bytes:
         with contextlib.suppress(queue.Empty):
@@ -156,7 +163,7 @@ class _HttpPort:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        """The application: one request."""
+        """The ASGI application: handle one request."""
         if scope["path"] != self._path or scope["method"] != "POST":
             await _respond(send, 404 if scope["path"] != self._path else 405)
             return
@@ -167,7 +174,7 @@ class _HttpPort:
         codes = [message.code for message in Decoder().feed(body) if isinstance(message, CommandMessage)]
         exchange = _Exchange(codes[0] if codes else None, self._trouble.take(codes[0]) if codes else None)
         self._exchanges.append(exchange)
-        watching = asyncio.create_task(_tell_when_gone(exchange, receive))
+        watching = asyncio.create_task(_watch_for_disconnect(exchange, receive))
         self._heard.put(body)
         try:
             await _stream(exchange, scope, send)
@@ -177,7 +184,7 @@ class _HttpPort:
                 self._exchanges.remove(exchange)
 
     def _say(self, data: bytes) -> None:
-        """Give each response what belongs to it."""
+        """Add each message to the response that it belongs to."""
         for piece in self._frames.feed(data):
             messages = Decoder().feed(piece)
             message = messages[-1] if messages else None
@@ -200,8 +207,8 @@ class _HttpPort:
         return next(iter(waiting or self._exchanges), None)
 
 
-async def _tell_when_gone(exchange: _Exchange, receive: Any) -> None:
-    await receive()  # After the body nothing else can come.
+async def _watch_for_disconnect(exchange: _Exchange, receive: Any) -> None:
+    await receive()  # After the body, only a disconnect can arrive.
     exchange.said.put_nowait(None)
 
 
@@ -214,7 +221,7 @@ async def _respond(send: Any, status: int, location: bytes | None = None, body: 
 
 
 async def _stream(exchange: _Exchange, scope: Any, send: Any) -> None:
-    """Answer a request with what the terminal says, or with what a fault makes of it."""
+    """Send what the terminal says, or what a fault makes of it, as the response."""
     fault, connection = exchange.fault, scope["connection"]
     kind = None if fault is None else fault.kind
     if fault is not None and kind in ANY_NETWORK and not fault.at_reply:
@@ -237,7 +244,7 @@ async def _stream(exchange: _Exchange, scope: Any, send: Any) -> None:
 
 
 async def _end(exchange: _Exchange, fault: NetworkFault, scope: Any, send: Any, reply: bytes) -> None:
-    """What a fault puts in the place of the reply."""
+    """Do what the fault does instead of the reply."""
     if fault.kind is NetworkFaultKind.STATUS:
         await _respond(send, fault.status)
     elif fault.kind is NetworkFaultKind.REDIRECT:
@@ -251,7 +258,7 @@ async def _end(exchange: _Exchange, fault: NetworkFault, scope: Any, send: Any, 
 
 
 async def _befall(exchange: _Exchange, fault: NetworkFault, connection: asyncio.Transport, reply: bytes = b"") -> None:
-    """Break a connection, and wait until it is gone."""
+    """Break a connection, and wait until it is closed."""
     if fault.kind is NetworkFaultKind.BROKEN_CHUNK:
         connection.write(b"%x\r\n%b" % (len(reply), reply[: len(reply) // 2]))
         connection.close()

@@ -1,7 +1,7 @@
-"""What the virtual terminal has really done with money: the truth that tests compare a register's belief with.
+"""The money that the virtual terminal really moved. Tests compare it with what the register believes.
 
-It stands for the acquirer's books, so it never forgets, whatever becomes of the terminal's own record. It keeps the
-rules of money (a sale is voided once, a refund never exceeds what is left) and knows no wire.
+It represents the acquirer's ledger, so it never forgets, whatever happens to the terminal's own record. It enforces the
+rules of payments (a sale is voided once, refunds never exceed the sale) and knows nothing of the wire.
 """
 
 from __future__ import annotations
@@ -19,27 +19,43 @@ __all__ = ["ANY_CARD", "Batch", "Card", "Entry", "EntryKind", "Ledger"]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The card a customer pays with. ``type`` is ``CR`` credit, ``DB`` debit or ``PR`` prepaid."""
+    """The card that a customer pays with. ``type`` is ``CR`` (credit), ``DB`` (debit) or ``PR`` (prepaid).
+
+    Examples:
+        >>> from getnet_pos.simulator import Behaviour, Card
+        >>> terminal.script.append(Behaviour(card=Card(brand="MC", type="CR", last4="1234")))
+        >>> pos.sale(25_000).card_brand
+        'MC'
+    """
 
     brand: str = "VI"
     type: str = "DB"
     last4: str = "0042"
-    """It begins with zeros, which the last voucher and the duplicate lose on the wire, as real ones do."""
+    """The default begins with zeros, which the last voucher and the duplicate lose, as with real terminals."""
     bin: str = "40000012"
     expiry: str = "3012"
     aid: str = "A0000000031010"
 
     def __post_init__(self) -> None:
         if self.type not in ("CR", "DB", "PR"):
-            raise InvalidValue("the type of a card must be CR, DB or PR")
+            raise InvalidValue(f"the type of a card must be CR, DB or PR, not {self.type!r}")
         if not (self.last4.isascii() and self.last4.isdigit()):
-            raise InvalidValue("the last four digits of a card must be digits")
+            raise InvalidValue("last4 of a card must be digits only")
 
 
 ANY_CARD = Card()
 
 
 class EntryKind(Enum):
+    """The kind of an operation.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> void = pos.void(sale.operation_id)
+        >>> [entry.kind.value for entry in terminal.ledger.entries]
+        ['sale', 'void']
+    """
+
     SALE = "sale"
     VOID = "void"
     REFUND = "refund"
@@ -56,8 +72,14 @@ _RETURNS = (EntryKind.VOID, EntryKind.REFUND)
 class Entry:
     """One approved operation.
 
-    A void, refund, completion or release ``refers_to`` the operation id of another entry, and has its authorization
-    code, ticket and card. ``amount`` is in wire units and never negative.
+    A void, refund, completion or release has the operation id of another entry in ``refers_to``, and the authorization
+    code, ticket and card of that entry. ``amount`` is in wire units and never negative.
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> [entry] = terminal.ledger.entries
+        >>> print(entry)
+        1: sale, amount 25000, ticket 'A1234'
     """
 
     kind: EntryKind
@@ -91,7 +113,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A closed batch: ``total`` is what was charged in it, less what was voided or refunded."""
+    """A closed batch. ``total`` is the sum of its charges, less voids and refunds, in wire units.
+
+    Examples:
+        >>> sale = pos.sale(25_000)
+        >>> reply = pos.close_batch()
+        >>> terminal.ledger.closed[0].total
+        25000
+    """
 
     number: int
     closed_at: str
@@ -100,7 +129,18 @@ class Batch:
 
 
 class Ledger:
-    """Every approved operation, in order. ``batch`` is the number of the open batch, ``closed`` holds earlier ones."""
+    """Every approved operation, in order. ``batch`` is the number of the open batch; ``closed`` has the closed ones.
+
+    Amounts are in wire units.
+
+    Examples:
+        >>> sale = pos.sale(25_000, ticket="A1234")
+        >>> refund = pos.refund(sale.authorization_code, 10_000)
+        >>> terminal.ledger.charged(), terminal.ledger.balance("A1234")
+        (25000, 15000)
+        >>> terminal.ledger.balances()
+        {'A1234': 15000}
+    """
 
     def __init__(self, first_authorization: int = 1) -> None:
         self.batch = 1
@@ -109,11 +149,11 @@ class Ledger:
         self._first_authorization = first_authorization
 
     def __str__(self) -> str:
-        """A line for each operation."""
+        """One line for each operation."""
         return "\n".join(map(str, self._entries)) or "no operation"
 
     def __repr__(self) -> str:
-        """All that a failed assertion about it needs to show."""
+        """Everything that a failed assertion needs to show."""
         return f"<Ledger: {'; '.join(map(str, self._entries)) or 'no operation'}>"
 
     @property
@@ -123,11 +163,11 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------------- questions
 
     def charges(self, ticket: str | None = None) -> tuple[Entry, ...]:
-        """The sales and completions, of one ticket or of all."""
+        """The sales and completions, with one ticket or all of them."""
         return tuple(entry for entry in self._entries if entry.is_charge and ticket in (None, entry.ticket))
 
     def charged(self, ticket: str | None = None) -> int:
-        """The sum of the charges, voided and refunded ones included."""
+        """The sum of the charges, including those voided or refunded later."""
         return sum(entry.amount for entry in self.charges(ticket))
 
     def returned(self, ticket: str | None = None) -> int:
@@ -135,13 +175,13 @@ class Ledger:
         return sum(entry.amount for entry in self._entries if entry.is_return and ticket in (None, entry.ticket))
 
     def balance(self, ticket: str | None = None) -> int:
-        """What the customer has paid in the end."""
+        """The charges less the voids and refunds."""
         return self.charged(ticket) - self.returned(ticket)
 
     def balances(self) -> dict[str, int]:
-        """What was paid in the end of each ticket that was ever charged; ``""`` is what has none.
+        """The balance of each ticket that was ever charged; ``""`` is the key for charges without a ticket.
 
-        ``assert ledger.balances() == {"A1": 25_000}`` says that this was paid, and nothing beside it.
+        ``assert ledger.balances() == {"A1": 25_000}`` checks that this was paid and nothing else was.
         """
         return {entry.ticket: self.balance(entry.ticket) for entry in self.charges()}
 
@@ -151,7 +191,7 @@ class Ledger:
         return sum(entry.amount for entry in holds if ticket in (None, entry.ticket) and not self._followers(entry))
 
     def left(self, charge: Entry) -> int:
-        """What of a charge can still be given back."""
+        """How much of a charge can still be refunded."""
         return charge.amount - sum(entry.amount for entry in self._followers(charge))
 
     def _followers(self, original: Entry) -> list[Entry]:
@@ -160,9 +200,9 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------------ operations
 
     def add(self, kind: EntryKind, function_code: int, amount: int, real_date: str, **details: Any) -> Entry:
-        """Record a sale or a pre-authorization; ``details`` are other fields of ``Entry``."""
+        """Record a sale or a pre-authorization. ``details`` are further attributes of the ``Entry``."""
         operation_id = len(self._entries) + 1
-        # A step that has no factor in common with the modulus: no code comes twice in a million operations.
+        # The step and the modulus are coprime, so no code is repeated within a million operations.
         authorization = (self._first_authorization + operation_id * 7919) % 1_000_000
         entry = Entry(
             kind=kind,
@@ -178,10 +218,10 @@ class Ledger:
         return entry
 
     def void(self, operation_id: int, function_code: int, real_date: str) -> Entry:
-        """Annul a charge of the open batch.
+        """Void a charge of the open batch.
 
         Raises:
-            Declined: it does not exist, is of a closed batch, or was voided or refunded before.
+            Declined: there is no such charge, its batch is closed, or it was voided or refunded before.
         """
         charge = next((entry for entry in self.charges() if entry.operation_id == operation_id), None)
         if charge is None:
@@ -196,10 +236,10 @@ class Ledger:
         return self._follow(charge, EntryKind.VOID, function_code, charge.amount, real_date)
 
     def refund(self, authorization_code: str, amount: int, function_code: int, real_date: str) -> Entry:
-        """Give back a part of a charge, or all of it, in any batch.
+        """Refund part or all of a charge, from any batch.
 
         Raises:
-            Declined: there is no such charge, or less of it is left.
+            Declined: there is no such charge, or less than ``amount`` of it is left.
         """
         charge = next((entry for entry in self.charges() if entry.authorization_code == authorization_code), None)
         if charge is None:
@@ -209,10 +249,10 @@ class Ledger:
         return self._follow(charge, EntryKind.REFUND, function_code, amount, real_date)
 
     def complete(self, authorization_code: str, amount: int, function_code: int, real_date: str) -> Entry:
-        """Charge a part of a held amount, or all of it; the rest is let go.
+        """Charge part or all of a held amount. The rest is released.
 
         Raises:
-            Declined: nothing is held under the code, or less than ``amount``.
+            Declined: no amount is held under the code, or less than ``amount``.
         """
         hold = self._hold(authorization_code)
         if amount > hold.amount:
@@ -220,16 +260,16 @@ class Ledger:
         return self._follow(hold, EntryKind.COMPLETION, function_code, amount, real_date)
 
     def release(self, authorization_code: str, function_code: int, real_date: str) -> Entry:
-        """Let a held amount go.
+        """Release a held amount.
 
         Raises:
-            Declined: nothing is held under the code.
+            Declined: no amount is held under the code.
         """
         hold = self._hold(authorization_code)
         return self._follow(hold, EntryKind.RELEASE, function_code, hold.amount, real_date)
 
     def close_batch(self, closed_at: str) -> Batch:
-        """End the open batch and open the next one."""
+        """Close the open batch and open the next one."""
         entries = [entry for entry in self._entries if entry.batch == self.batch]
         total = sum(entry.amount * (entry.is_charge - entry.is_return) for entry in entries)
         batch = Batch(self.batch, closed_at, len(entries), total)

@@ -1,4 +1,4 @@
-"""Faults of a network between register and virtual terminal: plain data."""
+"""Faults of the network between the register and the virtual terminal, as plain data."""
 
 from __future__ import annotations
 
@@ -14,25 +14,32 @@ __all__ = ["NetworkFault", "NetworkFaultKind", "Trouble"]
 
 
 class NetworkFaultKind(Enum):
-    """What happens to a connection. Those of the second half are HTTP's; the terminal has done all by then."""
+    """What happens to a connection.
+
+    ``CUT`` and the following happen over HTTP only, once the terminal has carried out the command.
+
+    Examples:
+        >>> from getnet_pos.simulator import NetworkFault, NetworkFaultKind, TcpServer, VirtualTerminal
+        >>> server = TcpServer(VirtualTerminal(), faults=[NetworkFault(NetworkFaultKind.RESET, command=100)])
+    """
 
     RESET = "reset"
-    """It is reset."""
+    """The connection is reset."""
     HALF_OPEN = "half-open"
-    """It stays, and nothing passes any more, either way. After ``seconds`` it is reset."""
+    """The connection stays open, but nothing passes in either direction. After ``seconds`` it is reset."""
     SLOW_CLOSE = "slow-close"
-    """The terminal's side says that it ends, and takes bytes that go nowhere. After ``seconds`` it is closed."""
+    """The terminal closes its side and discards what the register still sends. After ``seconds`` it is closed."""
 
     CUT = "cut"
-    """The response ends, in good order, without the reply."""
+    """The response ends normally, but without the reply."""
     BROKEN_CHUNK = "broken-chunk"
     """The connection is closed in the middle of the reply."""
     STATUS = "status"
-    """The response is ``status`` and no more."""
+    """The response is ``status`` with an empty body."""
     REDIRECT = "redirect"
-    """The response is a redirect to the same address, which a client that follows it would send the command to."""
+    """The response is a redirect to the same address: a client that follows it sends the command a second time."""
     ONE_OBJECT = "one-object"
-    """The response is the reply alone: no acknowledgement and no progress. This is no fault."""
+    """The response is only the reply, without acknowledgement or progress messages. That is allowed, not a fault."""
 
 
 ANY_NETWORK = frozenset({NetworkFaultKind.RESET, NetworkFaultKind.HALF_OPEN, NetworkFaultKind.SLOW_CLOSE})
@@ -40,10 +47,14 @@ ANY_NETWORK = frozenset({NetworkFaultKind.RESET, NetworkFaultKind.HALF_OPEN, Net
 
 @dataclass(frozen=True, slots=True)
 class NetworkFault:
-    """One fault, which happens once: to the next command of code ``command``, or to whichever comes next.
+    """A fault that happens once, to the next command with the code ``command``, or to the next command of any code.
 
-    The terminal gets the command. ``at_reply``: the fault comes in the place of the reply; else at once, where the kind
-    allows it.
+    The terminal receives the command. With ``at_reply`` the fault happens instead of the reply; otherwise at once, if
+    its kind allows that.
+
+    Examples:
+        >>> from getnet_pos.simulator import NetworkFault, NetworkFaultKind
+        >>> reply_lost = NetworkFault(NetworkFaultKind.RESET, command=100, at_reply=True)
     """
 
     kind: NetworkFaultKind
@@ -54,13 +65,13 @@ class NetworkFault:
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
-            raise InvalidValue("seconds of a fault must be 0 or more")
+            raise InvalidValue(f"seconds of a fault must be 0 or more, not {self.seconds}")
         if not 201 <= self.status <= 599:
-            raise InvalidValue("status of a fault must be from 201 to 599")
+            raise InvalidValue(f"status of a fault must be from 201 to 599, not {self.status}")
 
 
 class Trouble:
-    """The faults that are still to come. May be used from any thread."""
+    """The pending faults. May be used from any thread."""
 
     def __init__(self, kinds: Collection[NetworkFaultKind]) -> None:
         self._kinds = kinds
@@ -68,11 +79,11 @@ class Trouble:
 
     def inject(self, fault: NetworkFault) -> None:
         if fault.kind not in self._kinds:
-            raise InvalidValue(f"a {fault.kind.value} fault happens over HTTP only")
+            raise InvalidValue(f"a {fault.kind.value} fault happens over HTTP only: inject it into an HttpServer")
         self._faults.append(fault)
 
     def take(self, command: int) -> NetworkFault | None:
-        """The fault that happens to a command which has come."""
+        """Remove and return the fault for a received command."""
         for fault in list(self._faults):
             if fault.command in (None, command):
                 self._faults.remove(fault)

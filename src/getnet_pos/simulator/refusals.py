@@ -1,4 +1,4 @@
-"""Why the virtual terminal does not do what it was asked, as the code and the Spanish words of its reply."""
+"""Why the virtual terminal refuses a command, as the response code and the Spanish message of its reply."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ __all__ = ["Declined", "Refusal"]
 
 
 class Refusal(Enum):
-    """A response code and its message.
+    """The response code and message of a refusal.
 
-    21, 99 and 1003 to 1006 are known from real terminals, and the words of ``CANCELLED`` and ``MALFORMED``. The others
-    are made up: from 2001 on, where no real code is known.
+    The codes 21, 99 and 1003 to 1006, and the messages of ``CANCELLED`` and ``MALFORMED``, are known from real
+    terminals. The others are invented; invented codes start at 2001.
+
+    Examples:
+        >>> from getnet_pos.simulator import Refusal
+        >>> pos.void(999).response_code == Refusal.NOT_FOUND.code
+        True
     """
 
     DECLINED = (2001, "Rechazado")
@@ -33,15 +38,17 @@ class Refusal(Enum):
 
     @property
     def code(self) -> int:
+        """The response code."""
         return self.value[0]
 
     @property
     def message(self) -> str:
+        """The response message."""
         return self.value[1]
 
 
 class Declined(Exception):
-    """The operation is refused, with this response code and message. Inside the simulator only."""
+    """The operation is refused with this response code and message. Only raised within the simulator."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, message)

@@ -1,6 +1,6 @@
-"""What the virtual terminal says, as plain wire objects and as the text of both wires (docs/protocol.md, "Replies").
+"""The replies of the virtual terminal, as plain wire objects and as text of both wires (docs/protocol.md, "Replies").
 
-It only spells: what is true comes from the ledger, and what is done about it is decided elsewhere.
+It only formats: the facts come from the ledger, and the decisions are made elsewhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who the terminal is, and who owns it."""
+    """The terminal's numbers, and its merchant.
+
+    Examples:
+        >>> from getnet_pos.simulator import Identity, VirtualTerminal
+        >>> VirtualTerminal(identity=Identity(terminal_id="80005001")).identity.terminal_id
+        '80005001'
+    """
 
     terminal_id: str = "80005000"
     serial_number: str = "SNPRUEBA1234"

@@ -1,4 +1,4 @@
-"""The virtual terminal behind a serial port: a pseudo-terminal, or a port that exists. It decides nothing."""
+"""The virtual terminal on a serial port: a pseudo-terminal, or an existing port. It decides nothing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,15 @@ __all__ = ["SerialServer"]
 
 
 class SerialServer(Server):
-    """Serves a ``VirtualTerminal`` on ``device``, which a register opens as it would a terminal's port.
+    """Serves a ``VirtualTerminal`` on ``device``, which a register opens like the port of a real terminal.
 
-    ``device`` leads to a pseudo-terminal, and keeps its name when the terminal is unplugged and comes back. Where there
-    are none (Windows), or to use a real line, ``port`` names an existing serial port, and the register takes the other
-    end of its cable.
+    ``device`` is a pseudo-terminal, and has the same name after the terminal is unplugged and plugged in again. On
+    Windows, which has none, or to use a real cable, ``port`` names an existing serial port; the register opens the
+    other end of its cable.
+
+    Examples:
+        >>> from getnet_pos.simulator import SerialServer, VirtualTerminal
+        >>> server = SerialServer(VirtualTerminal(), gap=0)  # then: with server, and create_usb(server.device)
     """
 
     def __init__(self, terminal: VirtualTerminal, *, port: str | None = None, gap: float = GAP) -> None:
@@ -41,7 +45,7 @@ class SerialServer(Server):
 
     @property
     def device(self) -> str:
-        """The path, or the name, that the register opens."""
+        """The path or name that the register opens."""
         return self._device
 
     def close(self) -> None:
@@ -50,12 +54,12 @@ class SerialServer(Server):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def rename(self, name: str) -> None:
-        """Unplug the terminal and plug it in again under another name in the same folder, as systems name a port anew.
+        """Unplug the terminal and plug it in again under another name in the same folder: systems may rename ports.
 
-        The kernel's own name of a pseudo-terminal, ``os.path.realpath(device)``, is another name of the same port.
+        The kernel's own name for the pseudo-terminal, ``os.path.realpath(device)``, is another name of the same port.
         """
         if self._named_port is not None or os.path.basename(name) != name or name in ("", ".", ".."):
-            raise InvalidValue("a pseudo-terminal can be renamed, and a name has no folder")
+            raise InvalidValue("rename() needs a file name without a folder, and a server without port=")
         self.unplug()
         self._device = os.path.join(self._folder, name)
         self.plug()
@@ -64,7 +68,7 @@ class SerialServer(Server):
         if self._named_port is not None:
             return _SerialPort(self._named_port)
         if os.name != "posix":
-            raise ConfigurationError("this system has no pseudo-terminals: pass port=, one of a pair of COM ports")
+            raise ConfigurationError("this system has no pseudo-terminals: pass port= with one of a pair of COM ports")
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix="getnet-pos-")
             self._device = os.path.join(self._folder, "terminal")
@@ -72,15 +76,15 @@ class SerialServer(Server):
 
 
 class _Pty:
-    """A pseudo-terminal, and a link to the side that the register opens."""
+    """A pseudo-terminal, and a symbolic link to the side that the register opens."""
 
     def __init__(self, link: str, flushed: Callable[[], None]) -> None:
-        # The register's side is held open as well: else each close of the register would look like an unplugged cable,
-        # and the system would forget the raw mode.
+        # The register's side is held open too. Otherwise each close by the register would look like an unplugged cable,
+        # and the system would leave raw mode.
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        # Before the bytes of each read stands a zero then, or what else the register has done to the line.
+        # In packet mode each read begins with a status byte: zero, or what the register did to the line.
         fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
         self._flushed = flushed
         self._unwritten: deque[bytes] = deque()
@@ -113,7 +117,7 @@ class _Pty:
         self._write_on()
 
     def _write_on(self) -> None:
-        """Write what the register's side has room for."""
+        """Write as much as the register's side has room for."""
         with contextlib.suppress(BlockingIOError):
             while self._unwritten:
                 written = os.write(self._master, self._unwritten[0])
@@ -132,10 +136,10 @@ class _Pty:
 
 
 class _SerialPort:
-    """A serial port that exists."""
+    """An existing serial port."""
 
     _LONGEST_WAIT = 0.5
-    """pyserial on Windows cannot be woken from a wait that is just about to begin."""
+    """On Windows, pyserial cannot be woken from a wait that is about to begin."""
 
     def __init__(self, name: str) -> None:
         self._line = serial.Serial(name, 115200)

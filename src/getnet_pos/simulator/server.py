@@ -1,6 +1,6 @@
-"""What every server of a virtual terminal does: move bytes between a port and the terminal. It decides nothing.
+"""The common part of all servers: moves bytes between a port and a virtual terminal. It decides nothing.
 
-One thread does it, and sleeps until bytes come or the terminal is due to speak.
+A single thread does that, and sleeps until bytes arrive or the terminal is due to write.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["GAP", "Port", "Server"]
 
 GAP = 0.03
-"""Seconds between two writes. Registers that take each read for one message miss those that come joined."""
+"""Seconds between two writes. Registers that take each read for one message lose messages that arrive together."""
 
 
 class Port(Protocol):
     """Where a register reaches the terminal."""
 
     def wait(self, timeout: float | None) -> bytes:
-        """What has come; nothing at the time-out, and when woken."""
+        """The bytes that have arrived; empty after the time-out or ``wake``."""
         ...
 
     def write(self, data: bytes) -> None: ...
 
     def wake(self) -> None:
-        """End a wait, or the next one; from any thread."""
+        """End the current wait, or else the next one; from any thread."""
         ...
 
     def close(self) -> None: ...
@@ -46,20 +46,20 @@ class Port(Protocol):
 class Server(ABC):
     """Serves a ``VirtualTerminal`` on a port.
 
-    A context manager: the port is there within it, and the terminal's time goes on from where it stood. While it
-    serves, other threads may read the terminal's books and extend its script; what changes the link goes through the
-    methods here. ``gap`` is the least seconds between two writes of the terminal; 0: they may come joined.
+    A context manager: the port exists within it, and the terminal's time continues from where it was. Meanwhile other
+    threads may read the terminal's ledger and extend its script; to change the link, they use the methods of the
+    server. ``gap`` is the minimum time between two writes of the terminal, in seconds; with 0 they may arrive together.
     """
 
     def __init__(self, terminal: VirtualTerminal, *, gap: float = GAP) -> None:
         if not 0 <= gap < math.inf:
-            raise InvalidValue("gap must be a number of seconds, 0 or more")
+            raise InvalidValue(f"gap must be a number of seconds, 0 or more, not {gap!r}")
         self.terminal = terminal
         self._gap = gap
         self._port: Port | None = None
         self._started = 0.0
         self._lock = threading.Lock()
-        """Held while the port or ``_ended`` changes, and while a request is made."""
+        """Held to change the port or ``_ended``, and to make a request."""
         self._requests: deque[tuple[Callable[[float], object], Future[None]]] = deque()
         self._wanted = threading.Event()
         self._closing = False
@@ -69,11 +69,11 @@ class Server(ABC):
 
     @abstractmethod
     def _opened(self) -> Port:
-        """A port, each time the terminal comes on the line."""
+        """A new port, each time the terminal comes online."""
 
     def __enter__(self) -> Self:
         if self._thread is not None:
-            raise LifecycleError(f"a {type(self).__name__} serves once: make a new one")
+            raise LifecycleError(f"this {type(self).__name__} was used before: create a new one")
         self._started = time.monotonic() - self.terminal.now
         self.terminal.gap = self._gap
         try:
@@ -92,7 +92,7 @@ class Server(ABC):
         self.close()
 
     def close(self) -> None:
-        """Stop serving and take the port away. Doing it twice is no fault."""
+        """Stop serving and remove the port. A second call does nothing."""
         with self._lock:
             self._closing = True
             self._wake()
@@ -100,7 +100,7 @@ class Server(ABC):
             self._thread.join()
 
     def serve_forever(self) -> None:
-        """Return when ``close`` is called elsewhere; raise what ended the service, if that was a failure."""
+        """Wait until another thread calls ``close``. If serving failed, raise the error."""
         while self._thread is not None and self._thread.is_alive():
             # Without a limit, Ctrl-C would not end the wait on Windows.
             self._thread.join(1.0)
@@ -108,26 +108,26 @@ class Server(ABC):
             raise self._failure
 
     def unplug(self) -> None:
-        """Close the port: the register sees a disconnect. The terminal works on by itself."""
+        """Close the port: the register is disconnected. The terminal continues with its work."""
         self._request(self.terminal.disconnect)
 
     def plug(self) -> None:
-        """Bring the port back where it was."""
+        """Open the port again where it was."""
         self._request(self.terminal.connect)
 
     def reboot(self, keep_record: bool = True, *, seconds: float = 0.0) -> None:
-        """Restart the terminal; its port is away for ``seconds``."""
+        """Restart the terminal; its port is closed for ``seconds``."""
         self._request(lambda now: self.terminal.reboot(keep_record, now, seconds=seconds))
 
     def key_in(self, amount: int) -> None:
-        """Have a cashier sell on the terminal itself, without the register; ``amount`` is in wire units."""
+        """Simulate a sale keyed in on the terminal, without the register; ``amount`` is in wire units."""
         self._request(lambda now: self.terminal.key_in(amount, now))
 
     def swap(self, other: Server) -> None:
-        """Unplug both terminals, and plug each in where the other one was."""
+        """Unplug both terminals and plug each in where the other was."""
         if other is self or other._ended:
-            raise LifecycleError("a terminal can be swapped with that of another server, which serves")
-        # While this server's thread waits for the other's, neither terminal is looked at but here.
+            raise LifecycleError("swap() needs another server that is serving")
+        # This server's thread waits for the other's, so nothing else touches either terminal.
         self._request(lambda _: other._request(lambda _: self._exchange(other)))
 
     def _exchange(self, other: Server) -> None:
@@ -141,14 +141,14 @@ class Server(ABC):
             server.terminal.connect(server._now())
 
     def act(self, action: Callable[[float], object]) -> Future[None]:
-        """Have the server's thread do something to the terminal, which is given the terminal's time.
+        """Run ``action`` in the server's thread, with the terminal's time as its argument.
 
-        The future is done once the port shows it.
+        The future is done once the port reflects the result.
         """
         done: Future[None] = Future()
         with self._lock:
             if self._ended:
-                raise LifecycleError("the server does not serve")
+                raise LifecycleError("the server is not serving: use it within its with block")
             self._requests.append((action, done))
             self._wake()
         return done
@@ -174,7 +174,7 @@ class Server(ABC):
             with self._lock:
                 self._ended = True
                 for _, done in self._requests:
-                    done.set_exception(LifecycleError("the server has ended"))
+                    done.set_exception(LifecycleError("the server has stopped"))
                 if self._port is not None:
                     self._port.close()
                     self._port = None
@@ -213,7 +213,7 @@ class Server(ABC):
             self.terminal.receive(data, self._now())
 
     def _show(self, now: float) -> None:
-        """Have a port there if, and only if, the terminal is on the line."""
+        """Open the port if the terminal is online; close it if not."""
         with self._lock:
             if self.terminal.connected(now):
                 self._port = self._port or self._opened()

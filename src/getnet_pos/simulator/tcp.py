@@ -1,4 +1,4 @@
-"""The virtual terminal behind a TCP port. It decides nothing."""
+"""The virtual terminal on a TCP port. It decides nothing."""
 
 from __future__ import annotations
 
@@ -20,18 +20,25 @@ from .terminal import VirtualTerminal
 __all__ = ["TcpServer"]
 
 _END = NetworkFault(NetworkFaultKind.SLOW_CLOSE, seconds=2.0)
-"""How a terminal ends a connection itself: what the register still says, such as that it has received the reply, must
-not become a reset, which would take the reply away from it."""
+"""How the terminal itself ends a connection. It still reads what the register sends, such as its acknowledgement: with
+unread data the close would become a reset, and the register could lose the reply."""
 
 RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class TcpServer(Server):
-    """Serves a ``VirtualTerminal`` at ``address``, a host and a port; ``port=0`` takes one that is free.
+    """Serves a ``VirtualTerminal`` at ``address``, a host and a port; ``port=0`` chooses a free one.
 
-    The terminal speaks to the register that connected last. What is on its way when a connection ends is lost.
-    ``closes``: it ends a connection when it has replied to all that came over it, as registers need that read to the
-    end of the stream.
+    The terminal writes to the register that connected last. Bytes in transit are lost when a connection ends. With
+    ``closes`` it ends a connection once it has replied to every command, for registers that read to the end of the
+    stream.
+
+    Examples:
+        >>> from getnet_pos.simulator import TcpServer, VirtualTerminal
+        >>> with TcpServer(VirtualTerminal(), gap=0) as server:
+        ...     with Connector.create_tcp(*server.address, journal=MemoryJournal()) as pos:
+        ...         pos.polling().approved
+        True
     """
 
     def __init__(
@@ -53,11 +60,11 @@ class TcpServer(Server):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where a register connects to."""
+        """The host and port that a register connects to."""
         return self._address
 
     def inject(self, fault: NetworkFault) -> None:
-        """Have a fault happen to a connection."""
+        """Add a fault of the network."""
         self._trouble.inject(fault)
 
     def _opened(self) -> Port:
@@ -66,7 +73,7 @@ class TcpServer(Server):
         return _Listener(listener, self._closes, self._trouble, self._forget)
 
     def _forget(self) -> None:
-        """Lose what is on its way on a connection that has ended."""
+        """Lose the bytes in transit on a connection that has ended."""
         now = self._now()
         self.terminal.disconnect(now)
         self.terminal.connect(now)
@@ -78,14 +85,14 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def _ends_a_command(message: object) -> bool:
-    """Whether it is a reply, one with a wrong signature too, or ``Received: false``."""
+    """Whether the message is a reply, even one with a wrong signature, or ``Received: false``."""
     if isinstance(message, BadFrame):
         return message.fault in (FrameFault.SIGNATURE, FrameFault.CHECKSUM)
     return isinstance(message, Reply) or (isinstance(message, Ack) and not message.received)
 
 
 class _Connection:
-    """One register's connection, and what happens to it."""
+    """The connection of one register."""
 
     def __init__(self, line: socket.socket) -> None:
         line.setblocking(False)
@@ -96,9 +103,9 @@ class _Connection:
         self.replies = Decoder()
         self.at_reply: NetworkFault | None = None
         self.unanswered = 0
-        """How many commands have come that were not replied to."""
+        """How many received commands have no reply yet."""
         self.ending = False
-        """Whether it is ended when all is written."""
+        """Whether to end it once everything is written."""
         self.mute = False
         self.ends_at = math.inf
         self.resets = True
@@ -111,7 +118,7 @@ class _Listener:
         self._trouble = trouble
         self._forget = forget
         self._connections: list[_Connection] = []
-        """The last one is the one that the terminal speaks to."""
+        """The terminal writes to the last one."""
         self._heard = b""
         self._wake_in, self._wake_out = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -138,7 +145,7 @@ class _Listener:
         return heard
 
     def _accept(self) -> None:
-        # Who has left before being let in is nobody.
+        # The register may have left before it is accepted.
         with contextlib.suppress(OSError):
             line, _ = self._listener.accept()
             self._forget()
@@ -161,7 +168,7 @@ class _Listener:
             self._drop(connection)
 
     def _watch(self, connection: _Connection, data: bytes) -> None:
-        """See which commands have come, and whether one of them meets a fault."""
+        """Count the commands received, and apply their faults."""
         for message in connection.commands.feed(data):
             connection.unanswered += isinstance(message, CommandMessage)
             fault = self._trouble.take(message.code) if isinstance(message, CommandMessage) else None
@@ -184,7 +191,7 @@ class _Listener:
         self._serve(connection, selectors.EVENT_WRITE)
 
     def _write_on(self, connection: _Connection) -> None:
-        """Write what the register's side has room for."""
+        """Write as much as the register's side has room for."""
         with contextlib.suppress(BlockingIOError):
             while connection.unwritten:
                 del connection.unwritten[: connection.line.send(connection.unwritten)]

@@ -1,7 +1,7 @@
-"""The virtual terminal: bytes and times in, bytes and times out. It does no I/O, reads no clock and sleeps never.
+"""The virtual terminal: bytes and times in, bytes and times out. It does no I/O, reads no clock and never sleeps.
 
-Whoever drives it (a server on the monotonic clock, a test on a virtual one) passes ``now``, in seconds from when the
-terminal was switched on, and writes what ``take`` returns at the times that ``next_event`` names.
+Its driver (a server on the monotonic clock, a test on a virtual one) passes ``now``, in seconds since the terminal was
+switched on, and writes what ``take`` returns at the times that ``next_event`` returns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["VirtualTerminal"]
 _NOISE = b'{}[]"\\:\x00\x02\x03\x0a\x7f\xff0a'
 
 _REDELIVERS_AFTER = 1.0
-"""Seconds from when a terminal is plugged in again until it sends the reply that it could not send."""
+"""Seconds between plugging in the terminal and its sending the reply that it could not send before."""
 
 _PLAIN = Behaviour()
 _NO_COMMAND = CommandMessage(0, {})
@@ -53,36 +53,44 @@ _NO_COMMAND = CommandMessage(0, {})
 
 @dataclass(slots=True, eq=False)
 class _Answer:
-    """The answer to one command, as far as it has come.
+    """The answer to one command, in progress.
 
-    ``steps`` yields what to write, and the seconds to wait before going on.
+    ``steps`` yields bytes to write, and seconds to wait before the next step.
     """
 
     command: CommandMessage
     wire: Wire
     behaviour: Behaviour
     accepted: bool = True
-    """``False``: it is answered ``Received: false``, and no more."""
+    """``False``: the whole answer is ``Received: false``."""
     busy: bool = False
-    """It came while a money command was being decided."""
+    """It arrived while a payment command was being decided."""
     steps: Iterator[bytes | float] = field(init=False)
     held: list[bytes] = field(default_factory=list)
     holding: bool = False
-    """Whether what is written is kept back until the reply is due, as a coalescing terminal does."""
+    """Whether writes are held back until the reply is due (``Behaviour.coalesce``)."""
 
 
 class VirtualTerminal:
-    """A Getnet terminal in integrated mode that keeps books.
+    """A Getnet terminal in integrated mode, with a ledger.
 
-    Without further words it acknowledges, approves and replies at once. ``script`` holds behaviours that are taken one
-    for each money command; when it is empty, ``answers`` (by command code) and then ``default`` say how. Other commands
-    are answered by ``answers`` too, or else as a good terminal would, in the manner of ``default``. A command that
-    comes while a money command is being decided, other than a cancellation, is refused as busy and takes nothing from
-    the script. A ``watcher`` looks on: while it attends, a money command that no behaviour of the script is for waits
-    until ``proceed`` says how to go on.
+    By default it acknowledges, approves and replies at once. Each payment command takes the next behaviour from
+    ``script``; if that is empty, the one in ``answers`` for its command code, or else ``default``. Other commands are
+    handled by the behaviour in ``answers``, or else as a correct terminal does, with the wire format of ``default``.
+    While a payment command is being decided, any other command except a cancellation is refused as busy and takes
+    nothing from the script. While a ``watcher`` attends, a payment command without a behaviour in the script waits
+    until ``proceed`` decides it.
 
-    The same calls with the same ``seed`` have the same effect, to the byte; without one, no two terminals make the same
-    vouchers.
+    The same calls with the same ``seed`` have the same effect, to the byte. Without a seed, each terminal makes
+    different vouchers.
+
+    Examples:
+        >>> from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal
+        >>> declining = VirtualTerminal(script=[Behaviour(outcome=Outcome.DECLINE)])
+        >>> pos.sale(25_000, ticket="A1234").approved  # pos is connected to terminal
+        True
+        >>> terminal.ledger.charged("A1234")
+        25000
     """
 
     def __init__(
@@ -105,40 +113,40 @@ class VirtualTerminal:
         self.epoch = epoch
         """The date and time at ``now`` 0."""
         self.gap = 0.0
-        """The least seconds between two writes, of whatever they are; the server sets it that serves the terminal."""
+        """The minimum time between two writes, in seconds; set by the server of the terminal."""
         self.commands: list[CommandMessage] = []
-        """Every command that came whole, in order."""
+        """Every complete command received, in order."""
         self.acknowledgements = 0
-        """How many ``Received: true`` the register has sent."""
+        """How many ``Received: true`` messages the register has sent."""
         self.default_sale_type = 0
         self.integrated = True
-        """Whether the terminal was not told to leave integrated mode; it goes on answering in any case."""
+        """``False`` after a command to leave the integrated mode; the terminal continues to reply anyway."""
         self.watcher: Watcher | None = None
         seed = random.getrandbits(32) if seed is None else seed
         self._rng = random.Random(f"{seed} terminal")
         self.ledger = Ledger(self._rng.randrange(1_000_000))
         self._record: list[tuple[float, Entry]] = []
-        """The terminal's own record: what it has done, and from when on it knows."""
+        """The terminal's own record: each operation, and the time at which it enters the record."""
         self._inbound, self._outbound = (Line(random.Random(f"{seed} {way.value}")) for way in Direction)
         for fault in faults:
             self.inject(fault)
         self._frames = Frames()
         self._decoder = Decoder()
         self._heard = bytearray()
-        """The bytes since the last message, to echo them and to see which wire it came by."""
+        """The bytes since the last message, to echo them and to detect the wire."""
         self._now = 0.0
         self._plugged = True
         self._off_until = -math.inf
         self._answering: list[tuple[float, int, _Answer]] = []
         self._count = 0
         self._current: _Answer | None = None
-        """The money command that is being decided."""
+        """The payment command that is being decided."""
         self._last_reply = b""
         self._unsent: tuple[bytes, Behaviour] | None = None
         self._flushed = False
-        """Whether the register has flushed what had come in, since the terminal was plugged in."""
+        """Whether the register has flushed its input buffer since the terminal was plugged in."""
         self._writes: deque[tuple[float, bytes, bool]] = deque()
-        """What is to be written, when, and whether it begins a write of its own: a fragment goes on with one."""
+        """When to write what, and whether it begins a new write or is a further fragment."""
         self._wrote_at = -math.inf
         self._handlers: dict[type[Command[Any]] | None, Callable[[Fields, Behaviour, int], Fields]] = {
             commands.Sale: self._sale,
@@ -171,7 +179,7 @@ class VirtualTerminal:
     # ---------------------------------------------------------------------------------------------------------- driving
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take bytes that the register has written."""
+        """Receive bytes that the register has written."""
         self._advance(now)
         if not data or not self.connected(now):
             return
@@ -181,7 +189,7 @@ class VirtualTerminal:
         self._advance(now)
 
     def next_event(self) -> float | None:
-        """When to call ``take`` next; ``None``: not before the register writes. It may name a time that has passed."""
+        """When to call ``take`` next; ``None``: not before the register writes. It may be a time in the past."""
         times = [self._next_step()]
         if self._writes:
             times.append(self._due())
@@ -191,7 +199,7 @@ class VirtualTerminal:
         return None if first == math.inf else first
 
     def take(self, now: float) -> list[bytes]:
-        """What is due by ``now``, in order; each item is one write."""
+        """The writes that are due by ``now``, in order."""
         self._advance(now)
         due = []
         while self._writes and self._due() <= self._now:
@@ -200,25 +208,25 @@ class VirtualTerminal:
         return due
 
     def wrote(self, now: float) -> None:
-        """What was taken has left by now, which may be later than when it was taken: the gap counts from here."""
+        """Report that the writes from ``take`` are done: the gap to the next write counts from here."""
         self._advance(now)
         self._wrote_at = self._now
 
     def _due(self) -> float:
-        """When the next write may leave. The gap counts from when the one before left, however late that was."""
+        """When the next write may be made: the gap counts from when the last one was actually made."""
         at, _, begins = self._writes[0]
         return max(at, self._wrote_at + self.gap) if begins else at
 
     def connected(self, now: float) -> bool:
-        """Whether the terminal is on the line: plugged in, and not restarting."""
+        """Whether the terminal is online: plugged in, and not restarting."""
         return self._plugged and now >= self._off_until
 
     def disconnect(self, now: float) -> None:
-        """Unplug the link. The terminal works on, and what it says until ``connect`` is lost."""
+        """Unplug the link. The terminal continues to work; what it sends until ``connect`` is lost."""
         self._advance(now)
         self._plugged = False
         self._cut()
-        self._tell()
+        self._notify()
 
     def connect(self, now: float) -> None:
         """Plug the link in again."""
@@ -229,26 +237,26 @@ class VirtualTerminal:
             answer = _Answer(_NO_COMMAND, Wire.SIGNED, behaviour)
             answer.steps = self._sent(frame, behaviour)
             self._wait(answer, _REDELIVERS_AFTER)
-        self._tell()
+        self._notify()
 
     def flush(self, now: float) -> None:
-        """The register has flushed what had come in."""
+        """Report that the register has flushed its input buffer."""
         self._advance(now)
         self._flushed = True
 
     def reboot(self, keep_record: bool, now: float, *, seconds: float = 0.0) -> None:
-        """Restart: what is in progress ends without a reply, and the terminal is off the line for ``seconds``.
+        """Restart. The command in progress ends without a reply, and the terminal is offline for ``seconds``.
 
-        The ledger stays. What was decided but not recorded yet is missing in the terminal's own record, and without
-        ``keep_record`` all of it is.
+        The ledger is kept. The terminal's own record lacks what was decided but not yet recorded; without
+        ``keep_record`` it is empty.
         """
         self._advance(now)
         self._restart(keep_record, seconds)
 
     def proceed(self, behaviour: Behaviour, now: float) -> None:
-        """Go on with the money command that is being decided as ``behaviour`` has it, from its progress messages on.
+        """Decide the current payment command by ``behaviour``, starting with its progress messages.
 
-        Nothing happens where none is being decided.
+        Without a command to decide, nothing happens.
         """
         self._advance(now)
         answer = self._current
@@ -259,36 +267,36 @@ class VirtualTerminal:
             self._go_on(answer)
 
     def key_in(self, amount: int, now: float) -> Entry:
-        """Have a cashier sell on the terminal itself, without a register: the voucher has no ticket.
+        """Simulate a sale keyed in on the terminal, without a register. Its voucher has no ticket.
 
         ``amount`` is in wire units.
         """
         self._advance(now)
         entry = self._recorded(self.ledger.add(EntryKind.SALE, commands.Sale.code, amount, self.date()), self.default)
-        self._tell()
+        self._notify()
         return entry
 
     def inject(self, fault: Fault) -> None:
-        """Have a fault happen on the link; its counting begins now."""
+        """Add a fault of the link. It counts frames and bytes from now on."""
         (self._inbound if fault.direction is Direction.TO_TERMINAL else self._outbound).inject(fault)
 
     @property
     def now(self) -> float:
-        """The terminal's time: the latest it was told. Who drives it next goes on from there."""
+        """The terminal's time: the latest ``now`` it was passed. The next driver continues from there."""
         return self._now
 
     def date(self) -> str:
-        """The terminal's date and time, as its vouchers have it."""
+        """The terminal's date and time, as on its vouchers."""
         return (self.epoch + timedelta(seconds=self._now)).strftime("%Y-%m-%d %H:%M:%S")
 
     @property
     def busy(self) -> bool:
-        """Whether a money command is being decided."""
+        """Whether a payment command is being decided."""
         return self._current is not None
 
     @property
     def plugged(self) -> bool:
-        """Whether the cable is in; the terminal may be restarting all the same."""
+        """Whether the cable is plugged in, even if the terminal is restarting."""
         return self._plugged
 
     # ------------------------------------------------------------------------------------------------------------- time
@@ -298,7 +306,7 @@ class VirtualTerminal:
         return min(first, self._inbound.due, self._outbound.due)
 
     def _advance(self, now: float) -> None:
-        """Do all that is due by ``now``, each at its own time."""
+        """Do everything that is due by ``now``, each at its own time."""
         while (at := self._next_step()) <= now:
             self._now = max(self._now, at)
             for frame in self._inbound.take(at):
@@ -309,7 +317,7 @@ class VirtualTerminal:
         self._now = max(self._now, now)
 
     def _wait(self, answer: _Answer, after: float) -> None:
-        """Go on with an answer later; never, if that is infinitely late."""
+        """Continue with an answer later; never, if ``after`` is infinite."""
         if after < math.inf:
             self._count += 1
             insort(self._answering, (self._now + after, self._count, answer))
@@ -354,7 +362,7 @@ class VirtualTerminal:
                 due += behaviour.fragment_every
 
     def _cut(self) -> None:
-        """Lose all that is on its way, both ways."""
+        """Lose everything in transit, in both directions."""
         self._inbound.clear()
         self._outbound.clear()
         self._writes.clear()
@@ -371,9 +379,9 @@ class VirtualTerminal:
         self._record = [item for item in self._record if keep_record and item[0] <= self._now]
         self.integrated = True
         self._off_until = self._now + seconds
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self.watcher:
             self.watcher.changed()
 
@@ -442,11 +450,11 @@ class VirtualTerminal:
     def _reply(self, answer: _Answer) -> None:
         answer.holding = answer.behaviour.coalesce
         answer.steps = self._steps(answer)
-        # At once, and not in its turn: a terminal that needs no time is free again for a command of the same read.
+        # At once, instead of later: a terminal that needs no time is then ready for the next command of the same read.
         self._go_on(answer)
 
     def _steps(self, answer: _Answer) -> Iterator[bytes | float]:
-        """One command from its receipt to its reply."""
+        """The answer to one command, from the acknowledgement to the reply."""
         behaviour = answer.behaviour
         if behaviour.late_reply and self._last_reply:
             yield self._last_reply
@@ -458,7 +466,7 @@ class VirtualTerminal:
         yield from self._decision(answer)
 
     def _decision(self, answer: _Answer) -> Iterator[bytes | float]:
-        """One command from its progress messages to its reply."""
+        """The answer to one command, from the progress messages to the reply."""
         if not answer.busy and not _is_malformed(answer.command):
             if CATALOGUE.facts(answer.command.code).takes_card:
                 yield from self._progress(answer)
@@ -486,14 +494,14 @@ class VirtualTerminal:
 
     def _progress(self, answer: _Answer) -> Iterator[bytes | float]:
         behaviour = answer.behaviour
-        told = answer.wire is Wire.SIGNED and boolean(_spelled(answer.command.fields).get("SendMessage"))
+        wanted = answer.wire is Wire.SIGNED and boolean(_spelled(answer.command.fields).get("SendMessage"))
         for code in behaviour.progress:
             yield behaviour.progress_every
-            if told:
+            if wanted:
                 yield replies.signed(replies.progress(code), behaviour)
 
     def _final(self, answer: _Answer, reply: Fields) -> Iterator[bytes | float]:
-        """A reply on its way, as often as the behaviour has it."""
+        """Send the reply, as many times as the behaviour requires."""
         behaviour = answer.behaviour
         reply = {**self._spoken(reply, answer.command.code), **behaviour.change}
         fields = {name: value for name, value in reply.items() if name not in behaviour.omit}
@@ -525,7 +533,7 @@ class VirtualTerminal:
             self._unsent = frame, behaviour
 
     def _spoken(self, reply: Fields, code: int) -> Fields:
-        """A reply as the firmware has it."""
+        """The reply with the firmware's deviations."""
         omit = self.firmware.omit
         if code == commands.LastVoucher.code:
             omit += self.firmware.record_omit
@@ -537,7 +545,7 @@ class VirtualTerminal:
         return spoken
 
     def _decide(self, answer: _Answer) -> Fields:
-        """Do what was asked, or do not, and say which."""
+        """Carry out or refuse the command, and return the reply."""
         command, behaviour = answer.command, answer.behaviour
         handler = self._handlers.get(CATALOGUE.kind(command.code))
         if handler is None:
@@ -561,7 +569,7 @@ class VirtualTerminal:
             return self._refused(answer, declined)
 
     def _refused(self, answer: _Answer, declined: Declined) -> Fields:
-        """A refusal's fields: a sale's still say what was asked for."""
+        """The fields of a refusal; that of a sale repeats what was requested."""
         code = answer.command.code
         reply = _header(code, declined.code, declined.message)
         if hasattr(CATALOGUE.facts(code).reply_type, "success"):
@@ -648,14 +656,14 @@ class VirtualTerminal:
         return entry
 
     def _known(self) -> list[Entry]:
-        """What the terminal itself remembers, in order."""
+        """The operations in the terminal's own record, in order."""
         return [entry for at, entry in self._record if at <= self._now]
 
     def _open_batch(self) -> list[Entry]:
         return [entry for entry in self._known() if entry.batch == self.ledger.batch]
 
     def _charges_of(self, fields: Fields) -> list[Entry]:
-        """The charges of the open batch by one employee; by all if none is named."""
+        """The charges in the open batch, by one employee or by all."""
         employee = _optional(fields, "EmployeeId", 0)
         return [entry for entry in self._open_batch() if entry.is_charge and employee in (0, entry.employee_id)]
 
@@ -689,7 +697,7 @@ class VirtualTerminal:
 
 
 class _Malformed(Exception):
-    """A field of a command is missing or is not what it should be."""
+    """A field of a command is missing or invalid."""
 
 
 def _header(function_code: int, response_code: int, message: str) -> Fields:
@@ -697,7 +705,7 @@ def _header(function_code: int, response_code: int, message: str) -> Fields:
 
 
 def _spelled(fields: Mapping[str, Any]) -> Fields:
-    """The fields in PascalCase, in whichever case they came."""
+    """The fields with PascalCase names, however they were sent."""
     return {name[:1].upper() + name[1:]: value for name, value in fields.items()}
 
 
@@ -716,7 +724,7 @@ def _amount(fields: Fields) -> int:
 
 
 def _authorization_code(fields: Fields) -> str:
-    """Some registers send a number, as the manual's own example does: it has lost its leading zeros."""
+    """Some registers send a number, as the example in the manual does, which lacks the leading zeros."""
     code = _optional(fields, "AuthorizationCode", "")
     if not code:
         raise _Malformed("AuthorizationCode")
@@ -724,7 +732,7 @@ def _authorization_code(fields: Fields) -> str:
 
 
 def _order(fields: Fields, sale_type: int = 0) -> Fields:
-    """What a command says of a payment by card beside its amount, as an ``Entry`` has it."""
+    """The fields of a card payment other than its amount, as attributes of an ``Entry``."""
     return {
         "ticket": _optional(fields, "TicketNumber", ""),
         "employee_id": _optional(fields, "EmployeeId", 0),
@@ -740,7 +748,7 @@ def _dated_year_first(command: CommandMessage) -> bool:
 
 
 def _is_malformed(command: CommandMessage) -> bool:
-    """Whether a payment by card cannot be begun: the customer sees nothing of it."""
+    """Whether a card payment is invalid, so that it does not even start."""
     if not CATALOGUE.facts(command.code).takes_card:
         return False
     fields = _spelled(command.fields)
@@ -757,7 +765,7 @@ def _without(fields: Fields, omit: tuple[str, ...]) -> Fields:
 
 
 def _optional(fields: Fields, name: str, default: Any) -> Any:
-    """A field of the kind of ``default``, which also stands for one that was not sent."""
+    """A field with the type of ``default``; ``default`` if it was not sent."""
     value = fields.get(name)
     if value is None:
         return default

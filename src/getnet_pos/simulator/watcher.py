@@ -1,4 +1,4 @@
-"""Who looks on at a virtual terminal and may decide in the customer's place, such as a screen. It decides nothing."""
+"""The interface of an observer of a virtual terminal that may decide for the customer, such as a screen."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["Watcher"]
 
 
 class Watcher(Protocol):
-    """Called by whoever drives the terminal, in that thread: it must not wait."""
+    """Its methods are called in the thread that drives the terminal, so they must not block."""
 
     def attends(self) -> bool:
-        """Whether a money command that no script is for waits for ``VirtualTerminal.proceed``."""
+        """Whether a payment command without a script waits for ``VirtualTerminal.proceed``."""
         ...
 
     def heard(self, message: Message) -> None:
-        """A message of the register came."""
+        """A message from the register arrived."""
         ...
 
     def said(self, data: bytes) -> None:
-        """The terminal wrote this."""
+        """The terminal wrote these bytes."""
         ...
 
     def began(self, command: CommandMessage, waits: bool) -> None:
-        """A money command is being decided; ``waits``: until ``VirtualTerminal.proceed``."""
+        """A payment command is being decided; with ``waits``, by ``VirtualTerminal.proceed``."""
         ...
 
     def decided(self, command: CommandMessage, reply: Mapping[str, Any]) -> None:
-        """A money command has this reply, by wire names, which may never leave."""
+        """This is the reply to a payment command, by wire names. It may never be sent."""
         ...
 
     def changed(self) -> None:
-        """The terminal was unplugged, plugged in, restarted, or sold on by hand."""
+        """The terminal was unplugged, plugged in or restarted, or a sale was keyed in on it."""
         ...

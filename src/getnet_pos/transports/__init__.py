@@ -1,4 +1,4 @@
-"""Open, read, write, close. A transport knows no message and decides nothing."""
+"""The interface of a byte stream to a terminal: open, read, write, close. A transport does not know the messages."""
 
 from __future__ import annotations
 
@@ -7,55 +7,71 @@ from abc import ABC, abstractmethod
 __all__ = ["AT_ONCE", "AsyncTransport", "Transport"]
 
 AT_ONCE = 4096
-"""The most bytes that one ``read`` returns. On an event loop others have their turn before the next read: what a
-terminal sends without end holds up nobody but its own command."""
+"""The maximum number of bytes that one ``read`` returns. On an event loop other tasks run before the next read, so that
+a terminal that never stops sending blocks only its own command."""
 
 
 class Transport(ABC):
-    """A byte stream to one terminal that blocks the calling thread. Deadlines are on ``time.monotonic``."""
+    """A byte stream to one terminal that blocks the calling thread. Deadlines are times of ``time.monotonic()``.
+
+    Examples:
+        >>> from getnet_pos.transports import Transport
+        >>> from getnet_pos.transports.tcp import TcpTransport
+        >>> transport: Transport = TcpTransport("192.168.1.20", 8100)
+        >>> transport.name
+        '192.168.1.20:8100'
+    """
 
     name: str
-    """What the terminal is called in messages and in the journal."""
+    """The terminal's name in messages and in the journal."""
 
     device: str | None = None
-    """Which device ``name`` led to when it was last opened, where that can be told: it stays when the name changes."""
+    """An identity of the device found when it was last opened, which stays the same when ``name`` changes."""
 
     @abstractmethod
     def open(self) -> None:
-        """Open it; nothing where it is open. Raises ``ConnectError``."""
+        """Open the stream; does nothing if it is open. Raises ``ConnectError``."""
 
     @abstractmethod
     def read(self, deadline: float) -> bytes:
-        """What has come; waits for the first byte until ``deadline``, or until ``wake`` is called: then ``b""``.
+        """The bytes that have arrived, at most ``AT_ONCE``. Waits for the first one.
 
-        What is there is always returned, and first, at most ``AT_ONCE`` bytes of it. Raises ``Disconnected``.
+        Returns ``b""`` at ``deadline``, or after ``wake``, if none has arrived. Raises ``Disconnected``.
         """
 
     @abstractmethod
     def write(self, data: bytes, deadline: float) -> None:
-        """Write all of ``data``. Raises a ``TransportError`` that tells how many bytes left.
+        """Write all of ``data``. ``TransportError.bytes_written`` says how many bytes left.
 
-        None has left where the other end is known to have closed the link before.
+        It is 0 if the other end is known to have closed the link before.
         """
 
     def write_beside(self, data: bytes, deadline: float) -> None:
-        """Write ``data`` while a reply is being read, and go on reading that reply."""
+        """Write ``data`` without disturbing the reply that is being read."""
         self.write(data, deadline)
 
     @abstractmethod
     def wake(self) -> None:
-        """End the wait of the current or the next ``read``. May be called from any thread.
+        """End the wait of the current or the next ``read``. It may be called from any thread.
 
-        A ``read`` that finds nothing forgets it, and so does ``close``.
+        A ``read`` that returns ``b""`` clears it, and so does ``close``.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Close it; never fails."""
+        """Close the stream. It never fails."""
 
 
 class AsyncTransport(ABC):
-    """The same on the running event loop."""
+    """``Transport`` on the running event loop.
+
+    Examples:
+        >>> from getnet_pos.transports import AsyncTransport
+        >>> from getnet_pos.transports.tcp import AsyncTcpTransport
+        >>> transport: AsyncTransport = AsyncTcpTransport("192.168.1.20", 8100)
+        >>> transport.name
+        '192.168.1.20:8100'
+    """
 
     name: str
     device: str | None = None

@@ -1,22 +1,22 @@
-"""A terminal on the local network, over HTTP: each write is a POST, and what is read is the body of its response.
+"""A terminal on the local network over HTTP: each write is a POST, and a read returns the body of its response.
 
-The protocol of this link is our assumption (docs/assumptions.md). A response may be a stream: its bytes are handed on
-as they come, and its end is the end of the answer. Each request has a connection of its own, since a used one may be
-closing at the other end just then, and a sale would be a doubt. What is written beside, such as a cancellation while a
-sale is being answered, is a request whose response is dropped. It knows no message.
+This link is our assumption (docs/assumptions.md). A response may be a stream: its bytes are passed on as they arrive,
+and its end is the end of the answer. Each request uses a new connection, because the terminal may just be closing a
+used one, and the outcome of a sale would be unknown. A write during a response, such as a cancellation during a sale,
+is a separate request whose response is dropped.
 
-HTTP is put on the TCP transport here, and not left to a client library, for what money needs: it is known whether a
-byte of a request left, no request is ever sent twice or elsewhere, each wait has its deadline and can be woken, and
-nothing runs beside.
+This is built on the TCP transport, not on a client library, because payments need it: we know whether a byte of a
+request left, no request is sent twice or to another address, every wait has a deadline and can be woken, and there are
+no background threads.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from urllib.parse import quote, urlsplit
 
 from ..errors import Disconnected, InvalidType, InvalidValue, TransportError, UnexpectedStatus
+from ..logs import logger
 from . import AsyncTransport, Transport
 from .http1 import BadHttp, Dialogue
 from .tcp import AsyncTcpTransport, TcpTransport
@@ -24,11 +24,11 @@ from .tls import Verify, tls_context
 
 __all__ = ["AsyncHttpTransport", "HttpTransport"]
 
-log = logging.getLogger("getnet_pos.http")
+log = logger("getnet_pos.http")
 
 
 class _Url:
-    """Where a terminal is, in parts: checked, and as they are written on the wire."""
+    """The parts of a terminal's URL, checked and encoded for the wire."""
 
     def __init__(self, url: str, path: str) -> None:
         if not isinstance(url, str) or not isinstance(path, str):
@@ -37,14 +37,16 @@ class _Url:
             parts = urlsplit(url)
             self.host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
         except ValueError as error:
-            raise InvalidValue(f"the terminal's URL cannot be read: {error}") from error
+            raise InvalidValue(
+                f"the terminal's URL is not valid, write it as http://host:port or https://host:port: {error}"
+            ) from error
         plain = url.isprintable() and " " not in url and "@" not in parts.netloc and not (parts.query or parts.fragment)
         if parts.scheme not in ("http", "https") or not self.host or not plain:
             raise InvalidValue(
-                "the terminal's URL must be http://host:port or https://host:port, and no more than a path"
+                "the terminal's URL must be http://host:port or https://host:port, followed by at most a path"
             )
         if not path.startswith("/") or any(c in "?#" or not c.isprintable() for c in path):
-            raise InvalidValue("path must begin with /, and have no query")
+            raise InvalidValue("path must begin with / and must not have a query")
         before = parts.path.rstrip("/")
         self.is_secure = parts.scheme == "https"
         usual = 443 if self.is_secure else 80
@@ -82,14 +84,14 @@ class _Endpoint:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise Disconnected(f"{self.name} is not open: poll the terminal first")
+            raise Disconnected(f"{self.name} is not open: call polling() first")
 
     def _no_more(self) -> Disconnected:
-        return Disconnected(f"{self.name} ended its response without the final message: poll again")
+        return Disconnected(f"{self.name} ended its response without the final message: call polling() again")
 
 
 class _Dialogue:
-    """One request and its response, whose body is handed on as it comes."""
+    """One request and its response, whose body is passed on as it arrives."""
 
     def __init__(self, url: _Url) -> None:
         self._url = url
@@ -97,7 +99,7 @@ class _Dialogue:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the response came to its end."""
+        """Whether the response is complete."""
         return self._http.has_ended
 
     def request(self, data: bytes) -> bytes:
@@ -110,10 +112,11 @@ class _Dialogue:
         return self._http.request("POST", self._url.target, self._url.netloc, headers, data)
 
     def feed(self, data: bytes) -> bytes:
-        """What the bytes add to the body of the response.
+        """The part of the response's body in ``data``.
 
         Raises:
-            UnexpectedStatus, Disconnected: the response is none of a terminal.
+            UnexpectedStatus: the response has a status other than 200.
+            Disconnected: it is not an HTTP response.
         """
         try:
             body = self._http.feed(data)
@@ -126,12 +129,12 @@ class _Dialogue:
 
 def _status_error(url: _Url, status: int) -> UnexpectedStatus:
     redirect = "redirects are not followed: give the final URL"
-    advice = redirect if 300 <= status < 400 else "check the URL and its path, then poll again"
+    advice = redirect if 300 <= status < 400 else "check the URL and its path, then call polling() again"
     return UnexpectedStatus(f"{url} answered with HTTP status {status}: {advice}", status=status)
 
 
 class HttpTransport(_Endpoint, Transport):
-    """Blocks the calling thread."""
+    """The blocking transport over HTTP."""
 
     _line: TcpTransport | None = None
     _dialogue: _Dialogue
@@ -155,14 +158,14 @@ class HttpTransport(_Endpoint, Transport):
         return line
 
     def write_beside(self, data: bytes, deadline: float) -> None:
-        """A request of its own, whose failure is only logged: the reply that is awaited does not depend on it."""
+        """Send a separate request. A failure is only logged, because the awaited reply does not depend on it."""
         self._check_open()
         try:
             line = self._connected()
             self._beside += (line,)
             line.write(_Dialogue(self._url).request(data), deadline)
         except TransportError as error:
-            log.warning("a request beside the one in progress failed: %s", error)
+            log.warning("a request during the one in progress failed: %s", error)
 
     def read(self, deadline: float) -> bytes:
         self._check_open()
@@ -178,7 +181,7 @@ class HttpTransport(_Endpoint, Transport):
                 raise self._no_more()
         except TransportError:
             self._hang_up()
-            # How a response ends matters to who waits for more of it, not to who looks whether anything came.
+            # An error matters to a caller who waits for more, not to one who only checks whether anything arrived.
             if deadline > time.monotonic():
                 raise
         return b""
@@ -205,7 +208,7 @@ class HttpTransport(_Endpoint, Transport):
 
 
 class AsyncHttpTransport(_Endpoint, AsyncTransport):
-    """On the running event loop; otherwise as ``HttpTransport``."""
+    """``HttpTransport`` on the running event loop."""
 
     _line: AsyncTcpTransport | None = None
     _dialogue: _Dialogue
@@ -235,7 +238,7 @@ class AsyncHttpTransport(_Endpoint, AsyncTransport):
             self._beside += (line,)
             await line.write(_Dialogue(self._url).request(data), deadline)
         except TransportError as error:
-            log.warning("a request beside the one in progress failed: %s", error)
+            log.warning("a request during the one in progress failed: %s", error)
 
     async def read(self, deadline: float) -> bytes:
         self._check_open()

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 request and its response, on a connection that it does not touch itself."""
+"""One HTTP/1.1 request and its response, without I/O."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from .._version import __version__
 __all__ = ["BadHttp", "Dialogue", "UnfitRequest"]
 
 BadHttp = h11.RemoteProtocolError
-"""What came is no HTTP, is too long, or ended too early."""
+"""The response is not HTTP, is too long, or ended too early."""
 UnfitRequest = h11.LocalProtocolError
-"""A request that HTTP cannot carry; its text quotes what may be a secret."""
+"""The request is not valid HTTP. The text of the error may quote a secret."""
 
 _LONGEST_HEAD = 65_536
-"""Bytes of the head of a response, or of a line between its chunks."""
+"""The limit for the head of a response, or a line between its chunks, in bytes."""
 
 
 class Dialogue:
-    """What is sent and what came. ``status`` is 0 until the head of the response is there; 1xx are passed over."""
+    """The state of one exchange. ``status`` is 0 until the head of the response has arrived; 1xx are skipped."""
 
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self.status = 0
         self.headers: dict[str, str] = {}
-        """By their names in lower case; one that comes more than once is joined with commas."""
+        """By name in lower case. Repeated headers are joined with commas."""
         self.has_begun = False
-        """Whether anything came."""
+        """Whether any byte has arrived."""
         self.has_ended = False
-        """Whether the response came to its end."""
+        """Whether the response is complete."""
 
     def request(self, method: str, target: str, host: str, headers: Mapping[str, str], content: bytes) -> bytes:
         """The bytes of the request. ``headers`` may replace ``Host`` and ``User-Agent``.
 
         Raises:
-            UnfitRequest: a header or the target is none that HTTP can carry.
+            UnfitRequest: a header or the target is not valid HTTP.
         """
         head = {"Host": host, "User-Agent": f"getnet-pos/{__version__}"}
         given = {name.lower() for name in headers}
@@ -55,10 +55,10 @@ class Dialogue:
         return data
 
     def feed(self, data: bytes) -> bytes:
-        """What ``data`` adds to the body of the response; ``b""`` says that no more comes.
+        """The part of the response's body in ``data``; ``b""`` means the end of the connection.
 
         Raises:
-            BadHttp: it is no response, or ended too early.
+            BadHttp: it is not a valid response, or ended too early.
         """
         self.has_begun = self.has_begun or bool(data)
         self._http.receive_data(data)
@@ -82,6 +82,6 @@ class Dialogue:
 
     @property
     def leaves_open(self) -> bool:
-        """Whether the connection can carry another request: both sides are done, and nothing more has come."""
+        """Whether the connection can be used for another request: both sides are done, and nothing more has arrived."""
         http = self._http
         return http.our_state is h11.DONE and http.their_state is h11.DONE and http.trailing_data == (b"", False)

@@ -1,10 +1,10 @@
-"""A terminal on a USB or serial port: 115200 baud, 8N1, no flow control, held exclusively. Knows no message.
+"""A terminal on a USB or serial port: 115200 baud, 8N1, no flow control, exclusive (docs/protocol.md, "Serial line").
 
-On POSIX the port's file descriptor is waited on directly, by ``poll`` or by the event loop, so a byte is read when it
-comes. Elsewhere pyserial's own blocking calls do it, in a thread of its own under asyncio.
+On POSIX the port's file descriptor is waited for directly, by ``poll`` or the event loop, so a byte is read as soon as
+it arrives. Elsewhere pyserial's blocking calls are used, in a thread under asyncio.
 
-What has arrived is never flushed: terminals have been seen to take no sale after that. Only Windows' part of pyserial
-still does it, in the moment of opening.
+Bytes that have arrived are never flushed: some terminals took no more sales after that. Only pyserial's Windows backend
+still flushes, when it opens the port.
 """
 
 from __future__ import annotations
@@ -43,35 +43,36 @@ __all__ = ["AsyncSerialTransport", "SerialTransport", "candidate_ports", "device
 _VENDOR = 0x2FB8
 _LIKELY = ("getnet", "pax")
 _LOOKS = 3
-"""How often the ports are looked at until that succeeds."""
+"""How many times to try to list the ports."""
 _LONGEST_WAIT = 0.5
-"""On Windows pyserial cannot be woken from a wait that is just about to begin: such a wake is seen this much later."""
+"""The longest wait on Windows, in seconds, because pyserial misses a wake just before a wait begins."""
 
 
 def candidate_ports() -> list[str]:
-    """The ports a terminal could be on, the likeliest first: every interface of a device that has several."""
+    """The serial ports that could be a terminal, the likeliest first, with every interface of a composite device."""
     found = sorted(_present(), key=lambda port: (not is_likely(port), port.vid is None, port.device))
     return [port.device for port in found]
 
 
 def _present() -> list[Any]:
     for _ in range(_LOOKS):
-        # pyserial stumbles over a port that is unplugged while it looks.
+        # pyserial fails if a port is unplugged while it lists them.
         with contextlib.suppress(OSError, TypeError, ValueError):
             return list(list_ports.comports())
     return []
 
 
 def is_likely(port: Any) -> bool:
-    """Whether what pyserial says of a port sounds like a terminal: its USB vendor, or the words of its description."""
+    """Whether a port of pyserial's list is probably a terminal: by its USB vendor or its description."""
     words = f"{port.description} {port.manufacturer} {port.product}".lower()
     return port.vid == _VENDOR or any(word in words for word in _LIKELY)
 
 
 def device_of(port: Any) -> str | None:
-    """What stays of a USB port when its name changes, from what pyserial says of the port; ``None`` for other ports.
+    """An identity of a USB port that stays the same when its name changes; ``None`` for other ports.
 
-    It is the device's serial number, else the USB socket, and the interface: ``usb:2FB8:225E:0820123456:0``.
+    It has the vendor, the product, the serial number (or the USB socket) and the interface:
+    ``usb:2FB8:225E:0820123456:0``.
     """
     socket, _, interface = (port.location or "").partition(":")
     unit = f":{port.serial_number}" if port.serial_number else f"@{socket}"
@@ -83,19 +84,19 @@ def device_of(port: Any) -> str | None:
 
 
 def _devices() -> dict[str, str]:
-    """The devices that are plugged in, by the plain name of their port."""
+    """The USB devices that are plugged in, by the canonical name of their port."""
     return {_plain(port.device): device for port in _present() if (device := device_of(port))}
 
 
 def _plain(port: str) -> str:
-    """The one name that all names of a port lead to."""
+    """The canonical name of a port."""
     if os.name == "nt":
         return port.upper().removeprefix("\\\\.\\")
     return os.path.realpath(port).replace("/dev/tty.", "/dev/cu.")  # macOS has both, and lists the second
 
 
 def _where_now(port: str, device: str | None) -> str:
-    """The port that ``device`` has now: ``port`` still, or the only other one that it can be, else ``port``."""
+    """The port of ``device`` now, if exactly one other port is that device; otherwise ``port``."""
     if device is None:
         return port
     devices = _devices()
@@ -104,24 +105,26 @@ def _where_now(port: str, device: str | None) -> str:
 
 
 class _Unflushed(serial.Serial):
-    """pyserial's port, but for dropping what has arrived when it opens."""
+    """pyserial's port, without its flush at opening."""
 
     def _reset_input_buffer(self) -> None: ...
 
 
 def open_serial(port: str, baudrate: int) -> serial.Serial:
-    """The opened port, with DTR and RTS on.
+    """Open the port, with DTR and RTS on.
 
     Raises:
-        PortBusy, PortPermissionDenied, ConnectError: each with what to do about it.
-        InvalidValue: a name or a baud rate that no port can have.
+        PortBusy: another process is using the port, or it is not ready yet.
+        PortPermissionDenied: the user has no permission to open it.
+        ConnectError: it does not exist, or cannot be opened.
+        InvalidValue: the name or the baud rate is not valid.
     """
     if not isinstance(port, str):
         raise InvalidType(f"port must be the name of a port, such as /dev/ttyACM0 or COM3, not {type(port).__name__}")
     if not isinstance(baudrate, int) or isinstance(baudrate, bool):
         raise InvalidType(f"baudrate must be an int, not {type(baudrate).__name__}")
     if not 0 < baudrate < 2**31:
-        raise InvalidValue("baudrate must be more than 0 and fit 31 bits")
+        raise InvalidValue("baudrate must be from 1 to 2147483647, usually 115200")
     try:
         line = _Unflushed(baudrate=baudrate, timeout=0, write_timeout=0, exclusive=True)
         line.port = port
@@ -139,8 +142,8 @@ def _open_error(port: str, error: Exception) -> ConnectError:
     text = str(error).lower()
     if code in (errno.EACCES, errno.EPERM) or ("permission" in text and os.name != "nt"):
         return PortPermissionDenied(
-            f"{port}: this user may not open it; on Linux add the user to the group of the port, usually dialout "
-            "(sudo usermod -aG dialout $USER), and log in again"
+            f"{port}: this user has no permission to open it; on Linux add the user to the group of the port, usually "
+            "dialout (sudo usermod -aG dialout $USER), and log in again"
         )
     if code in (errno.EBUSY, errno.EAGAIN) or "lock" in text or "access is denied" in text:
         return PortBusy(
@@ -150,24 +153,24 @@ def _open_error(port: str, error: Exception) -> ConnectError:
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO) or "no such file" in text or "filenotfound" in text:
         there = ", ".join(candidate_ports()) or "none"
         return ConnectError(f"{port} does not exist: plug the terminal in and check the name; ports present: {there}")
-    return ConnectError(f"{port} cannot be opened as a serial port: {error}")
+    return ConnectError(f"{port} cannot be opened as a serial port, check its name: {error}")
 
 
 def _lost(name: str, error: Exception | None = None) -> Disconnected:
     reason = f": {error}" if error else ""
-    return Disconnected(f"{name} was disconnected{reason}: check the cable, then poll again")
+    return Disconnected(f"{name} was disconnected{reason}: check the cable, then call polling()")
 
 
 def _write_error(name: str, written: int, error: Exception | None) -> TransportError:
     if written:
-        return PartialWrite(f"{name}: only {written} bytes could be written: check the cable", bytes_written=written)
+        return PartialWrite(f"{name}: only {written} bytes were written: check the cable", bytes_written=written)
     if error is not None:
         return _lost(name, error)
-    return WriteTimeout(f"{name} does not take bytes: restart the terminal or plug it in again")
+    return WriteTimeout(f"{name} accepts no bytes: restart the terminal or plug it in again")
 
 
 class _Port:
-    """A port, and what finds it again. Its device is followed to another name."""
+    """A port that is found again if its device gets another name."""
 
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
         self.name = port
@@ -178,7 +181,7 @@ class _Port:
 
     def _opened(self) -> serial.Serial:
         if self._line is None:
-            raise Disconnected(f"{self.name} is not open: poll the terminal first")
+            raise Disconnected(f"{self.name} is not open: call polling() first")
         return self._line
 
     def _open(self) -> None:
@@ -199,7 +202,7 @@ class _Port:
 
 
 class _Descriptor(_Port):
-    """What the blocking and the asyncio transport share on POSIX."""
+    """The part that the blocking and the asyncio transport share on POSIX."""
 
     def _fileno(self) -> int:
         return int(self._opened().fileno())
@@ -210,7 +213,7 @@ class _Descriptor(_Port):
             try:
                 fd = self._fileno()
                 os.set_blocking(fd, False)
-                # With VMIN 1 an empty read can only mean that the port is gone, and "nothing yet" is an error.
+                # With VMIN 1 an empty read can only mean that the port is gone; "nothing yet" raises BlockingIOError.
                 settings = termios.tcgetattr(fd)
                 settings[6][termios.VMIN] = 1
                 termios.tcsetattr(fd, termios.TCSANOW, settings)
@@ -219,7 +222,7 @@ class _Descriptor(_Port):
                 raise _open_error(self.name, error) from error
 
     def _read_now(self, fd: int) -> bytes | None:
-        """What is there; ``None`` where there is nothing yet."""
+        """The bytes that have arrived; ``None`` if there are none yet."""
         try:
             data = os.read(fd, AT_ONCE)
         except BlockingIOError:
@@ -231,7 +234,7 @@ class _Descriptor(_Port):
         return data
 
     def _writes(self, data: bytes, fd: int) -> Iterator[int]:
-        """Write; yields the bytes written so far whenever the port must be waited for."""
+        """Write ``data``; yields the number of bytes written so far whenever the port is not ready."""
         view, written = memoryview(data), 0
         while written < len(data):
             try:
@@ -302,7 +305,7 @@ class _PosixAsyncSerialTransport(_Descriptor, AsyncTransport):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._waited = True
-        """Whether others on the loop have had their turn in the read before."""
+        """Whether other tasks could run during the last read."""
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -328,7 +331,7 @@ class _PosixAsyncSerialTransport(_Descriptor, AsyncTransport):
                 raise _write_error(self.name, written, None)
 
     async def _ready(self, fd: int, deadline: float, *, write: bool) -> bool:
-        """Wait until the port can be read or written, or attention is asked for; false at the deadline."""
+        """Wait until the port can be read or written, or ``wake`` is called; ``False`` at the deadline."""
         loop = asyncio.get_running_loop()
         left = deadline - time.monotonic()
         if left <= 0:
@@ -364,7 +367,7 @@ def _finish(waiting: asyncio.Future[Any], value: bool) -> None:
 
 
 class PortableSerialTransport(_Port, Transport):
-    """The same through pyserial alone, for systems whose ports cannot be polled."""
+    """The blocking transport through pyserial alone, for systems whose ports cannot be polled."""
 
     def open(self) -> None:
         self._open()
@@ -378,7 +381,7 @@ class PortableSerialTransport(_Port, Transport):
                 data = line.read(1)
                 if data:
                     return bytes(data + line.read(min(line.in_waiting, AT_ONCE - 1)))
-                # A wake-up in the middle of the call hides what is there.
+                # A wake during the call hides the bytes that are there.
                 if (self._woken or left <= 0) and not line.in_waiting:
                     self._woken = False
                     return b""
@@ -391,16 +394,20 @@ class PortableSerialTransport(_Port, Transport):
             line.write_timeout = max(0.001, deadline - time.monotonic())
             line.write(data)
         except serial.SerialTimeoutException as error:
-            # pyserial does not tell how much left, and nothing is guessed about money: some may have.
-            raise PartialWrite(f"{self.name} did not take all bytes in time", bytes_written=len(data)) from error
+            # pyserial does not say how many bytes left, so they may all have.
+            raise PartialWrite(
+                f"{self.name} did not accept all bytes in time: check the cable", bytes_written=len(data)
+            ) from error
         except (OSError, serial.SerialException) as error:
-            raise PartialWrite(f"{self.name} was disconnected while writing", bytes_written=len(data)) from error
+            raise PartialWrite(
+                f"{self.name} was disconnected during a write: check the cable", bytes_written=len(data)
+            ) from error
 
     def wake(self) -> None:
         self._woken = True
         line = self._line
         if line is not None:
-            # It may be closing in another thread.
+            # The port may be closing in another thread.
             with contextlib.suppress(OSError, TypeError, AttributeError):
                 line.cancel_read()
 
@@ -409,7 +416,7 @@ class PortableSerialTransport(_Port, Transport):
 
 
 class PortableAsyncSerialTransport(AsyncTransport):
-    """The portable transport in threads, for event loops that cannot wait for a port."""
+    """The portable transport in threads, for event loops that cannot wait for a serial port."""
 
     def __init__(self, port: str, *, baudrate: int = 115200) -> None:
         self._blocking = PortableSerialTransport(port, baudrate=baudrate)
@@ -427,7 +434,7 @@ class PortableAsyncSerialTransport(AsyncTransport):
         await self._shielded(self._blocking.write, data, deadline)
 
     async def _shielded(self, work: Any, *arguments: Any) -> Any:
-        """Run in a thread that a cancellation wakes and waits for, so that no two threads use the port."""
+        """Run in a thread. A cancellation wakes it and waits for it, so that no two threads use the port."""
         task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
         try:
             return await asyncio.shield(task)

@@ -1,8 +1,8 @@
-"""A terminal on the local network, over a plain or a TLS socket. Knows no message.
+"""A terminal on the local network over a plain or a TLS socket (docs/protocol.md, "TCP").
 
-Keep-alive probes find a peer that vanished while nothing is said, and ``TCP_USER_TIMEOUT`` one that vanished while
-bytes are on their way to it. A terminal may close its connection after each answer: a write looks for that first, so
-that it is known that nothing left.
+Keep-alive probes detect a peer that vanished while the link was idle, and ``TCP_USER_TIMEOUT`` one that vanished while
+bytes were on their way. A terminal may close its connection after each answer: a write checks for that first, so that
+we know that nothing left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["AsyncTcpTransport", "TcpTransport"]
 
 _CHUNK = 65536
 _UNREAD = 1 << 20
-"""Bytes kept of a peer that sends more than is read, before it is held up."""
+"""How many unread bytes are kept before reading pauses."""
 
 _KEEP_ALIVE = {
     "TCP_KEEPIDLE": 10,
@@ -37,10 +37,10 @@ _KEEP_ALIVE = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 25_000,
 }
-"""What of these a system has is set: a peer that is gone is found within 25 seconds."""
+"""Set as far as the system has them; a peer that is gone is then detected within 25 seconds."""
 
 _AT_ONCE = 1e-9
-"""Seconds of a sleep in which the event loop takes the next that the system has."""
+"""A sleep, in seconds, that lets the event loop read once from the system."""
 
 _TIMEOUTS = (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 
@@ -57,22 +57,19 @@ def _tune(line: _Options) -> None:
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
-        # A system that has the name need not know the option.
+        # A system may have the name without the option.
         with contextlib.suppress(AttributeError, OSError):
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _reset_on_close(line: _Options) -> None:
-    """Have the system drop what it still holds of a write that failed: it must not leave later."""
+    """Make the system drop the rest of a failed write, so that it cannot leave later."""
     with contextlib.suppress(OSError):
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
 class _Peer:
-    """What the blocking and the asyncio transport share.
-
-    ``name`` is what messages call the terminal, in the place of its address.
-    """
+    """The part that the blocking and the asyncio transport share. ``name`` replaces the address in messages."""
 
     def __init__(
         self,
@@ -89,11 +86,11 @@ class _Peer:
         self._wake_lock = threading.Lock()
 
     def _not_open(self) -> Disconnected:
-        return Disconnected(f"{self.name} is not connected: poll the terminal first")
+        return Disconnected(f"{self.name} is not connected: call polling() first")
 
     def _refused(self, error: Exception) -> ConnectError:
         if isinstance(error, ssl.SSLError):
-            return ConnectError(f"{self.name} could not be trusted: {tls_refusal(error)}")
+            return ConnectError(f"the TLS connection to {self.name} failed: {tls_refusal(error)}")
         if isinstance(error, _TIMEOUTS):
             reason = "no answer in time"
         elif isinstance(error, ConnectionRefusedError):
@@ -107,24 +104,26 @@ class _Peer:
 
     def _lost(self, error: Exception | None = None) -> Disconnected:
         reason = f": {error}" if error else ""
-        return Disconnected(f"{self.name} closed the connection{reason}: check the network, then poll again")
+        return Disconnected(f"{self.name} closed the connection{reason}: check the network, then call polling()")
 
     def _not_written(self, written: int, error: Exception | None) -> TransportError:
-        """``error`` is ``None`` where the time was over."""
+        """``error`` is ``None`` after a timeout."""
         if written:
-            why = error or "it took no more in time"
-            return PartialWrite(f"{self.name}: a write broke off: {why}", bytes_written=written)
-        return self._lost(error) if error else WriteTimeout(f"{self.name} does not take bytes")
+            why = error or "it accepted no more bytes in time"
+            return PartialWrite(
+                f"{self.name}: only a part of a message was written, check the network: {why}", bytes_written=written
+            )
+        return self._lost(error) if error else WriteTimeout(f"{self.name} accepts no bytes: restart the terminal")
 
 
 class TcpTransport(_Peer, Transport):
-    """Blocks the calling thread."""
+    """The blocking transport over TCP."""
 
     _line: socket.socket | None = None
     _wakes: tuple[socket.socket, socket.socket] | None = None
-    """Where ``read`` hears that it is to return, and where ``wake`` says so."""
+    """The socket on which ``read`` is woken, and the one to which ``wake`` writes."""
     _unread: bytearray
-    """What has come and was not returned yet: a write looks, too."""
+    """Bytes received but not returned yet; a write receives, too."""
 
     def open(self) -> None:
         if self._line is not None:
@@ -149,7 +148,7 @@ class TcpTransport(_Peer, Transport):
         self._line, self._wakes, self._unread = line, wakes, bytearray()
 
     def _connected(self, deadline: float) -> socket.socket:
-        refused = OSError("it has no address")
+        refused = OSError("the host has no address")
         for host, seconds in shares(look_up(self._host).result(self._connect_timeout), deadline):
             try:
                 return socket.create_connection((host, self._port), timeout=seconds)
@@ -175,7 +174,7 @@ class TcpTransport(_Peer, Transport):
                 return b""
 
     def _take(self, line: socket.socket) -> bytes:
-        """What has come, if anything."""
+        """The bytes that have arrived, if any."""
         try:
             data = line.recv(_CHUNK)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -204,7 +203,7 @@ class TcpTransport(_Peer, Transport):
             except OSError as error:
                 broken = error
             _reset_on_close(line)
-            # Over TLS it cannot be told how much left.
+            # Over TLS it is unknown how much left.
             raise self._not_written(len(data) if self._tls else written, broken) from broken
 
     def wake(self) -> None:
@@ -222,7 +221,7 @@ class TcpTransport(_Peer, Transport):
 
 
 def _wait(seconds: float, event: int, *lines: socket.socket) -> list[object]:
-    """Those that are ready within ``seconds``."""
+    """The sockets that are ready within ``seconds``."""
     with _Selector() as selector:
         for line in lines:
             selector.register(line, event)
@@ -230,7 +229,7 @@ def _wait(seconds: float, event: int, *lines: socket.socket) -> list[object]:
 
 
 class _Stream(asyncio.Protocol):
-    """What has come on a connection, and whether it is still there."""
+    """The bytes received on a connection, and its state."""
 
     transport: asyncio.Transport
 
@@ -239,14 +238,14 @@ class _Stream(asyncio.Protocol):
         self.lost = False
         self.error: Exception | None = None
         self.full = False
-        """Whether bytes wait to be taken by the system."""
+        """Whether bytes wait for the system to accept them."""
         self.closed = asyncio.Event()
         self._changed: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         if transport.get_extra_info("ssl_object") is None:
-            # A write counts as done when the system has taken all of it. The TLS of asyncio cannot say when.
+            # A write counts as done when the system has accepted all of it. asyncio's TLS cannot say when.
             self.transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
@@ -283,14 +282,14 @@ class _Stream(asyncio.Protocol):
             self._changed.set_result(None)
 
     async def look(self) -> None:
-        """Take all that the system has, the end of the connection too."""
+        """Receive everything that the system has, including the end of the connection."""
         seen = -1
         while not self.lost and seen < len(self.received):
             seen = len(self.received)
             await asyncio.sleep(_AT_ONCE)
 
     async def wait(self, seconds: float) -> None:
-        """Return at the next change, and after ``seconds`` at the latest; what had come before is seen in any case."""
+        """Wait for the next change, at most ``seconds``. The event loop reads from the system in any case."""
         loop = asyncio.get_running_loop()
         self._changed = loop.create_future()
         timer = loop.call_later(max(0.0, seconds), self.changed)
@@ -302,7 +301,7 @@ class _Stream(asyncio.Protocol):
 
 
 class AsyncTcpTransport(_Peer, AsyncTransport):
-    """On the running event loop."""
+    """``TcpTransport`` on the running event loop."""
 
     _stream: _Stream | None = None
     _woken = False
@@ -316,12 +315,12 @@ class AsyncTcpTransport(_Peer, AsyncTransport):
         except (OSError, ValueError, *_TIMEOUTS) as error:
             raise self._refused(error) from error
         with contextlib.suppress(OSError):
-            # Where it is lost already, the first read tells.
+            # If the connection is already lost, the first read raises.
             _tune(transport.get_extra_info("socket"))
         self._stream = stream
 
     async def _connected(self, deadline: float) -> tuple[asyncio.Transport, _Stream]:
-        refused: Exception = OSError("it has no address")
+        refused: Exception = OSError("the host has no address")
         hosts = await asyncio.wait_for(asyncio.wrap_future(look_up(self._host)), self._connect_timeout)
         name = self._host if self._tls else None
         for host, seconds in shares(hosts, deadline):
@@ -375,9 +374,9 @@ class AsyncTcpTransport(_Peer, AsyncTransport):
                 raise
 
     def _give_up(self, stream: _Stream, size: int) -> int:
-        """End a connection that has not taken all of a write; return how much it took.
+        """Abort a connection that has not accepted all of a write. Returns how many bytes it may have accepted.
 
-        What cannot be told counts as taken: only the transport of a selector, without TLS, counts.
+        Only a selector's transport without TLS knows the number; otherwise all of them count as accepted.
         """
         counts = self._tls is None and isinstance(self._loop, asyncio.SelectorEventLoop)
         taken = size - stream.transport.get_write_buffer_size() if counts and not stream.lost else size

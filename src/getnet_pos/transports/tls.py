@@ -1,7 +1,7 @@
-"""TLS: whom it trusts, why it was refused, sessions that are taken up again, and a connection without I/O.
+"""TLS: which certificates are trusted, why one was refused, session resumption, and a connection without I/O.
 
-A session that is taken up again spares a new connection the costly part of the handshake. The other end shows with it
-that it is the one whose certificate was checked. At least once an hour the certificate is checked anew.
+A resumed session saves the expensive part of the handshake. It proves that the other end is the one whose certificate
+was checked. The certificate is checked again at least once an hour.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from ..errors import ConfigurationError, InvalidType, InvalidValue
 __all__ = ["Tunnel", "Verify", "public_context", "tls_context", "tls_refusal"]
 
 Verify = bool | str | os.PathLike[str] | ssl.SSLContext
-"""Whom to trust: ``True`` for the usual authorities, a file of others, or a whole context."""
+"""Which certificates to trust: ``True`` for the system's authorities, a file of other authorities, or a context."""
 
 _RESUMED_FOR = 3600.0
-"""Seconds after which a certificate is looked at again."""
+"""Seconds after which a certificate is checked again."""
 _KEPT_EVERY = 300.0
-"""Seconds after which a session of the same host is kept anew, if the last one is not taken up; and in which the
-process may keep one more than at first."""
+"""Seconds after which a new session of the same host is kept if the last one was not resumed, and in which the process
+may keep one more session than at first."""
 _KEPT_AT_FIRST = 200
 
 
 @cache
 def public_context() -> ssl.SSLContext:
-    """Trusts the public authorities, wherever this runs. Made once: that takes long."""
+    """A context that trusts the public authorities on any system. Made once, because that is slow."""
     return _resuming(ssl.create_default_context(cafile=certifi.where()), None)
 
 
 def tls_context(verify: Verify, pin_sha256: str | None) -> ssl.SSLContext:
-    """How a certificate is checked: by the system's CAs, by those in a file, or by its own SHA-256.
+    """A context that checks the certificate by the system's CAs, by those in a file, or by its own SHA-256.
 
-    A pinned certificate is taken whoever issued it, and no other is, whoever issued that. ``verify=False`` is refused
-    without a pin: it would let anyone answer in the other's place. A context of the caller's is taken as it is.
+    With a pin, only that certificate is accepted, whoever issued it. ``verify=False`` without a pin is refused, because
+    anyone could impersonate the other end. The caller's own context is used as it is.
 
     Raises:
-        ConfigurationError: it cannot be meant, or the file cannot be read.
+        ConfigurationError: the settings are not valid, or the file cannot be read.
     """
     if pin_sha256 is not None:
         pin = _digest(pin_sha256)
@@ -55,7 +55,9 @@ def tls_context(verify: Verify, pin_sha256: str | None) -> ssl.SSLContext:
     if isinstance(verify, ssl.SSLContext):
         return verify
     if verify is False:
-        raise ConfigurationError("verify=False needs pin_sha256: without either, anyone could answer in its place")
+        raise ConfigurationError(
+            "verify=False needs pin_sha256: without either, anyone on the network could impersonate the other end"
+        )
     try:
         return _resuming(ssl.create_default_context(cafile=None if verify is True else os.fspath(verify)), None)
     except (OSError, TypeError) as error:
@@ -72,7 +74,7 @@ def _digest(pin_sha256: str) -> bytes:
 
 
 class _Budget:
-    """How many sessions may be read in this process: CPython never gives back the 6 KB that each reading takes."""
+    """Limits how many sessions are read in this process: CPython leaks 6 KB each time."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -93,7 +95,7 @@ class _OtherThanPinned(ssl.SSLCertVerificationError):
 
 
 class _Connections:
-    """What the connections of one context share: the certificate they insist on, and the last session of each host."""
+    """The state that all connections of a context share: the pinned certificate, and the last session of each host."""
 
     def __init__(self, pin: bytes | None) -> None:
         self._pin = pin
@@ -105,13 +107,13 @@ class _Connections:
             tls.session = session
 
     def check(self, tls: ssl.SSLSocket | ssl.SSLObject) -> None:
-        """The last step of the handshake, before anything else can be written."""
+        """Check the pin, as the last step of the handshake, before anything can be written."""
         certificate = tls.getpeercert(binary_form=True)
         if self._pin is not None and hashlib.sha256(certificate or b"").digest() != self._pin:
             raise _OtherThanPinned("the certificate is not the pinned one")
 
     def keep(self, tls: ssl.SSLSocket | ssl.SSLObject) -> None:
-        """With the first that is read: a session of TLS 1.3 comes after the handshake."""
+        """Keep the session, at the first read: in TLS 1.3 it arrives after the handshake."""
         name, now = tls.server_hostname, time.monotonic()
         _, checked_at = self._sessions.get(name, (None, -math.inf))
         if not tls.session_reused and now - checked_at > _KEPT_EVERY and _budget.takes(now):
@@ -165,49 +167,49 @@ def _resuming(context: ssl.SSLContext, pin: bytes | None) -> ssl.SSLContext:
 _TOO_OLD = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION", "UNSUPPORTED_SSL_VERSION"}
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 _UNTRUSTED = {
-    9: "its certificate is not valid yet: look at the clock of this machine",
-    10: "its certificate has expired: have it renewed, and look at the clock of this machine",
-    18: "its certificate is signed by nobody but itself: pin it with pin_sha256=, or give it as verify=",
-    62: "its certificate is of another host: check the address",
-    64: "its certificate is of another address: check the address",
+    9: "its certificate is not valid yet: check the clock of this machine",
+    10: "its certificate has expired: renew it, and check the clock of this machine",
+    18: "its certificate is self-signed: pin it with pin_sha256=, or pass its file as verify=",
+    62: "its certificate is for another host: check the address",
+    64: "its certificate is for another address: check the address",
 }
-"""By the code of OpenSSL."""
+"""By OpenSSL's error code."""
 
 
 def tls_refusal(error: ssl.SSLError) -> str:
     """Why a handshake failed, and what to do."""
     if isinstance(error, _OtherThanPinned):
         return (
-            "its certificate is not the pinned one: if it was exchanged on purpose pin the new one, else somebody may "
-            "answer in its place"
+            "its certificate is not the pinned one: if it was replaced on purpose, pin the new one; otherwise somebody "
+            "may be impersonating it"
         )
     if isinstance(error, ssl.SSLCertVerificationError):
         return _UNTRUSTED.get(
             error.verify_code,
-            f"its certificate is of no authority that is trusted here ({error.verify_message}): for a private one give "
-            "its file, check verify= or pin_sha256=",
+            f"its certificate is not from a trusted authority ({error.verify_message}): for a private authority pass "
+            "its file as verify=, or pin the certificate with pin_sha256=",
         )
     if error.reason in _TOO_OLD:
-        return "it speaks no TLS from version 1.2 on, and older ones are not safe: have it updated"
+        return "it does not support TLS 1.2 or later, and older versions are not safe: update it"
     if error.reason in _NOT_TLS:
-        return "it does not speak TLS: check the port, or whether the address begins with http://"
+        return "it does not speak TLS: check the port, and whether the address should begin with http://"
     return f"{error.reason or error}: check verify= or pin_sha256="
 
 
 class Tunnel:
-    """TLS on one connection, which it does not touch itself: what came is put in, and what is to leave is taken out."""
+    """TLS for one connection, without I/O: the caller passes in what arrived, and sends what is returned."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self.is_up = False
-        """Whether the handshake is done: what is sealed from now on leaves."""
+        """Whether the handshake is done, so that data can be sent."""
 
     def shake(self, data: bytes = b"") -> bytes:
-        """Take what came of the handshake; what is to be sent for it.
+        """Continue the handshake with ``data`` from the other end. Returns the bytes to send.
 
         Raises:
-            ssl.SSLError: the other end is not trusted, or speaks no TLS that is safe.
+            ssl.SSLError: the other end is not trusted, or does not speak a safe version of TLS.
         """
         self._incoming.write(data)
         try:
@@ -218,17 +220,17 @@ class Tunnel:
         return self._outgoing.read()
 
     def seal(self, data: bytes) -> bytes:
-        """``data`` as it is to be sent."""
+        """``data``, encrypted."""
         self._tls.write(data)
         return self._outgoing.read()
 
     def open(self, data: bytes) -> tuple[bytes, bool]:
-        """What ``data`` brought, and whether the other end has said that no more comes.
+        """Decrypt ``data``. Returns the plain bytes, and whether the other end has announced the end.
 
-        ``b""`` stands for the end of the connection.
+        ``b""`` means the end of the connection.
 
         Raises:
-            ssl.SSLError: it was damaged on its way, ended without a word, or the other end refuses to go on.
+            ssl.SSLError: the data is damaged, the connection ended without notice, or the other end aborted it.
         """
         if data:
             self._incoming.write(data)

@@ -117,7 +117,7 @@ def test_it_leaves_in_mid_sale_and_comes_back(page: Any, server: SerialServer, a
     page.wait_for(lambda: not server.terminal.busy and agent.states() == [IntentState.APPROVED])
     sell(page, 2500, "A1")
     wait(page, (100, "-1"))
-    assert "was carried out already" in page.text("#said")
+    assert "was already carried out" in page.text("#said")
     page.click("#reports")
     page.wait_for(lambda: len(said(page)) == 9)
     assert charged(server) == [2500]

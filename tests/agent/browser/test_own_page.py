@@ -57,7 +57,7 @@ def test_it_asks_for_the_token_once_and_keeps_it_out_of_the_address(
     assert not page.shows("#payments")
     assert not page.shows('[data-do="poll"]')
     pair(page, "wrong-wrong-wrong-wrong")
-    page.wait_for(lambda: page.text("#pairing-trouble") == "The agent does not know this token.")
+    page.wait_for(lambda: page.text("#pairing-trouble") == "This is not the agent's token.")
     pair(page, f" {agent.token} ")
     page.wait_for(lambda: page.text("#live") == "Connected")
     assert not page.shows("#pairing")
@@ -87,7 +87,7 @@ def test_what_runs_is_shown_and_cancelled(page: Any, sell: Callable[..., Future[
     page.click('[data-do="cancel"]')
     assert sale.result(10)["outcome"] == "declined"
     page.wait_for(lambda: page.text('[data-is="running"]') == "")
-    assert page.text("#notice") == "Asked to cancel; the terminal decides."
+    assert page.text("#notice") == "Cancellation requested. The terminal decides."
     assert server.terminal.ledger.charged() == 25_000
 
 

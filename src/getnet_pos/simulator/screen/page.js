@@ -1,18 +1,18 @@
-// Shows what the terminals' displays show, and says what a person does. What is typed as a PIN never leaves this page.
+// Shows the terminals' displays and sends the person's actions. A PIN that is typed never leaves this page.
 "use strict";
 
 const WORDS = {
   es: {
     title: "Terminal virtual", language: "Idioma", wall: "Terminales", voucher: "Comprobante", card: "Tarjeta", keys: "Teclado",
     clear: "Borrar", enter: "Aceptar", tap: "Acercar", insert: "Insertar", swipe: "Deslizar",
-    person: "Lo que pasa", "person-hint": "El cliente paga en el terminal; aquí se decide de inmediato.",
+    person: "Decidir por el cliente", "person-hint": "El cliente usa el terminal. Aquí usted decide el resultado de inmediato.",
     approve: "Aprobar", decline: "Rechazar", code: "Código", cancel: "Cancelar", leave: "Irse sin pagar",
-    trouble: "Con la respuesta", none: "nada especial", lost: "se pierde", damaged: "llega dañada",
+    trouble: "Con la respuesta", none: "llega bien", lost: "se pierde", damaged: "llega dañada",
     "restart-before": "reinicio antes de cobrar", "restart-after": "reinicio después de cobrar",
     1003: "1003: tapa abierta", 1004: "1004: sin papel", 1005: "1005: papel atascado",
     pull: "Desconectar el cable", plug: "Conectar el cable", restart: "Reiniciar",
-    ledger: "Libro del terminal", trace: "Mensajes: solo nombres de campos",
-    operation: "Operación", kind: "Tipo", amount: "Monto", ticket: "Boleta", authorization: "Autorización", date: "Fecha", number: "N.º", time: "Hora",
+    ledger: "Libro mayor del terminal", trace: "Mensajes (solo los nombres de los campos)",
+    operation: "Operación", kind: "Tipo", amount: "Monto", ticket: "Ticket", authorization: "Autorización", date: "Fecha", number: "N.º", time: "Hora",
     balance: "saldo", tip: "Propina", terminal: "Terminal", tear: "Cortar el papel",
     live: "Conectado", gone: "Sin conexión con el simulador", unplugged: "Cable desconectado", restarting: "Reiniciando",
     "idle-title": "Listo", "idle-hint": "Esperando a la caja",
@@ -24,14 +24,14 @@ const WORDS = {
   pt: {
     title: "Terminal virtual", language: "Idioma", wall: "Terminais", voucher: "Comprovante", card: "Cartão", keys: "Teclado",
     clear: "Apagar", enter: "Confirmar", tap: "Aproximar", insert: "Inserir", swipe: "Passar",
-    person: "O que acontece", "person-hint": "O cliente paga no terminal; aqui se decide na hora.",
+    person: "Decidir pelo cliente", "person-hint": "O cliente usa o terminal. Aqui você decide o resultado na hora.",
     approve: "Aprovar", decline: "Recusar", code: "Código", cancel: "Cancelar", leave: "Ir embora sem pagar",
-    trouble: "Com a resposta", none: "nada especial", lost: "se perde", damaged: "chega danificada",
+    trouble: "Com a resposta", none: "chega bem", lost: "se perde", damaged: "chega danificada",
     "restart-before": "reinício antes de cobrar", "restart-after": "reinício depois de cobrar",
     1003: "1003: tampa aberta", 1004: "1004: sem papel", 1005: "1005: papel preso",
     pull: "Desconectar o cabo", plug: "Conectar o cabo", restart: "Reiniciar",
-    ledger: "Livro do terminal", trace: "Mensagens: só nomes de campos",
-    operation: "Operação", kind: "Tipo", amount: "Valor", ticket: "Cupom", authorization: "Autorização", date: "Data", number: "N.º", time: "Hora",
+    ledger: "Livro-razão do terminal", trace: "Mensagens (só os nomes dos campos)",
+    operation: "Operação", kind: "Tipo", amount: "Valor", ticket: "Ticket", authorization: "Autorização", date: "Data", number: "N.º", time: "Hora",
     balance: "saldo", tip: "Gorjeta", terminal: "Terminal", tear: "Destacar o papel",
     live: "Conectado", gone: "Sem conexão com o simulador", unplugged: "Cabo desconectado", restarting: "Reiniciando",
     "idle-title": "Pronto", "idle-hint": "Aguardando o caixa",
@@ -43,19 +43,19 @@ const WORDS = {
   en: {
     title: "Virtual terminal", language: "Language", wall: "Terminals", voucher: "Voucher", card: "Card", keys: "Keypad",
     clear: "Clear", enter: "Enter", tap: "Tap", insert: "Insert", swipe: "Swipe",
-    person: "What happens", "person-hint": "The customer pays on the terminal; here it is decided at once.",
+    person: "Decide for the customer", "person-hint": "The customer uses the terminal. Here you choose the outcome at once.",
     approve: "Approve", decline: "Decline", code: "Code", cancel: "Cancel", leave: "Walk away",
-    trouble: "With the reply", none: "nothing special", lost: "it is lost", damaged: "it comes damaged",
+    trouble: "With the reply", none: "it arrives", lost: "it is lost", damaged: "it comes damaged",
     "restart-before": "restart before the charge", "restart-after": "restart after the charge",
     1003: "1003: cover open", 1004: "1004: no paper", 1005: "1005: paper jam",
-    pull: "Pull the cable", plug: "Plug the cable in", restart: "Restart",
-    ledger: "The terminal's ledger", trace: "Messages: field names only",
-    operation: "Operation", kind: "Kind", amount: "Amount", ticket: "Ticket", authorization: "Authorization", date: "Date", number: "No.", time: "Time",
-    balance: "balance", tip: "Tip", terminal: "Terminal", tear: "Tear the paper off",
+    pull: "Pull the cable", plug: "Plug in the cable", restart: "Restart",
+    ledger: "The terminal's ledger", trace: "Messages (field names only)",
+    operation: "Operation", kind: "Type", amount: "Amount", ticket: "Ticket", authorization: "Authorization", date: "Date", number: "No.", time: "Time",
+    balance: "balance", tip: "Tip", terminal: "Terminal", tear: "Tear off the paper",
     live: "Connected", gone: "No connection to the simulator", unplugged: "Cable pulled", restarting: "Restarting",
     "idle-title": "Ready", "idle-hint": "Waiting for the register",
     "card-title": "Tap, insert or swipe", "card-hint": "your card", "pin-title": "Enter your PIN", "pin-hint": "4 to 12 digits",
-    "confirm-title": "Confirm?", "confirm-hint": "Green key to accept", "working-title": "Working", "working-hint": "Do not remove the card",
+    "confirm-title": "Confirm?", "confirm-hint": "Green key to accept", "working-title": "Processing", "working-hint": "Do not remove the card",
     "approved-title": "Approved", "refused-title": "Not approved",
     sale: "sale", void: "void", refund: "refund", "pre-authorization": "pre-authorization", completion: "capture", release: "release",
   },
@@ -74,7 +74,7 @@ let exponent = 0;
 let views = [];
 let watched = 0;
 let pin = "";
-let printed = ""; // which voucher is on the paper, and in which words
+let printed = ""; // which voucher is on the paper, and in which language
 let details = null;
 let socket = null;
 let live = false;
@@ -91,7 +91,7 @@ function element(tag, text, name) {
   return made;
 }
 
-function write(target, text) { // only what is new: a screen reader speaks each change
+function write(target, text) { // only if it differs: a screen reader announces each change
   if (target.textContent !== text) target.textContent = text;
 }
 

@@ -1,7 +1,7 @@
-"""A person's place before one virtual terminal: what its display shows, and what is done there. It does no I/O.
+"""A person's seat in front of a virtual terminal: what the display shows, and what the person does. It does no I/O.
 
-What a person does is carried out in the thread that drives the terminal, and the terminal tells of itself in that
-thread; ``view`` and ``details`` may be called from any.
+The person's actions, and the notifications from the terminal, run in the thread that drives the terminal; ``view`` and
+``details`` may be called from any thread.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ..terminal import VirtualTerminal
 __all__ = ["TROUBLES", "Seat"]
 
 _RESTART = 3.0
-"""Seconds that a restart from the page takes."""
+"""How long a restart from the page takes, in seconds."""
 _WORK = 0.8
-"""Seconds that the acquirer takes to answer."""
+"""How long the acquirer takes to respond, in seconds."""
 _ROWS = 50
-"""How much of the ledger and of the trace is shown."""
+"""How many rows of the ledger and of the trace are shown."""
 
 _WAITING = ("card", "pin", "confirm")
 """The stages at which a command waits for the person."""
@@ -46,14 +46,14 @@ TROUBLES: Mapping[str, Mapping[str, Any]] = {
         for code, message in ((1003, "Tapa abierta"), (1004, "Sin papel"), (1005, "Papel atascado"))
     },
 }
-"""What may go wrong after a decision, as the behaviour that it is."""
+"""What can go wrong after a decision, as attributes of ``Behaviour``."""
 
 
 class Seat:
     """One terminal of a screen, and its ``Watcher``.
 
-    ``act`` has something done in the terminal's thread, ``changed`` is called there when ``view`` or ``details`` have
-    changed, and ``attends`` tells whether anybody looks on.
+    ``act`` runs a function in the terminal's thread, ``changed`` is called there when ``view`` or ``details`` have
+    changed, and ``attends`` returns whether a page is open.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Seat:
         self._stage = "idle"
         self._link = "plugged"
         self._turn = 0
-        """Counts the money commands: a tap that was meant for an earlier one does nothing."""
+        """Counts the payment commands: a tap that was meant for an earlier one does nothing."""
         self._command: CommandMessage | None = None
         self._result: dict[str, Any] | None = None
         self._voucher: dict[str, Any] | None = None
@@ -112,7 +112,7 @@ class Seat:
         self._look(self.terminal.now)
 
     def _look(self, now: float) -> None:
-        """See where the terminal is: of the end of a restart it does not tell."""
+        """Check the state of the link: the terminal does not report the end of a restart."""
         plugged, connected = self.terminal.plugged, self.terminal.connected(now)
         self._link = "plugged" if connected else "restarting" if plugged else "unplugged"
         self._changed(self)
@@ -145,20 +145,20 @@ class Seat:
         return self._link == "restarting"
 
     def look(self) -> None:
-        """Have the end of a restart be seen."""
+        """Check whether a restart is over."""
         self._act(self._look)
 
     def leave(self) -> None:
-        """Have the customer of a command that waits walk away."""
+        """Make the customer of a waiting command walk away."""
         self.do("leave", turn=self._turn)
 
     def close(self) -> None:
-        """Leave, and look on no more. In the terminal's thread, which may be about to tell of something."""
+        """Leave, and stop watching. In the terminal's thread, which may be about to notify the watcher."""
         self.leave()
         self._act(lambda _: setattr(self.terminal, "watcher", None))
 
     def view(self) -> dict[str, Any]:
-        """What the display shows, as JSON."""
+        """The content of the display, as JSON."""
         command, result = self._command, self._result
         document: dict[str, Any] = masked(
             {
@@ -189,7 +189,7 @@ class Seat:
         }
 
     def details(self) -> dict[str, Any]:
-        """The ledger and the trace, the newest first, as JSON."""
+        """The ledger and the trace, newest first, as JSON."""
         rows = [
             {
                 "operation": entry.operation_id,
@@ -207,11 +207,11 @@ class Seat:
         return document
 
     def do(self, what: str, *, turn: int = 0, trouble: str = "none", code: int | None = None) -> None:
-        """What a person does: ``tap``, ``insert`` or ``swipe`` a card; ``pin`` when it is entered; ``confirm`` a
-        command without a card; ``approve``, ``decline`` (with ``code``), ``cancel`` or ``leave`` at once; ``pull`` and
-        ``plug`` the cable; ``restart``; ``tear`` the voucher off. ``trouble`` is one of ``TROUBLES``.
+        """Carry out a person's action: ``tap``, ``insert`` or ``swipe`` a card; ``pin`` once it is entered; ``confirm``
+        a command without a card; ``approve``, ``decline`` (with ``code``), ``cancel`` or ``leave`` at once; ``pull`` or
+        ``plug`` the cable; ``restart``; ``tear`` off the voucher. ``trouble`` is one of ``TROUBLES``.
 
-        What comes too late, or makes no sense, does nothing.
+        An action that is too late or makes no sense is ignored.
         """
         self._act(lambda now: self._do(what, turn, trouble, code, now))
 
@@ -235,7 +235,7 @@ class Seat:
         elif (self._stage, what) in _APPROVING:
             self._proceed("working", now, **_ANSWERED, **TROUBLES[trouble])
         elif self._stage in _WAITING and what == "decline":
-            # A decline has no voucher that could not be printed.
+            # A declined card prints no voucher, so the response code is that of the decline, never a printing error.
             refused = {"outcome": Outcome.DECLINE, "response_code": code, "response_message": None}
             self._proceed("working", now, **_ANSWERED, **{**TROUBLES[trouble], **refused})
         elif self._stage in _WAITING and what in ("cancel", "leave"):
@@ -243,7 +243,7 @@ class Seat:
             self._proceed("working", now, outcome=outcome, progress=())
 
     def _proceed(self, stage: str, now: float, **treatment: Any) -> None:
-        """Go on with a command, written as this terminal writes."""
+        """Decide the command, with the wire format of this terminal."""
         self._stage = stage
         self._changed(self)
         self.terminal.proceed(replace(self.terminal.default.manner(), **treatment), now)

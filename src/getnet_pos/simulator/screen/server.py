@@ -1,7 +1,7 @@
-"""Serves the screen of one terminal, or a wall of those of a cloud, to browsers on this machine. It decides nothing.
+"""Serves the screen of one terminal, or a wall with those of a cloud, to browsers on this machine. It decides nothing.
 
-A page has the newest state of each terminal, never a queue of older ones: one that is slow skips states, and does not
-fall behind.
+A page gets the newest state of each terminal, never a queue of older ones: a slow page skips states and does not fall
+behind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import wsproto  # uvicorn imports it by its name alone, when it is too late to say what is missing
+import wsproto  # imported here so that a missing package is reported now: uvicorn imports it later
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
@@ -52,35 +52,44 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _WALL = 500
-"""The most terminals of a wall."""
+"""The most terminals on a wall."""
 _PAGES = 100
 """The most pages at once."""
 _PACE = 0.02
 """Seconds between two messages to a page."""
 _LOOK = 0.1
-"""Seconds between two looks at a terminal that restarts."""
+"""Seconds between two checks of a restarting terminal."""
 _GRACE = 15.0
-"""Seconds without a page after which the customer has left: a reload takes less."""
+"""Seconds without a page until the customer counts as gone; a reload takes less."""
 
 
 class ScreenServer:
     """Serves a page at ``url`` that shows the terminal of ``served``, or all terminals of a cloud.
 
-    A context manager, within that of ``served``. While a page is open, a money command that no behaviour of the
-    terminal's script is for waits for the person before the page; without one, the terminal does what it is told to by
-    default. ``port=0`` takes a free one. ``profile`` says how amounts and words are shown at first; else a cloud's own.
+    A context manager, used within that of ``served``. While a page is open, a payment command without a behaviour in
+    the terminal's script waits for the person at the page; without an open page the terminal follows its default
+    behaviour. ``port=0`` chooses a free one. ``profile`` sets the initial language and the format of amounts; by
+    default it is that of the cloud.
 
-    The page has no password: whoever reaches ``host`` may use it.
+    The page has no password: anyone who can reach ``host`` can use it.
 
     Raises:
-        InvalidValue: the cloud has more terminals than a wall shows.
+        InvalidValue: the cloud has more terminals than a wall can show.
+
+    Examples:
+        >>> from getnet_pos.simulator import ScreenServer, TcpServer, VirtualTerminal
+        >>> with TcpServer(VirtualTerminal()) as server, ScreenServer(server) as screen:
+        ...     print("open", screen.url)
+        open http://127.0.0.1:.../
     """
 
     def __init__(
         self, served: Server | VirtualCloud, *, host: str = "127.0.0.1", port: int = 0, profile: Profile | None = None
     ) -> None:
         if isinstance(served, VirtualCloud) and len(served.terminals) > _WALL:
-            raise InvalidValue(f"a screen shows at most {_WALL} terminals: serve a smaller cloud, or none on a screen")
+            raise InvalidValue(
+                f"a screen shows at most {_WALL} terminals: serve a smaller cloud, or serve it without a screen"
+            )
         self._pages: set[_Page] = set()
         self._opened = threading.Event()
         if isinstance(served, VirtualCloud):
@@ -95,7 +104,7 @@ class ScreenServer:
         self.seats = [Seat(terminal, act, self._changed, self._attends) for terminal, act in terminals]
         self._numbers = {seat: number for number, seat in enumerate(self.seats)}
         self._marked: dict[Seat, float] = {}
-        """The terminals that have changed, and since when."""
+        """The terminals that have changed, and when."""
         routes = [Route(path, partial(_file, name)) for path, name in _FILES.items()]
         app = _Guard(Starlette(routes=[*routes, WebSocketRoute("/live", self._live)]))
         self._server = ThreadedServer(app, host=host, port=port, ws="wsproto", ws_max_size=4096)
@@ -115,7 +124,7 @@ class ScreenServer:
         self._server.stop()
 
     def wait_for_page(self, timeout: float | None = None) -> bool:
-        """Whether a page has been opened, after at most so many seconds."""
+        """Wait up to ``timeout`` seconds until a page is opened; return whether one was."""
         return self._opened.wait(timeout)
 
     # --------------------------------------------------------------------------------------- in the terminals' threads
@@ -139,7 +148,7 @@ class ScreenServer:
             self._server.loop.call_later(_LOOK, seat.look)
 
     async def _live(self, socket: WebSocket) -> None:
-        """One page."""
+        """Serve one page."""
         if len(self._pages) >= _PAGES:
             await socket.close(1013)
             return
@@ -166,7 +175,7 @@ class ScreenServer:
 
 
 class _Page:
-    """One open page: which terminals it does not show as they are, and since when."""
+    """An open page: which terminals it shows in an old state, and since when."""
 
     def __init__(self, socket: WebSocket, seats: list[Seat], profile: Profile) -> None:
         self._socket, self._seats, self._profile = socket, seats, profile
@@ -181,13 +190,13 @@ class _Page:
         self._wake.set()
 
     async def send(self) -> None:
-        """Tell the page what has changed, for as long as it is there."""
+        """Send the changes to the page until it is closed."""
         said: dict[str, Any] = {
             "language": self._profile.language,
             "exponent": self._profile.amount_exponent or 0,
             "terminals": len(self._seats),
         }
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # Starlette raises either where the page has left.
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # Starlette raises either if the page has left.
             while True:
                 await self._socket.send_text(dumps(said).decode())
                 await asyncio.sleep(_PACE)
@@ -204,7 +213,7 @@ class _Page:
                     said["details"] = {"number": self._watching, **self._seats[self._watching].details()}
 
     def take(self, text: str) -> bool:
-        """Do what the page asks for; false where that is nothing that a page of ours can ask for."""
+        """Carry out what the page requests; false if our page cannot have sent that."""
         try:
             asked = loads(text)
             number = asked["terminal"]
@@ -223,8 +232,8 @@ class _Page:
 
 
 class _Guard:
-    """Lets in who names this machine by its address: a page of another origin, or a name that was made to lead here,
-    is refused."""
+    """Accepts requests that address this machine by its IP address or as localhost. Refuses pages of other origins, and
+    other names, which could be an attack by DNS rebinding."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
@@ -235,7 +244,7 @@ class _Guard:
         elif scope["type"] == "websocket":
             await WebSocket(scope, receive, send).close(1008)
         else:
-            await PlainTextResponse("open this page by its own address", 403)(scope, receive, send)
+            await PlainTextResponse("open this page at the address that the program printed", 403)(scope, receive, send)
 
 
 def _is_own(connection: HTTPConnection) -> bool:
@@ -255,5 +264,5 @@ async def _file(name: str, request: Request) -> Response:
 
 
 def _act(act: Callable[[Callable[[float], None]], object], action: Callable[[float], None]) -> None:
-    with contextlib.suppress(LifecycleError):  # The terminal is served no more, and the screen ends with it.
+    with contextlib.suppress(LifecycleError):  # The terminal's server has stopped, and the screen stops with it.
         act(action)
