@@ -90,13 +90,13 @@ class OtelObserver:
         self._recovery_seconds = meter.create_histogram(
             "getnet_pos.recovery.duration",
             unit="s",
-            description="How long terminals were asked about payments of unknown outcome.",
+            description="How long terminals were queried about payments in doubt.",
             explicit_bucket_boundaries_advisory=_OPERATION_SECONDS,
         )
         self._write_seconds = meter.create_histogram(
             "getnet_pos.journal.write.duration",
             unit="s",
-            description="How long synced writes to the journal were waited for.",
+            description="How long operations waited for synced writes to the journal.",
             explicit_bucket_boundaries_advisory=_WRITE_SECONDS,
         )
         self._steps = meter.create_counter(

@@ -190,7 +190,7 @@ def test_an_account_is_used_on_one_event_loop_at_a_time(cloud: VirtualCloud, pro
     first = asyncio.new_event_loop()
     first.run_until_complete(account.list_terminals())
     second = asyncio.new_event_loop()
-    with pytest.raises(LifecycleError, match="another event loop: make one for each loop"):
+    with pytest.raises(LifecycleError, match="another event loop: create an account"):
         second.run_until_complete(account.list_terminals())
     first.run_until_complete(account.close())
     first.close()

@@ -55,7 +55,7 @@ def test_what_was_refused_for_certain_is_an_error(profile: Profile, webhook: str
     with pytest.raises(AuthenticationError):
         register.sell()
     assert register.journal.history() == [IntentState.INTENT, IntentState.DECLINED]
-    assert register.journal.written[-1].note == "the cloud did not pass it on: AuthenticationError"
+    assert register.journal.written[-1].note == "the cloud did not pass the command on: AuthenticationError"
     assert register.terminal.ledger.entries == ()
     assert register.sell().approved
 

@@ -543,7 +543,7 @@ def test_connections_belong_to_one_event_loop(served: Serve) -> None:
 
     async def elsewhere() -> None:
         assert await send() == 200
-        with pytest.raises(LifecycleError, match="make one for each loop"):
+        with pytest.raises(LifecycleError, match="create an account for each loop"):
             await asyncio.to_thread(asyncio.run, send())
 
     asyncio.run(elsewhere())

@@ -80,8 +80,8 @@ def test_the_listing_of_another_merchant_is_reported(call: Call) -> None:
     options = _mocked(call, lambda request: httpx.Response(200, json={"merchant_id": "0010000", "equipments": None}))
     found = call("https://api.test", "10000", **options)
     assert (found.merchant_id, found.deviation_count) == ("0010000", 1)
-    assert str(found.deviations[0]) == "merchant_id is not 10000, the one in the request"
-    with pytest.raises(MalformedResponse, match="the one in the request"):
+    assert str(found.deviations[0]) == "merchant_id is not 10000, the merchant id in the request"
+    with pytest.raises(MalformedResponse, match="the merchant id in the request"):
         call("https://api.test", "10000", strict=True, **options)
 
 

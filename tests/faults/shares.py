@@ -12,7 +12,7 @@ from tests.faults.workers import shared
 _BLOCK = 250
 _CAUSES = {
     "may have been made after the command's caller was gone": "no ticket on the voucher, and the register had stopped",
-    "others may have been made since": "no ticket on the voucher, and what was there right before was not told",
+    "more vouchers may have been made since": "no ticket on the voucher, and what was there right before was not told",
     "may have been keyed in by hand": "no ticket on the voucher: it may have been keyed in by hand",
     "could belong to another command": "another command that is unknown may have made the voucher",
     "could answer another command": "another command that is unknown may have made the voucher",

@@ -106,7 +106,7 @@ def test_a_row_that_was_changed_behind_its_back_is_noticed(common_server: Server
         common_server.sql(
             "SET session_replication_role = replica", "UPDATE getnet_pos.step SET amount = 1", database="journal"
         )
-        with pytest.raises(JournalError, match=r"is damaged: row \d+: it has been changed"):
+        with pytest.raises(JournalError, match=r"is damaged: row \d+: its content has been changed"):
             journal.steps()
         with pytest.raises(JournalError, match="is damaged"):
             journal.record(replace(intent(1), state=IntentState.APPROVED))

@@ -63,7 +63,7 @@ def test_nobody_decides_about_what_is_in_progress(journal: Journal) -> None:
     record(journal, intent(1), *OPEN)
     lease = journal.claim(SALE)
     assert lease is not None
-    with pytest.raises(InvalidValue, match=f"{SALE} is in progress: cancel it, or wait until it is over"):
+    with pytest.raises(InvalidValue, match=f"{SALE} is in progress: cancel the payment, or wait until it has ended"):
         journal.resolve(SALE, paid=False, by="Ana", note="no voucher")
     lease.release()
     assert journal.resolve(SALE, paid=False, by="Ana", note="no voucher").state is IntentState.RESOLVED_NOT_PAID

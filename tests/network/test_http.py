@@ -284,7 +284,7 @@ async def test_a_request_beside_that_cannot_be_made(opened, served, caplog):
         await transport.write_beside(b"cancel", soon())
         server.released.set()
         assert await transport.read(soon()) == b"ok"
-    assert "a request during the one in progress failed" in caplog.text
+    assert "a request beside the command in progress failed" in caplog.text
 
 
 async def test_waking_a_read(opened, served):

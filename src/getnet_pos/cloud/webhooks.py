@@ -319,7 +319,8 @@ class WebhookReceiver:
     async def _hand_on(self, key: str, result: CloudResult, posted: _Posted, *, confirmed: bool) -> None:
         if await self._was_forgotten(result, posted):
             log.info(
-                "the result of transaction %s was delivered before, or is too old to tell: it is dropped",
+                "the result of transaction %s was delivered before, or is too old to tell whether it was: "
+                "this webhook is dropped",
                 posted.number,
             )
             return
@@ -328,7 +329,7 @@ class WebhookReceiver:
         self._handed.add(key, result)
         if not await self._is_new(key, result, posted, confirmed):
             log.info(
-                "the result of transaction %s was delivered before, perhaps by another host: it is dropped",
+                "the result of transaction %s was delivered before, perhaps by another host: this webhook is dropped",
                 posted.number,
             )
             return
@@ -342,7 +343,8 @@ class WebhookReceiver:
                     await answer
         except Exception:
             log.exception(
-                "the handler failed for the result of transaction %s: another post of it is delivered again",
+                "the handler failed for the result of transaction %s: if the cloud posts the result again, the handler "
+                "gets it again",
                 posted.number,
             )
             self._handed.discard(key)
@@ -392,7 +394,7 @@ class WebhookReceiver:
                 continue
             if not result.in_process:
                 return result
-        self._log.warning("the cloud does not confirm the webhook for transaction %s: it is dropped", number)
+        self._log.warning("the cloud does not confirm the webhook for transaction %s: the webhook is dropped", number)
         return None
 
     def _count_in_vain(self, by: str) -> None:

@@ -62,8 +62,8 @@ class Body:
                 raise self._broken()
         if len(chunk) > room:
             raise MalformedResponse(
-                f"the answer to {shown(self._request)} is longer than {self._request.max_body} bytes: if that is "
-                "right, raise max_body"
+                f"the answer to {shown(self._request)} is longer than {self._request.max_body} bytes: if an answer "
+                "may be that long, raise max_body"
             )
         self._size += len(chunk)
         self._chunks.append(chunk)

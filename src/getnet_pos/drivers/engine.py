@@ -537,7 +537,7 @@ class AsyncEngine:
         if self._loop is None or self._loop.is_closed():
             self._loop, self._idle, self._opening = loop, {}, _Gate(_OPENING)
         if self._loop is not loop:
-            raise LifecycleError("the account is used on another event loop: make one for each loop")
+            raise LifecycleError("the account is used on another event loop: create an account for each loop")
         return loop
 
     async def _line(

@@ -110,7 +110,9 @@ class AsyncHttpClient:
         if self._loop is None or self._loop.is_closed():
             self._loop = loop
         if self._loop is not loop:
-            raise LifecycleError("the account or client is used on another event loop: make one for each loop")
+            raise LifecycleError(
+                "the account or client is used on another event loop: create an account or client for each loop"
+            )
 
     async def _read(self, request: Request) -> Response:
         answer = await self._client.send(_built(self._client, request), stream=True, follow_redirects=False)

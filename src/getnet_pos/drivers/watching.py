@@ -44,8 +44,8 @@ class Lookout:
         call = getattr(observer, "__call__", None)  # noqa: B004  # it is looked into
         if call is None or inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call):
             raise InvalidType(
-                "observer must be a plain function that takes one event, such as print; an async one would never be "
-                "awaited: have it put events into a queue instead"
+                "observer must be a plain function that takes one event, such as print; nobody would await an async "
+                "function: pass a plain function that puts the events into a queue"
             )
         self._observer = observer
         self._has_failed = False

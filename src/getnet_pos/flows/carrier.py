@@ -129,7 +129,7 @@ def may_leave_until(lease: Lease | None, now: float, terms: Terms) -> float:
         DeadlineExceeded: the time is over; nothing was sent.
     """
     if terms.leave_by <= now:
-        raise DeadlineExceeded("nothing was sent: the command could not leave by the time that its caller set")
+        raise DeadlineExceeded("nothing was sent: the deadline of the call passed before the command could be sent")
     if lease is None:
         return terms.leave_by
     if lease.until <= now:

@@ -444,6 +444,8 @@ class CloudAttempt:
         if self._command.moves_money and not named and result.custom_id not in (None, "", _NO_ID):
             raise UnexpectedReply(f"the cloud's answer to {self._what} belongs to another command")
         if self._command.moves_money and result.code != 1:
-            raise UnexpectedReply(f"the cloud's answer to {self._what} has a result, but a code for having none yet")
+            raise UnexpectedReply(
+                f"the cloud's answer to {self._what} has a result, but its code says that there is none yet"
+            )
         self._answered_once = True
         return Heard(result.reply, named=named)

@@ -153,7 +153,7 @@ def checked(cloud: Cloud, result: CloudResult, token: Secret, what: str) -> Clou
     kind = _known_refusal(cloud, result) or ApiError
     advice = {
         TerminalNotFound: "check the terminal id, the branch and the serial number",
-        TransactionNotFound: "the cloud does not know it, or not yet; try again later",
+        TransactionNotFound: "the cloud does not know this transaction, or not yet; try again later",
         ApiError: "check the values of the request, and the terminal",
     }
     raise kind(f"{what} was refused: {said}; {advice[kind]}", status=200, code=str(result.code), message=said)

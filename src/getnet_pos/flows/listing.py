@@ -69,7 +69,7 @@ def _read(response: Response, token: Secret, strict: bool) -> TerminalList:
 def _of_merchant(listing: TerminalList, merchant_id: str, strict: bool) -> TerminalList:
     if listing.merchant_id == merchant_id:
         return listing
-    deviation = Deviation(None, "merchant_id", f"is not {merchant_id}, the one in the request")
+    deviation = Deviation(None, "merchant_id", f"is not {merchant_id}, the merchant id in the request")
     if strict:
         raise MalformedResponse(str(deviation), status=200, field=deviation.field)
     return replace(

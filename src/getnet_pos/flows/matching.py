@@ -166,7 +166,7 @@ def judge(intent: Intent, reply: Reply, known: Circumstances) -> Judgement:
     why = _misfit(intent, reply, known, own=own)
     if not why and not own:
         if known.asked:
-            why = "it could be the answer to the query for the last voucher"
+            why = "it could be the reply to the query for the last voucher"
         elif any(one.state is IntentState.UNKNOWN and _fits(one, reply, known) for one in known.others):
             why = "it could answer another command, whose outcome is unknown"
         elif not reply.approved and any(_is_unheard(one) and _fits(one, reply, known) for one in known.others[-1:]):
@@ -193,7 +193,7 @@ def _misfit(intent: Intent, reply: VoucherReply, known: Circumstances, *, own: b
             "open whether the card was charged"
         )
     if reply.response_code == 0 and not reply.approved and getattr(reply, "success", None) is None:
-        return "the terminal answered with a Success that is neither true nor false"
+        return "the reply's field Success is neither true nor false"
     return ""
 
 
@@ -272,7 +272,7 @@ def _not_newer(voucher: VoucherReply, baseline: VoucherMark | None, *, own: bool
     if baseline is None:
         return "the terminal's last voucher before the command is unknown"
     if not own and not baseline.fresh:
-        return "the last voucher has no ticket, and others may have been made since the terminal was last queried"
+        return "the last voucher has no ticket, and more vouchers may have been made since the last query"
     made = read_date(voucher.real_date)
     if not own and (compare_dates(made, known.sent_after) or 0) < 0:
         return "the last voucher was made before the command left"
@@ -305,7 +305,7 @@ def settling(intent: Intent, candidates: Sequence[Candidate], known: Circumstanc
     if len(fitting) == 1:
         return fitting[0], ""
     if fitting:
-        return None, f"{len(fitting)} records could belong to the command"
+        return None, f"{len(fitting)} of the terminal's records could belong to the command"
     return None, next((why for _, why in reversed(judged)), "")
 
 

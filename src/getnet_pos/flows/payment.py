@@ -105,7 +105,7 @@ _LOOKED_AT = 16
 """The maximum number of unsettled commands of other terminals that a poll returns."""
 _INTRODUCTIONS = 2
 """How many times a terminal is asked for its identity: one answer may be lost."""
-_UNRECORDED = "the terminal recorded nothing after it was sent"
+_UNRECORDED = "the terminal has recorded no operation since the command was sent"
 
 
 @dataclass(slots=True)
@@ -747,7 +747,7 @@ def _carried_out(
     except (TransportError, ProtocolError, ApiError) as error:
         cause = error
     else:
-        note = f"the cloud did not pass it on: {type(event.error).__name__}"
+        note = f"the cloud did not pass the command on: {type(event.error).__name__}"
         yield from _record(replace(intent, state=IntentState.DECLINED, note=note))
         raise event.error
     return (yield from _recover(till, command, intent, cause, due))
@@ -1070,7 +1070,7 @@ def _another_terminal(till: Till, before: str | None) -> str | None:
     known = before or next((one for one in reversed(here) if one), None)
     if till.terminal_id is None or known is None or known == till.terminal_id:
         return None
-    text = f"another terminal answers at {till.terminal}: {till.terminal_id}, before it was {known}"
+    text = f"another terminal answers at {till.terminal}: now {till.terminal_id}, before {known}"
     log.warning("%s", text)
     return text
 
@@ -1217,7 +1217,7 @@ def _round(till: Till, inquiry: _Inquiry, end: float) -> Flow[Reply | None]:
             return reply
         now = yield Now()
         if found.in_process:
-            inquiry.why = "the cloud reports that it is still in process"
+            inquiry.why = "the cloud reports that the command is still in process"
         if now >= end or (found.in_process and now < inquiry.due):
             break
     while (yield Now()) < ask_again_at:

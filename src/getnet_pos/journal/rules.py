@@ -194,7 +194,7 @@ def check(intent: Intent, known: Intent | None, related: Iterable[Intent]) -> No
             raise JournalError(f"intent {intent.intent_id} is settled ({known.state}) and cannot change any more")
         raise JournalError(f"intent {intent.intent_id} cannot go from {known.state} to {intent.state}")
     elif _is_another(intent, known):
-        raise JournalError(f"the journal has intent {intent.intent_id} as a different command")
+        raise JournalError(f"the journal has a different command under intent {intent.intent_id}")
 
 
 def _check_new(intent: Intent, related: Iterable[Intent]) -> None:
@@ -255,8 +255,10 @@ def decided(intent: Intent, lease: Lease | None, *, paid: bool, by: str, note: s
         InvalidValue: the intent is in progress, or ``by`` or ``note`` is missing.
     """
     if not by.strip() or not note.strip():
-        raise InvalidValue("say who decided (by) and why (note): the journal keeps both")
+        raise InvalidValue(
+            "by and note must not be empty: say who decided (by) and why (note), because the journal keeps both"
+        )
     if lease is None:
-        raise InvalidValue(f"intent {intent.intent_id} is in progress: cancel it, or wait until it is over")
+        raise InvalidValue(f"intent {intent.intent_id} is in progress: cancel the payment, or wait until it has ended")
     state = IntentState.RESOLVED_PAID if paid else IntentState.RESOLVED_NOT_PAID
     return kept(replace(intent, state=state, found="person", decided_by=by.strip(), note=note.strip()))

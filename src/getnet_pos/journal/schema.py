@@ -171,7 +171,7 @@ def read_step(values: Sequence[Any]) -> Step:
     """The step that ``written_step`` wrote. Raises ``ValueError`` if it has been changed since."""
     *written, stored = values
     if digest(written) != stored:
-        raise ValueError("it has been changed")
+        raise ValueError("its content has been changed")
     known: dict[str, Any] = dict(zip(STEP_COLUMNS, written, strict=True))
     _check(known)
     return Step(_intent(known), known["sequence"], known["at"])

@@ -165,7 +165,7 @@ class HttpTransport(_Endpoint, Transport):
             self._beside += (line,)
             line.write(_Dialogue(self._url).request(data), deadline)
         except TransportError as error:
-            log.warning("a request during the one in progress failed: %s", error)
+            log.warning("a request beside the command in progress failed: %s", error)
 
     def read(self, deadline: float) -> bytes:
         self._check_open()
@@ -238,7 +238,7 @@ class AsyncHttpTransport(_Endpoint, AsyncTransport):
             self._beside += (line,)
             await line.write(_Dialogue(self._url).request(data), deadline)
         except TransportError as error:
-            log.warning("a request during the one in progress failed: %s", error)
+            log.warning("a request beside the command in progress failed: %s", error)
 
     async def read(self, deadline: float) -> bytes:
         self._check_open()
