@@ -102,7 +102,7 @@ class _Page:
                 text = message.get("text") or ""  # No page sends bytes.
                 if not self.is_here or self._is_too_much(text):
                     with contextlib.suppress(asyncio.TimeoutError):  # A page that does not read needs no close message.
-                        await asyncio.wait_for(self._socket.close(1008, "too much at once"), _TO_CLOSE)
+                        await asyncio.wait_for(self._socket.close(1008, "too many or too long messages"), _TO_CLOSE)
                     break
                 self._take(text)
         finally:
@@ -116,7 +116,7 @@ class _Page:
         try:
             self._outbox.put_nowait(frame if isinstance(frame, str) else _text(frame))
         except asyncio.QueueFull:
-            log.warning("a page does not read its messages: it counts as gone")
+            log.warning("a page does not read its messages: the bridge stops serving it")
             self.is_here = False
 
     async def _write(self) -> None:

@@ -163,9 +163,9 @@ class Guard:
                 raise Problem("no-origin", "the request comes from a web page, but the browser did not send its origin")
         elif origin not in self._origins and (self._token is None or origin != caller.own_origin):
             self._log_once(origin)
-            raise Problem("other-origin", "the page's origin is not on the list")
+            raise Problem("other-origin", "the page's origin is not allowed (--allow-origin)")
         if wait := self._rates.take(origin or caller.address):
-            raise Problem("too-often", "too many requests in a short time", retry_after=wait)
+            raise Problem("too-often", "this page or program sent too many requests in a short time", retry_after=wait)
 
     def _is_paired(self, caller: _Caller) -> bool:
         """Whether the request has the token; refuses it if it needs the token and lacks it.
@@ -189,7 +189,10 @@ class Guard:
     def _log_once(self, origin: str) -> None:
         if origin not in self._logged and len(self._logged) < _KNOWN:
             self._logged.add(origin)
-            log.warning("refused a page from %.100a, which is not on the list: --allow-origin adds it", origin)
+            log.warning(
+                "refused a page from the origin %.100a, which is not allowed: to allow it, pass it with --allow-origin",
+                origin,
+            )
 
 
 class _Caller:

@@ -168,7 +168,7 @@ async def _said(request: Request, body: str) -> dict[str, Any]:
 def _query(request: Request, name: str) -> str | None:
     given = request.query_params.getlist(name)
     if len(given) > 1:
-        raise Problem("invalid-request", f"the address has {name} more than once: send it once")
+        raise Problem("invalid-request", f"the address has the parameter {name} more than once: send {name} once")
     return given[0] if given else None
 
 
@@ -468,7 +468,7 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="The payments in the journal that are not settled, or the recent ones.",
         query={
             "settled": ({"type": "boolean"}, False, "true: include the settled payments of the last 24 hours."),
-            "since": ({"type": "string"}, False, "With settled=true: those since this date and time (ISO 8601)."),
+            "since": ({"type": "string"}, False, "With settled=true: the payments since this time (ISO 8601)."),
         },
         answers={200: _answered("Intents", "The payments, oldest first.")},
     ),

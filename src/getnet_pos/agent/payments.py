@@ -25,7 +25,7 @@ _SAME_DAY = timedelta(hours=12)
 _PATIENCE = 330.0
 """How many seconds to query a terminal about a payment: longer than any payment takes."""
 _PAUSE = 0.5
-_STILL_OPEN = "the agent sent it before its last restart, and could not query the terminal about its outcome yet"
+_STILL_OPEN = "the agent sent the payment before its last restart, and has not been able to query the outcome yet"
 
 
 @dataclass(frozen=True, slots=True)

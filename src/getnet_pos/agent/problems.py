@@ -33,14 +33,14 @@ class Kind:
 
 _LINK = "Check the cable, the network and the terminal. The agent reopens the link by itself."
 _ASK = "Look up the totals or the last vouchers on the terminal before you send the request again."
-_PROVIDER = "Show this to the person who operates the agent."
+_PROVIDER = "Show this message to the person who operates the agent."
 
 KINDS: Final[dict[str, Kind]] = {
     # These say nothing about a payment: an earlier request may have sent it under the same key.
     "other-host": Kind(403, "Wrong host", "Use 127.0.0.1 or localhost, with the agent's port."),
-    "no-origin": Kind(403, "The page has no origin", "Use fetch in its mode cors, from a page on the list."),
+    "no-origin": Kind(403, "The page has no origin", "Use fetch in its mode cors, from a page with an allowed origin."),
     "other-origin": Kind(
-        403, "The page is not on the list", "Start the agent with --allow-origin and the origin of the page."
+        403, "The page's origin is not allowed", "Start the agent with --allow-origin and the origin of the page."
     ),
     "token-needed": Kind(
         401, "The pairing token is missing or wrong", "Send Authorization: Bearer, with the token in the agent's file."
@@ -65,21 +65,27 @@ KINDS: Final[dict[str, Kind]] = {
     "already-charged": Kind(
         409,
         "Already charged",
-        "Show the earlier result. To charge a second time on purpose, send again: true.",
+        'Show the earlier result. To charge a second time on purpose, send "again": true and a new key.',
         True,
     ),
     "not-sent": Kind(409, "The payment was not sent", "You can send it again, even with the same key.", True),
     "unknown-payment": Kind(404, "Unknown payment", "Nothing was ever sent under this key.", True),
-    "unknown-terminal": Kind(404, "Unknown terminal", "GET /v1/terminals lists the names.", True),
-    "unknown-path": Kind(404, "Unknown address", "/v1/openapi.json lists the addresses.", True),
+    "unknown-terminal": Kind(404, "Unknown terminal", "GET /v1/terminals lists the names of the terminals.", True),
+    "unknown-path": Kind(404, "Unknown address", "/v1/openapi.json lists the addresses of the agent.", True),
     "wrong-method": Kind(405, "Wrong method for this address", "See /v1/openapi.json.", True),
     "not-json": Kind(415, "The body is not JSON", "Send Content-Type: application/json.", True),
-    "cannot-resolve": Kind(409, "The payment cannot be resolved", "GET /v1/intents lists those that can be.", True),
-    "terminal-busy": Kind(409, "The terminal is busy", "Wait until its command has ended.", True),
+    "cannot-resolve": Kind(
+        409, "The payment cannot be resolved", "GET /v1/intents lists the payments that can be resolved.", True
+    ),
+    "terminal-busy": Kind(
+        409, "The terminal is busy", "Send the request again once the terminal has ended its command.", True
+    ),
     "not-ready": Kind(503, "The terminal is not ready", "Look at the terminal's screen.", True),
-    "unsupported": Kind(422, "The terminal has no such operation", "Do it on the terminal itself.", True),
+    "unsupported": Kind(422, "The terminal has no such operation", "Run the operation on the terminal.", True),
     "cannot-connect": Kind(503, "The terminal cannot be reached", _LINK, True),
-    "port-busy": Kind(503, "Another program uses the port", "Close the other program.", True),
+    "port-busy": Kind(
+        503, "Another program uses the port", "Close the other program, and send the request again.", True
+    ),
     "port-permission": Kind(503, "No permission for the port", "Give the agent's user access to the port.", True),
     "disconnected": Kind(503, "The link was lost", _LINK),
     "partial-write": Kind(503, "The link failed while sending", _LINK),

@@ -64,7 +64,7 @@ _OUTCOMES: dict[IntentState, Outcome] = {
     IntentState.UNKNOWN: "unknown",
     IntentState.CONTRADICTED: "unknown",
 }
-_STOPPED = "the agent was stopped before the result arrived: at its next start it queries the terminal about it"
+_STOPPED = "the agent was stopped before the result arrived: its next start queries the terminal about the payment"
 
 
 @dataclass(frozen=True, slots=True)
