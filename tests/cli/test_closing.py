@@ -101,7 +101,7 @@ def test_an_unknown_outcome_is_shown_with_what_settles_it(
     for words in (
         "unknown: sale of 1,000 CLP, ticket A1",
         "could be operation 1, sale, of 1,000 CLP, ticket A1",
-        f'getnet-pos resolve {intent["intent_id"][:12]} --paid --by NAME --note "operation 1 of the record"',
+        f'getnet-pos resolve {intent["intent_id"][:12]} --paid --by NAME --note "operation 1 on the terminal"',
     ):
         assert words in ended.out, ended
     assert [one["state"] for one in called("intents", "--json").document] == ["UNKNOWN"], "nothing is settled by it"

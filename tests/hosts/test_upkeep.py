@@ -79,7 +79,7 @@ def test_there_and_back_again(file: Path, dsn: str) -> None:
 @pytest.mark.postgres
 def test_a_database_that_was_tampered_with_is_found_out(file: Path, dsn: str, common_server: Server) -> None:
     for trouble, why in (
-        ("UPDATE getnet_pos.step SET amount = 5 WHERE id = 3", r"damaged: row 3: it has been changed"),
+        ("UPDATE getnet_pos.step SET amount = 5 WHERE id = 3", r"damaged: row 3: its content has been changed"),
         ("DELETE FROM getnet_pos.step WHERE id = 5", "cannot follow the step before it"),
         ("DELETE FROM getnet_pos.unsettled", "are not those that its steps show"),
     ):
@@ -109,7 +109,7 @@ def test_the_commands(file: Path, common_server: Server) -> None:
     common_server.sql("DROP DATABASE IF EXISTS shop", "CREATE DATABASE shop", "DROP ROLE IF EXISTS till")
     common_server.sql("CREATE ROLE till LOGIN")
     dsn = common_server.dsn("shop")
-    assert "none: journal init" in command("journal", "status", dsn, code=6)
+    assert "none: run getnet-pos journal init" in command("journal", "status", dsn, code=6)
     assert command("journal", "init", dsn, "--role", "till") == "the journal was created\n"
     assert "is up to date" in command("journal", "init", dsn)
     till = common_server.dsn("shop", user="till")

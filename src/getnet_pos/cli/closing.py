@@ -53,7 +53,7 @@ async def reconcile(
         raise InvalidValue("--csv and --json cannot be combined: choose one")
     begin = _moment(since)
     async with register.ready() as pos:
-        with register.screen.waiting("comparing the journal with the terminal's record ..."):
+        with register.screen.waiting("comparing the journal with the terminal's records ..."):
             found = await pos.reconcile(since=begin)
     if as_csv:
         write_csv(sys.stdout, _cells(found))
@@ -152,13 +152,13 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
                 made.add_row(kind, name.replace("_", " "), *map(clean, sides), pair.intent.intent_id[:12])
         console.print(made)
     if found.only_here:
-        console.print("only in the journal, paid and not in the record:", style="bold red")
+        console.print("only in the journal, paid and not in the terminal's records:", style="bold red")
         for intent in found.only_here:
             console.print(f"  {asked_for(intent, profile)} (intent {intent.intent_id[:12]})", soft_wrap=True)
         if found.batch_may_be_closed:
             console.print("  the batch may have been closed since then: check the last batch close")
     if found.only_there:
-        console.print("only in the record, keyed in by hand or sold by another register:", style="bold red")
+        console.print("only in the terminal's records, keyed in by hand or sold by another register:", style="bold red")
         made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
         for voucher in found.only_there:
             made.add_row(*_row(voucher, profile))
@@ -192,12 +192,12 @@ def _row(voucher: Voucher, profile: Profile) -> Iterator[str]:
 def _advice(doubt: Doubt, profile: Profile) -> Iterator[str]:
     resolve = f"getnet-pos resolve {doubt.intent.intent_id[:12]}"
     if not doubt.vouchers:
-        yield "the record has nothing like it. Run getnet-pos recover to query again; or look at the vouchers, then:"
+        yield "no operation on the terminal fits. Run getnet-pos recover to query again; or look at the vouchers, then:"
         yield f"{resolve} --paid or --not-paid --by NAME --note TEXT"
         return
     for voucher in doubt.vouchers:
         names = ("operation", "", "of", "ticket", "code", "card", "on")
         parts = zip(names, _row(voucher, profile), strict=True)
         yield "could be " + ", ".join(f"{name} {text}".strip() for name, text in parts if text)
-    yield "Run getnet-pos recover to query again; or, if you find that it was one of these:"
-    yield f'{resolve} --paid --by NAME --note "operation {doubt.vouchers[0].operation_id} of the record"'
+    yield "Run getnet-pos recover to query again; or, if you find that one of these is the payment:"
+    yield f'{resolve} --paid --by NAME --note "operation {doubt.vouchers[0].operation_id} on the terminal"'

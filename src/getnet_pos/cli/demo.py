@@ -47,7 +47,9 @@ def demo(
     as_json: JsonOption = False,
     with_screen: Annotated[
         bool,
-        typer.Option("--screen", help="Start with a sale that you pay on a web page. Its URL is in the second line."),
+        typer.Option(
+            "--screen", help="Start with a sale that you pay on a web page; the second line of output has its URL."
+        ),
     ] = False,
 ) -> int:
     """Show every step of a payment with virtual terminals. Nothing outside of this process is changed."""

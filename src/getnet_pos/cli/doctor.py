@@ -71,14 +71,14 @@ def _journal(register: Register) -> tuple[_Finding, ExitCode]:
         intents = register.journal_intents()
     except JournalError as error:
         return _Finding(
-            "journal", str(error), False, "repair this: until then no payment command is sent"
+            "journal", str(error), False, "repair the journal: until then no payment command is sent"
         ), ExitCode.JOURNAL
     still_open = sum(one.open for one in intents)
     unknown = len(intents) - still_open
     found = f"{still_open} open, {unknown} with an unknown outcome"
     if unknown:
         return _Finding("journal", found, False, "run getnet-pos intents, then getnet-pos resolve"), ExitCode.DONE
-    advice = "a poll queries the terminal about the open ones" if still_open else ""
+    advice = "run getnet-pos poll: it queries the terminal about the open payments" if still_open else ""
     return _Finding("journal", found, True, advice), ExitCode.DONE
 
 
@@ -102,11 +102,11 @@ async def _terminal(register: Register) -> list[tuple[_Finding, ExitCode]]:
 def _commands(polled: Polled, profile: Profile | None) -> Iterator[_Finding]:
     """What the poll found out about payment commands of this terminal and of others."""
     if polled.another_terminal is not None:
-        advice = "if you did not replace it on purpose, check whether two terminals are swapped"
+        advice = "if you did not replace the terminal on purpose, check whether two terminals are swapped"
         yield _Finding("which terminal", polled.another_terminal, False, advice)
     for what, intents, advice in (
-        ("settled now", polled.settled, "inform the person who requested it"),
-        ("in progress", polled.in_progress, "another process is waiting for it"),
+        ("settled now", polled.settled, "tell the person who started this payment"),
+        ("in progress", polled.in_progress, "another process is waiting for this payment"),
         ("other terminals", polled.elsewhere, "poll that terminal, or look at its vouchers and run getnet-pos resolve"),
     ):
         for one in intents:

@@ -19,7 +19,7 @@ from .screen import Screen
 __all__ = ["complete", "pre_authorize", "release"]
 
 _CodeArgument = Annotated[
-    str, typer.Argument(metavar="AUTHORIZATION_CODE", help="The code that the pre-authorization returned.")
+    str, typer.Argument(metavar="AUTHORIZATION_CODE", help="The authorization code of the pre-authorization.")
 ]
 
 

@@ -66,7 +66,11 @@ def status(dsn: _Database, as_json: JsonOption = False) -> int:
 
     def show(console: object) -> None:
         made = table("", "what", "found")
-        made.add_row("!!" if found.version is None else "ok", "version", str(found.version or "none: journal init"))
+        made.add_row(
+            "!!" if found.version is None else "ok",
+            "version",
+            str(found.version or "none: run getnet-pos journal init"),
+        )
         made.add_row("ok" if found.weakness is None else "!!", "durable", found.weakness or "yes")
         for what, number in (("steps", found.steps), ("not settled", found.unsettled), ("notices", found.notices)):
             made.add_row("", what, str(number))

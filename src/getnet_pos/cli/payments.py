@@ -142,7 +142,9 @@ async def sale(
 @terminal_command
 async def void(
     register: Register,
-    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="An operation of the open batch.")],
+    operation_id: Annotated[
+        int, typer.Argument(metavar="OPERATION_ID", help="The id of an operation in the open batch.")
+    ],
     idempotency_key: _KeyOption = None,
     print_on_pos: PrintOption = False,
 ) -> int:
@@ -219,7 +221,7 @@ async def last(register: Register, print_on_pos: PrintOption = False) -> int:
 @terminal_command
 async def duplicate(
     register: Register,
-    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="The voucher's operation.")],
+    operation_id: Annotated[int, typer.Argument(metavar="OPERATION_ID", help="The id of the voucher's operation.")],
     print_on_pos: PrintOption = False,
 ) -> int:
     """Show the voucher of an operation again."""
@@ -265,7 +267,10 @@ async def cancel(register: Register) -> int:
 
     def show(console: Console) -> None:
         if reply.approved:
-            console.print("the terminal took the request; the sale's own result says what became of it", soft_wrap=True)
+            console.print(
+                "the terminal accepted the cancellation; the sale's own result says whether the card was charged",
+                soft_wrap=True,
+            )
         else:
             show_reply(console, reply, None)
 
@@ -306,7 +311,7 @@ async def recover(register: Register) -> int:
     The exit code is 5 while an outcome is unknown, also that of a terminal that is not connected here.
     """
     async with register.opened() as pos:
-        with register.screen.waiting("asking about payments that are not settled ..."):
+        with register.screen.waiting("querying payments that are not settled ..."):
             polled = await register.polled(pos)
             found = outcomes(polled, await pos.recover())
 

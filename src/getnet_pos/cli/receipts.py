@@ -39,7 +39,7 @@ async def receipt(
     register: Register,
     operation_id: Annotated[
         int | None,
-        typer.Argument(metavar="OPERATION_ID", help="The payment's operation; without it, the last one."),
+        typer.Argument(metavar="OPERATION_ID", help="The id of the payment's operation; without it, the last payment."),
     ] = None,
     columns: Annotated[
         int,

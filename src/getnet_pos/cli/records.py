@@ -48,11 +48,16 @@ def intents(
 
 def resolve(
     intent: Annotated[
-        str, typer.Argument(metavar="INTENT", help="The intent's id, or its beginning where no other begins so.")
+        str,
+        typer.Argument(
+            metavar="INTENT", help="The id of the intent, or as many of its first characters as make it unambiguous."
+        ),
     ],
     paid: Annotated[bool, typer.Option("--paid/--not-paid", help="Whether the card was charged.")],
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who found out, for the record.")],
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="How that is known; it is recorded.")],
+    by: Annotated[
+        str, typer.Option("--by", metavar="NAME", help="The name of the person who found out; it is recorded.")
+    ],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="How that person knows; it is recorded.")],
     journal: JournalOption = None,
     as_json: JsonOption = False,
 ) -> int:

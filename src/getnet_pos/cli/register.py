@@ -103,7 +103,7 @@ _CloudOption = Annotated[
     ),
 ]
 _KeyPosOption = Annotated[
-    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="With --cloud: which terminal.")
+    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="With --cloud: the KeyPos of the terminal.")
 ]
 _EnvironmentOption = Annotated[
     str | None, _which("--environment", metavar="NAME", text="With --cloud: uat (the default) or prod.")
@@ -113,7 +113,11 @@ _ProxyOption = Annotated[
 ]
 _ConfigOption = Annotated[
     Path | None,
-    _which("--config", metavar="PATH", text="A TOML file with these settings; by default that in GETNET_POS_CONFIG."),
+    _which(
+        "--config",
+        metavar="PATH",
+        text="A TOML file with these settings; by default the file that GETNET_POS_CONFIG names.",
+    ),
 ]
 _WireOption = Annotated[
     WireName | None,

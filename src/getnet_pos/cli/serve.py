@@ -105,7 +105,9 @@ def _run(
     key: Annotated[Path | None, _option("--key", metavar="FILE", text="For TLS: its private key (PEM).")] = None,
     otel: Annotated[
         bool,
-        _option("--otel", text="Make spans and metrics with OpenTelemetry; run it under opentelemetry-instrument."),
+        _option(
+            "--otel", text="Make spans and metrics with OpenTelemetry; start the agent with opentelemetry-instrument."
+        ),
     ] = False,
 ) -> int:
     """Serve terminals over HTTP and WebSocket on this machine, until it is stopped.

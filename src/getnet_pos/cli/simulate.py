@@ -93,17 +93,17 @@ class Manners:
     outcome: Annotated[
         OutcomeName,
         typer.Option(
-            help="The terminal's decision. silent: never decides; printing-error: charges, and answers only 1004.",
+            help="The terminal's decision. silent: never decides; printing-error: charges, and replies only 1004.",
             rich_help_panel=_MONEY,
         ),
     ] = OutcomeName.APPROVE
     response_code: Annotated[int | None, _number(_MONEY, "The response code of a refusal or of a printing error.")] = (
         None
     )
-    delay: Annotated[float, _seconds(_MONEY, "Before the decision; inf waits for a cancellation.")] = 0
-    progress_every: Annotated[float, _seconds(_MONEY, "Before each progress message.")] = 0
+    delay: Annotated[float, _seconds(_MONEY, "The time before the decision; inf waits for a cancellation.")] = 0
+    progress_every: Annotated[float, _seconds(_MONEY, "The time before each progress message.")] = 0
     reply_after: Annotated[
-        float, _seconds(_MONEY, "From the decision to the reply; inf: charged and never answered.")
+        float, _seconds(_MONEY, "The time from the decision to the reply; inf: charges, and never replies.")
     ] = 0
     times: Annotated[int | None, _number(_MONEY, "For the first N payments only; the others are approved.", 1)] = None
     function_code_zero: Annotated[bool, _flag("--function-code-zero", _MONEY, "Reply with function code 0.")] = False
@@ -112,7 +112,7 @@ class Manners:
     no_acknowledge: Annotated[bool, _flag("--no-acknowledge", _MONEY, "Do not acknowledge the command.")] = False
     not_accepted: Annotated[bool, _flag("--not-accepted", _MONEY, "Reply Received: false, and nothing else.")] = False
     fragment: Annotated[int, _number(_LINK, "The most bytes in one write; 0 writes whole frames.", 0)] = 0
-    fragment_every: Annotated[float, _seconds(_LINK, "Between two fragments.")] = 0
+    fragment_every: Annotated[float, _seconds(_LINK, "The time between two fragments.")] = 0
     noise: Annotated[int, _number(_LINK, "Up to N random bytes before each frame.", 0)] = 0
     camel_case: Annotated[bool, _flag("--camel-case", _LINK, "Write keys in camelCase.")] = False
     coalesce: Annotated[bool, _flag("--coalesce", _LINK, "Write all messages of a command at once.")] = False
@@ -188,7 +188,7 @@ class LocalManners(Manners):
     serial_number: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The terminal's serial number.", rich_help_panel=_WHICH)
     ] = None
-    gap: Annotated[float, _seconds(_LINK, "Between any two writes; with 0 they may arrive together.")] = 0.03
+    gap: Annotated[float, _seconds(_LINK, "The time between any two writes; with 0 they may arrive together.")] = 0.03
 
     def terminal(self) -> VirtualTerminal:
         from ..simulator import A920, Firmware, Identity, VirtualTerminal
@@ -298,7 +298,7 @@ def cloud(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A fault that happens once; repeat it for several, in order. A wrong name lists them.",
+            help="A fault that happens once; repeat --fault for several, in order. A wrong name lists all faults.",
             rich_help_panel=_LINK,
         ),
     ] = None,

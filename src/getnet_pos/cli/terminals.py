@@ -79,7 +79,7 @@ def terminals(
         EnvironmentName | None, typer.Option(help="The documented address: hg development, hti quality assurance.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another address, up to /payment-terminals.")
+        str | None, typer.Option(metavar="URL", help="Another address of the API, up to /payment-terminals.")
     ] = None,
     token_url: Annotated[
         str | None,
