@@ -112,6 +112,8 @@ def test_advice_has_every_error(page: str) -> None:
         ("pt/testes.md", "guides/testing.md"),
         ("es/resultados-desconocidos.md", "guides/unknown-outcomes.md"),
         ("pt/resultados-desconhecidos.md", "guides/unknown-outcomes.md"),
+        ("es/recibos.md", "guides/receipts.md"),
+        ("pt/recibos.md", "guides/receipts.md"),
         ("es/desde-getnet.md", "guides/coming-from-getnet.md"),
         ("pt/da-getnet.md", "guides/coming-from-getnet.md"),
         ("es/cierre-del-dia.md", "guides/closing-the-day.md"),
