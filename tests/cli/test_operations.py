@@ -104,7 +104,7 @@ def test_the_receipt_of_a_past_payment(called: Run, at: tuple[str, ...]) -> None
     last = called("receipt", "--profile", "cl", *at)
     lines = [" ".join(line.split()) for line in last.out.splitlines()]
     assert (last.code, max(map(len, last.out.splitlines()))) == (0, 32)
-    assert {"VENTA", "Copia cliente", "DUPLICADO", "Boleta A2", "Monto $1.000.000", "APROBADA"} <= set(lines)
+    assert {"VENTA", "Copia cliente", "DUPLICADO", "Ticket A2", "Monto $1.000.000", "APROBADA"} <= set(lines)
 
     first = called("receipt", "1", "--copy", "merchant", "--columns", "48", "--language", "pt", "--json", *at).document
     assert first["ticket"] == "A1"

@@ -277,7 +277,7 @@ def test_nobody_can_say() -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         shop.sell()
     assert caught.value.intent_id == "1" * 32
-    for hint in ("command 100 of 1000, ticket A1", "do not repeat it", f"getnet-pos resolve {'1' * 32} --paid"):
+    for hint in ("the sale of 1000, ticket A1", "do not repeat it", f"getnet-pos resolve {'1' * 32} --paid"):
         assert hint in str(caught.value)
 
 

@@ -1,8 +1,8 @@
 """The native codec against the pure one on other processors: ``python -m tests.release.foreign``, on Debian 12 as root.
 
-Compiles the extension with Debian's cross compilers, brings a Python of each architecture beside the system, runs the
-tests of agreement there under qemu, and tries the journal's lease within one process. Needs ``cython`` and ``pytest`` in
-this Python and, by apt, what ``PACKAGES`` names. An architecture takes minutes; name those that you want.
+Compiles the extension with Debian's cross compilers, installs a Python of each architecture next to the system, runs
+the agreement tests there under qemu, and tries the journal's lease within one process. Needs ``cython`` and ``pytest``
+in this Python and, by apt, the packages in ``PACKAGES``. An architecture takes minutes; name those that you want.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Messages and errors as plain objects, replies as tables. Whatever could identify a card or its holder is left out."""
+"""Messages and errors as plain objects, replies as tables, without data that could identify a card or its holder."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _NAMES = {
     "trade_quotas": "merchant's installments",
     "trans_token": "transaction",
 }
-"""What fields are called whose own names say too little. Those that nobody has described keep theirs."""
+"""Better names for fields. Fields that are not documented anywhere keep their own."""
 _NONE_AS_ZERO = {"cashback", "operation_id", "shares_amount", "shares_number", "tip"}
 """Fields that terminals send as 0 where there is nothing of the kind."""
 _CARD = ("card_brand", "card_type", "last4_digits")
@@ -106,7 +106,7 @@ _SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item 
 
 
 def error_document(error: GetnetError) -> dict[str, Any]:
-    """An error as an object: its type, its message, and what it carries to act on."""
+    """An error as an object: its type, its message, and the attributes to act on."""
     document: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     for name in ("intent_id", "reason", "found", "at", "status", "code", "log_id"):
         value = getattr(error, name, None)
@@ -188,7 +188,7 @@ def _cell(name: str, value: Any, profile: Profile | None) -> str:
 
 
 def show_date(text: str) -> str:
-    """A terminal's date with its month in words, which no country reads otherwise; else as it came."""
+    """A terminal's date with the month in words, because countries order numbers differently; other text unchanged."""
     made = read_date(text)
     if made is None:
         return text

@@ -20,6 +20,7 @@ from ..messages import (
     kept_reply,
     read_kept_reply,
 )
+from ..messages.documents import command_name
 from .dates import read_date
 
 __all__ = [
@@ -134,4 +135,4 @@ def _named(intent: Intent) -> str:
     what = "" if intent.amount is None else f" of {intent.amount}"
     ticket = f", ticket {intent.ticket}" if intent.ticket else ""
     reference = f", reference {intent.reference}" if intent.reference else ""
-    return f"command {intent.command}{what}{ticket}{reference}"
+    return f"the {command_name(intent.command)}{what}{ticket}{reference}"
