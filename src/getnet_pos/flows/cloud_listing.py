@@ -28,7 +28,8 @@ def list_cloud_terminals(cloud: Cloud, branch: int | None, timeout: float) -> Fl
     """
     query = "" if branch is None else f"?idsucursal={check_integer(branch, 'branch', 1, 10**10 - 1)}"
     root = cloud.base_url.rpartition("/")[0]
-    for place in (root, cloud.base_url):
+    # Without a path, what stands before the last slash is no address: the token would go to another host.
+    for place in (cloud.base_url,) if root.endswith("/") else (root, cloud.base_url):
         request = Request(
             "GET",
             f"{place}/posdata{query}",
