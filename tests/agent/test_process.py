@@ -149,12 +149,12 @@ def test_what_cannot_work_is_said_and_nothing_is_served(
         (("--host", "0.0.0.0"), 2, "the address or name that other machines use"),
         (("--certificate", "a.pem"), 2, "--key"),
         (("--certificate", "a.pem", "--key", "b.pem"), 2, "cannot be used"),
-        (("--allow-origin", "*"), 2, "no origin"),
-        (("--port", str(port), "--host", host), 3, "cannot be listened on"),
+        (("--allow-origin", "*"), 2, "not an origin"),
+        (("--port", str(port), "--host", host), 3, "cannot listen on"),
         (("--journal", str(tmp_path)), 6, "is not a regular file"),
     ):
         ended = called("serve", "--tcp", f"{host}:{port}", "--token-file", str(tmp_path / "token"), *options)
         assert (ended.code, ended.out) == (code, ""), ended.err
         assert said in ended.err
     ended = called("serve", "--config", str(config))
-    assert (ended.code, "beside the table terminals" in ended.err) == (2, True)
+    assert (ended.code, "outside of the table terminals" in ended.err) == (2, True)

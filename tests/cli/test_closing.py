@@ -120,7 +120,7 @@ def test_no_card_number_is_shown(called: Run, terminal: VirtualTerminal, at: tup
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--since", "yesterday"], "--since takes a date"), (["--csv", "--json"], "do not go together")],
+    [(["--since", "yesterday"], "--since must be a date"), (["--csv", "--json"], "cannot be combined")],
 )
 def test_wrong_use(called: Run, options: list[str], said: str) -> None:
     ended = called("reconcile", "--tcp", "127.0.0.1:1", *options)

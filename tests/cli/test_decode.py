@@ -112,7 +112,7 @@ def test_what_other_tools_print(called: Run) -> None:
 @pytest.mark.parametrize("text", [VOID.hex(), VOID.hex(" "), POLL.hex(), "0x" + VOID.hex(" ").replace(" ", ", 0x")])
 def test_bytes_in_hex_are_not_guessed_but_hinted_at(called: Run, text: str) -> None:
     ended = called("decode", text)
-    assert (ended.code, ended.err) == (4, "note: these look like bytes in hex: add --hex\n")
+    assert (ended.code, ended.err) == (4, "note: this looks like hex: add --hex\n")
     assert called("decode", "--hex", text).code == 0
 
 

@@ -34,7 +34,7 @@ def test_every_step_gives_what_it_should(getnet: Run, chosen: dict[str, str]) ->
     ):  # fmt: skip
         assert name in ended.out
     assert ended.out.count("ProvisionalCommandWarning") == 1
-    assert "steps gave what they should" in ended.out
+    assert "steps succeeded" in ended.out
     assert all(len(line) <= 80 for line in ended.out.splitlines())
 
 

@@ -39,7 +39,7 @@ def test_a_terminal_that_is_not_there_and_an_outcome_that_nobody_knows(
     done = called("doctor", "--port", str(tmp_path / "none"), "--json")
     assert done.code == 3
     found = findings(done)
-    assert "1 of unknown outcome" in str(found["journal"]["found"])
+    assert "1 with an unknown outcome" in str(found["journal"]["found"])
     assert "getnet-pos resolve" in str(found["journal"]["advice"])
     assert "does not exist" in str(found["terminal"]["advice"])
 

@@ -203,7 +203,7 @@ def test_second_ctrl_c_leaves_and_the_sale_stays_open(
     [intent] = called("intents", "--json").document
     assert process.returncode == 5
     assert f'"intent_id": "{intent["intent_id"]}"' in out
-    assert "was left without its result" in err
+    assert "was left before its result arrived" in err
     assert (intent["state"], intent["amount"]) == ("ACCEPTED", 1000)
     assert called("recover", "--port", port, "--json", *DOUBT).code == 5
 
@@ -213,4 +213,4 @@ def test_ctrl_c_with_nothing_open(begin: Run, dead_port: str, journal_path: Path
     process = begin("poll", "--port", dead_port)
     interrupt(process, journal_path.exists)
     _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (130, "note: interrupted; no money command was left open\n")
+    assert (process.returncode, err) == (130, "note: interrupted; no payment command was left open\n")

@@ -152,12 +152,12 @@ def meant(path: Path) -> dict[str, Any]:
         ("[terminals]\na = 1", "tables"),
         ("[terminals.'a b']\nusb = 'a'", "letters, digits"),
         ("[terminals.a]\ntoken = 'hush'", "secrets do not belong"),
-        ("[terminals.a]\ncolour = 'hush'", r"toml \[terminals.a\] has 'colour', which is no setting"),
-        ("[terminals.a]\nusb = 'a'\ntcp = 'b:1'", "more than one place"),
-        ("[terminals.a]\ntcp = 'b:1'\npin = '00'", "does not go with tcp"),
+        ("[terminals.a]\ncolour = 'hush'", r"toml \[terminals.a\] has the unknown setting 'colour'"),
+        ("[terminals.a]\nusb = 'a'\ntcp = 'b:1'", "more than one link"),
+        ("[terminals.a]\ntcp = 'b:1'\npin = '00'", "cannot be combined with tcp"),
         ("[terminals.a]\ntcp = 'b'", "HOST:PORT"),
-        ("usb = 'a'\n[terminals.a]\ntcp = 'b:1'", "beside the table"),
-        ("allow-origins = 'https://shop.example'", "list of texts"),
+        ("usb = 'a'\n[terminals.a]\ntcp = 'b:1'", "outside of the table"),
+        ("allow-origins = 'https://shop.example'", "list of text"),
     ],
 )
 def test_what_a_file_of_many_must_not_say(tmp_path: Path, text: str, said: str) -> None:

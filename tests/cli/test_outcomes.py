@@ -170,7 +170,7 @@ def test_why_it_is_unknown_is_told(plug: Run, port: str, called: Run) -> None:
 
     [intent] = called("intents", "--json").document
     assert (intent["state"], intent["reason"], intent["found"]) == ("UNKNOWN", error["reason"], None)
-    assert "why in doubt: " in called("intents").out
+    assert "why it was queried: " in called("intents").out
     for command in ("poll", "recover"):
         assert called(command, "--port", port, "--json").document["unknown"][0]["reason"] == error["reason"]
         shown = called(command, "--port", port)
@@ -225,7 +225,7 @@ def test_a_terminal_that_is_not_here(plug: Run, port: str, journal: SqliteJourna
     assert (one["intent_id"], one["terminal"], one["device"]) == (LEFT, "usb:/dev/elsewhere", "usb:2FB8:225E:1")
     assert recovered.document["unknown"] == []
     shown = called("poll", "--port", port).out
-    assert "of terminals that are not here" in shown
+    assert "at terminals that are not connected here" in shown
     assert "usb:/dev/elsewhere, terminal id T1" in shown
     looked = {one["what"]: one for one in called("doctor", "--port", port, "--json").document["findings"]}
     assert "usb:/dev/elsewhere" in looked["other terminals"]["found"]

@@ -58,7 +58,7 @@ def test_lines_on_standard_input_do_things_to_it(begin: Run, called: Run) -> Non
     assert not os.path.exists(device)
     assert do("plug") == "plugged in"
     renamed = device.replace("/terminal", "/ttyACM1")
-    assert do("rename ttyACM1") == f"renamed: it is at {renamed}"
+    assert do("rename ttyACM1") == f"renamed: it is now at {renamed}"
     last = called("last", "--port", renamed, "--json").document
     assert (last["amount"], last["terminal_id"]) == (500, "80005999")
     assert do("restart") == "restarted"

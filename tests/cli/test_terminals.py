@@ -130,7 +130,7 @@ def test_a_token_that_is_refused(called: Run, api: EquipmentServer) -> None:
         (["10000", "--environment", "hg", "--csv", "--json"], "--csv"),
         (["10000", "--environment", "hg", "--activated-after", "soon"], "--activated-after"),
         (["10000", "--environment", "hg", "--activated-after", "2020-01-02", "--activated-before", "2020-01-02"],
-         "no terminal"),
+         "must be before"),
         ([], "MERCHANT_ID"),
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ from getnet_pos import (
     GenericReply,
     InvalidType,
     InvalidValue,
+    LastVoucher,
     LastVoucherReply,
     MainPosData,
     MainPosDataReply,
@@ -185,6 +186,15 @@ async def test_a_command_that_the_library_does_not_know(ready: Connect, serve: S
         assert type(reply) is GenericReply
         assert (reply.approved, reply.extra) == (True, {"Answer": 42})
         assert sent(server, 140) == {"Question": "?"}
+
+
+async def test_the_last_voucher_by_its_code_alone(ready: Connect, serve: Serve) -> None:
+    """The terminal replies under the code of the recorded operation, whichever type asked."""
+    server = serve()
+    async with ready(server.device) as pos:
+        sale = await pos.sale(1_000, ticket="A1")
+        reply = await pos.request(GenericCommand(code=LastVoucher.code, moves_money=False), timeout=5.0)
+        assert (reply.function_code, reply.authorization_code) == (100, sale.authorization_code)
 
 
 async def test_what_a_sale_sends(ready: Connect, serve: Serve) -> None:

@@ -110,7 +110,7 @@ def test_the_commands(file: Path, common_server: Server) -> None:
     common_server.sql("CREATE ROLE till LOGIN")
     dsn = common_server.dsn("shop")
     assert "none: journal init" in command("journal", "status", dsn, code=6)
-    assert command("journal", "init", dsn, "--role", "till") == "the journal was made\n"
+    assert command("journal", "init", dsn, "--role", "till") == "the journal was created\n"
     assert "is up to date" in command("journal", "init", dsn)
     till = common_server.dsn("shop", user="till")
     assert json.loads(command("journal", "status", till, "--json"))["weakness"] is None

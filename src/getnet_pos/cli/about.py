@@ -1,4 +1,4 @@
-"""The command that tells what is installed."""
+"""The command that shows what is installed."""
 
 from __future__ import annotations
 

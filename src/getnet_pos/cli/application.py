@@ -1,4 +1,4 @@
-"""The commands put together, and the one place where an error becomes a line and an exit code."""
+"""All commands together. This is the one place where an error becomes a line of text and an exit code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ app.add_typer(_simulators, name="simulate", rich_help_panel=_TOOLS)
 
 
 def run(args: list[str]) -> int:
-    """Run the command line ``args`` and return the exit code; an error becomes one line on standard error."""
+    """Run the command line ``args`` and return its exit code. An error becomes one line on standard error."""
     as_json = "--json" in args
     try:
         code = app(args=args or ["--help"], prog_name="getnet-pos", standalone_mode=False)
@@ -93,14 +93,14 @@ def _fail(message: str, code: ExitCode, document: dict[str, object], as_json: bo
 
 
 def _usage(error: Exception) -> str | None:
-    """What typer says of a wrong command line, in one sentence, and where help is; ``None`` if it is no such error."""
-    # The classes of these errors differ from version to version of typer. All have this method, and no others do.
+    """typer's message about a wrong command line, and where to find help; ``None`` for any other error."""
+    # The classes of these errors differ between versions of typer, but all of them have this method, and no others.
     say = getattr(error, "format_message", None)
     if say is None:
         return None
     option = getattr(error, "option_name", "")
     if re.match(r"-[0-9.]", option):
-        return f"{option}: a negative number cannot be meant here; give the amount or the number without a sign"
+        return f"{option} is a negative number: pass the amount or number without a sign"
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "getnet-pos"
     said = say().replace("Value error, ", "").rstrip(".")  # some versions of typer name the class of the error

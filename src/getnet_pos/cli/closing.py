@@ -40,7 +40,7 @@ async def reconcile(
         str | None,
         typer.Option(
             metavar="DATE",
-            help="When the day began: 2026-01-31, or with a time, by this machine's clock; 24 hours ago unless given.",
+            help="When the day began, such as 2026-01-31 or 2026-01-31T08:00, local time; 24 hours ago by default.",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, safe for spreadsheets.")] = False,
@@ -50,7 +50,7 @@ async def reconcile(
     The exit code is 0 if they agree, 5 while an outcome is unknown, and 9 if anything else needs a look.
     """
     if as_csv and register.as_json:
-        raise InvalidValue("--csv and --json do not go together")
+        raise InvalidValue("--csv and --json cannot be combined: choose one")
     begin = _moment(since)
     async with register.ready() as pos:
         with register.screen.waiting("comparing the journal with the terminal's record ..."):
@@ -71,7 +71,9 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise InvalidValue("--since takes a date such as 2026-01-31, or with a time such as 2026-01-31T08:00") from None
+        raise InvalidValue(
+            "--since must be a date such as 2026-01-31, or a date and time such as 2026-01-31T08:00"
+        ) from None
     return moment.astimezone()
 
 
@@ -102,7 +104,7 @@ def _paired(pair: Pair) -> dict[str, Any]:
 
 
 def _found(found: Reconciliation) -> Iterator[tuple[str, tuple[str, ...], Intent | None, Voucher | None]]:
-    """Each finding: what it is, what differs, and the two sides."""
+    """Each finding: its kind, what differs, and the two sides."""
     yield from (("matching", (), pair.intent, pair.voucher) for pair in found.matching)
     yield from (("differing", pair.differs, pair.intent, pair.voucher) for pair in found.differing)
     yield from (("only here", (), intent, None) for intent in found.only_here)
@@ -154,7 +156,7 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
         for intent in found.only_here:
             console.print(f"  {asked_for(intent, profile)} (intent {intent.intent_id[:12]})", soft_wrap=True)
         if found.batch_may_be_closed:
-            console.print("  the batch may have been closed since they were paid: look at the last close")
+            console.print("  the batch may have been closed since then: check the last batch close")
     if found.only_there:
         console.print("only in the record, keyed in by hand or sold by another register:", style="bold red")
         made = table("operation", "kind", "amount", "ticket", "code", "card", "date")
@@ -195,7 +197,7 @@ def _advice(doubt: Doubt, profile: Profile) -> Iterator[str]:
         return
     for voucher in doubt.vouchers:
         names = ("operation", "", "of", "ticket", "code", "card", "on")
-        told = zip(names, _row(voucher, profile), strict=True)
-        yield "could be " + ", ".join(f"{name} {text}".strip() for name, text in told if text)
+        parts = zip(names, _row(voucher, profile), strict=True)
+        yield "could be " + ", ".join(f"{name} {text}".strip() for name, text in parts if text)
     yield "Run getnet-pos recover to query again; or, if you find that it was one of these:"
     yield f'{resolve} --paid --by NAME --note "operation {doubt.vouchers[0].operation_id} of the record"'

@@ -1,4 +1,4 @@
-"""Where secrets come from: the environment, or the keyring of the system. Never the command line, never a file."""
+"""Reads secrets from the environment, or from the system's keyring. Never from the command line or a file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _KEYRING = "getnet-pos"
 
 
 def secret(variable: str) -> str | None:
-    """The secret under the name of an environment variable: from there, else from the keyring if one is installed."""
+    """The secret in an environment variable, or else the one with that name in the keyring, if there is a keyring."""
     value = os.environ.get(variable, "").strip()
     return value or _kept(variable)
 
 
 def _kept(name: str) -> str | None:
     try:
-        import keyring  # type: ignore[import-not-found,unused-ignore]  # no dependency: taken where it is installed
+        import keyring  # type: ignore[import-not-found,unused-ignore]  # not a dependency: used if it is installed
     except ImportError:
         return None
     try:
         value = keyring.get_password(_KEYRING, name)
-    except Exception:  # Whatever its backends raise, there is no secret to be had, and nothing of it to be shown.
+    except Exception:  # Its backends raise anything. Without a secret, its error must not show details either.
         return None
     return str(value).strip() if value else None
 
@@ -38,7 +38,7 @@ def client_credentials() -> tuple[str, str]:
     """The client id and its secret.
 
     Raises:
-        ConfigurationError: one of them is nowhere.
+        ConfigurationError: one of them is missing.
     """
     client_id, client_secret = secret(CLIENT_ID), secret(CLIENT_SECRET)
     if client_id is None or client_secret is None:
@@ -46,14 +46,14 @@ def client_credentials() -> tuple[str, str]:
             name for name, value in ((CLIENT_ID, client_id), (CLIENT_SECRET, client_secret)) if value is None
         )
         raise ConfigurationError(
-            f"no credentials: set {missing} in the environment, or keep it in the keyring under {_KEYRING}; secrets "
-            "are not taken from the command line or from a file"
+            f"credentials are missing: set {missing} in the environment, or store it in the keyring under {_KEYRING}; "
+            "secrets are never read from the command line or from a file"
         )
     return client_id, client_secret
 
 
 def api_token(token_url: str | None) -> Token:
-    """What a client of an API takes as its token: the one in the environment, or credentials that get one."""
+    """The token for a client of an API: the one in the environment, or credentials that request one."""
     if token_url is not None:
         from ..oauth import ClientCredentials
 
@@ -61,6 +61,7 @@ def api_token(token_url: str | None) -> Token:
     token = secret(API_TOKEN)
     if token is None:
         raise ConfigurationError(
-            f"no token: set {API_TOKEN} in the environment, or {CLIENT_ID} and {CLIENT_SECRET} and give --token-url"
+            f"the token is missing: set {API_TOKEN} in the environment, or set {CLIENT_ID} and {CLIENT_SECRET} and "
+            "pass --token-url"
         )
     return token

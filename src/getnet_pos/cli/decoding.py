@@ -1,4 +1,4 @@
-"""The command that reads bytes of the wire: what each message is, where it stands, and whether its seal holds."""
+"""The command that decodes bytes of the wire: each message's type and place, and whether its signature is valid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Found", "decode", "find_messages"]
 _STX = 0x02
 _HEX = re.compile(rb"\s*(?:(?:0[xX]|\\x)?[0-9a-fA-F]{2}[\s,:]*){4,}")
 _DUMPED = re.compile(rb"(?P<place>[0-9a-f]{7,16})(?:  (?P<bytes>(?:[0-9a-f]{2} {0,2}){1,16}) *(?:\|.{1,16}\|)?)?")
-"""A line of hexdump -C; the last one has a place alone."""
+"""A line of hexdump -C; the last one has only an offset."""
 _LITERAL = re.compile(rb"b(['\"]).*\1", re.DOTALL)
 _BETWEEN_HEX = re.compile(r"0[xX]|\\x|[\s,:]+")
 
@@ -43,16 +43,16 @@ def decode(
     file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Read the bytes from a file.")] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Decode bytes of the wire, and tell whether each signature or LRC holds.
+    """Decode bytes of the wire, and check each signature or LRC.
 
-    What hexdump -C prints is read as well, and so are bytes as Python shows them, b'...'.
+    The output of hexdump -C and bytes as Python shows them, b'...', are read as well.
 
-    Of card numbers only the last four digits are shown, and bytes that are no message never are.
+    Only the last four digits of card numbers are shown, and bytes that are not a message are never shown.
     """
     given = _input(text, file)
     data = _from_hex(given) if as_hex else _from_text(given)
     if not data:
-        raise InvalidValue("there is nothing to decode: give the bytes as an argument, with --file, or on stdin")
+        raise InvalidValue("there is nothing to decode: pass the bytes as an argument, with --file, or on stdin")
     decoder = Decoder()
     found = list(find_messages(decoder, data))
     document = {
@@ -63,7 +63,7 @@ def decode(
     }
     screen = Screen(as_json)
     if not as_hex and not found and _HEX.fullmatch(given):
-        screen.note("these look like bytes in hex: add --hex")
+        screen.note("this looks like hex: add --hex")
     screen.result(document, lambda console: _show(console, document))
     good = found and not decoder.pending and not any(isinstance(item.message, BadFrame) for item in found)
     return ExitCode.DONE if good else ExitCode.PROTOCOL
@@ -71,7 +71,7 @@ def decode(
 
 def _input(text: str | None, file: Path | None) -> bytes:
     if text is not None and file is not None:
-        raise InvalidValue("give the bytes as an argument or with --file, not both")
+        raise InvalidValue("pass the bytes as an argument or with --file, not both")
     if text is not None:
         return os.fsencode(text)
     if file is not None:
@@ -83,7 +83,7 @@ def _input(text: str | None, file: Path | None) -> bytes:
 
 
 def _from_text(data: bytes) -> bytes:
-    """The bytes that a text stands for, where it is a dump or a literal of Python; else as they are."""
+    """The bytes in a dump or a Python literal; any other text unchanged."""
     lines = [line.rstrip() for line in data.splitlines() if line.strip()]
     dumped = [_DUMPED.fullmatch(line) for line in lines]
     if lines and dumped[0] and dumped[0]["bytes"] and all(map(_is_dumped, lines, dumped)):
@@ -99,7 +99,7 @@ def _is_dumped(line: bytes, found: re.Match[bytes] | None) -> bool:
 
 
 def _from_dump(lines: list[re.Match[bytes] | None]) -> bytes:
-    """The bytes of lines of hexdump -C, each with its place; ``None`` is where a line comes again and again."""
+    """The bytes in lines of hexdump -C; ``None`` is an asterisk, which repeats the line before it."""
     data, row, begin, repeated = bytearray(), b"", None, False
     for line in lines:
         if line is None:
@@ -110,7 +110,7 @@ def _from_dump(lines: list[re.Match[bytes] | None]) -> bytes:
         if repeated and row:
             data += row * max(0, (place - begin - len(data)) // len(row))
         if place - begin != len(data):
-            raise InvalidValue("the dump has a gap: give all lines of hexdump -C, in their order")
+            raise InvalidValue("the dump has a gap: pass all lines of hexdump -C, in order")
         row, repeated = bytes.fromhex((line["bytes"] or b"").decode()), False
         data += row
     return bytes(data)
@@ -120,21 +120,23 @@ def _from_hex(data: bytes) -> bytes:
     try:
         return bytes.fromhex(_BETWEEN_HEX.sub("", data.decode("ascii")))
     except ValueError:
-        raise InvalidValue("the bytes are not hex: two digits a byte, with or without spaces between them") from None
+        raise InvalidValue(
+            "the bytes are not hex: write two digits for each byte, with or without spaces between them"
+        ) from None
 
 
 @dataclass(frozen=True)
 class Found:
-    """A message, where it stands, and how it was sealed."""
+    """A message, its place, and how it was signed."""
 
     message: Message
     offset: int | None
-    """``None`` where it was found again inside a torn frame, and its place is not known."""
+    """``None`` if it was found inside a torn frame, so that its place is unknown."""
     size: int | None
     seal: str | None
-    """``"signature"`` or ``"LRC"``; ``None`` for an acknowledgement, which has none, and for what is no frame."""
+    """``"signature"`` or ``"LRC"``; ``None`` for an acknowledgement, which has neither, and for noise."""
     holds: bool | None
-    """Whether the seal holds; ``None`` where there is none."""
+    """Whether the signature or LRC is valid; ``None`` if there is none."""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -148,12 +150,12 @@ class Found:
 
 
 def find_messages(decoder: Any, data: bytes) -> Iterator[Found]:
-    """The messages in ``data``, in order. It is fed byte by byte, so that each one is seen to end where it ends."""
+    """The messages in ``data``, in order. They are fed byte by byte, to learn where each one ends."""
     for place in range(len(data)):
         held = decoder.pending
         for index, message in enumerate(decoder.feed(data[place : place + 1])):
             start = place - held
-            # Behind a torn frame the decoder reads again what that had swallowed.
+            # After a torn frame, the decoder reads again the bytes that it contained.
             known = index == 0
             size = message.size if isinstance(message, BadFrame) else place + 1 - start
             yield _found(message, start if known else None, size if known else None, data[start])

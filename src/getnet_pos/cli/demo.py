@@ -1,6 +1,6 @@
-"""The command that shows the library at work: every step of a payment's life against a virtual terminal.
+"""The command that shows the library at work: every step of a payment, with virtual terminals.
 
-A section is a function that walks through steps; another transport is another section.
+A section is a function that walks through steps; each transport has its own section.
 """
 
 from __future__ import annotations
@@ -40,20 +40,21 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _PATIENCE = 30.0
-"""Seconds in which somebody opens the page of ``--screen``."""
+"""How many seconds to wait for a person to open the page of ``--screen``."""
 
 
 def demo(
     as_json: JsonOption = False,
     with_screen: Annotated[
-        bool, typer.Option("--screen", help="Begin with a sale that you pay on a page. Its URL is line two.")
+        bool,
+        typer.Option("--screen", help="Start with a sale that you pay on a web page. Its URL is in the second line."),
     ] = False,
 ) -> int:
-    """Walk through a payment's whole life on a virtual terminal; nothing outside is touched."""
+    """Show every step of a payment with virtual terminals. Nothing outside of this process is changed."""
     if os.name != "posix":
         raise ConfigurationError(
-            "the demo needs a pseudo-terminal, which this system has not: use getnet-pos simulate serial --port with "
-            "one end of a pair of COM ports, and the other commands with the other end"
+            "the demo needs a pseudo-terminal, which this system does not have: run getnet-pos simulate serial --port "
+            "with one end of a pair of COM ports, and the other commands with its other end"
         )
     walk = Walk(None if as_json else console())
     walk.begin()
@@ -65,7 +66,7 @@ def demo(
             server = SerialServer(VirtualTerminal())
             page = screen(server)
             served.enter_context(server)
-            # The document of --json has standard output to itself.
+            # With --json, standard output has only the document.
             print(f"screen on {served.enter_context(page).url}", file=sys.stderr if as_json else None, flush=True)
             sections = (("A terminal on a screen", partial(_on_screen, server=server, page=page)), *sections)
         for title, section in sections:
@@ -77,7 +78,7 @@ def demo(
 
 @dataclass
 class Step:
-    """One step: what it gave, and whether that is what it should give."""
+    """One step: its result, and whether that is as expected."""
 
     name: str
     result: str = ""
@@ -90,11 +91,11 @@ class Step:
 
 
 class _Stop(Exception):
-    """A step failed: those behind it in its section would mean nothing."""
+    """A step failed, so the rest of its section is skipped."""
 
 
 class Walk:
-    """The steps so far, shown as they end."""
+    """The steps so far; each is shown when it ends."""
 
     def __init__(self, console: Console | None) -> None:
         self._console = console
@@ -117,7 +118,7 @@ class Walk:
             ]  # fmt: skip
             print_document({"backend": BACKEND, "good": self.good, "sections": sections})
         elif self.good:
-            self._console.print(f"\nall {len(steps)} steps gave what they should", style="bold green")
+            self._console.print(f"\nall {len(steps)} steps succeeded", style="bold green")
         else:
             self._console.print("\nthe demo failed", style="bold red")
 
@@ -137,7 +138,7 @@ class Walk:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Time the body, and show what it gave; end the section if that is wrong."""
+        """Time the body, and show its result; end the section if that is wrong."""
         step = Step(name)
         self._sections[-1][1].append(step)
         began = time.perf_counter()
@@ -179,7 +180,7 @@ def _on_screen(walk: Walk, folder: Path, server: SerialServer, page: ScreenServe
     terminal, path = server.terminal, folder / "screen.sqlite3"
     with walk.step("open the page") as step:
         opened = page.wait_for_page(_PATIENCE)
-        step.gave("open" if opened else "nobody did: the terminal approves by itself", good=True)
+        step.gave("open" if opened else "not opened: the terminal approves by itself", good=True)
     with Connector.create_usb(server.device, journal=path) as pos:
         with walk.step("polling") as step:
             poll = pos.polling()
@@ -307,7 +308,7 @@ def _cloud(profile: Profile) -> Callable[[Walk, Path], None]:
         from ..simulator import asgi
         from ..simulator.cloud import VirtualCloud
 
-        del asgi  # Whether it can be served at all.
+        del asgi  # imported to fail here if the extra is not installed
         path = folder / f"cloud-{profile.name}.sqlite3"
         with VirtualCloud(profile=profile) as cloud:
             create = partial(Connector.create_cloud, client_id="demo", client_secret="demo secret")
@@ -325,7 +326,7 @@ def _cloud(profile: Profile) -> Callable[[Walk, Path], None]:
 def _lifecycle(
     walk: Walk, terminal: VirtualTerminal, journal: Path, create: Callable[[], Connector], codes: Collection[int]
 ) -> None:
-    """Connect, poll, sell, and annul where that is among the commands ``codes``, over whatever link."""
+    """Connect, poll, sell, and void if that is among the commands ``codes``, over any link."""
     with walk.step("create connector") as step:
         pos = create()
         step.gave(repr(pos), good=True)
@@ -384,9 +385,9 @@ def _approval(reply: Any) -> str:
 
 
 def _compare(walk: Walk, terminal: VirtualTerminal, journal: Path, *, balance: int) -> None:
-    """The register's record against the terminal's books."""
-    with walk.step("journal and ledger") as step, contextlib.closing(SqliteJournal(journal)) as book:
-        settled, open_ones = len(book.intents(settled=True)), len(book.intents())
+    """Compare the register's journal with the terminal's ledger."""
+    with walk.step("journal and ledger") as step, contextlib.closing(SqliteJournal(journal)) as kept:
+        settled, open_ones = len(kept.intents(settled=True)), len(kept.intents())
         step.gave(
             f"{counted(settled, 'payment command')}, none unknown; {terminal.ledger.balance()} charged in the end",
             good=open_ones == 0 and terminal.ledger.balance() == balance,

@@ -1,4 +1,4 @@
-"""The command that looks at everything a sale needs, and says what to do about what is missing. It moves no money."""
+"""The command that checks everything a sale needs, and says how to fix what is missing. It moves no money."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["doctor"]
 
 @dataclass
 class _Finding:
-    """One thing that was looked at: ``advice`` says what to do where it is not well."""
+    """The result of one check; ``advice`` says what to do about a problem."""
 
     what: str
     found: str
@@ -32,10 +32,10 @@ class _Finding:
 
 @terminal_command
 async def doctor(register: Register) -> int:
-    """Look at the installation, the clock, the journal and the terminal, and advise. No money is moved."""
+    """Check the installation, the clock, the journal and the terminal, and give advice. No money is moved."""
     findings = [_installation(), _clock()]
     worst = ExitCode.DONE
-    # The terminal first: a poll may settle what the journal holds.
+    # The terminal first: the poll may settle payments in the journal.
     terminal = await _terminal(register)
     for finding, code in (_journal(register), *terminal):
         findings.append(finding)
@@ -55,14 +55,14 @@ def _installation() -> _Finding:
     found = f"getnet-pos {__version__}, {BACKEND} codec"
     if BACKEND == "native":
         return _Finding("installation", found)
-    advice = "works; for speed install a prebuilt wheel, or leave GETNET_POS_BACKEND unset"
+    advice = "it works; for more speed install a prebuilt wheel, or unset GETNET_POS_BACKEND"
     return _Finding("installation", found, True, advice)
 
 
 def _clock() -> _Finding:
     now = datetime.now(timezone.utc)
     well = now.year >= 2026
-    advice = "" if well else "set the clock: commands carry the register's time, and certificates are checked by it"
+    advice = "" if well else "set the clock: commands contain its time, and certificates are checked against it"
     return _Finding("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC", well, advice)
 
 
@@ -70,13 +70,15 @@ def _journal(register: Register) -> tuple[_Finding, ExitCode]:
     try:
         intents = register.journal_intents()
     except JournalError as error:
-        return _Finding("journal", str(error), False, "no money command is sent until this is mended"), ExitCode.JOURNAL
+        return _Finding(
+            "journal", str(error), False, "repair this: until then no payment command is sent"
+        ), ExitCode.JOURNAL
     still_open = sum(one.open for one in intents)
     unknown = len(intents) - still_open
-    found = f"{still_open} open, {unknown} of unknown outcome"
+    found = f"{still_open} open, {unknown} with an unknown outcome"
     if unknown:
-        return _Finding("journal", found, False, "look at getnet-pos intents, then getnet-pos resolve"), ExitCode.DONE
-    advice = "polling the terminal asks about what is open" if still_open else ""
+        return _Finding("journal", found, False, "run getnet-pos intents, then getnet-pos resolve"), ExitCode.DONE
+    advice = "a poll queries the terminal about the open ones" if still_open else ""
     return _Finding("journal", found, True, advice), ExitCode.DONE
 
 
@@ -91,21 +93,21 @@ async def _terminal(register: Register) -> list[tuple[_Finding, ExitCode]]:
     took = f"{(time.monotonic() - began) * 1000:.0f} ms"
     said = f"{polled.response_code}: {polled.response_message or 'no reason given'}"
     if is_ready(polled):
-        findings = [(_Finding(what, f"ready, answered in {took}"), ExitCode.DONE)]
+        findings = [(_Finding(what, f"ready, replied in {took}"), ExitCode.DONE)]
     else:
         findings = [(_Finding(what, f"not ready ({said})", False, "look at the terminal's screen"), ExitCode.REFUSED)]
     return findings + [(finding, ExitCode.DONE) for finding in _commands(polled, register.settings)]
 
 
 def _commands(polled: Polled, profile: Profile | None) -> Iterator[_Finding]:
-    """What the poll has told of payment commands of this terminal, and of others."""
+    """What the poll found out about payment commands of this terminal and of others."""
     if polled.another_terminal is not None:
-        advice = "if it was not exchanged on purpose, see whether two terminals are swapped"
+        advice = "if you did not replace it on purpose, check whether two terminals are swapped"
         yield _Finding("which terminal", polled.another_terminal, False, advice)
     for what, intents, advice in (
-        ("settled now", polled.settled, "tell whoever asked for it"),
-        ("in progress", polled.in_progress, "another process waits for it"),
-        ("other terminals", polled.elsewhere, "poll that terminal, or look at its vouchers, then getnet-pos resolve"),
+        ("settled now", polled.settled, "inform the person who requested it"),
+        ("in progress", polled.in_progress, "another process is waiting for it"),
+        ("other terminals", polled.elsewhere, "poll that terminal, or look at its vouchers and run getnet-pos resolve"),
     ):
         for one in intents:
             found = f"{asked_for(one, profile)}: {one.state}, at {one.terminal}"

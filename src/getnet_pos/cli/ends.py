@@ -1,4 +1,4 @@
-"""How a command ends: the exit code of each error, and text that is safe to show. Prints nothing."""
+"""How a command ends: the exit code of each error, and text that is safe to show. It prints nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ExitCode", "NotReady", "clean", "counted", "exit_code", "printable"]
 
 
 class ExitCode(IntEnum):
-    """The exit codes, as the package's docstring gives them."""
+    """The exit codes, explained in the package's docstring."""
 
     DONE = 0
     REFUSED = 1
@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 
 
 class NotReady(GetnetError):
-    """The terminal answered the poll, and is not ready."""
+    """The terminal replied to the poll that it is not ready."""
 
 
 _CODES: tuple[tuple[type[GetnetError], ExitCode], ...] = (
@@ -57,7 +57,7 @@ def exit_code(error: GetnetError) -> ExitCode:
 
 
 def clean(text: str) -> str:
-    """``text`` on one line, without control characters, which would steer the screen, and without card numbers."""
+    """``text`` on one line, without card numbers, and without control characters, which could control the screen."""
     return printable(mask(text))
 
 
@@ -67,5 +67,5 @@ def counted(number: int, thing: str) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` on one line and without control characters, and otherwise as it is: for what names a thing."""
+    """``text`` on one line and without control characters, otherwise unchanged: for names and serial numbers."""
     return "".join(c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text)

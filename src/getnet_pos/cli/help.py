@@ -30,7 +30,7 @@ class _Group(TyperGroup):
 
 
 def _named(params: Any) -> Any:
-    """The same, with nothing told of what a flag takes, and of an argument no more than its name."""
+    """The parameters, without a metavar for flags, and with only its name for an argument."""
     for param in params:
         if param.param_type_name == "argument":
             param.display_type_rich = lambda ctx: ""
@@ -40,17 +40,17 @@ def _named(params: Any) -> Any:
 
 
 def name_options(*groups: typer.Typer) -> None:
-    """Name what each option of the commands takes, where the option itself does not say."""
+    """Set the metavar of each option that has none."""
     for group in groups:
         group.info.cls = _Group
         for command in group.registered_commands:
             command.cls = _Command
             command.help = _paragraphs(inspect.getdoc(command.callback) or "")
-            # Kept, for options that stand in annotations as text would be made anew whenever they are read.
+            # Stored, because annotations that are text would be evaluated anew at each access.
             hints = get_type_hints(command.callback, include_extras=True)
             command.callback.__annotations__ = hints
             for hint in hints.values():
-                for annotated in (hint, *get_args(hint)):  # Python 3.10 wraps the whole where the default is None
+                for annotated in (hint, *get_args(hint)):  # Python 3.10 wraps the annotation if the default is None
                     if hasattr(annotated, "__metadata__"):
                         _name(annotated)
 

@@ -1,4 +1,4 @@
-"""The commands over whole journals: made in a database, checked, looked at, copied."""
+"""The commands for whole journals: create one in a database, check, inspect and copy it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .shown import table
 
 __all__ = ["journals"]
 
-journals = typer.Typer(help="Make, check and copy journals: files, and databases that many hosts share.")
+journals = typer.Typer(help="Create, check and copy journals: files, and databases that many hosts share.")
 
 _Database = Annotated[
     str,
@@ -31,20 +31,21 @@ _Journal = Annotated[str, typer.Argument(metavar="JOURNAL", help="A file, or pos
 def init(
     dsn: _Database,
     role: Annotated[
-        str | None, typer.Option("--role", metavar="NAME", help="Grant this role what a host needs, and no more.")
+        str | None,
+        typer.Option("--role", metavar="NAME", help="Grant this role only the permissions that a host needs."),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Make the journal in a database, or bring an older one up. Nothing else ever changes its tables."""
+    """Create the journal in a database, or upgrade an older one. No other command changes its tables."""
     before = initialize_journal(_checked(dsn), role)
-    said = "the journal was made" if before is None else f"the journal was there, version {before}, and is up to date"
-    Screen(as_json).result({"before": before}, lambda console: console.print(said))
+    done = "the journal was created" if before is None else f"the journal had version {before} and is now up to date"
+    Screen(as_json).result({"before": before}, lambda console: console.print(done))
     return ExitCode.DONE
 
 
 @journals.command()
 def check(journal: _Journal, as_json: JsonOption = False) -> int:
-    """Read every step of a journal, each as it was written and each after the one before."""
+    """Read every step of a journal, and verify that each is unchanged and follows the one before."""
     found = check_journal(journal)
     Screen(as_json).result(
         asdict(found),
@@ -59,7 +60,7 @@ def check(journal: _Journal, as_json: JsonOption = False) -> int:
 
 @journals.command()
 def status(dsn: _Database, as_json: JsonOption = False) -> int:
-    """Show what a database says of its journal: whether it is durable, and which host owns which terminal."""
+    """Show the state of the journal in a database: whether it is durable, and which host owns which terminal."""
     found = journal_status(_checked(dsn))
     well = found.version is not None and found.weakness is None
 
@@ -80,10 +81,10 @@ def status(dsn: _Database, as_json: JsonOption = False) -> int:
 @journals.command()
 def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help="A file, or postgresql://...")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="A file that is not there yet, or an empty database.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="A file that does not exist yet, or an empty database.")],
     as_json: JsonOption = False,
 ) -> int:
-    """Copy a whole journal, with no command open, and compare the digests of both."""
+    """Copy a whole journal without open commands, and compare the digests of both."""
     found = copy_journal(source, target)
     Screen(as_json).result(
         asdict(found),
@@ -98,5 +99,5 @@ def copy(
 
 def _checked(dsn: str) -> str:
     if not is_database(dsn):
-        raise typer.BadParameter("a database is named as postgresql://USER@HOST/DATABASE")
+        raise typer.BadParameter("pass the database as postgresql://USER@HOST/DATABASE")
     return dsn

@@ -1,4 +1,4 @@
-"""Which terminal is meant, and how it is reached: from the options, else the environment, else a file of settings."""
+"""Chooses the terminal and its link: by the options, or else the environment, or else a settings file."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ T = TypeVar("T")
 
 CONFIG = "GETNET_POS_CONFIG"
 _KINDS = {"port": (), "tcp": (), "http": ("path", "ca", "pin"), "cloud": ("key_pos", "environment", "ca", "proxy")}
-"""The ways to a terminal, and the settings that each has of its own."""
+"""The kinds of link, and the settings of each."""
 _SETTINGS = ("profile", "wire", "timeout", "recovery")
 _NUMBERS = ("timeout", "recovery")
 _TERMINALS = "terminals"
-"""The table of those that ``getnet-pos serve`` serves: each is a table of the same settings, under its name."""
+"""The table with the terminals for ``getnet-pos serve``: the settings of each, by its name."""
 _ORIGINS = ("allow-origins", "allow_origins")
-"""The origins of the web pages that ``getnet-pos serve`` lets in."""
+"""The origins of the web pages that may use ``getnet-pos serve``."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(r"secret|token|password|passwd|api_?key|client_?id|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Link:
-    """How a terminal is reached."""
+    """The link to a terminal."""
 
     kind: str = "port"
     where: str | None = None
@@ -65,7 +65,7 @@ class Link:
     proxy: str | None = None
 
     def check(self) -> None:
-        """Refuse what cannot be meant, before anything is opened."""
+        """Refuse invalid settings, before anything is opened."""
         if self.kind == "tcp":
             _host_and_port(self.where or "")
         elif self.kind == "cloud":
@@ -75,13 +75,13 @@ class Link:
     def _key_pos(self) -> KeyPos:
         if self.key_pos is None:
             raise ConfigurationError(
-                "--cloud needs --key-pos TERMINAL/BRANCH/SERIAL: getnet-pos terminals --cloud lists"
+                "--cloud needs --key-pos TERMINAL/BRANCH/SERIAL: getnet-pos terminals --cloud lists them"
             )
         return read_key_pos(self.key_pos)
 
     @contextlib.asynccontextmanager
     async def http_client(self) -> AsyncIterator[httpx.AsyncClient | None]:
-        """The client that goes through the proxy; ``None`` where there is none."""
+        """The client that uses the proxy; ``None`` without a proxy."""
         if self.proxy is None:
             yield None
             return
@@ -138,10 +138,10 @@ class Link:
 
 
 def names_terminals(given: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Whether those of the table ``terminals`` are meant: nothing nearer names one.
+    """Whether to use the table ``terminals``, because neither an option nor the environment names a terminal.
 
     Raises:
-        ConfigurationError: the file names one beside them.
+        ConfigurationError: the file names another terminal outside of the table.
     """
     if not config.get(_TERMINALS):
         return False
@@ -149,22 +149,26 @@ def names_terminals(given: Mapping[str, Any], config: Mapping[str, Any]) -> bool
         return False
     beside = [name for kind, names in _KINDS.items() for name in (kind, *names) if name in config]
     if beside:
-        raise ConfigurationError(f"the settings have {beside[0]} beside the table terminals: put it into a table there")
+        raise ConfigurationError(
+            f"the settings have {beside[0]} outside of the table terminals: move it into a table there"
+        )
     return True
 
 
 def choose_all(config: Mapping[str, Any]) -> dict[str, tuple[Link, dict[str, Any]]]:
-    """The terminals that ``config`` names, each with its own settings over those that all share."""
+    """The terminals in ``config``, each with the shared settings and its own, which take precedence."""
     shared = {name: value for name, value in config.items() if name in _SETTINGS}
     found = {}
     for name, own in config.get(_TERMINALS, {}).items():
         kinds = [kind for kind in _KINDS if own.get(kind) is not None]
         if len(kinds) > 1:
-            raise ConfigurationError(f"terminals.{name} has more than one place: {' and '.join(kinds)}; name one")
+            raise ConfigurationError(f"terminals.{name} has more than one link: {' and '.join(kinds)}; keep one")
         kind = kinds[0] if kinds else "port"
         unfit = [key for names in _KINDS.values() for key in names if key in own and key not in _KINDS[kind]]
         if unfit:
-            raise ConfigurationError(f"terminals.{name} has {unfit[0]}, which does not go with {kind}")
+            raise ConfigurationError(
+                f"terminals.{name} has {unfit[0]}, which cannot be combined with {kind}: remove it"
+            )
         link = Link(kind, own.get(kind), **{key: own.get(key) for key in _KINDS[kind]})
         link.check()
         found[name] = (link, {**shared, **own})
@@ -172,9 +176,9 @@ def choose_all(config: Mapping[str, Any]) -> dict[str, tuple[Link, dict[str, Any
 
 
 def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
-    """The link that ``given``, the options, name; else the environment; else ``config``.
+    """The link in ``given``, the options; or else in the environment; or else in ``config``.
 
-    Settings of a link that another place names are left where they are: they are not those of this one.
+    The settings of a link in another place are ignored, because they belong to that link.
     """
     environment = {
         name: os.environ.get(f"GETNET_POS_{name.upper()}") or None
@@ -182,15 +186,15 @@ def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
     }
     if names_terminals(given, config):
         raise ConfigurationError(
-            f"the settings name terminals for getnet-pos serve ({', '.join(config[_TERMINALS])}): name the one that is "
-            "meant with --usb, --tcp, --http or --cloud"
+            f"the settings only have terminals for getnet-pos serve ({', '.join(config[_TERMINALS])}): choose one here "
+            "with --usb, --tcp, --http or --cloud"
         )
     extras = [name for names in _KINDS.values() for name in names if given.get(name) is not None]
     chosen = Link()
     for place, layer in (("command line", given), ("environment", environment), ("settings", config)):
         kinds = [kind for kind in _KINDS if layer.get(kind) is not None]
         if len(kinds) > 1:
-            raise ConfigurationError(f"the {place} names more than one terminal: {' and '.join(kinds)}; name one")
+            raise ConfigurationError(f"the {place} names more than one terminal: {' and '.join(kinds)}; keep one")
         if kinds:
             [kind] = kinds
             below = config if layer is config else environment
@@ -200,16 +204,16 @@ def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
     for name in extras:
         if name not in _KINDS[chosen.kind]:
             owners = " or ".join(f"--{kind}" for kind, names in _KINDS.items() if name in names)
-            raise ConfigurationError(f"--{name.replace('_', '-')} goes with {owners}, and with nothing else")
+            raise ConfigurationError(f"--{name.replace('_', '-')} can only be used with {owners}")
     chosen.check()
     return chosen
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
-    """The settings in a TOML file: the one named, else that of ``GETNET_POS_CONFIG``, else none.
+    """The settings in a TOML file: ``path``, or else the file in ``GETNET_POS_CONFIG``; without either, none.
 
     Raises:
-        ConfigurationError: it cannot be read, it holds a secret, or what is in it cannot be meant.
+        ConfigurationError: the file cannot be read, contains a secret, or a setting is invalid.
     """
     if path is None and os.environ.get(CONFIG):
         path = Path(os.environ[CONFIG])
@@ -225,9 +229,9 @@ def read_config(path: Path | None) -> dict[str, Any]:
     try:
         found: dict[str, Any] = toml.loads(text)
     except toml.TOMLDecodeError as error:
-        # Of its text only the place is told: the rest may quote a secret.
+        # Only the line number is shown: the rest of the message may quote a secret.
         where = re.search(r"at line \d+", str(error))
-        raise ConfigurationError(f"{path} is not TOML{f' {where[0]}' if where else ''}") from None
+        raise ConfigurationError(f"{path} is not valid TOML{f' {where[0]}' if where else ''}") from None
     return _checked(path, found)
 
 
@@ -235,7 +239,7 @@ def _toml() -> Any:
     try:
         return importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     except ModuleNotFoundError:
-        raise ConfigurationError("a file of settings needs tomli on Python 3.10: pip install tomli") from None
+        raise ConfigurationError("a settings file needs tomli on Python 3.10: pip install tomli") from None
 
 
 def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
@@ -244,15 +248,15 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         if key in found:
             origins = found[key]
             if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
-                raise ConfigurationError(f"{path}: {key} must be a list of texts")
+                raise ConfigurationError(f'{path}: {key} must be a list of text, such as ["https://shop.example"]')
             settings[_ORIGINS[1]] = origins
     named = found.get(_TERMINALS, {})
     if not isinstance(named, dict) or not all(isinstance(own, dict) for own in named.values()):
-        raise ConfigurationError(f"{path}: terminals are tables, such as [terminals.counter]")
+        raise ConfigurationError(f"{path}: terminals must be tables, such as [terminals.counter]")
     for name in named:
         if not _NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{path}: a terminal is called by 1 to 64 letters, digits, - and _, not {name[:64]!a}"
+                f"{path}: a terminal's name must be 1 to 64 letters, digits, - and _, not {name[:64]!a}"
             )
     if named:
         settings[_TERMINALS] = {name: _settings(path, own, f" [terminals.{name}]") for name, own in named.items()}
@@ -260,7 +264,7 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(path: Path, found: dict[str, Any], where: str = "") -> dict[str, Any]:
-    """The settings of one terminal; ``where`` in the file they stand."""
+    """The settings of one terminal; ``where`` is their place in the file."""
     place = f"{path}{where}"
     known = [name for kind, names in _KINDS.items() for name in (kind, *names)] + list(_SETTINGS)
     settings: dict[str, Any] = {}
@@ -268,22 +272,22 @@ def _settings(path: Path, found: dict[str, Any], where: str = "") -> dict[str, A
         name = "port" if key == "usb" else key.replace("-", "_")
         if _SECRET.search(key):
             raise ConfigurationError(
-                f"{place} has {key!a}: secrets do not belong in a file; take it out, and set {CLIENT_ID} and "
-                f"{CLIENT_SECRET} in the environment or keep them in the keyring"
+                f"{place} has {key!a}: secrets do not belong in a file; remove it, and set {CLIENT_ID} and "
+                f"{CLIENT_SECRET} in the environment or store them in the keyring"
             )
         if name not in known:
-            raise ConfigurationError(f"{place} has {key!a}, which is no setting: choose from {', '.join(known)}")
+            raise ConfigurationError(f"{place} has the unknown setting {key!a}: use {', '.join(known)}")
         wanted = (int, float) if name in _NUMBERS else (str,)
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ConfigurationError(f"{place}: {key} must be a {'number' if name in _NUMBERS else 'text'}")
         if name in settings:
-            raise ConfigurationError(f"{place} says usb and port, which are the same")
+            raise ConfigurationError(f"{place} has both usb and port, which are the same setting: keep one")
         settings[name] = str(path.parent / Path(str(value)).expanduser()) if name == "ca" else value
     return settings
 
 
 def choice(of: Mapping[str, T], value: Any, name: str) -> T:
-    """What the setting ``name`` stands for."""
+    """The meaning of the value of the setting ``name``."""
     if value not in of:
         raise ConfigurationError(f"{name} must be one of: {', '.join(of)}")
     return of[value]
@@ -292,23 +296,23 @@ def choice(of: Mapping[str, T], value: Any, name: str) -> T:
 def _host_and_port(text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})", text)
     if found is None:
-        raise InvalidValue("--tcp takes HOST:PORT, such as 192.168.1.20:3000 or [fe80::1]:3000")
+        raise InvalidValue("--tcp must be HOST:PORT, such as 192.168.1.20:3000 or [fe80::1]:3000")
     return found[1] or found[2], int(found[3])
 
 
 def check_proxy(proxy: str | None) -> None:
-    """Refuse what is no address of a proxy."""
+    """Refuse an invalid address of a proxy."""
     if proxy is None:
         return
     if not re.fullmatch(r"https?://[^\s/@?#]+/?", proxy):
         raise InvalidValue(
-            "--proxy takes http://HOST:PORT or https://HOST:PORT; for one that wants a password give a program's own "
-            "http_client to create_cloud"
+            "--proxy must be http://HOST:PORT or https://HOST:PORT; for a proxy with a password, write a program that "
+            "passes its own http_client to create_cloud"
         )
 
 
 def client_options(proxy: str, ca: str | None) -> dict[str, Any]:
-    """The options of a client of httpx that goes through a proxy and trusts the authorities in the file ``ca``."""
+    """The options of an httpx client that uses a proxy and trusts the authorities in the file ``ca``."""
     from ..transports.tls import tls_context
 
     verify = True if ca is None else tls_context(ca, None)
@@ -316,8 +320,8 @@ def client_options(proxy: str, ca: str | None) -> dict[str, Any]:
 
 
 def read_key_pos(text: str) -> KeyPos:
-    """The triplet of a terminal as ``TERMINAL/BRANCH/SERIAL``."""
+    """A terminal in the cloud from the text ``TERMINAL/BRANCH/SERIAL``."""
     parts = text.split("/")
     if len(parts) != 3 or not re.fullmatch(r"[0-9]{1,20}", parts[1]):
-        raise InvalidValue("--key-pos takes TERMINAL/BRANCH/SERIAL, such as 80005000/12983/SNPRUEBA1234")
+        raise InvalidValue("--key-pos must be TERMINAL/BRANCH/SERIAL, such as 80005000/12983/SNPRUEBA1234")
     return KeyPos(parts[0], int(parts[1]), parts[2])

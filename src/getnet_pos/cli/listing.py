@@ -1,4 +1,4 @@
-"""Asks about the terminals of several merchants at once, and tells how far it is. Only this needs an HTTP client."""
+"""Lists the terminals of several merchants at once, and shows its progress."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .screen import Screen
 __all__ = ["listed"]
 
 _AT_ONCE = 8
-"""How many merchants are asked about at a time."""
+"""How many merchants are queried at a time."""
 
 
 async def listed(
     merchants: list[str], address: str, token_url: str | None, timeout: float, screen: Screen
 ) -> tuple[dict[str, TerminalList], dict[str, GetnetError]]:
-    """The listings, and what went wrong; both in the order of ``merchants``."""
+    """The listings and the errors, both in the order of ``merchants``."""
     found: dict[str, TerminalList] = {}
     errors: dict[str, GetnetError] = {}
     received = 0
@@ -57,7 +57,7 @@ async def listed(
 
 
 class _Counting(httpx.AsyncBaseTransport):
-    """Tells how many bytes come."""
+    """Reports how many bytes arrive."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, more: Callable[[int], None]) -> None:
         self._transport, self._more = transport, more

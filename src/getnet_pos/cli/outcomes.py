@@ -1,4 +1,4 @@
-"""What became of payment commands, as plain objects and as text. Decides nothing."""
+"""The outcomes of payment commands, as plain objects and as text. It decides nothing."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _REFERENCES: Mapping[Reference | None, str] = {
 
 
 def answer(polled: Polled) -> PollReply:
-    """The terminal's answer to a poll alone."""
+    """Only the terminal's reply to a poll."""
     return PollReply(**{item.name: getattr(polled, item.name) for item in fields(PollReply)})
 
 
 def outcomes(polled: Polled, asked: Recovery | None = None) -> Recovery:
-    """What came out of a poll and, with ``asked``, of the recovery behind it."""
+    """The outcomes that a poll found, and ``asked``, the recovery after it."""
     last: Polled | Recovery = polled if asked is None else asked
     return Recovery(
         list(polled.unknown if asked is None else asked),
@@ -55,7 +55,7 @@ def outcomes(polled: Polled, asked: Recovery | None = None) -> Recovery:
 
 
 def recovery_document(recovery: Recovery) -> dict[str, Any]:
-    """What came out when unsettled payment commands were asked about."""
+    """The result of querying unsettled payment commands."""
     return {
         "settled": [intent_document(intent) for intent in recovery.settled],
         "unknown": [intent_document(intent) for intent in recovery],
@@ -82,9 +82,9 @@ def asked_for(intent: Intent, profile: Profile | None = None) -> str:
 def show_intents(
     console: Console, intents: Iterable[Intent], profile: Profile | None = None, times: Mapping[str, str] | None = None
 ) -> None:
-    """Each intent under the beginning of its id, which ``resolve`` takes where it is the only one.
+    """Show each intent with the beginning of its id, which ``resolve`` accepts if it is unambiguous.
 
-    ``times`` has when the state of each was recorded, by its id: UTC, ISO 8601. It is shown by this machine's clock.
+    ``times`` maps the id of each to when its state was recorded (UTC, ISO 8601); local time is shown.
     """
     from rich.table import Table
     from rich.text import Text
@@ -121,25 +121,25 @@ def _details(intent: Intent) -> Iterator[str]:
     if intent.found is not None:
         yield f"found by: {intent.found}"
     if intent.reason is not None:
-        yield f"why in doubt: {intent.reason}"
+        yield f"why it was queried: {intent.reason}"
     if intent.decided_by is not None:
         yield f"decided by {intent.decided_by}: {intent.note}"
 
 
 def show_recovery(console: Console, recovery: Recovery, profile: Profile | None) -> bool:
-    """What was settled, and what was not, under a title each; whether there was anything to tell."""
-    told = False
+    """Show what was settled and what was not, each with a title; return whether there was anything to show."""
+    has_shown = False
     for title, intents in (
-        ("settled now; whoever asked for it may not have heard:", recovery.settled),
-        ("unknown; do not charge again, look at the terminal's vouchers, then resolve:", recovery),
-        ("in progress in another process or connector, which waits for it:", recovery.in_progress),
-        ("not settled, of terminals that are not here:", recovery.elsewhere),
+        ("settled now; the program that sent it may not know:", recovery.settled),
+        ("unknown; do not charge again: look at the terminal's vouchers, then resolve:", recovery),
+        ("in progress in another process or connector, which is waiting for it:", recovery.in_progress),
+        ("not settled, at terminals that are not connected here:", recovery.elsewhere),
     ):
         if intents:
-            told = True
+            has_shown = True
             console.print(title, style="bold")
             show_intents(console, intents, profile)
     if recovery.another_terminal is not None:
-        told = True
+        has_shown = True
         console.print(clean(recovery.another_terminal), style="bold red")
-    return told
+    return has_shown

@@ -341,8 +341,8 @@ async def cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T]
         with _interrupts(loop, interrupt):
             return await task
     finally:
-        for question in asking:
-            question.cancel()
+        for request in asking:
+            request.cancel()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ __all__ = ["ports"]
 
 
 def ports(as_json: JsonOption = False) -> int:
-    """List the serial ports a terminal could be on, the likeliest first."""
+    """List the serial ports that may have a terminal, the likeliest first."""
     from serial.tools import list_ports
 
     from ..transports.serial import candidate_ports, is_likely
@@ -37,7 +37,7 @@ def _document(port: Any, likely: bool) -> dict[str, Any]:
 
 def _show(console: Any, found: list[dict[str, Any]]) -> None:
     if not found:
-        console.print("no serial port is there: plug the terminal in, switch it on, and look again")
+        console.print("no serial port was found: plug in the terminal, switch it on, and try again")
         return
     made = table("port", "likely", "usb", "description")
     for row in found:

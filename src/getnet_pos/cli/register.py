@@ -1,4 +1,4 @@
-"""The register a terminal command stands for: its options, its connector, and how what it does ends."""
+"""The register behind a terminal command: its options, its connector, and its exit code."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ JournalOption = Annotated[
     typer.Option(
         "--journal",
         metavar="JOURNAL",
-        help="The journal: a file, or postgresql://...; else GETNET_POS_JOURNAL, or a file in the user's state "
+        help="The journal: a file, or postgresql://...; by default GETNET_POS_JOURNAL, or a file in the user's state "
         "directory.",
     ),
 ]
@@ -68,7 +68,7 @@ ProfileOption = Annotated[
         envvar="GETNET_POS_PROFILE",
         parser=profile_named,
         metavar=f"[{'|'.join(PROFILES)}]",
-        help="The country or firmware; integrated-pos unless given.",
+        help="The country or firmware; integrated-pos by default.",
     ),
 ]
 _WHICH = "Which terminal"
@@ -80,41 +80,44 @@ def _which(*names: str, metavar: str, text: str) -> Any:
 
 _PortOption = Annotated[
     str | None,
-    _which("--port", "--usb", metavar="DEVICE", text="The serial port; with nothing named every port is asked."),
+    _which("--port", "--usb", metavar="DEVICE", text="The serial port. Without any link option, every port is polled."),
 ]
-_TcpOption = Annotated[str | None, _which("--tcp", metavar="HOST:PORT", text="On the local network, over TCP.")]
-_HttpOption = Annotated[str | None, _which("--http", metavar="URL", text="On the local network, over HTTP.")]
-_PathOption = Annotated[str | None, _which("--path", metavar="PATH", text="With --http: where it takes commands.")]
+_TcpOption = Annotated[
+    str | None, _which("--tcp", metavar="HOST:PORT", text="A terminal on the local network, over TCP.")
+]
+_HttpOption = Annotated[str | None, _which("--http", metavar="URL", text="A terminal on the local network, over HTTP.")]
+_PathOption = Annotated[str | None, _which("--path", metavar="PATH", text="With --http: the path for commands.")]
 _CaOption = Annotated[
-    str | None, _which("--ca", metavar="FILE", text="With --http and --cloud: the certificate authorities (PEM).")
+    str | None,
+    _which("--ca", metavar="FILE", text="With --http or --cloud: a file of trusted certificate authorities (PEM)."),
 ]
 _PinOption = Annotated[
-    str | None, _which("--pin", metavar="SHA256", text="With --http: the terminal's certificate, by its SHA-256.")
+    str | None, _which("--pin", metavar="SHA256", text="With --http: the SHA-256 of the terminal's certificate.")
 ]
 _CloudOption = Annotated[
     str | None,
     _which(
         "--cloud",
         metavar="BASE_URL",
-        text="Through the cloud, with GETNET_POS_CLIENT_ID and GETNET_POS_CLIENT_SECRET.",
+        text="A terminal behind the cloud, with GETNET_POS_CLIENT_ID and GETNET_POS_CLIENT_SECRET.",
     ),
 ]
 _KeyPosOption = Annotated[
-    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="With --cloud: the terminal.")
+    str | None, _which("--key-pos", metavar="TERMINAL/BRANCH/SERIAL", text="With --cloud: which terminal.")
 ]
 _EnvironmentOption = Annotated[
-    str | None, _which("--environment", metavar="NAME", text="With --cloud: uat unless given, or prod.")
+    str | None, _which("--environment", metavar="NAME", text="With --cloud: uat (the default) or prod.")
 ]
 _ProxyOption = Annotated[
     str | None, _which("--proxy", metavar="URL", text="With --cloud: the HTTP proxy, such as http://proxy.shop:3128.")
 ]
 _ConfigOption = Annotated[
     Path | None,
-    _which("--config", metavar="PATH", text="A TOML file with these settings; else that of GETNET_POS_CONFIG."),
+    _which("--config", metavar="PATH", text="A TOML file with these settings; by default that in GETNET_POS_CONFIG."),
 ]
 _WireOption = Annotated[
     WireName | None,
-    typer.Option("--wire", envvar="GETNET_POS_WIRE", help="The wire of the terminal's app; signed unless given."),
+    typer.Option("--wire", envvar="GETNET_POS_WIRE", help="The wire format of the terminal's app; signed by default."),
 ]
 _TimeoutOption = Annotated[
     float | None,
@@ -133,12 +136,12 @@ def is_ready(reply: PollReply) -> bool:
 
 
 _BUSY = 2.0
-"""Seconds that another process at the terminal is waited for: a person would not know why nothing happens."""
+"""How many seconds to wait for another process at the terminal, before the person learns why nothing happens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """The options that all terminal commands share, and what is done with them."""
+    """The options that all terminal commands share, and their use."""
 
     port: _PortOption = None
     tcp: _TcpOption = None
@@ -174,7 +177,7 @@ class Register:
             object.__setattr__(self, name, value)
 
     def _meant(self) -> tuple[dict[str, Any], Link]:
-        """The settings of the file, and the link that is meant."""
+        """The settings in the file, and the chosen link."""
         config = read_config(self.config)
         return config, choose(vars(self), config)
 
@@ -184,12 +187,12 @@ class Register:
 
     @contextlib.asynccontextmanager
     async def made(self, observer: Observer | None = None, **timeouts: float) -> AsyncIterator[AsyncConnector]:
-        """The connector, not opened yet; with other ``timeouts``."""
+        """The connector, not open yet, with ``timeouts`` in place of the defaults."""
         async with self.link.http_client() as http_client:
             yield self.link.connector(
                 wire=Wire((self.wire or WireName.SIGNED).value),
                 profile=self.settings,
-                journal=self.book(),
+                journal=self.open_journal(),
                 timeouts=replace(self._timeouts(), **timeouts),
                 http_client=http_client,
                 observer=observer,
@@ -197,38 +200,38 @@ class Register:
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[AsyncConnector]:
-        """The connector, opened; closed behind the body."""
+        """The open connector; closed after the body."""
         async with self.made() as connector, connector:
             yield connector
 
     @contextlib.asynccontextmanager
     async def ready(self) -> AsyncIterator[AsyncConnector]:
-        """The connector, opened and polled; what the poll has found out is told.
+        """The connector, open and polled. The outcomes that the poll found are shown.
 
         Raises:
-            NotReady: the terminal answers, and says that it is not ready.
+            NotReady: the terminal replied that it is not ready.
         """
         async with self.opened() as connector:
             with self.screen.waiting("asking whether the terminal is ready ..."):
                 polled = await self.polled(connector)
-            self._tell(polled)
+            self._show_outcomes(polled)
             yield connector
 
     async def polled(self, connector: AsyncConnector) -> Polled:
-        """The answer of a terminal that is ready.
+        """The poll of a terminal that is ready.
 
         Raises:
-            NotReady: the terminal answers, and says that it is not ready.
+            NotReady: the terminal replied that it is not ready.
         """
         polled = await connector.polling()
         if not is_ready(polled):
-            self._tell(polled)
-            said = polled.response_message or "no reason given"
-            raise NotReady(f"the terminal is not ready ({polled.response_code}: {said}): look at its screen")
+            self._show_outcomes(polled)
+            reason = polled.response_message or "no reason given"
+            raise NotReady(f"the terminal is not ready ({polled.response_code}: {reason}): look at its screen")
         return polled
 
-    def _tell(self, polled: Polled) -> None:
-        """On the way to another command: what became of earlier ones, whose callers may not have heard."""
+    def _show_outcomes(self, polled: Polled) -> None:
+        """Show the outcomes of earlier commands, whose callers may not know them."""
         for intent in polled.settled:
             self.screen.note(
                 f"settled now: {asked_for(intent, self.settings)}: {intent.state} (intent {intent.intent_id})"
@@ -239,14 +242,14 @@ class Register:
             )
 
     def end(self, reply: Reply) -> int:
-        """Show a reply; the exit code that it means."""
+        """Show a reply, and return its exit code."""
         if reply.recovered:
             self.screen.note("this is the stored result of an earlier call: nothing was sent now")
         self.screen.result(reply_document(reply), lambda console: show_reply(console, reply, self.settings))
         return ExitCode.DONE if reply.approved else ExitCode.REFUSED
 
     def run(self, command: Callable[[], Awaitable[int]]) -> int:
-        """Run a command to its end, also where it is interrupted."""
+        """Run a command to its end, even if it is interrupted."""
         before: set[str] = set()
 
         async def all_of_it() -> int:
@@ -263,26 +266,26 @@ class Register:
                 left = [intent for intent in self._open_intents() if intent.intent_id not in before]
         if left:
             raise _left_open(left[-1])
-        self.screen.note("interrupted; no money command was left open")
+        self.screen.note("interrupted; no payment command was left open")
         return ExitCode.INTERRUPTED
 
     def _show_earlier(self, reply: Reply | None) -> None:
-        """To a person; a machine gets it with the error."""
+        """Only for a person: a machine gets it with the error."""
         if reply is not None and not self.as_json:
             printed = console()
-            printed.print("the result of the earlier one; nothing was sent now:", style="bold")
+            printed.print("nothing was sent now; this is the result of the earlier payment:", style="bold")
             show_reply(printed, reply, self.settings)
 
-    def book(self) -> Journal:
-        """The journal, opened."""
+    def open_journal(self) -> Journal:
+        """The open journal."""
         return open_journal(self.journal or DEFAULT_JOURNAL)
 
     def journal_intents(self) -> list[Intent]:
-        """The intents of all terminals that are not settled."""
-        return self.book().intents()
+        """The payment commands of all terminals that are not settled."""
+        return self.open_journal().intents()
 
     def _open_intents(self) -> list[Intent]:
-        return [intent for intent in self.book().intents() if intent.open]
+        return [intent for intent in self.open_journal().intents() if intent.open]
 
     def _timeouts(self) -> Timeouts:
         names = ("short", "report", "sale", "sale_total")
@@ -295,14 +298,14 @@ class Register:
 
 def _left_open(intent: Intent) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"the {command_name(intent.command)} was left without its result: do not repeat it; the next command on this "
-        "terminal asks it what became of it, or run: getnet-pos recover",
+        f"the {command_name(intent.command)} was left before its result arrived: do not repeat it; the next command at "
+        "this terminal queries its outcome, or run: getnet-pos recover",
         intent_id=intent.intent_id,
     )
 
 
 def terminal_command(body: Callable[..., Awaitable[int]]) -> Callable[..., int]:
-    """A command of ``body``, whose first parameter is the ``Register``: its own parameters, then the shared ones."""
+    """A command from ``body``, whose first parameter is the ``Register``: its own options, then the shared ones."""
 
     def run(register: Register, **given: Any) -> int:
         return register.run(lambda: body(register, **given))
@@ -313,8 +316,8 @@ def terminal_command(body: Callable[..., Awaitable[int]]) -> Callable[..., int]:
 def with_options(
     shared: type, body: Callable[..., Any], run: Callable[..., int], *, shared_first: bool = False
 ) -> Callable[..., int]:
-    """A command with the parameters of ``body`` but the first, and a keyword for each field of the dataclass
-    ``shared``, of which one is made for ``run``.
+    """A command with all parameters of ``body`` but the first, and an option for each field of the dataclass
+    ``shared``, which is made from them and passed to ``run``.
     """
     hints = get_type_hints(body, include_extras=True)
     shared_hints = get_type_hints(shared, include_extras=True)

@@ -1,4 +1,4 @@
-"""What a command shows: tables and a live line for a person, or one JSON document for a machine. Decides nothing."""
+"""The output of a command: tables and a live line for a person, a JSON document for a machine. It decides nothing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Screen", "console", "print_document"]
 
 
 def print_document(document: object) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     print(json.dumps(document), flush=True)
 
 
 class Screen:
-    """Where a command shows its result and what happens on the way, both without card numbers.
+    """Shows the result of a command and what happens meanwhile, both without card numbers.
 
-    The result goes to standard output, everything else to standard error: with ``as_json`` one object a line.
+    The result goes to standard output, everything else to standard error; with ``as_json``, as one object per line.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -40,18 +40,18 @@ class Screen:
         self.listing(masked(document), show)
 
     def listing(self, document: object, show: Callable[[Console], None]) -> None:
-        """The same of what things are called, as it is: a serial number may look like a card's."""
+        """Print a result with names and serial numbers unmasked: they may look like card numbers."""
         if self.as_json:
             print_document(document)
         else:
             show(console())
 
     def note(self, text: str) -> None:
-        """Tell something on the way."""
-        self._aside({"note": text}, f"note: {clean(text)}")
+        """Show a note."""
+        self._show_beside({"note": text}, f"note: {clean(text)}")
 
     def progress(self, progress: Progress) -> None:
-        """Tell what the terminal is doing."""
+        """Show what the terminal is doing."""
         name = progress.code.name if isinstance(progress.code, ProgressCode) else None
         words = " ".join(
             filter(None, (name and name.lower().replace("_", " "), progress.text and f"({progress.text})"))
@@ -62,22 +62,22 @@ class Screen:
         if self._status is not None:
             self._status.update(_plain(f"{words} ..."))
         else:
-            self._aside({"progress": document}, f"{clean(words)} ...")
+            self._show_beside({"progress": document}, f"{clean(words)} ...")
 
-    def _aside(self, document: dict[str, Any], line: str) -> None:
+    def _show_beside(self, document: dict[str, Any], line: str) -> None:
         if self._status is not None:
             self._status.console.print(_plain(line))
         else:
             print(json.dumps(masked(document)) if self.as_json else line, file=sys.stderr, flush=True)
 
     def update(self, text: str) -> None:
-        """Have the live line say ``text`` from now on, where there is one."""
+        """Change the text of the live line, if there is one."""
         if self._status is not None:
             self._status.update(_plain(text))
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Show a live line while the body waits, where standard error is a screen."""
+        """Show a live line while the body waits, if standard error is a screen."""
         if self.as_json or not sys.stderr.isatty():
             yield
             return
@@ -89,7 +89,7 @@ class Screen:
 
     @contextlib.contextmanager
     def warnings_shown(self) -> Iterator[None]:
-        """Tell what the library warns of."""
+        """Show the library's warnings."""
         handler = _Notes(self)
         logger = logging.getLogger("getnet_pos")
         logger.addHandler(handler)
@@ -109,7 +109,7 @@ class _Notes(logging.Handler):
 
 
 def console(*, error: bool = False) -> Console:
-    """A console that takes text as it is; it has no colours where ``NO_COLOR`` is set or nobody looks."""
+    """A console that prints text unchanged, without colours if ``NO_COLOR`` is set or it is not a screen."""
     from rich.console import Console
 
     return Console(stderr=error, markup=False, emoji=False, highlight=False, soft_wrap=False)

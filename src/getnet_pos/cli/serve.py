@@ -1,4 +1,4 @@
-"""The command that serves terminals to programs in other languages, and to web pages, until it is stopped."""
+"""The command that serves terminals to web pages and to programs in other languages, until it is stopped."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Usb = Annotated[
     typer.Option(
         "--usb",
         metavar="DEVICE",
-        help="The serial port; with nothing named every port is asked.",
+        help="The serial port. Without any link option, every port is polled.",
         rich_help_panel="Which terminal",
     ),
 ]
@@ -42,7 +42,7 @@ _Usb = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class _OfFile(Register):
-    """A terminal that the file of settings names."""
+    """A terminal in the settings file."""
 
     place: Link
     own: dict[str, Any]
@@ -53,7 +53,7 @@ class _OfFile(Register):
 
 @dataclass(frozen=True, kw_only=True)
 class _Served(Register):
-    """The terminals that are meant: one, which is called ``terminal``, or those of the file under their names."""
+    """The terminals to serve: either one, with the name ``terminal``, or those in the settings file."""
 
     port: _Usb = None
     as_json: bool = field(init=False, default=False)
@@ -78,24 +78,29 @@ def _run(
     served: _Served,
     host: Annotated[
         str | None,
-        _option("--host", metavar="HOST", text="The address to listen on; both loopback addresses unless given."),
+        _option("--host", metavar="HOST", text="The address to listen on; by default both loopback addresses."),
     ] = None,
-    number: Annotated[int, _option("--port", metavar="N", text="0 takes a free one.", min=0, max=65535)] = 8787,
+    number: Annotated[
+        int, _option("--port", metavar="N", text="The port to listen on; 0 chooses a free one.", min=0, max=65535)
+    ] = 8787,
     allow_origin: Annotated[
         list[str] | None,
-        _option("--allow-origin", metavar="ORIGIN", text="A web page's origin that may use it; may be given again."),
+        _option(
+            "--allow-origin", metavar="ORIGIN", text="The origin of a web page that may use the agent; can be repeated."
+        ),
     ] = None,
     bridge: Annotated[
-        bool, _option("--bridge", text="Speak Getnet's websocket dialect, too, with the pages of these origins.")
+        bool, _option("--bridge", text="Also serve Getnet's websocket dialect, to pages of these origins.")
     ] = False,
     bridge_port: Annotated[
-        int, _option("--bridge-port", metavar="N", text="The bridge's port; 0 takes a free one.", min=0, max=65535)
+        int,
+        _option("--bridge-port", metavar="N", text="The port of the bridge; 0 chooses a free one.", min=0, max=65535),
     ] = 8000,
     token_file: Annotated[
-        Path | None, _option("--token-file", metavar="PATH", text="Where the pairing token is kept.")
+        Path | None, _option("--token-file", metavar="PATH", text="The file with the pairing token.")
     ] = None,
     certificate: Annotated[
-        Path | None, _option("--certificate", metavar="FILE", text="For TLS: the certificate (PEM).")
+        Path | None, _option("--certificate", metavar="FILE", text="For TLS: the certificate with its chain (PEM).")
     ] = None,
     key: Annotated[Path | None, _option("--key", metavar="FILE", text="For TLS: its private key (PEM).")] = None,
     otel: Annotated[
@@ -133,10 +138,10 @@ def _run(
         for what, url in zip(("listening", "bridge"), urls, strict=False):
             print(f"{what} on {url}", flush=True)
         if is_new:
-            print(f"the pairing token, kept in {path}: {token}", file=sys.stderr, flush=True)
+            print(f"the pairing token, stored in {path}: {token}", file=sys.stderr, flush=True)
 
     async def run() -> bool:
-        journal = next(iter(served.registers.values())).book()
+        journal = next(iter(served.registers.values())).open_journal()
         async with contextlib.AsyncExitStack() as stack:
             connectors = {
                 name: await stack.enter_async_context(register.made(observer, busy=BUSY))
@@ -158,7 +163,7 @@ def _otel_observer() -> Observer:
 
 @contextlib.contextmanager
 def _logged() -> Iterator[None]:
-    """What the library tells goes to standard error, a line each, without card numbers or control characters."""
+    """Print log messages on standard error, one per line, without card numbers or control characters."""
     handler = _Lines()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("getnet_pos")

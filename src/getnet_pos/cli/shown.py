@@ -1,4 +1,4 @@
-"""Messages and errors as plain objects, replies as tables. Whatever could identify a card or its holder is left out."""
+"""Messages and errors as plain objects, replies as tables, without data that could identify a card or its holder."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ _NAMES = {
     "trade_quotas": "merchant's installments",
     "trans_token": "transaction",
 }
-"""What fields are called whose own names say too little. Those that nobody has described keep theirs."""
+"""Better names for fields. Fields that are not documented anywhere keep their own."""
 _NONE_AS_ZERO = {"cashback", "operation_id", "shares_amount", "shares_number", "tip"}
-"""Fields that terminals send as 0 where there is nothing of the kind."""
+"""Fields that terminals send as 0 instead of leaving them out."""
 _CARD = ("card_brand", "card_type", "last4_digits")
 _MEANINGS = {
     -1: "the terminal did not reach the acquirer, and does not say whether the card was charged",
@@ -99,14 +99,14 @@ _MEANINGS = {
     1006: "cancelled on the terminal, or nobody paid in time",
 }
 _EMPTY = {21: "not found", 99: "there are no operations"}
-"""To a question; what they mean to a payment is not known."""
+"""In the reply to a query; their meaning in the reply to a payment is unknown."""
 _SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item in sent_fields(kind) if item.shown}
 
 # ----------------------------------------------------------------------------------------------------------- documents
 
 
 def error_document(error: GetnetError) -> dict[str, Any]:
-    """An error as an object: its type, its message, and what it carries to act on."""
+    """An error as an object: its type, its message, and the attributes to act on."""
     document: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     for name in ("intent_id", "reason", "found", "at", "status", "code", "log_id"):
         value = getattr(error, name, None)
@@ -156,7 +156,7 @@ def table(*columns: str) -> Table:
 
 
 def show_fields(console: Console, document: Mapping[str, Any], profile: Profile | None = None) -> None:
-    """Names and values below each other; what was not sent is left out, or sent as nothing, and lists are too."""
+    """Names and values below each other; fields that are empty or lists are left out."""
     from rich.table import Table
 
     made = Table.grid(padding=(0, 2))
@@ -188,7 +188,7 @@ def _cell(name: str, value: Any, profile: Profile | None) -> str:
 
 
 def show_date(text: str) -> str:
-    """A terminal's date with its month in words, which no country reads otherwise; else as it came."""
+    """A terminal's date with the month in words, because countries order numbers differently; other text unchanged."""
     made = read_date(text)
     if made is None:
         return text

@@ -32,7 +32,7 @@ __all__ = ["cloud", "equipment", "http", "missing_server", "screen", "serial", "
 
 
 class OutcomeName(str, Enum):
-    """What becomes of a money command, under the simulator's own names."""
+    """The outcomes of a payment, with the simulator's own names."""
 
     APPROVE = "approve"
     DECLINE = "decline"
@@ -43,7 +43,7 @@ class OutcomeName(str, Enum):
 
 
 class FirmwareName(str, Enum):
-    """What the software of a terminal is like."""
+    """The firmware of a virtual terminal."""
 
     PLAIN = "plain"
     A920 = "a920"
@@ -67,12 +67,20 @@ def _flag(name: str, panel: str, text: str) -> Any:
 
 _HostOption = Annotated[str, typer.Option(help="The address to listen on.", rich_help_panel=_SERVER)]
 _NumberOption = Annotated[
-    int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.", rich_help_panel=_SERVER)
+    int,
+    typer.Option(
+        "--port",
+        metavar="N",
+        min=0,
+        max=65535,
+        help="The port to listen on; 0 chooses a free one.",
+        rich_help_panel=_SERVER,
+    ),
 ]
 _WireOption = Annotated[
     WireName,
     typer.Option(
-        help="The wire of the example that it prints; the terminal answers on the wire it is asked on.",
+        help="The wire format in the printed example; the terminal itself replies in the format of each command.",
         rich_help_panel=_SERVER,
     ),
 ]
@@ -99,18 +107,16 @@ class Manners:
     ] = 0
     times: Annotated[int | None, _number(_MONEY, "For the first N payments only; the others are approved.", 1)] = None
     function_code_zero: Annotated[bool, _flag("--function-code-zero", _MONEY, "Reply with function code 0.")] = False
-    wrong_signature: Annotated[
-        bool, _flag("--wrong-signature", _MONEY, "Reply with a signature or LRC that does not fit.")
-    ] = False
+    wrong_signature: Annotated[bool, _flag("--wrong-signature", _MONEY, "Reply with a wrong signature or LRC.")] = False
     duplicate: Annotated[bool, _flag("--duplicate", _MONEY, "Send the reply twice.")] = False
     no_acknowledge: Annotated[bool, _flag("--no-acknowledge", _MONEY, "Do not acknowledge the command.")] = False
-    not_accepted: Annotated[bool, _flag("--not-accepted", _MONEY, "Answer Received: false and nothing else.")] = False
-    fragment: Annotated[int, _number(_LINK, "The most bytes in one write; 0: whole frames.", 0)] = 0
+    not_accepted: Annotated[bool, _flag("--not-accepted", _MONEY, "Reply Received: false, and nothing else.")] = False
+    fragment: Annotated[int, _number(_LINK, "The most bytes in one write; 0 writes whole frames.", 0)] = 0
     fragment_every: Annotated[float, _seconds(_LINK, "Between two fragments.")] = 0
-    noise: Annotated[int, _number(_LINK, "Up to so many random bytes before each frame.", 0)] = 0
-    camel_case: Annotated[bool, _flag("--camel-case", _LINK, "Keys in camelCase.")] = False
-    coalesce: Annotated[bool, _flag("--coalesce", _LINK, "All messages of a command in one write.")] = False
-    crlf: Annotated[bool, _flag("--crlf", _LINK, "A line end behind each frame.")] = False
+    noise: Annotated[int, _number(_LINK, "Up to N random bytes before each frame.", 0)] = 0
+    camel_case: Annotated[bool, _flag("--camel-case", _LINK, "Write keys in camelCase.")] = False
+    coalesce: Annotated[bool, _flag("--coalesce", _LINK, "Write all messages of a command at once.")] = False
+    crlf: Annotated[bool, _flag("--crlf", _LINK, "Write a line end after each frame.")] = False
     echo: Annotated[bool, _flag("--echo", _LINK, "Send each command back first.")] = False
     seed: Annotated[int | None, _number(_SERVER, "The same seed gives the same noise and codes.")] = None
 
@@ -146,18 +152,18 @@ class Manners:
         )
 
     def chosen_seed(self) -> int:
-        """The one that was given; else another at each start: a journal would take its vouchers for earlier ones."""
+        """The given seed, or else a random one: with the same vouchers at each start, a journal would confuse them."""
         return random.getrandbits(32) if self.seed is None else self.seed
 
     def course(self) -> tuple[Behaviour, list[Behaviour]]:
-        """How a terminal behaves, and how it does before that."""
+        """The default behaviour of a terminal, and its script."""
         behaviour = self.behaviour()
         return (behaviour, []) if self.times is None else (behaviour.manner(), [behaviour] * self.times)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalManners(Manners):
-    """The options of a virtual terminal that a register is connected with: which one it is, and its line."""
+    """Further options of a terminal with a link of its own: its identity, and the link."""
 
     firmware: Annotated[
         FirmwareName,
@@ -182,26 +188,26 @@ class LocalManners(Manners):
     serial_number: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The terminal's serial number.", rich_help_panel=_WHICH)
     ] = None
-    gap: Annotated[float, _seconds(_LINK, "Between any two writes; 0: they may come joined.")] = 0.03
+    gap: Annotated[float, _seconds(_LINK, "Between any two writes; with 0 they may arrive together.")] = 0.03
 
     def terminal(self) -> VirtualTerminal:
         from ..simulator import A920, Firmware, Identity, VirtualTerminal
 
         default, script = self.course()
         firmware = {FirmwareName.PLAIN: Firmware(), FirmwareName.A920: A920}[self.firmware]
-        told = {name: getattr(self, name) for name in ("terminal_id", "commerce_code", "serial_number")}
+        given = {name: getattr(self, name) for name in ("terminal_id", "commerce_code", "serial_number")}
         return VirtualTerminal(
             default=default,
             script=script,
             seed=self.chosen_seed(),
             epoch=datetime.now(),
-            identity=Identity(**{name: value for name, value in told.items() if value is not None}),
+            identity=Identity(**{name: value for name, value in given.items() if value is not None}),
             firmware=replace(firmware, omit=tuple(self.omit or ()), refuses_iso_dates=self.refuse_iso_dates),
         )
 
 
 def _virtual(body: Callable[..., int], manners: type = LocalManners) -> Callable[..., int]:
-    """A command of ``body``, whose first parameter are the ``manners``."""
+    """A command from ``body``, whose first parameter is the ``manners``."""
     return with_options(manners, body, body, shared_first=True)
 
 
@@ -222,7 +228,7 @@ def serial(
 
     The first line on standard output is: listening on DEVICE
 
-    Lines on standard input do things to it: unplug, plug, restart, key-in AMOUNT,
+    Lines on standard input control it: unplug, plug, restart, key-in AMOUNT,
     rename NAME
     """
     from ..simulator import SerialServer
@@ -238,14 +244,14 @@ def tcp(
     host: _HostOption = "127.0.0.1",
     port: _NumberOption = 0,
     close_after_reply: Annotated[
-        bool, _flag("--close-after-reply", _LINK, "End the connection when all that came over it is replied to.")
+        bool, _flag("--close-after-reply", _LINK, "Close the connection once every command was replied to.")
     ] = False,
 ) -> int:
     """Serve a virtual terminal on a TCP port until interrupted.
 
     The first line on standard output is: listening on HOST:PORT
 
-    Lines on standard input do things to it: unplug, plug, restart, key-in AMOUNT
+    Lines on standard input control it: unplug, plug, restart, key-in AMOUNT
     """
     from ..simulator import TcpServer
 
@@ -259,13 +265,13 @@ def http(
     wire: _WireOption = WireName.SIGNED,
     host: _HostOption = "127.0.0.1",
     port: _NumberOption = 0,
-    path: Annotated[str, typer.Option(help="Where commands are taken.", rich_help_panel=_SERVER)] = "/",
+    path: Annotated[str, typer.Option(help="The path for commands.", rich_help_panel=_SERVER)] = "/",
 ) -> int:
     """Serve a virtual terminal over HTTP until interrupted.
 
     The first line on standard output is: listening on URL
 
-    Lines on standard input do things to it: unplug, plug, restart, key-in AMOUNT
+    Lines on standard input control it: unplug, plug, restart, key-in AMOUNT
     """
     with _extra():
         from ..simulator.http import HttpServer
@@ -279,20 +285,27 @@ def cloud(
     profile: Annotated[
         Profile,
         typer.Option(
-            parser=profile_named, metavar=f"[{'|'.join(PROFILES)}]", help="Whose cloud.", rich_help_panel=_SERVER
+            parser=profile_named,
+            metavar=f"[{'|'.join(PROFILES)}]",
+            help="The country of the cloud.",
+            rich_help_panel=_SERVER,
         ),
     ] = "cl",  # type: ignore[assignment]  # the text that is parsed
-    terminals: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, rich_help_panel=_SERVER)] = 1,
+    terminals: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many terminals.", rich_help_panel=_SERVER)
+    ] = 1,
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Happens once, in the given order; a wrong name lists them.", rich_help_panel=_LINK
+            metavar="NAME",
+            help="A fault that happens once; repeat it for several, in order. A wrong name lists them.",
+            rich_help_panel=_LINK,
         ),
     ] = None,
     host: _HostOption = "127.0.0.1",
     port: _NumberOption = 0,
 ) -> int:
-    """Serve a virtual Cloud-to-Cloud with terminals behind it until interrupted; it takes any credentials.
+    """Serve a virtual cloud with terminals behind it until interrupted. It accepts any credentials.
 
     The first line on standard output is: listening on URL
     """
@@ -303,7 +316,7 @@ def cloud(
     kinds = {kind.value: kind for kind in CloudFaultKind}
     for name in fault or ():
         if name not in kinds:
-            raise InvalidValue(f"there is no fault {name!r}: choose from {', '.join(kinds)}")
+            raise InvalidValue(f"unknown fault {name!r}: use {', '.join(kinds)}")
     default, script = manners.course()
     virtual = VirtualCloud(profile=profile, terminals=terminals, default=default, seed=manners.chosen_seed())
     for terminal in virtual.terminals.values():
@@ -331,17 +344,17 @@ def join_address(host: str, port: int) -> str:
 
 
 def screen(served: Server | VirtualCloud) -> ScreenServer:
-    """The screen of what is served; it is not there before it is entered."""
+    """The screen of what is served; it starts when it is entered."""
     with _extra():
         from ..simulator import ScreenServer
     return ScreenServer(served)
 
 
 def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName, place: str, with_screen: bool) -> int:
-    """Serve until told to stop."""
+    """Serve until interrupted."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # In a thread: an exception that breaks into a wait for the server's thread can leave it taken for ended.
+        # In a thread: an exception during a join can make Python count the server's thread as ended.
         threading.Thread(target=server.close).start()
 
     page = screen(server) if with_screen else None
@@ -355,13 +368,17 @@ def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName
             obey(server)
             server.serve_forever()
     except OSError as error:
-        raise ConnectError(f"{place} cannot be served on: {error}") from error
+        raise ConnectError(
+            f"the terminal cannot be served on {place.rstrip(',')}: {error}; choose another one"
+        ) from error
     return ExitCode.DONE
 
 
 def equipment(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="The port to listen on; 0 chooses a free one.")
+    ] = 0,
 ) -> int:
     """Serve a virtual Active Payment Terminal API until interrupted.
 
@@ -379,13 +396,15 @@ def _serve_api(serve: Callable[[], None], host: str, port: int) -> int:
         try:
             serve()
         except OSError as error:
-            raise ConnectError(f"{host}, port {port}, cannot be listened on: {error.strerror or error}") from error
+            raise ConnectError(
+                f"the server cannot listen on {host}, port {port}: {error.strerror or error}; choose another one"
+            ) from error
     return ExitCode.DONE
 
 
 @contextlib.contextmanager
 def _extra() -> Iterator[None]:
-    """Name what to install where an import within the body fails."""
+    """Say what to install if an import in the body fails."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -394,7 +413,7 @@ def _extra() -> Iterator[None]:
 
 
 def missing_server(error: ModuleNotFoundError) -> str:
-    """The package of the extra ``simulator`` that is not installed; raises ``error`` again where it is another one."""
+    """The missing package of the extra ``simulator``; raises ``error`` again if it is not one of them."""
     name = (error.name or "").partition(".")[0]
     if name not in ("starlette", "uvicorn", "wsproto"):
         raise error
@@ -403,7 +422,7 @@ def missing_server(error: ModuleNotFoundError) -> str:
 
 @contextlib.contextmanager
 def _stopped_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM call ``handler``, also where the shell that started it has SIGINT ignored."""
+    """Make SIGINT and SIGTERM call ``handler``, even if the shell started the process with SIGINT ignored."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

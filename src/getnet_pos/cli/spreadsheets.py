@@ -1,4 +1,4 @@
-"""Comma-separated values that a spreadsheet takes for text alone. All CSV of the command line is written here."""
+"""Writes all CSV of the command line, so that no spreadsheet takes a cell for a formula."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .ends import printable
 __all__ = ["write_csv"]
 
 _FORMULA = re.compile("(^|;) *(?=[=+@\uff1d\uff0b\uff20\uff0d-])")
-"""Where a formula begins: at the start of a cell, and behind a semicolon, which parts cells in many countries."""
+"""Where a formula begins: at the start of a cell, or after a semicolon, which separates cells in many countries."""
 
 
 def write_csv(file: TextIO, rows: Iterable[Iterable[Any]]) -> None:
-    """Write ``rows``, one a line.
+    """Write ``rows``, one per line.
 
-    In text, a formula has an apostrophe in front, a line break is a space, and other control characters are escaped.
-    ``None`` is an empty cell; a number stays one.
+    In text, a formula gets an apostrophe in front, a line break becomes a space, and other control characters are
+    escaped. ``None`` is an empty cell; a number stays a number.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerows([_cell(value) for value in row] for row in rows)

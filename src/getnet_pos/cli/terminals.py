@@ -1,4 +1,4 @@
-"""The command that lists what terminals there are: those a merchant owns."""
+"""The command that lists the terminals of merchants."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["terminals"]
 
 _LONGEST_TABLE = 2_000
-"""Rows that are laid out as a table; more of them are printed as plain lines, which takes a moment and not a minute."""
+"""The most rows in a table. More are printed as plain lines, which is much faster."""
 
 _FILTERS = "Which of them"
 _COLUMNS = (
@@ -63,11 +63,15 @@ def _date(name: str, text: str) -> Any:
 def terminals(
     merchants: Annotated[list[str] | None, typer.Argument(metavar="MERCHANT_ID", help="One or more merchants.")] = None,
     cloud: Annotated[
-        str | None, typer.Option(metavar="BASE_URL", help="List what the cloud lets these credentials drive instead.")
+        str | None,
+        typer.Option(
+            metavar="BASE_URL",
+            help="List the terminals behind the cloud that these credentials have access to, instead.",
+        ),
     ] = None,
-    branch: Annotated[int | None, typer.Option(help="With --cloud: this branch alone.")] = None,
+    branch: Annotated[int | None, typer.Option(help="With --cloud: only this branch.")] = None,
     ca: Annotated[
-        str | None, typer.Option(metavar="FILE", help="With --cloud: the certificate authorities (PEM).")
+        str | None, typer.Option(metavar="FILE", help="With --cloud: a file of trusted certificate authorities (PEM).")
     ] = None,
     proxy: Annotated[str | None, typer.Option(metavar="URL", help="With --cloud: the HTTP proxy.")] = None,
     profile: ProfileOption = None,
@@ -84,7 +88,7 @@ def terminals(
             help="The token server, for GETNET_POS_CLIENT_ID and _SECRET; without it GETNET_POS_TOKEN is used.",
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For one request and its answer.")] = 60,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="The time limit for each request.")] = 60,
     brand: Annotated[
         list[str] | None, _filter("Brands that contain TEXT. Repeat it, or any other filter, for more.")
     ] = None,
@@ -99,25 +103,26 @@ def terminals(
         str | None, _date("--activated-after", "Activated on or after: 2024-01-31, or with a time; UTC.")
     ] = None,
     activated_before: Annotated[str | None, _date("--activated-before", "Activated before.")] = None,
-    only_summary: Annotated[bool, typer.Option("--summary", help="Show the counts alone.")] = False,
+    only_summary: Annotated[bool, typer.Option("--summary", help="Show only the counts.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values, safe for spreadsheets.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """List the active terminals of merchants (Active Payment Terminal API).
 
-    The token is GETNET_POS_TOKEN, or got with --token-url. Secrets are taken from the environment or the keyring alone.
+    The token is GETNET_POS_TOKEN, or is requested from --token-url. Secrets are only read from the environment or the
+    keyring.
     """
     if cloud is not None:
         if merchants or environment or base_url or token_url or as_csv:
-            raise ConfigurationError("--cloud goes with --branch, --profile, --ca, --proxy and --json alone")
+            raise ConfigurationError("--cloud can only be combined with --branch, --profile, --ca, --proxy and --json")
         with _account(cloud, profile or Profile.INTEGRATED_POS, ca, proxy) as account:
             return _cloud_terminals(account, branch, Screen(as_json))
     if not all(given is None for given in (branch, profile, ca, proxy)):
-        raise ConfigurationError("--branch, --profile, --ca and --proxy go with --cloud")
+        raise ConfigurationError("--branch, --profile, --ca and --proxy need --cloud")
     if not merchants:
-        raise ConfigurationError("name a MERCHANT_ID, or --cloud BASE_URL")
+        raise ConfigurationError("pass a MERCHANT_ID, or --cloud BASE_URL")
     if as_csv and (as_json or only_summary):
-        raise InvalidValue("--csv goes with neither --json nor --summary")
+        raise InvalidValue("--csv cannot be combined with --json or --summary")
     asked = list(dict.fromkeys(check_merchant_id(merchant) for merchant in merchants))
     wanted = Wanted.of(brand, model, capture, communication, commercial_mode, activated_after, activated_before)
     address = _address(environment, base_url)
@@ -185,7 +190,7 @@ def _cloud_terminals(account: CloudAccount, branch: int | None, screen: Screen) 
 
 def _address(environment: EnvironmentName | None, base_url: str | None) -> str:
     if (environment is None) == (base_url is None):
-        raise ConfigurationError("name one place to ask: --environment hg, --environment hti, or --base-url URL")
+        raise ConfigurationError("pass one of --environment hg, --environment hti and --base-url URL")
     if environment is not None:
         from ..equipment import Environment
 
@@ -198,10 +203,10 @@ def _address(environment: EnvironmentName | None, base_url: str | None) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which terminals are wanted: each filter that is given must take one."""
+    """The filters: a terminal must match all of those that are set."""
 
     texts: tuple[tuple[str, str | None, tuple[str, ...]], ...]
-    """The field with words, the one with a code, and the texts of which one must fit."""
+    """The field with words, the field with a code, and the texts; one of them must match."""
     modes: tuple[CommercialMode, ...]
     after: datetime | None
     before: datetime | None
@@ -230,7 +235,7 @@ class Wanted:
             _moment(before, "--activated-before"),
         )
         if wanted.after is not None and wanted.before is not None and wanted.after >= wanted.before:
-            raise InvalidValue("no terminal was activated after --activated-after and before --activated-before")
+            raise InvalidValue("--activated-after must be before --activated-before")
         return wanted
 
     def takes(self, terminal: PaymentTerminal) -> bool:
@@ -247,7 +252,7 @@ class Wanted:
 
 
 def _fits(text: str, words: str | None, code: str | None) -> bool:
-    """Whether ``words`` hold ``text``, spaces and case apart, or it is the code, zeros in front apart."""
+    """Whether ``words`` contain ``text``, ignoring spaces and case, or it is the code, ignoring leading zeros."""
     if code is not None and text.isdigit() and text.lstrip("0") == code.lstrip("0"):
         return True
     return words is not None and _bare(text) in _bare(words)
@@ -264,7 +269,7 @@ def _moment(text: str | None, name: str) -> datetime | None:
         moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
     except ValueError:
         raise InvalidValue(
-            f"{name} must be a date such as 2024-01-31, or with a time such as 2024-01-31T18:00:00Z"
+            f"{name} must be a date such as 2024-01-31, or a date and time such as 2024-01-31T18:00:00Z"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
@@ -274,7 +279,7 @@ def _moment(text: str | None, name: str) -> datetime | None:
 
 @dataclass(frozen=True)
 class Listing:
-    """A merchant's terminals: all that were listed, and those that are wanted."""
+    """A merchant's terminals: all of them, and those that match the filters."""
 
     whole: TerminalList
     wanted: tuple[PaymentTerminal, ...]

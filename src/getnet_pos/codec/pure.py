@@ -21,3 +21,4 @@ __all__ = [
 ]
 
 BACKEND: Final = "pure"
+"""The name of this implementation; ``codec.BACKEND`` is the name of the active one."""

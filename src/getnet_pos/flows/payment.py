@@ -315,9 +315,11 @@ def _asked(till: Till, command: Command[R], timeout: float | None, urgent: bool,
 
 def _answers(till: Till, command: Command[Any], reply: Reply) -> bool:
     """Whether ``reply`` answers ``command``. A last voucher or a transaction may have another function code."""
-    if isinstance(command, LastVoucher):
-        return reply.function_code in till.carrier.profile.catalogue.voucher_codes
-    return reply.function_code == command.code or isinstance(command, GetTransaction)
+    catalogue = till.carrier.profile.catalogue
+    kind = catalogue.kind(command.code) or type(command)
+    if issubclass(kind, LastVoucher):
+        return reply.function_code in catalogue.voucher_codes
+    return reply.function_code == command.code or issubclass(kind, GetTransaction)
 
 
 def _clear(till: Till) -> Flow[bool]:

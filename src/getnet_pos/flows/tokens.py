@@ -72,7 +72,14 @@ class CalledToken:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token from a server, and its life in seconds; ``None`` if the server did not say."""
+    """A token from a server, and its life in seconds; ``None`` if the server did not say.
+
+    Examples:
+        >>> from getnet_pos.flows.http_calls import Secret
+        >>> from getnet_pos.oauth import Grant
+        >>> Grant(token=Secret("eyJhbGciOi"), life=3600.0)
+        Grant(token='***', life=3600.0)
+    """
 
     token: Secret
     life: float | None
