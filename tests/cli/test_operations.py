@@ -86,7 +86,7 @@ def test_a_serial_port_is_left_to_the_process_that_sells(called: Run) -> None:
     with SerialServer(terminal, gap=0) as server, Connector.create_usb(server.device, journal=None) as pos:
         pos.polling()
         ended = called("cancel", "--port", server.device)
-    assert (ended.code, "press Ctrl-C where the sale was begun" in ended.err) == (3, True), ended
+    assert (ended.code, "press Ctrl-C in the process that began the sale" in ended.err) == (3, True), ended
 
 
 def test_a_cancellation_without_a_sale_or_an_answer(called: Run, at: tuple[str, ...]) -> None:
