@@ -72,7 +72,7 @@ def test_a_sale_of_another_process_is_cancelled(
         while not terminal.busy:
             time.sleep(0.01)
         ended = called("cancel", *at)
-        assert (ended.code, "the sale's own result says" in ended.out) == (0, True), ended
+        assert (ended.code, "the sale itself reports its outcome" in ended.out) == (0, True), ended
         out, _ = sale.communicate()
         assert (sale.wait(30), '"response_code": 1006' in out) == (1, True)
         assert terminal.ledger.entries == ()
