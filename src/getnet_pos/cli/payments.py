@@ -254,18 +254,18 @@ async def cancel(register: Register) -> int:
     except PortBusy as error:
         raise PortBusy(
             f"{register.link.where or 'the port'} is in use by another process, and a serial port serves one process: "
-            "press Ctrl-C where the sale was begun, or cancel on the terminal"
+            "press Ctrl-C in the process that began the sale, or cancel on the terminal"
         ) from error
     except UnsupportedOperation as error:
         raise UnsupportedOperation("a sale cannot be cancelled over this link: cancel it on the terminal") from error
     except TransportError:
-        screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
+        screen.note("if the sale goes on, press Ctrl-C in the process that began it, or cancel on the terminal")
         raise
     assert reply is not None, "no sale is in progress in this process"
 
     def show(console: Console) -> None:
         if reply.approved:
-            console.print("the terminal took the request; the sale's own result says what became of it", soft_wrap=True)
+            console.print("the terminal accepted the request; the sale itself reports its outcome", soft_wrap=True)
         else:
             show_reply(console, reply, None)
 

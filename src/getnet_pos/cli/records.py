@@ -48,7 +48,7 @@ def intents(
 
 def resolve(
     intent: Annotated[
-        str, typer.Argument(metavar="INTENT", help="The intent's id, or its beginning where no other begins so.")
+        str, typer.Argument(metavar="INTENT", help="The intent's id, or its first characters if they are unambiguous.")
     ],
     paid: Annotated[bool, typer.Option("--paid/--not-paid", help="Whether the card was charged.")],
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who found out, for the record.")],

@@ -114,7 +114,7 @@ def voucher(entry: Entry, identity: Identity) -> Fields:
 def voucher_with_number(entry: Entry, identity: Identity) -> Fields:
     """The fields of a last voucher or a duplicate, whose last digits are a number: leading zeros are lost.
 
-    What the operation's own reply had beside a voucher is there too.
+    It also has the further fields of the operation's own reply.
     """
     fields = {**voucher(entry, identity), "Last4Digits": int(entry.card.last4)}
     if entry.is_return or entry.kind is EntryKind.RELEASE:
