@@ -66,6 +66,29 @@ def test_all_names_of_the_simulator_are_there_without_its_extra() -> None:
     assert done.stdout == "HttpServer\n"
 
 
+def test_the_extra_of_the_simulator_is_named() -> None:
+    code = """if True:
+        import sys
+        sys.modules.update(dict.fromkeys(["starlette", "uvicorn", "wsproto"]))
+        from getnet_pos import simulator
+        from getnet_pos.simulator.cloud import VirtualCloud
+        uses = [
+            lambda: simulator.HttpServer,
+            lambda: simulator.ScreenServer,
+            lambda: VirtualCloud().__enter__(),
+            lambda: __import__("getnet_pos.simulator.equipment"),
+        ]
+        for use in uses:
+            try:
+                use()
+            except ModuleNotFoundError as error:
+                print(error)
+    """
+    said = run(code).stdout.splitlines()
+    assert len(said) == 4
+    assert all(line.endswith('pip install "getnet-pos[simulator]"') for line in said)
+
+
 @needs_native
 def test_the_native_codec_runs_where_it_is() -> None:
     assert run(SHOW_BACKEND).stdout == "native\n"

@@ -1,7 +1,7 @@
-"""A pytest plugin for programs that use this library: virtual terminals, a cloud and an API of terminals, as fixtures.
+"""A pytest plugin for programs that use this library: virtual terminals, a cloud and an equipment API as fixtures.
 
-pytest loads it wherever the library is installed, so it imports nothing but pytest until a fixture is used. What each
-fixture and marker is for stands in docs/guides/testing.md.
+pytest loads it wherever the library is installed, so until a fixture is used it imports nothing but pytest. The
+fixtures and markers are explained in docs/guides/testing.md.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
 
 _LINKS = ("getnet_serial", "getnet_tcp", "getnet_http", "getnet_cloud")
 _MARKERS = (
-    "getnet_terminal(script=[...], faults=[...], ...): settings of the test's virtual terminal, as VirtualTerminal has "
-    "them; the faults (Fault, NetworkFault) count from the first line of the test",
-    "getnet_cloud(script=[...], faults=[...], ...): settings of the test's virtual cloud, as VirtualCloud has them; "
-    "the faults (CloudFault) count from the first line of the test",
+    "getnet_terminal(script=[...], faults=[...], ...): the arguments of the test's VirtualTerminal; the faults (Fault, "
+    "NetworkFault) count from the first line of the test",
+    "getnet_cloud(script=[...], faults=[...], ...): the arguments of the test's VirtualCloud; the faults (CloudFault) "
+    "count from the first line of the test",
 )
 
 
 class _Bench:
-    """What one test has in use."""
+    """What one test uses."""
 
     def __init__(self, journal: Path, memory: MemoryJournal) -> None:
         self.journal = journal
         self.memory = memory
         self.terminals: list[VirtualTerminal] = []
         self.faults: list[tuple[Callable[[Any], object], Any]] = []
-        """Where each fault is to be injected when the test begins."""
+        """The faults to inject when the test begins, each with the method that injects it."""
         self.network_faults: list[NetworkFault] = []
-        """Those that wait for a link to be injected into."""
+        """Faults that wait for a link."""
         self.counts_frames = False
-        """Whether there are faults that count the frames of the link."""
+        """Whether any fault counts the frames of the link."""
 
     def begin(self) -> None:
-        """Have the faults count from now."""
-        # The register's acknowledgement of what it asked last may still be on its way: it would be the first frame.
+        """Inject the faults, which count from now on."""
+        # The register's acknowledgement of its last command may still be in transit: it would count as the first frame.
         deadline = time.monotonic() + 0.5
         while self.counts_frames and time.monotonic() < deadline:
             if all(terminal.acknowledgements >= len(terminal.commands) for terminal in self.terminals):
@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> None:
-    """Faults count from here, so that what fixtures do before meets none."""
+    """Faults count from here, so that they do not affect what the fixtures do before."""
     bench = item.stash.get(_BENCH, None)
     if bench is not None:
         bench.begin()
@@ -92,11 +92,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     report = outcome.get_result()
     bench = item.stash.get(_BENCH, None)
     if bench is not None and report.when == "call" and report.failed:
-        report.sections += _told(bench)
+        report.sections += _sections(bench)
 
 
-def _told(bench: _Bench) -> Iterator[tuple[str, str]]:
-    """Sections of a failed test's report: what the terminals did with money, and what the register believes."""
+def _sections(bench: _Bench) -> Iterator[tuple[str, str]]:
+    """Sections for the report of a failed test: the terminals' ledgers, and the register's journal."""
     from .errors import JournalError
     from .journal import SqliteJournal
 
@@ -137,39 +137,39 @@ def _name(code: int) -> str:
 
 
 def _settings(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """What the marks of a name say, those of the test above those of its class, and those above the module's."""
+    """The settings in the marks ``name``. Those of a test override those of its class, and those its module's."""
     settings: dict[str, Any] = {}
     for mark in request.node.iter_markers(name):
         if mark.args:
-            pytest.fail(f"the marker {name} takes its settings by name, such as script=[...]", pytrace=False)
+            pytest.fail(f"the marker {name} only takes keyword arguments, such as script=[...]", pytrace=False)
         settings = {**mark.kwargs, **settings}
     return settings
 
 
 def _faults(settings: dict[str, Any], name: str, *kinds: type) -> list[Any]:
-    """The faults of a marker, taken out of its settings."""
+    """Remove the faults from a marker's settings, and return them."""
     faults = list(settings.pop("faults", ()))
     for fault in faults:
         if not isinstance(fault, kinds):
             wanted = " and ".join(kind.__name__ for kind in kinds)
-            pytest.fail(f"the faults of the marker {name} are {wanted}, not {fault!r}", pytrace=False)
+            pytest.fail(f"the faults of the marker {name} must be {wanted}, not {fault!r}", pytrace=False)
     return faults
 
 
 def _join(request: pytest.FixtureRequest, link: str, inject: Callable[[Any], object] | None = None) -> _Bench:
-    """Have a link serve the terminal of the test; ``inject`` is where it takes faults of a network."""
+    """Let a link serve the test's terminal; ``inject`` is its method for faults of the network."""
     others = [other for other in _LINKS if other != link and other in request.fixturenames]
     if others:
         pytest.fail(
-            f"{link} and {others[0]} would serve the same getnet_terminal, which has one link: ask for one of them, "
-            "and serve a VirtualTerminal of your own beside it",
+            f"{link} and {others[0]} would serve the same getnet_terminal, which has only one link: use one of them, "
+            "and serve a VirtualTerminal of your own for the other",
             pytrace=False,
         )
     bench: _Bench = request.node.stash[_BENCH]
     if inject is not None:
         bench.arm(inject, bench.network_faults)
     elif bench.network_faults:
-        pytest.fail(f"a NetworkFault happens over getnet_tcp and getnet_http, not over {link}", pytrace=False)
+        pytest.fail(f"a NetworkFault needs getnet_tcp or getnet_http: {link} has no network", pytrace=False)
     return bench
 
 
@@ -184,7 +184,7 @@ def _check_extra(fixture: str) -> None:
 
 @pytest.fixture
 def getnet_profile() -> Profile:
-    """The country of ``getnet_cloud`` and of the connectors here: Chile, unless a test or a conftest says otherwise."""
+    """The profile of ``getnet_cloud`` and of the connectors: Chile, unless a test or a conftest overrides it."""
     from .profiles import Profile
 
     return Profile.CHILE
@@ -192,7 +192,7 @@ def getnet_profile() -> Profile:
 
 @pytest.fixture
 def getnet_timeouts() -> Timeouts:
-    """Time limits for a terminal that answers at once: an unknown outcome takes 4 seconds, not minutes."""
+    """Time limits for a terminal that replies at once: an unknown outcome takes 4 seconds instead of minutes."""
     from .profiles import Timeouts
 
     return Timeouts(
@@ -215,9 +215,9 @@ def getnet_timeouts() -> Timeouts:
 
 @pytest.fixture
 def getnet_journal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The journal of every connector of this test that names none, in this process and in those it starts.
+    """The default journal of all connectors in this test, in this process and in those that it starts.
 
-    What connectors without a journal remember is the test's own too.
+    What connectors without a journal remember is also limited to this test.
     """
     from .errors import JournalError
     from .journal import MemoryJournal, SqliteJournal, open_journal
@@ -226,11 +226,11 @@ def getnet_journal(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     request.node.stash[_BENCH] = _Bench(path, memory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GETNET_POS_JOURNAL", str(path))
-        # It lasts as long as the process, where each test is to be like a process of its own.
+        # It lasts as long as the process, but each test must be like a process of its own.
         patch.setattr("getnet_pos.journal.opening._memory", memory)
         yield path
         if path.exists():
-            with contextlib.suppress(JournalError):  # it may be the test that has damaged it
+            with contextlib.suppress(JournalError):  # the test may have damaged it on purpose
                 journal = open_journal(path)
                 assert isinstance(journal, SqliteJournal)
                 journal.close()
@@ -238,7 +238,7 @@ def getnet_journal(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 @pytest.fixture
 def getnet_terminal(request: pytest.FixtureRequest, getnet_journal: Path) -> VirtualTerminal:
-    """The virtual terminal of this test, as the marker ``getnet_terminal`` has it. A link serves it."""
+    """The virtual terminal of this test, with the arguments of the marker ``getnet_terminal``. A link serves it."""
     from .simulator import Fault, NetworkFault, VirtualTerminal
 
     settings = _settings(request, "getnet_terminal")
@@ -254,7 +254,7 @@ def getnet_terminal(request: pytest.FixtureRequest, getnet_journal: Path) -> Vir
 
 @pytest.fixture
 def getnet_serial(request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal) -> Iterator[SerialServer]:
-    """``getnet_terminal`` on a pseudo-terminal: ``device``, ``unplug()``, ``plug()``, ``reboot()``."""
+    """``getnet_terminal`` on a pseudo-terminal, with ``device``, ``unplug()``, ``plug()`` and ``reboot()``."""
     from .simulator import SerialServer
 
     _join(request, "getnet_serial")
@@ -289,9 +289,9 @@ def getnet_http(request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal
 def getnet_cloud(
     request: pytest.FixtureRequest, getnet_terminal: VirtualTerminal, getnet_profile: Profile
 ) -> Iterator[VirtualCloud]:
-    """A virtual cloud at a ``url`` of this machine, as the marker ``getnet_cloud`` has it.
+    """A virtual cloud at a ``url`` of this machine, with the arguments of the marker ``getnet_cloud``.
 
-    ``getnet_terminal`` is its one terminal, ``key_pos``, unless the marker says which ``terminals`` it has.
+    ``getnet_terminal`` is its only terminal, ``key_pos``, unless the marker has ``terminals``.
     """
     _check_extra("getnet_cloud")
     from .messages import KeyPos
@@ -311,7 +311,7 @@ def getnet_cloud(
 
 @pytest.fixture
 def getnet_equipment() -> Iterator[EquipmentServer]:
-    """A virtual API of terminals: ``base_url``, ``token_url``; the merchant id says what it answers."""
+    """A virtual equipment API with ``base_url`` and ``token_url``; its response depends on the merchant id."""
     _check_extra("getnet_equipment")
     from .simulator.equipment import EquipmentServer
 
@@ -325,7 +325,7 @@ def getnet_equipment() -> Iterator[EquipmentServer]:
 def _made(
     kind: type[AnyConnector], request: pytest.FixtureRequest, profile: Profile, timeouts: Timeouts
 ) -> AnyConnector:
-    """A connector on the link that the test asks for; on TCP where it asks for none."""
+    """A connector on the link that the test uses; without one, over TCP."""
     link = next((link for link in _LINKS if link in request.fixturenames), "getnet_tcp")
     server = request.getfixturevalue(link)
     settings: dict[str, Any] = {"profile": profile, "timeouts": timeouts}
@@ -345,7 +345,7 @@ def getnet_connector(
     getnet_profile: Profile,
     getnet_timeouts: Timeouts,
 ) -> Iterator[Connector]:
-    """A ``Connector`` to ``getnet_terminal``, polled: over the link that the test asks for, else over TCP."""
+    """A polled ``Connector`` to ``getnet_terminal``, over the link that the test uses; without one, over TCP."""
     from .connector import Connector
 
     with _made(Connector, request, getnet_profile, getnet_timeouts) as connector:
@@ -360,7 +360,7 @@ def getnet_async_connector(
     getnet_profile: Profile,
     getnet_timeouts: Timeouts,
 ) -> AsyncConnector:
-    """The same as an ``AsyncConnector``, which the test opens in its own event loop, with ``async with``, and polls."""
+    """The same as an ``AsyncConnector``, which the test opens with ``async with`` and polls."""
     from .connector import AsyncConnector
 
     return _made(AsyncConnector, request, getnet_profile, getnet_timeouts)

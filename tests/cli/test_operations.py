@@ -72,7 +72,7 @@ def test_a_sale_of_another_process_is_cancelled(
         while not terminal.busy:
             time.sleep(0.01)
         ended = called("cancel", *at)
-        assert (ended.code, "the sale's own result says" in ended.out) == (0, True), ended
+        assert (ended.code, "the sale itself reports its outcome" in ended.out) == (0, True), ended
         out, _ = sale.communicate()
         assert (sale.wait(30), '"response_code": 1006' in out) == (1, True)
         assert terminal.ledger.entries == ()
@@ -86,7 +86,7 @@ def test_a_serial_port_is_left_to_the_process_that_sells(called: Run) -> None:
     with SerialServer(terminal, gap=0) as server, Connector.create_usb(server.device, journal=None) as pos:
         pos.polling()
         ended = called("cancel", "--port", server.device)
-    assert (ended.code, "press Ctrl-C where the sale was begun" in ended.err) == (3, True), ended
+    assert (ended.code, "press Ctrl-C in the process that began the sale" in ended.err) == (3, True), ended
 
 
 def test_a_cancellation_without_a_sale_or_an_answer(called: Run, at: tuple[str, ...]) -> None:

@@ -149,6 +149,14 @@ def test_a_list_below_the_base_url(using: Callable[..., Any], cloud: VirtualClou
     assert using(cloud.url, lambda account: account.list_terminals(), profile=profile) == [cloud.key_pos]
 
 
+def test_an_address_without_a_path_is_asked_and_no_other_host(
+    using: Callable[..., Any], cloud: VirtualCloud, profile: Profile
+) -> None:
+    host = cloud.url.removesuffix("/api/postxs")
+    assert using(host, lambda account: account.list_terminals(), profile=profile) == [cloud.key_pos]
+    assert [call.path for call in cloud.requests][-1] == "/posdata"
+
+
 @pytest.mark.parametrize("branch", [0, -1, 10**10, True, "7", 1.0])
 def test_what_is_no_branch(using: Callable[..., Any], branch: Any) -> None:
     with pytest.raises(InvalidValue):

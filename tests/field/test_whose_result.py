@@ -400,10 +400,11 @@ def test_nobody_else_recovers_or_resolves_a_sale_in_progress(
 
 
 @contextlib.contextmanager
-def a_sale_in_progress(place: Place, journal_path: Path) -> Iterator[SqliteJournal]:
-    """Of 25,000 with ticket A1, for 0.4 s, at a register of its own; the journal of a second one."""
-    place.charge_late(0.4)
-    with place.ready() as pos, contextlib.closing(SqliteJournal(journal_path)) as second:
+def a_sale_in_progress(place: Place, journal_path: Path, seconds: float = 0.4) -> Iterator[SqliteJournal]:
+    """Of 25,000 with ticket A1, at a register of its own; the journal of a second one."""
+    place.charge_late(seconds)
+    patient = dataclasses.replace(QUICK, cloud=seconds, sale=seconds, sale_total=seconds)
+    with place.ready(timeouts=patient) as pos, contextlib.closing(SqliteJournal(journal_path)) as second:
         selling = threading.Thread(target=lambda: pos.sale(25_000, ticket="A1"))
         selling.start()
         while place.terminal.sent(100) == 0:
@@ -414,7 +415,7 @@ def a_sale_in_progress(place: Place, journal_path: Path) -> Iterator[SqliteJourn
 
 def test_a_second_register_does_not_sell_meanwhile(visit: Visit, book: Book, journal_path: Path) -> None:
     place = visit("cl")
-    with a_sale_in_progress(place, journal_path) as second:
+    with a_sale_in_progress(place, journal_path, seconds=2.0) as second:
         impatient = dataclasses.replace(QUICK, busy=0.1)
         with place.connect(journal=second, timeouts=impatient) as other:
             other.polling()

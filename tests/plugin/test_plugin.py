@@ -199,22 +199,22 @@ WRONG = {
     """
     @pytest.mark.getnet_terminal([Behaviour()])
     def test(getnet_terminal): pass
-    """: "the marker getnet_terminal takes its settings by name, such as script=[[]...]",
+    """: "the marker getnet_terminal only takes keyword arguments, such as script=[[]...]",
     """
     @pytest.mark.getnet_terminal(faults=[CloudFault(CloudFaultKind.HTML)])
     def test(getnet_cloud): pass
-    """: "the faults of the marker getnet_terminal are Fault and NetworkFault, not CloudFault(*",
+    """: "the faults of the marker getnet_terminal must be Fault and NetworkFault, not CloudFault(*",
     """
     @pytest.mark.getnet_cloud(faults=[NetworkFault(NetworkFaultKind.RESET)])
     def test(getnet_cloud): pass
-    """: "the faults of the marker getnet_cloud are CloudFault, not NetworkFault(*",
+    """: "the faults of the marker getnet_cloud must be CloudFault, not NetworkFault(*",
     """
     @pytest.mark.getnet_terminal(faults=[NetworkFault(NetworkFaultKind.RESET)])
     def test(getnet_cloud): pass
-    """: "a NetworkFault happens over getnet_tcp and getnet_http, not over getnet_cloud",
+    """: "a NetworkFault needs getnet_tcp or getnet_http: getnet_cloud has no network",
     """
     def test(getnet_tcp, getnet_http): pass
-    """: "getnet_tcp and getnet_http would serve the same getnet_terminal, which has one link: ask for one of them, *",
+    """: "getnet_tcp and getnet_http would serve the same getnet_terminal, which has only one link: use one of them, *",
     """
     @pytest.mark.getnet_terminal(scripts=[])
     def test(getnet_terminal): pass

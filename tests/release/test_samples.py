@@ -24,14 +24,29 @@ __all__ = ["api"]
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+TRANSLATIONS = {
+    "index.md": ("es/index.md", "pt/index.md"),
+    "guides/without-a-terminal.md": ("es/sin-terminal.md", "pt/sem-terminal.md"),
+    "guides/unknown-outcomes.md": ("es/resultados-desconocidos.md", "pt/resultados-desconhecidos.md"),
+    "guides/agent.md": ("es/agente.md", "pt/agente.md"),
+    "guides/web-pages.md": ("es/paginas-web.md", "pt/paginas-web.md"),
+    "guides/bridge.md": ("es/puente.md", "pt/ponte.md"),
+    "guides/coming-from-getnet.md": ("es/desde-getnet.md", "pt/da-getnet.md"),
+    "guides/closing-the-day.md": ("es/cierre-del-dia.md", "pt/fechamento-do-dia.md"),
+    "guides/receipts.md": ("es/recibos.md", "pt/recibos.md"),
+    "guides/errors.md": ("es/errores.md", "pt/erros.md"),
+    "guides/testing.md": ("es/pruebas.md", "pt/testes.md"),
+}
+TRANSLATED = [DOCS / page for pages in TRANSLATIONS.values() for page in pages]
+ENGLISH = [page for page in PAGES if page not in TRANSLATED]
 SAMPLE = re.compile(r"(<!-- not run: [^\n]+ -->\n)?^( *)```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 DEVICES = ('"/dev/ttyACM0"', '"/dev/getnet-pos"', '"COM7"')
 
 
 def samples() -> list[Any]:
-    """All but those that are tests."""
+    """All but those that are tests, in English: their code is the same in each language."""
     found = []
-    for page in PAGES:
+    for page in ENGLISH:
         for place, (excuse, _, code) in enumerate(SAMPLE.findall(page.read_text(encoding="utf-8")), 1):
             if is_a_test(code):
                 continue
@@ -79,7 +94,7 @@ def _leave_unknown(path: Path) -> None:
 
 def test_few_samples_are_not_run() -> None:
     assert sum(bool(sample.marks) for sample in samples()) <= 1
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    texts = [page.read_text(encoding="utf-8") for page in ENGLISH]
     tests = sum(is_a_test(code) for text in texts for _, _, code in SAMPLE.findall(text))
     assert len(samples()) + tests == sum(text.count("```python") for text in texts)
 
@@ -103,35 +118,19 @@ def test_advice_has_every_error(page: str) -> None:
     assert len(told) == len(errors)
 
 
-@pytest.mark.parametrize(
-    ("page", "english"),
-    [
-        ("es/index.md", "index.md"),
-        ("pt/index.md", "index.md"),
-        ("es/pruebas.md", "guides/testing.md"),
-        ("pt/testes.md", "guides/testing.md"),
-        ("es/resultados-desconocidos.md", "guides/unknown-outcomes.md"),
-        ("pt/resultados-desconhecidos.md", "guides/unknown-outcomes.md"),
-        ("es/desde-getnet.md", "guides/coming-from-getnet.md"),
-        ("pt/da-getnet.md", "guides/coming-from-getnet.md"),
-        ("es/cierre-del-dia.md", "guides/closing-the-day.md"),
-        ("pt/fechamento-do-dia.md", "guides/closing-the-day.md"),
-        ("es/sin-terminal.md", "guides/without-a-terminal.md"),
-        ("pt/sem-terminal.md", "guides/without-a-terminal.md"),
-        ("es/paginas-web.md", "guides/web-pages.md"),
-        ("pt/paginas-web.md", "guides/web-pages.md"),
-        ("es/puente.md", "guides/bridge.md"),
-        ("pt/ponte.md", "guides/bridge.md"),
-        ("es/agente.md", "guides/agent.md"),
-        ("pt/agente.md", "guides/agent.md"),
-    ],
-)
-def test_a_page_has_the_same_code_in_every_language(page: str, english: str) -> None:
+def test_every_translated_page_is_of_an_english_one() -> None:
+    assert sorted(TRANSLATED) == [page for page in PAGES if page.parent.name in ("es", "pt")]
+
+
+@pytest.mark.parametrize(("english", "pages"), TRANSLATIONS.items())
+def test_a_page_has_the_same_code_in_every_language(english: str, pages: tuple[str, str]) -> None:
     def code(name: str) -> list[str]:
-        blocks = re.findall(r"^```\w+\n.*?^```$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        text = (DOCS / name).read_text(encoding="utf-8")
+        blocks = re.findall(r"^ *```\w+\n.*?^ *```$", text, re.MULTILINE | re.DOTALL)
         return [re.sub(r" +(#|//) .*", "", block) for block in blocks]
 
-    assert code(page) == code(english)
+    for page in pages:
+        assert code(page) == code(english), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())

@@ -9,6 +9,7 @@ import pytest
 
 from getnet_pos import messages as m
 from getnet_pos.codec import Decoder, acknowledgement, seal
+from getnet_pos.errors import InvalidType
 from getnet_pos.simulator import (
     Behaviour,
     Card,
@@ -464,3 +465,10 @@ def everything(seed):
 def test_the_same_seed_gives_the_same_bytes_at_the_same_times():
     assert everything(1) == everything(1)
     assert everything(1) != everything(2)
+
+
+@pytest.mark.parametrize("given", [{"script": ["decline"]}, {"default": Outcome.DECLINE}, {"answers": {104: {}}}])
+def test_what_is_no_behaviour_is_refused_at_once(given):
+    """Otherwise the next command fails in the terminal's thread, and looks like a lost link."""
+    with pytest.raises(InvalidType, match="must be a Behaviour"):
+        VirtualTerminal(**given)

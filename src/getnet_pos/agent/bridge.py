@@ -307,7 +307,7 @@ class _Writes:
         except GetnetError as error:
             write.page.say(_refusal(sealed.command.code, str(error)))
         else:
-            if reply is not None:  # Where a cancellation is a call of its own.
+            if reply is not None:  # Set if the link carries a cancellation as a separate call.
                 write.page.say(_sealed(reply))
 
 

@@ -1,4 +1,4 @@
-"""``python -m getnet_pos.cli``: the command where its script is not on the path."""
+"""``python -m getnet_pos.cli``: the command, if its script is not on the path."""
 
 import sys
 

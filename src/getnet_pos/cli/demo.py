@@ -388,8 +388,8 @@ def _approval(reply: Any) -> str:
 
 def _compare(walk: Walk, terminal: VirtualTerminal, journal: Path, *, balance: int) -> None:
     """Compare the register's journal with the terminal's ledger."""
-    with walk.step("journal and ledger") as step, contextlib.closing(SqliteJournal(journal)) as book:
-        settled, open_ones = len(book.intents(settled=True)), len(book.intents())
+    with walk.step("journal and ledger") as step, contextlib.closing(SqliteJournal(journal)) as kept:
+        settled, open_ones = len(kept.intents(settled=True)), len(kept.intents())
         step.gave(
             f"{counted(settled, 'payment command')}, none unknown; {terminal.ledger.balance()} charged in the end",
             good=open_ones == 0 and terminal.ledger.balance() == balance,

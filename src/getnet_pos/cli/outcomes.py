@@ -82,9 +82,9 @@ def asked_for(intent: Intent, profile: Profile | None = None) -> str:
 def show_intents(
     console: Console, intents: Iterable[Intent], profile: Profile | None = None, times: Mapping[str, str] | None = None
 ) -> None:
-    """Each intent under the beginning of its id, which ``resolve`` takes where it is the only one.
+    """Show each intent with the beginning of its id, which ``resolve`` accepts if it is unambiguous.
 
-    ``times`` has when the state of each was recorded, by its id: UTC, ISO 8601. It is shown by this machine's clock.
+    ``times`` maps the id of each to when its state was recorded (UTC, ISO 8601); local time is shown.
     """
     from rich.table import Table
     from rich.text import Text

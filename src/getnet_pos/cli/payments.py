@@ -256,21 +256,18 @@ async def cancel(register: Register) -> int:
     except PortBusy as error:
         raise PortBusy(
             f"{register.link.where or 'the port'} is in use by another process, and a serial port serves one process: "
-            "press Ctrl-C where the sale was begun, or cancel on the terminal"
+            "press Ctrl-C in the process that began the sale, or cancel on the terminal"
         ) from error
     except UnsupportedOperation as error:
         raise UnsupportedOperation("a sale cannot be cancelled over this link: cancel it on the terminal") from error
     except TransportError:
-        screen.note("if the sale goes on, press Ctrl-C where it was begun, or cancel on the terminal")
+        screen.note("if the sale goes on, press Ctrl-C in the process that began it, or cancel on the terminal")
         raise
     assert reply is not None, "no sale is in progress in this process"
 
     def show(console: Console) -> None:
         if reply.approved:
-            console.print(
-                "the terminal accepted the cancellation; the sale's own result says whether the card was charged",
-                soft_wrap=True,
-            )
+            console.print("the terminal accepted the request; the sale itself reports its outcome", soft_wrap=True)
         else:
             show_reply(console, reply, None)
 
@@ -346,8 +343,8 @@ async def cancelled_by_hand(pos: AsyncConnector, selling: Coroutine[Any, Any, T]
         with _interrupts(loop, interrupt):
             return await task
     finally:
-        for question in asking:
-            question.cancel()
+        for request in asking:
+            request.cancel()
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ _WIDTHS = {str(columns): columns for columns in COLUMNS}
 
 
 def _width(text: object) -> int:
-    """The default comes here as well, as a number."""
+    """Read the option; its default arrives here as well, as a number."""
     if str(text) not in _WIDTHS:
         raise typer.BadParameter(f"{text!r} is not one of {', '.join(_WIDTHS)}")
     return _WIDTHS[str(text)]
@@ -45,13 +45,13 @@ async def receipt(
         int,
         typer.Option(parser=_width, metavar=f"[{'|'.join(_WIDTHS)}]", help="The width of the paper, in characters."),
     ] = 32,
-    copy: Annotated[Copy, typer.Option(help="Whom the receipt is for.")] = Copy.CUSTOMER,
-    language: Annotated[Language | None, typer.Option(help="The profile's language unless given.")] = None,
+    copy: Annotated[Copy, typer.Option(help="Who receives the receipt.")] = Copy.CUSTOMER,
+    language: Annotated[Language | None, typer.Option(help="By default the profile's language.")] = None,
 ) -> int:
     """Print the receipt of a past payment as text, to read or to send to a printer.
 
-    The terminal is asked for its last voucher, or for a duplicate of the voucher of OPERATION_ID. It prints nothing
-    itself: for that there is --print of last and duplicate. Each receipt is marked as a duplicate.
+    The receipt is made from the terminal's last voucher, or from the voucher of OPERATION_ID, and is marked as a
+    duplicate. The terminal itself prints nothing: use last --print or duplicate --print for that.
     """
     if operation_id is not None:
         Duplicate(operation_id)
@@ -61,11 +61,11 @@ async def receipt(
                 reply = await (pos.last_voucher() if operation_id is None else pos.duplicate(operation_id))
             except UnsupportedOperation as error:
                 raise UnsupportedOperation(
-                    "the last voucher cannot be read over this link: name the operation, which getnet-pos report "
+                    "the last voucher cannot be read over this link: pass the OPERATION_ID, which getnet-pos report "
                     "details lists"
                     if operation_id is None
-                    else "the voucher of an operation cannot be read over this link: leave OPERATION_ID out for that "
-                    "of the last payment"
+                    else "the voucher of an operation cannot be read over this link: leave out OPERATION_ID to get "
+                    "that of the last payment"
                 ) from error
     if not reply.approved or not isinstance(reply, Voucher):
         return register.end(reply)
@@ -82,6 +82,6 @@ async def receipt(
 
 
 def _print(text: str) -> None:
-    """As it is: a console would break its lines where the window ends."""
+    """Print it unchanged: a console would wrap its lines at the width of the window."""
     sys.stdout.write(text)
     sys.stdout.flush()

@@ -48,10 +48,7 @@ def intents(
 
 def resolve(
     intent: Annotated[
-        str,
-        typer.Argument(
-            metavar="INTENT", help="The id of the intent, or as many of its first characters as make it unambiguous."
-        ),
+        str, typer.Argument(metavar="INTENT", help="The intent's id, or its first characters if they are unambiguous.")
     ],
     paid: Annotated[bool, typer.Option("--paid/--not-paid", help="Whether the card was charged.")],
     by: Annotated[

@@ -196,7 +196,7 @@ class Register:
             yield self.link.connector(
                 wire=Wire((self.wire or WireName.SIGNED).value),
                 profile=self.settings,
-                journal=self.book(),
+                journal=self.open_journal(),
                 timeouts=replace(self._timeouts(), **timeouts),
                 http_client=http_client,
                 observer=observer,
@@ -280,16 +280,16 @@ class Register:
             printed.print("nothing was sent now; this is the result of the earlier payment:", style="bold")
             show_reply(printed, reply, self.settings)
 
-    def book(self) -> Journal:
+    def open_journal(self) -> Journal:
         """The open journal."""
         return open_journal(self.journal or DEFAULT_JOURNAL)
 
     def journal_intents(self) -> list[Intent]:
         """The payment commands of all terminals that are not settled."""
-        return self.book().intents()
+        return self.open_journal().intents()
 
     def _open_intents(self) -> list[Intent]:
-        return [intent for intent in self.book().intents() if intent.open]
+        return [intent for intent in self.open_journal().intents() if intent.open]
 
     def _timeouts(self) -> Timeouts:
         names = ("short", "report", "sale", "sale_total")

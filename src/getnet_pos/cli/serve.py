@@ -143,7 +143,7 @@ def _run(
             print(f"the pairing token, stored in {path}: {token}", file=sys.stderr, flush=True)
 
     async def run() -> bool:
-        journal = next(iter(served.registers.values())).book()
+        journal = next(iter(served.registers.values())).open_journal()
         async with contextlib.AsyncExitStack() as stack:
             connectors = {
                 name: await stack.enter_async_context(register.made(observer, busy=BUSY))

@@ -89,7 +89,7 @@ _NAMES = {
 }
 """Better names for fields. Fields that are not documented anywhere keep their own."""
 _NONE_AS_ZERO = {"cashback", "operation_id", "shares_amount", "shares_number", "tip"}
-"""Fields that terminals send as 0 where there is nothing of the kind."""
+"""Fields that terminals send as 0 instead of leaving them out."""
 _CARD = ("card_brand", "card_type", "last4_digits")
 _MEANINGS = {
     -1: "the terminal did not reach the acquirer, and does not say whether the card was charged",
@@ -99,7 +99,7 @@ _MEANINGS = {
     1006: "cancelled on the terminal, or nobody paid in time",
 }
 _EMPTY = {21: "not found", 99: "there are no operations"}
-"""To a question; what they mean to a payment is not known."""
+"""In the reply to a query; their meaning in the reply to a payment is unknown."""
 _SENT = {"DateTime"} | {item.wire for kind in CATALOGUE.kinds.values() for item in sent_fields(kind) if item.shown}
 
 # ----------------------------------------------------------------------------------------------------------- documents
@@ -156,7 +156,7 @@ def table(*columns: str) -> Table:
 
 
 def show_fields(console: Console, document: Mapping[str, Any], profile: Profile | None = None) -> None:
-    """Names and values below each other; what was not sent is left out, or sent as nothing, and lists are too."""
+    """Names and values below each other; fields that are empty or lists are left out."""
     from rich.table import Table
 
     made = Table.grid(padding=(0, 2))

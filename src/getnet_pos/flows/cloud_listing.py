@@ -28,20 +28,19 @@ def list_cloud_terminals(cloud: Cloud, branch: int | None, timeout: float) -> Fl
     """
     query = "" if branch is None else f"?idsucursal={check_integer(branch, 'branch', 1, 10**10 - 1)}"
     root = cloud.base_url.rpartition("/")[0]
-    for place in (root, cloud.base_url):
-        request = Request(
-            "GET",
-            f"{place}/posdata{query}",
-            cloud.headers,
-            timeout=timeout,
-            max_body=_LONGEST_LIST,
-        )
-        response, token = yield from call(cloud, request)
-        if response.status != 404:
-            break
+    # Without a path, what stands before the last slash is no address: the token would go to another host.
+    has_path = not root.endswith("/")
+    response, token = yield from _asked(cloud, root if has_path else cloud.base_url, query, timeout)
+    if response.status == 404 and has_path:
+        response, token = yield from _asked(cloud, cloud.base_url, query, timeout)
     if response.status != 200:
         refuse(response, "the list of terminals", (token,))
     return _listed(response, token)
+
+
+def _asked(cloud: Cloud, address: str, query: str, timeout: float) -> Flow[tuple[Response, Secret]]:
+    request = Request("GET", f"{address}/posdata{query}", cloud.headers, timeout=timeout, max_body=_LONGEST_LIST)
+    return (yield from call(cloud, request))
 
 
 def _listed(response: Response, token: Secret) -> list[KeyPos]:

@@ -109,7 +109,8 @@ def outcome_advice(intent: Intent) -> str:
     why = f" ({intent.reason})" if intent.reason else ""
     return (
         f"the outcome of {_named(intent)} is unknown: do not repeat it; look at the terminal's last vouchers, then "
-        f"record what you found: getnet-pos resolve {intent.intent_id} --paid or --not-paid{why}"
+        f"record what you found: getnet-pos resolve {intent.intent_id} --paid --by NAME --note TEXT (or --not-paid)"
+        f"{why}"
     )
 
 

@@ -106,11 +106,9 @@ class PostgresJournal:
 
     Examples:
         >>> from getnet_pos.journal import PostgresJournal
-        >>> try:
-        ...     PostgresJournal("postgresql://shop@127.0.0.1:1/shop")
-        ... except JournalError as error:
-        ...     print("nothing can be sold:", type(error).__name__)
-        nothing can be sold: JournalError
+        >>> PostgresJournal("postgresql://shop:p@ssword@db.example/shop")  # write p%40ssword
+        Traceback (most recent call last):
+        getnet_pos.errors.ConfigurationError: the connection string cannot be read: ...
     """
 
     def __init__(self, source: str | Pool, *, listen: str | None = None, lease: float = LIFE) -> None:

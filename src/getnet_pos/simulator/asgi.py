@@ -12,8 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from .extra import extra_is_missing
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ModuleNotFoundError as error:
+    raise extra_is_missing(error) from error
 
 __all__ = ["ThreadedServer", "serve_until_closed", "serve_until_interrupted"]
 

@@ -54,13 +54,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
-
 from ..codec.json_text import dumps
 from .asgi import ThreadedServer, serve_until_interrupted
+from .extra import extra_is_missing
+
+try:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response, StreamingResponse
+    from starlette.routing import Route
+except ModuleNotFoundError as error:
+    raise extra_is_missing(error) from error
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -160,7 +160,7 @@ class Ledger:
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries)
 
-    # ------------------------------------------------------------------------------------------------------- questions
+    # --------------------------------------------------------------------------------------------------------- queries
 
     def charges(self, ticket: str | None = None) -> tuple[Entry, ...]:
         """The sales and completions, with one ticket or all of them."""

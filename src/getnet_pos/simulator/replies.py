@@ -114,7 +114,7 @@ def voucher(entry: Entry, identity: Identity) -> Fields:
 def voucher_with_number(entry: Entry, identity: Identity) -> Fields:
     """The fields of a last voucher or a duplicate, whose last digits are a number: leading zeros are lost.
 
-    What the operation's own reply had beside a voucher is there too.
+    It also has the further fields of the operation's own reply.
     """
     fields = {**voucher(entry, identity), "Last4Digits": int(entry.card.last4)}
     if entry.is_return or entry.kind is EntryKind.RELEASE:
@@ -125,14 +125,14 @@ def voucher_with_number(entry: Entry, identity: Identity) -> Fields:
 
 
 def settled(entry: Entry, identity: Identity) -> Fields:
-    """The fields that a void, a refund or a release is answered with."""
+    """The fields of the reply to a void, a refund or a release."""
     names = ("CommerceCode", "TerminalId", "AuthorizationCode", "OperationId")
     fields = voucher(entry, identity)
     return {**{name: fields[name] for name in names}, "Success": True}
 
 
 def host_data(entry: Entry) -> Fields:
-    """What multi-commerce replies add: how the host knows the operation."""
+    """The further fields of multi-commerce replies, with the host's identification of the operation."""
     digits = "".join(digit for digit in entry.real_date if digit.isdigit())
     return {
         "hostRRN": f"{entry.operation_id:012d}",
@@ -182,19 +182,19 @@ def _shares(entry: Entry) -> Iterable[tuple[str, int]]:
 
 
 def details(entries: Iterable[Entry], identity: Identity) -> list[Fields]:
-    """A row for each operation, under its own function code."""
+    """A row for each operation, with its own function code."""
     approved = {"ResponseCode": 0, "ResponseMessage": "Aprobado"}
     return [{"FunctionCode": entry.function_code, **approved, **voucher(entry, identity)} for entry in entries]
 
 
 def details_text(rows: Iterable[Fields]) -> str:
-    """The rows for the simplified wire. How a real terminal writes them is not public."""
+    """The rows for the simplified wire. The format of real terminals is not public."""
     names = ("OperationId", "FunctionCode", "Ticket", "Amount", "AuthorizationCode", "RealDate")
     return ";".join(",".join(str(row[name]) for name in names) for row in rows)
 
 
 def sales_by_seller(entries: Iterable[Entry]) -> list[Fields]:
-    """A row for each charge. What ``Nc``, ``Tc`` and ``Tx`` hold on a real terminal is not public."""
+    """A row for each charge. The meaning of ``Nc``, ``Tc`` and ``Tx`` on real terminals is not public."""
     return [
         {
             "Date": entry.real_date,
@@ -305,12 +305,12 @@ def progress(code: int) -> Fields:
 
 
 def signed(fields: Fields, behaviour: Behaviour, *, wrong_signature: bool = False) -> bytes:
-    """One signed frame that holds ``fields``."""
+    """A signed frame with ``fields``."""
     text = dumps(_camel(fields) if behaviour.camel_case else fields).decode()
     if behaviour.serialized is Serialized.DOUBLE:
         text = dumps(text).decode()
     frame = envelope(text)
-    # The signature is the last text of the frame, and never holds an X.
+    # The signature is the last text in the frame, and never contains an X.
     sign = b"X" * 64 if wrong_signature else frame[-66:-2]
     if behaviour.serialized is Serialized.OBJECT:
         return b'{"JsonSerialized":%b,"Sign":"%b"}' % (text.encode(), sign)
@@ -324,7 +324,7 @@ def _camel(value: Any) -> Any:
 
 
 def simplified(command: int, fields: Mapping[str, Any], *, wrong_checksum: bool = False) -> bytes:
-    """One simplified frame that answers ``command``; a refusal has no more than its code and message."""
+    """A simplified frame in reply to ``command``; a refusal contains only its code and message."""
     parts = [fields.get(name) for name in ("FunctionCode", "ResponseCode", "ResponseMessage")]
     if fields.get("ResponseCode") == 0:
         places = CATALOGUE.facts(command).simplified or Simplified()

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..codec import Decoder, Message, acknowledgement
 from ..codec.messages import boolean, whole
+from ..errors import InvalidType
 from ..messages import (
     CATALOGUE,
     Ack,
@@ -84,6 +85,9 @@ class VirtualTerminal:
     The same calls with the same ``seed`` have the same effect, to the byte. Without a seed, each terminal makes
     different vouchers.
 
+    Raises:
+        InvalidType: ``default``, ``script`` or ``answers`` holds something else than a ``Behaviour``.
+
     Examples:
         >>> from getnet_pos.simulator import Behaviour, Outcome, VirtualTerminal
         >>> declining = VirtualTerminal(script=[Behaviour(outcome=Outcome.DECLINE)])
@@ -108,6 +112,8 @@ class VirtualTerminal:
         self.default = default
         self.script = deque(script)
         self.answers = dict(answers or {})
+        if not all(isinstance(one, Behaviour) for one in (default, *self.script, *self.answers.values())):
+            raise InvalidType("default, each item of script and each value of answers must be a Behaviour")
         self.identity = identity or Identity()
         self.firmware = firmware or Firmware()
         self.epoch = epoch

@@ -18,20 +18,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import wsproto  # imported here so that a missing package is reported now: uvicorn imports it later
-from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from ...codec.json_text import dumps, loads
 from ...errors import InvalidValue, LifecycleError
 from ...profiles import Profile
 from ..asgi import ThreadedServer
 from ..cloud import VirtualCloud
+from ..extra import extra_is_missing
 from ..server import Server
 from .seat import TROUBLES, Seat
+
+try:
+    import wsproto  # so that a missing package is reported now: uvicorn imports it later
+    from starlette.applications import Starlette
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route, WebSocketRoute
+    from starlette.websockets import WebSocket, WebSocketDisconnect
+except ModuleNotFoundError as error:
+    raise extra_is_missing(error) from error
 
 if TYPE_CHECKING:
     from typing_extensions import Self
