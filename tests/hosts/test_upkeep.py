@@ -111,7 +111,7 @@ def test_the_commands(file: Path, common_server: Server) -> None:
     dsn = common_server.dsn("shop")
     assert "none: run getnet-pos journal init" in command("journal", "status", dsn, code=6)
     assert command("journal", "init", dsn, "--role", "till") == "the journal was created\n"
-    assert "is up to date" in command("journal", "init", dsn)
+    assert "is now up to date" in command("journal", "init", dsn)
     till = common_server.dsn("shop", user="till")
     assert json.loads(command("journal", "status", till, "--json"))["weakness"] is None
     assert "copied 172 steps of 42 commands" in command("journal", "copy", str(file), dsn)
