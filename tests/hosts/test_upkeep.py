@@ -119,7 +119,7 @@ def test_the_commands(file: Path, common_server: Server) -> None:
     assert intent(100).intent_id[:12] in command("intents", "--journal", till)
     decided = command("resolve", intent(100).intent_id, "--paid", "--by", "Ana", "--note", "slip", "--journal", till)
     assert "RESOLVED_PAID" in decided
-    assert "a database is named as" in command("journal", "init", str(file), code=2)
+    assert "pass the database as" in command("journal", "init", str(file), code=2)
     assert command("journal", "check", "postgresql://x:y@z@w/", code=2).startswith("error: the connection string")
 
 
