@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from difflib import get_close_matches
 from importlib.util import find_spec
+from inspect import signature
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -136,13 +138,19 @@ def _name(code: int) -> str:
 # ------------------------------------------------------------------------------------------------------------- settings
 
 
-def _settings(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """The settings in the marks ``name``. Those of a test override those of its class, and those its module's."""
+def _settings(request: pytest.FixtureRequest, name: str, kind: type) -> dict[str, Any]:
+    """The arguments for ``kind`` in the marks ``name``. A test's override its class's, and those its module's."""
     settings: dict[str, Any] = {}
     for mark in request.node.iter_markers(name):
         if mark.args:
             pytest.fail(f"the marker {name} only takes keyword arguments, such as script=[...]", pytrace=False)
         settings = {**mark.kwargs, **settings}
+    known = [*signature(kind).parameters, "faults"]
+    for setting in settings:
+        if setting not in known:
+            meant = get_close_matches(setting, known, 1)
+            hint = f": did you mean {meant[0]}?" if meant else ""
+            pytest.fail(f"the marker {name} has no setting {setting!r}{hint}", pytrace=False)
     return settings
 
 
@@ -161,8 +169,8 @@ def _join(request: pytest.FixtureRequest, link: str, inject: Callable[[Any], obj
     others = [other for other in _LINKS if other != link and other in request.fixturenames]
     if others:
         pytest.fail(
-            f"{link} and {others[0]} would serve the same getnet_terminal, which has only one link: use one of them, "
-            "and serve a VirtualTerminal of your own for the other",
+            f"a test can use only one link fixture: remove {link} or {others[0]}; serve a VirtualTerminal of your own "
+            "instead of it",
             pytrace=False,
         )
     bench: _Bench = request.node.stash[_BENCH]
@@ -241,7 +249,7 @@ def getnet_terminal(request: pytest.FixtureRequest, getnet_journal: Path) -> Vir
     """The virtual terminal of this test, with the arguments of the marker ``getnet_terminal``. A link serves it."""
     from .simulator import Fault, NetworkFault, VirtualTerminal
 
-    settings = _settings(request, "getnet_terminal")
+    settings = _settings(request, "getnet_terminal", VirtualTerminal)
     faults = _faults(settings, "getnet_terminal", Fault, NetworkFault)
     terminal = VirtualTerminal(**settings)
     bench = request.node.stash[_BENCH]
@@ -298,7 +306,7 @@ def getnet_cloud(
     from .simulator.cloud import CloudFault, VirtualCloud
 
     bench = _join(request, "getnet_cloud")
-    settings = _settings(request, "getnet_cloud")
+    settings = _settings(request, "getnet_cloud", VirtualCloud)
     faults = _faults(settings, "getnet_cloud", CloudFault)
     identity = getnet_terminal.identity
     key_pos = KeyPos(identity.terminal_id, identity.commerce_code, identity.serial_number)

@@ -53,7 +53,7 @@ def test_a_codec_that_is_not_there_is_wrong_use(getnet: Run) -> None:
 
 def test_version(getnet: Run, called: Run) -> None:
     document = getnet("version", "--json", env={"GETNET_POS_BACKEND": "pure"}).document
-    assert list(document) == ["version", "backend", "python", "platform"]
+    assert list(document) == ["version", "backend", "python", "platform", "journal"]
     assert (document["version"], document["backend"]) == (__version__, "pure")
     assert __version__ in called("version").out
 

@@ -83,7 +83,7 @@ def test_a_sale_that_was_paid_after_its_register_was_killed(begin: Run, simulate
     assert recovered.code == 0
     assert "settled now" in recovered.out
     assert "APPROVED  sale of 1,000, ticket A1" in recovered.out
-    assert "found by: recovery" in recovered.out
+    assert "settled by recovery" in recovered.out
     assert "nothing" not in recovered.out
 
     # Whoever runs the sale again has not heard of it.
@@ -207,7 +207,7 @@ def test_a_decision_that_a_reply_contradicts(journal: SqliteJournal, called: Run
     contradicted = replace(decided, state=IntentState.CONTRADICTED, found="late reply", authorization_code="123456")
     journal.record(contradicted)
     shown = called("intents").out
-    for part in ("CONTRADICTED", "found by: late reply", "decided by Ana: no voucher", "terminal id T1", "123456"):
+    for part in ("CONTRADICTED", "settled by a late reply", "decided by Ana: no voucher", "terminal id T1", "123456"):
         assert part in shown
     [document] = called("intents", "--json").document
     assert (document["state"], document["found"], document["terminal_id"]) == ("CONTRADICTED", "late reply", "T1")
@@ -225,7 +225,7 @@ def test_a_terminal_that_is_not_here(plug: Run, port: str, journal: SqliteJourna
     assert (one["intent_id"], one["terminal"], one["device"]) == (LEFT, "usb:/dev/elsewhere", "usb:2FB8:225E:1")
     assert recovered.document["unknown"] == []
     shown = called("poll", "--port", port).out
-    assert "at terminals that are not connected here" in shown
+    assert "not settled, on other terminals:" in shown
     assert "usb:/dev/elsewhere, terminal id T1" in shown
     looked = {one["what"]: one for one in called("doctor", "--port", port, "--json").document["findings"]}
     assert "usb:/dev/elsewhere" in looked["other terminals"]["found"]

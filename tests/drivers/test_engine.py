@@ -273,7 +273,7 @@ async def test_nobody_listens(opened: Any) -> None:
     async with opened() as sends:
         error = await refused(sends, post(f"http://127.0.0.1:{port}"))
     assert (type(error), error.bytes_written) == (ConnectError, 0)
-    assert "could not connect, and nothing was sent" in str(error)
+    assert "cannot be reached, and nothing was sent" in str(error)
 
 
 async def test_a_name_that_nobody_has(opened: Any) -> None:

@@ -525,7 +525,9 @@ def test_a_ticket_in_doubt_is_not_charged_again() -> None:
     shop = Shop(Behaviour(outcome=Outcome.SILENT))
     with pytest.raises(OutcomeUnknown):
         shop.sell()
-    with pytest.raises(OutcomeUnknown, match="nothing was sent, because of an earlier command") as caught:
+    with pytest.raises(
+        OutcomeUnknown, match="nothing was sent: an earlier payment with the same ticket and amount"
+    ) as caught:
         shop.sell(number=2)
     assert caught.value.intent_id == "1" * 32
     assert shop.states(2) == []

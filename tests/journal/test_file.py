@@ -229,8 +229,8 @@ def _under_a_file(path: Path) -> None:
 
 _BROKEN = [
     (_newer, "written by a newer version: update getnet-pos"),
-    (_foreign, "not a journal of this library: choose another file"),
-    (_text, "file is not a database.*keep it for support"),
+    (_foreign, "not a getnet-pos journal: choose another file"),
+    (_text, "or is damaged: file is not a database.*mistyped.*keep it for support"),
     (_empty, "the file is empty.*keep it for support"),
     (_folder, "is not a regular file: choose another path"),
     (_pipe, "is not a regular file: choose another path"),

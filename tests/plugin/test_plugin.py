@@ -214,11 +214,11 @@ WRONG = {
     """: "a NetworkFault needs getnet_tcp or getnet_http: getnet_cloud has no network",
     """
     def test(getnet_tcp, getnet_http): pass
-    """: "getnet_tcp and getnet_http would serve the same getnet_terminal, which has only one link: use one of them, *",
+    """: "a test can use only one link fixture: remove getnet_tcp or getnet_http; *",
     """
     @pytest.mark.getnet_terminal(scripts=[])
     def test(getnet_terminal): pass
-    """: "*unexpected keyword argument 'scripts'",
+    """: "the marker getnet_terminal has no setting 'scripts': did you mean script?",
 }
 
 

@@ -127,7 +127,7 @@ def read_body(data: bytes, media_type: str, body: Body) -> dict[str, Any]:
         try:
             found = parse(data.decode())
         except (MalformedFrame, UnicodeDecodeError, ValueError) as error:
-            raise Problem("invalid-request", f"the body is not JSON: {_why(error)}") from None
+            raise Problem("invalid-request", f"the body is not valid JSON: {_why(error)}") from None
     if not isinstance(found, dict):
         raise Problem("invalid-request", "the body must be a JSON object")
     known = {member.name: member for member in body.members}
@@ -138,7 +138,7 @@ def read_body(data: bytes, media_type: str, body: Body) -> dict[str, Any]:
         _check_type(known[name], value)
     missing = [member.name for member in body.members if member.required and found.get(member.name) is None]
     if missing:
-        raise Problem("invalid-request", f"the body lacks the required member {missing[0]}")
+        raise Problem("invalid-request", f"the member {missing[0]!a} is missing")
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -70,7 +70,7 @@ _TO_CLOSE = 1.0
 def bridge(agent: Agent) -> Guard:
     """The application on the bridge's port, only for pages of the listed origins."""
     if not agent.settings.allow_origins:
-        log.warning("no page can use the bridge yet: add the origins of your pages with --allow-origin")
+        log.warning("no origin is allowed, so no page can use the bridge: add your page with --allow-origin ORIGIN")
     writes = _Writes(agent)
 
     async def page(socket: WebSocket) -> None:

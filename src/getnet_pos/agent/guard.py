@@ -80,8 +80,8 @@ def checked_origin(text: str) -> str:
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin) or origin.startswith("file:"):
         raise InvalidValue(
-            f"{text!a} is not an origin that can be allowed: write scheme, host and port, such as https://shop.example "
-            "or http://localhost:3000"
+            f"{text!a} is not an origin: write scheme and host, and the port if there is one, such as "
+            "https://shop.example or http://localhost:3000"
         )
     scheme, _, rest = origin.partition("://")
     return f"{scheme}://{rest.removesuffix(f':{_DEFAULT_PORTS.get(scheme)}')}"
@@ -156,14 +156,14 @@ class Guard:
     def _check_place(self, caller: _Caller) -> None:
         """Refuse requests to another host or from an unlisted page, even with the token."""
         if caller.name not in self._names or caller.port != caller.own_port:
-            raise Problem("other-host", "the header Host has a name or port that is not the agent's")
+            raise Problem("other-host", "the Host header is not one of the agent's names with its port")
         origin = caller.origin
         if origin is None:
             if self._token is None or caller.is_of_a_page:
                 raise Problem("no-origin", "the request comes from a web page, but the browser did not send its origin")
         elif origin not in self._origins and (self._token is None or origin != caller.own_origin):
             self._log_once(origin)
-            raise Problem("other-origin", "the page's origin is not allowed (--allow-origin)")
+            raise Problem("other-origin", "the agent does not allow the page's origin")
         if wait := self._rates.take(origin or caller.address):
             raise Problem("too-often", "this page or program sent too many requests in a short time", retry_after=wait)
 
@@ -180,7 +180,7 @@ class Guard:
             return False
         if given is not None and (wait := self._tries.take(caller.address)):
             raise Problem("wrong-tokens", "too many wrong tokens were tried", retry_after=wait)
-        raise Problem("token-needed", "the request has no pairing token" if given is None else "the token is wrong")
+        raise Problem("token-needed", "no pairing token was sent" if given is None else "the token is wrong")
 
     def _check_room(self, caller: _Caller) -> None:
         if self._open[caller.kind] >= (_SOCKETS if caller.kind == "websocket" else _REQUESTS):
@@ -189,10 +189,7 @@ class Guard:
     def _log_once(self, origin: str) -> None:
         if origin not in self._logged and len(self._logged) < _KNOWN:
             self._logged.add(origin)
-            log.warning(
-                "refused a page from the origin %.100a, which is not allowed: to allow it, pass it with --allow-origin",
-                origin,
-            )
+            log.warning("refused a page from %.100a: to allow it, restart with --allow-origin and that origin", origin)
 
 
 class _Caller:

@@ -130,10 +130,15 @@ async def _refuse_error(request: Request, error: Exception) -> Response:
 async def _refuse_address(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return await _refuse(request, Problem("wrong-method", f"this address does not support {request.method}"))
+        return await _refuse(request, Problem("wrong-method", f"{request.method} is not allowed here{_allowed(error)}"))
     if error.status_code == 404:
         return await _refuse(request, Problem("unknown-path", "this address does not exist"))
     return await _refuse(request, Problem("invalid-request", error.detail))
+
+
+def _allowed(error: HTTPException) -> str:
+    methods = {one.strip() for one in (error.headers or {}).get("Allow", "").split(",")} - {"", "HEAD"}
+    return f"; use {' or '.join(sorted(methods))}" if methods else ""
 
 
 async def _refuse_failure(request: Request, error: Exception) -> Response:
@@ -157,7 +162,7 @@ def _json(
 def _terminal(agent: Agent, request: Request) -> Terminal:
     name = request.path_params["name"]
     if name not in agent.terminals:
-        raise Problem("unknown-terminal", f"there is no terminal {name[:64]!a}: use {', '.join(agent.terminals)}")
+        raise Problem("unknown-terminal", f"no terminal {name[:64]!a}; the terminals are: {', '.join(agent.terminals)}")
     return agent.terminals[name]
 
 
@@ -210,7 +215,7 @@ async def _poll(agent: Agent, request: Request) -> Response:
 async def _report(agent: Agent, request: Request) -> Response:
     terminal, kind = _terminal(agent, request), request.path_params["kind"]
     if kind not in _REPORTS:
-        raise Problem("unknown-path", f"there is no report {kind[:40]!a}: use {', '.join(_REPORTS)}")
+        raise Problem("unknown-path", f"no report {kind[:40]!a}; the reports are: {', '.join(_REPORTS)}")
     command = report_command(_REPORTS[kind], await _said(request, "report"), terminal.profile)
     return _reply(await terminal.run(command))
 

@@ -168,7 +168,7 @@ def _refuse_old(step: Step, answer: Answer) -> None:
 
 
 def _reused(intent: Intent | None) -> Problem:
-    detail = "nothing was sent: this key belongs to a payment with another body"
+    detail = "nothing was sent: this key, or ticket, was used for a different payment"
     if intent is None:
         return Problem("key-reused", detail)
     return Problem("key-reused", detail, intent_id=intent.intent_id)

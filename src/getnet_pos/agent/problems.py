@@ -37,15 +37,17 @@ _PROVIDER = "Show this message to the person who operates the agent."
 
 KINDS: Final[dict[str, Kind]] = {
     # These say nothing about a payment: an earlier request may have sent it under the same key.
-    "other-host": Kind(403, "Wrong host", "Use 127.0.0.1 or localhost, with the agent's port."),
+    "other-host": Kind(403, "Unknown host name", "Use http://127.0.0.1:PORT, or a name that --host gave the agent."),
     "no-origin": Kind(403, "The page has no origin", "Use fetch in its mode cors, from a page with an allowed origin."),
     "other-origin": Kind(
-        403, "The page's origin is not allowed", "Start the agent with --allow-origin and the origin of the page."
+        403, "Origin not allowed", "Restart the agent with --allow-origin and the origin of the page."
     ),
     "token-needed": Kind(
-        401, "The pairing token is missing or wrong", "Send Authorization: Bearer, with the token in the agent's file."
+        401,
+        "The pairing token is missing or wrong",
+        "Send the header Authorization: Bearer TOKEN; the token is in the agent's token file.",
     ),
-    "wrong-tokens": Kind(429, "Too many wrong tokens", "Pair again, with the token in the agent's file."),
+    "wrong-tokens": Kind(429, "Too many wrong tokens", "Pair again, with the token in the agent's token file."),
     "too-often": Kind(429, "Too many requests", "Wait for the seconds in Retry-After."),
     "too-many": Kind(503, "Too many connections", "Close pages that you do not need, and send the request again."),
     "too-large": Kind(413, "The body is too large", "Send a body as described in /v1/openapi.json."),
@@ -55,13 +57,11 @@ KINDS: Final[dict[str, Kind]] = {
     "invalid-value": Kind(422, "Invalid value", "Correct the value and send the request again.", True),
     "key-needed": Kind(
         400,
-        "The payment has no key",
-        "Send the header Idempotency-Key, or a ticket: one key is one payment, however often you send it.",
+        "Idempotency-Key missing",
+        "Send the header Idempotency-Key, or for a sale a ticket: one key is one payment, however often you send it.",
         True,
     ),
-    "key-reused": Kind(
-        409, "The key belongs to another payment", "Use a new key, or a new ticket, for each payment.", True
-    ),
+    "key-reused": Kind(409, "Key already used", "Use a new key, or a new ticket, for each payment.", True),
     "already-charged": Kind(
         409,
         "Already charged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -107,10 +108,10 @@ class Server:
         settings = self.agent.settings
         names = () if settings.host is None else (settings.host,)
         app = Guard(interface(self.agent), origins=settings.allow_origins, names=names, token=self._token)
-        self._ports.append(_Port(app, *_listeners(settings.host, settings.port), self._tls))
+        self._ports.append(_Port(app, *_listeners(settings.host, settings.port, "--port"), self._tls))
         if settings.bridge:
             # Pages have no token there, so it only listens on loopback, wherever the agent itself listens.
-            url, listeners = _listeners(None, settings.bridge_port)
+            url, listeners = _listeners(None, settings.bridge_port, "--bridge-port")
             self._ports.append(_Port(bridge(self.agent), url.replace("http://", "ws://") + "/", listeners, None))
         for port in self._ports:
             await port.open()
@@ -215,8 +216,8 @@ def _why(error: Exception) -> str:
 # ---------------------------------------------------------------------------------------------------------- addresses
 
 
-def _listeners(host: str | None, port: int) -> tuple[str, list[socket.socket]]:
-    """The URL and its listening sockets; without a host, one on each loopback address."""
+def _listeners(host: str | None, port: int, option: str) -> tuple[str, list[socket.socket]]:
+    """The URL and its listening sockets; without a host, one on each loopback address. ``option`` sets the port."""
     for attempt in range(_ATTEMPTS):
         try:
             with contextlib.ExitStack() as opened:
@@ -226,6 +227,10 @@ def _listeners(host: str | None, port: int) -> tuple[str, list[socket.socket]]:
             # A port that is free on one address may be in use on the other.
             if port == 0 and attempt + 1 < _ATTEMPTS:
                 continue
+            if error.errno == errno.EADDRINUSE:
+                raise ConnectError(
+                    f"port {port} is already in use: stop the other program, or choose another with {option}"
+                ) from error
             where = host or " and ".join(_LOOPBACK)
             raise ConnectError(
                 f"the agent cannot listen on {where}, port {port}: {_why(error)}; choose another address or port"

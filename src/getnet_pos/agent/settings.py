@@ -48,8 +48,8 @@ class AgentSettings:
             raise ConfigurationError("TLS needs both a certificate and its key: pass --certificate and --key")
         if self.host is not None and self.host.strip("[]") in _ANY:
             raise ConfigurationError(
-                f"host must be the address or name that other machines use for this machine, not {self.host!r}: "
-                "pass such an address or name with --host"
+                f"{self.host!a} is not an address that others can use: pass with --host the address or name that other "
+                "machines use for this one"
             )
         for port in (self.port, self.bridge_port):
             if not 0 <= port <= 65_535:

@@ -34,8 +34,8 @@ def read_amount(text: str, profile: Profile) -> int:
         amount = Decimal(text)
     else:
         raise InvalidValue(
-            f"{text[:40]!r} is not an amount: write only digits for wire units, such as 25000, or a decimal point for "
-            "currency, such as 250.00, without sign, comma, exponent or leading zero"
+            f"{text[:40]!r} is not an amount: write only digits for wire units, such as 25000, or digits with a "
+            "decimal point for currency, such as 250.00; no sign, comma, exponent or leading zero"
         )
     if isinstance(amount, Decimal) and profile.amount_exponent is None:
         raise InvalidValue(

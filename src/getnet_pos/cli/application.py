@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
 import typer
 
@@ -100,8 +101,13 @@ def _usage(error: Exception) -> str | None:
         return None
     option = getattr(error, "option_name", "")
     if re.match(r"-[0-9.]", option):
-        return f"{option} is a negative number: pass the amount or number without a sign"
+        return f"{option} is negative: give the amount or number without a sign"
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "getnet-pos"
     said = say().replace("Value error, ", "").rstrip(".")  # some versions of typer name the class of the error
+    if re.match(r"Invalid value for '\[?OPERATION_ID.*integer", said):
+        said = "OPERATION_ID must be an operation number: use the number on the voucher"
+    parameter: Any = getattr(error, "param", None)
+    if said.startswith("Missing option") and getattr(parameter, "secondary_opts", None):
+        said = f"Missing option: say {' or '.join([*parameter.opts, *parameter.secondary_opts])}"
     return f"{said}{'' if said.endswith('?') else '.'} See: {where} --help"

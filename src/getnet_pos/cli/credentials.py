@@ -46,8 +46,9 @@ def client_credentials() -> tuple[str, str]:
             name for name, value in ((CLIENT_ID, client_id), (CLIENT_SECRET, client_secret)) if value is None
         )
         raise ConfigurationError(
-            f"credentials are missing: set {missing} in the environment, or store it in the keyring under {_KEYRING}; "
-            "secrets are never read from the command line or from a file"
+            f"credentials are missing: set {missing} in the environment, or keep each in the keyring, as the service "
+            f"{_KEYRING} with the variable's name as the user name; secrets are never read from the command line or "
+            "from a file"
         )
     return client_id, client_secret
 

@@ -64,9 +64,15 @@ def decode(
     screen = Screen(as_json)
     if not as_hex and not found and _HEX.fullmatch(given):
         screen.note("this looks like hex: add --hex")
+    elif data and not decoder.pending and all(map(_is_noise, found)):
+        screen.note("there is no message of the wire in this: give whole frames, with their signature or LRC")
     screen.result(document, lambda console: _show(console, document))
     good = found and not decoder.pending and not any(isinstance(item.message, BadFrame) for item in found)
     return ExitCode.DONE if good else ExitCode.PROTOCOL
+
+
+def _is_noise(item: Found) -> bool:
+    return isinstance(item.message, BadFrame) and item.seal is None
 
 
 def _input(text: str | None, file: Path | None) -> bytes:

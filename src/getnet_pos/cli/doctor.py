@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from .._version import __version__
 from ..codec import BACKEND
 from ..errors import GetnetError, JournalError
+from ..journal import DEFAULT_JOURNAL
+from ..journal.opening import place_of
 from ..messages import Polled
 from ..profiles import Profile
 from .ends import ExitCode, clean, exit_code
@@ -32,7 +34,10 @@ class _Finding:
 
 @terminal_command
 async def doctor(register: Register) -> int:
-    """Check the installation, the clock, the journal and the terminal, and give advice. No money is moved."""
+    """Check the installation, the clock, the journal and the terminal, and give advice. No money is moved.
+
+    A payment with an unknown outcome is shown, but does not change the exit code; that of getnet-pos recover is 5 then.
+    """
     findings = [_installation(), _clock()]
     worst = ExitCode.DONE
     # The terminal first: the poll may settle payments in the journal.
@@ -75,7 +80,7 @@ def _journal(register: Register) -> tuple[_Finding, ExitCode]:
         ), ExitCode.JOURNAL
     still_open = sum(one.open for one in intents)
     unknown = len(intents) - still_open
-    found = f"{still_open} open, {unknown} with an unknown outcome"
+    found = f"{place_of(register.journal or DEFAULT_JOURNAL)}: {still_open} open, {unknown} with an unknown outcome"
     if unknown:
         return _Finding("journal", found, False, "run getnet-pos intents, then getnet-pos resolve"), ExitCode.DONE
     advice = "run getnet-pos poll: it queries the terminal about the open payments" if still_open else ""

@@ -21,10 +21,12 @@ journals = typer.Typer(help="Create, check and copy journals: files, and databas
 _Database = Annotated[
     str,
     typer.Argument(
-        metavar="DSN", help="postgresql://USER@HOST/DATABASE; the password may come from PGPASSWORD or ~/.pgpass."
+        metavar="DATABASE",
+        help="Such as postgresql://till@db.example/shop; the password may come from PGPASSWORD or ~/.pgpass.",
     ),
 ]
-_Journal = Annotated[str, typer.Argument(metavar="JOURNAL", help="A file, or postgresql://USER@HOST/DATABASE.")]
+_Journal = Annotated[str | None, typer.Argument(metavar="JOURNAL", help="A file, or postgresql://USER@HOST/DATABASE.")]
+_JournalOption = Annotated[str | None, typer.Option("--journal", metavar="JOURNAL", help="Another way to name it.")]
 
 
 @journals.command()
@@ -44,9 +46,14 @@ def init(
 
 
 @journals.command()
-def check(journal: _Journal, as_json: JsonOption = False) -> int:
+def check(journal: _Journal = None, named: _JournalOption = None, as_json: JsonOption = False) -> int:
     """Read every step of a journal, and verify that each is unchanged and follows the one before."""
-    found = check_journal(journal)
+    if journal is not None and named is not None:
+        raise typer.BadParameter("name the journal once, as an argument or with --journal")
+    chosen = journal or named
+    if chosen is None:
+        raise typer.BadParameter("name the journal: a file, or postgresql://USER@HOST/DATABASE")
+    found = check_journal(chosen)
     Screen(as_json).result(
         asdict(found),
         lambda console: console.print(
@@ -103,5 +110,7 @@ def copy(
 
 def _checked(dsn: str) -> str:
     if not is_database(dsn):
-        raise typer.BadParameter("pass the database as postgresql://USER@HOST/DATABASE")
+        raise typer.BadParameter(
+            "pass the database as postgresql://USER@HOST/NAME, such as postgresql://till@db.example/shop"
+        )
     return dsn

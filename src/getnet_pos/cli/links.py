@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import re
@@ -75,7 +76,7 @@ class Link:
     def _key_pos(self) -> KeyPos:
         if self.key_pos is None:
             raise ConfigurationError(
-                "--cloud needs --key-pos TERMINAL/BRANCH/SERIAL: getnet-pos terminals --cloud lists them"
+                "--cloud needs --key-pos TERMINAL/BRANCH/SERIAL: list them with getnet-pos terminals --cloud BASE_URL"
             )
         return read_key_pos(self.key_pos)
 
@@ -150,7 +151,7 @@ def names_terminals(given: Mapping[str, Any], config: Mapping[str, Any]) -> bool
     beside = [name for kind, names in _KINDS.items() for name in (kind, *names) if name in config]
     if beside:
         raise ConfigurationError(
-            f"the settings have {beside[0]} outside of the table terminals: move it into a table there"
+            f"the settings file has {beside[0]} outside of the table terminals: move it into a table there"
         )
     return True
 
@@ -186,12 +187,12 @@ def choose(given: Mapping[str, Any], config: Mapping[str, Any]) -> Link:
     }
     if names_terminals(given, config):
         raise ConfigurationError(
-            f"the settings only have terminals for getnet-pos serve ({', '.join(config[_TERMINALS])}): choose one here "
-            "with --usb, --tcp, --http or --cloud"
+            f"the settings file only has terminals for getnet-pos serve ({', '.join(config[_TERMINALS])}): choose one "
+            "here with --usb, --tcp, --http or --cloud"
         )
     extras = [name for names in _KINDS.values() for name in names if given.get(name) is not None]
     chosen = Link()
-    for place, layer in (("command line", given), ("environment", environment), ("settings", config)):
+    for place, layer in (("command line", given), ("environment", environment), ("settings file", config)):
         kinds = [kind for kind in _KINDS if layer.get(kind) is not None]
         if len(kinds) > 1:
             raise ConfigurationError(f"the {place} names more than one terminal: {' and '.join(kinds)}; keep one")
@@ -266,7 +267,7 @@ def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
 def _settings(path: Path, found: dict[str, Any], where: str = "") -> dict[str, Any]:
     """The settings of one terminal; ``where`` is their place in the file."""
     place = f"{path}{where}"
-    known = [name for kind, names in _KINDS.items() for name in (kind, *names)] + list(_SETTINGS)
+    known = list(dict.fromkeys([name for kind, names in _KINDS.items() for name in (kind, *names)] + [*_SETTINGS]))
     settings: dict[str, Any] = {}
     for key, value in found.items():
         name = "port" if key == "usb" else key.replace("-", "_")
@@ -276,7 +277,10 @@ def _settings(path: Path, found: dict[str, Any], where: str = "") -> dict[str, A
                 f"{CLIENT_SECRET} in the environment or store them in the keyring"
             )
         if name not in known:
-            raise ConfigurationError(f"{place} has the unknown setting {key!a}: use {', '.join(known)}")
+            shown = ["usb" if name == "port" else name for name in known]
+            meant = difflib.get_close_matches(name, shown, 1)
+            hint = f"did you mean {meant[0]}? " if meant else ""
+            raise ConfigurationError(f"{place} has the unknown setting {key!a}: {hint}use {', '.join(shown)}")
         wanted = (int, float) if name in _NUMBERS else (str,)
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ConfigurationError(f"{place}: {key} must be a {'number' if name in _NUMBERS else 'text'}")

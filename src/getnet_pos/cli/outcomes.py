@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..messages import CATALOGUE, Intent, IntentState, Polled, PollReply, Recovery
+from ..messages import CATALOGUE, HowFound, Intent, IntentState, Polled, PollReply, Recovery
 from ..messages.declaring import Reference
 from ..messages.documents import command_name, intent_document
 from ..profiles import Profile
@@ -31,6 +31,12 @@ _STYLES = {IntentState.APPROVED: "bold green", IntentState.UNKNOWN: "bold red", 
 _REFERENCES: Mapping[Reference | None, str] = {
     Reference.OPERATION_ID: "operation",
     Reference.AUTHORIZATION_CODE: "authorization code",
+}
+_FOUND: Mapping[HowFound, str] = {
+    "call": "settled by the call that sent it",
+    "recovery": "settled by recovery, which queried the terminal",
+    "late reply": "settled by a late reply",
+    "person": "settled by a person",
 }
 
 
@@ -119,7 +125,7 @@ def _details(intent: Intent) -> Iterator[str]:
     if any(value for _, value in result):
         yield ", ".join(f"{name} {value}" for name, value in result if value is not None)
     if intent.found is not None:
-        yield f"found by: {intent.found}"
+        yield _FOUND[intent.found]
     if intent.reason is not None:
         yield f"why it was queried: {intent.reason}"
     if intent.decided_by is not None:
@@ -133,7 +139,7 @@ def show_recovery(console: Console, recovery: Recovery, profile: Profile | None)
         ("settled now; the program that sent it may not know:", recovery.settled),
         ("unknown; do not charge again: look at the terminal's vouchers, then resolve:", recovery),
         ("in progress in another process or connector, which is waiting for it:", recovery.in_progress),
-        ("not settled, at terminals that are not connected here:", recovery.elsewhere),
+        ("not settled, on other terminals:", recovery.elsewhere),
     ):
         if intents:
             has_shown = True

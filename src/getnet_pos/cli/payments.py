@@ -294,6 +294,8 @@ async def print_lines(
 def _text(file: Path | None) -> str:
     try:
         return (sys.stdin.buffer.read() if file is None else file.read_bytes()).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InvalidValue(f"print needs a text FILE; {str(file)!a} does not exist") from None
     except OSError as error:
         raise InvalidValue(f"{file} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError:

@@ -40,7 +40,9 @@ def intents(
                 console, [step.intent for step in shown], times={step.intent.intent_id: step.at for step in shown}
             )
             if shown
-            else console.print("no payment is recorded" if everything else "every payment is settled")
+            else console.print(
+                "no payment is recorded" if everything or path is not None else "every payment is settled"
+            )
         ),
     )
     return ExitCode.DONE

@@ -97,6 +97,7 @@ _MEANINGS = {
     1004: "the printer has no paper; the terminal does not say whether the card was charged",
     1005: "the paper is jammed; the terminal does not say whether the card was charged",
     1006: "cancelled on the terminal, or nobody paid in time",
+    2004: "no sale is in progress",
 }
 _EMPTY = {21: "not found", 99: "there are no operations"}
 """In the reply to a query; their meaning in the reply to a payment is unknown."""

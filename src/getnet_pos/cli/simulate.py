@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import signal
 import sys
@@ -368,9 +369,7 @@ def _serve(server: Server, where: Callable[[], str], option: str, wire: WireName
             obey(server)
             server.serve_forever()
     except OSError as error:
-        raise ConnectError(
-            f"the terminal cannot be served on {place.rstrip(',')}: {error}; choose another one"
-        ) from error
+        raise _not_served(error, f"the terminal cannot be served on {place.rstrip(',')}", place) from error
     return ExitCode.DONE
 
 
@@ -396,10 +395,16 @@ def _serve_api(serve: Callable[[], None], host: str, port: int) -> int:
         try:
             serve()
         except OSError as error:
-            raise ConnectError(
-                f"the server cannot listen on {host}, port {port}: {error.strerror or error}; choose another one"
-            ) from error
+            place = f"{host}, port {port}"
+            raise _not_served(error, f"the server cannot listen on {place}", place) from error
     return ExitCode.DONE
+
+
+def _not_served(error: OSError, what: str, place: str) -> ConnectError:
+    _, _, port = place.rstrip(",").partition("port ")
+    if error.errno == errno.EADDRINUSE and port:
+        return ConnectError(f"port {port} is already in use: stop the other program, or choose another with --port")
+    return ConnectError(f"{what}: {error.strerror or error}; choose another one")
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from .spreadsheets import write_csv
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ..cloud.account import CloudAccount
 
@@ -79,7 +80,7 @@ def terminals(
         EnvironmentName | None, typer.Option(help="The documented address: hg development, hti quality assurance.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Another address of the API, up to /payment-terminals.")
+        str | None, typer.Option(metavar="URL", help="Another address, up to but without /payment-terminals.")
     ] = None,
     token_url: Annotated[
         str | None,
@@ -114,11 +115,20 @@ def terminals(
     """
     if cloud is not None:
         if merchants or environment or base_url or token_url or as_csv:
-            raise ConfigurationError("--cloud can only be combined with --branch, --profile, --ca, --proxy and --json")
+            names = {
+                "MERCHANT_ID": merchants, "--environment": environment, "--base-url": base_url,
+                "--token-url": token_url, "--csv": as_csv,
+            }  # fmt: skip
+            unfit = next(name for name, value in names.items() if value)
+            raise ConfigurationError(
+                f"--cloud cannot be combined with {unfit}: remove it; --cloud takes --branch, --profile, --ca, --proxy "
+                "and --json"
+            )
         with _account(cloud, profile or Profile.INTEGRATED_POS, ca, proxy) as account:
             return _cloud_terminals(account, branch, Screen(as_json))
-    if not all(given is None for given in (branch, profile, ca, proxy)):
-        raise ConfigurationError("--branch, --profile, --ca and --proxy need --cloud")
+    for name, value in (("--branch", branch), ("--profile", profile), ("--ca", ca), ("--proxy", proxy)):
+        if value is not None:
+            raise ConfigurationError(f"{name} needs --cloud: remove {name}, or add --cloud BASE_URL")
     if not merchants:
         raise ConfigurationError("pass a MERCHANT_ID, or --cloud BASE_URL")
     if as_csv and (as_json or only_summary):
@@ -190,7 +200,9 @@ def _cloud_terminals(account: CloudAccount, branch: int | None, screen: Screen) 
 
 def _address(environment: EnvironmentName | None, base_url: str | None) -> str:
     if (environment is None) == (base_url is None):
-        raise ConfigurationError("pass one of --environment hg, --environment hti and --base-url URL")
+        raise ConfigurationError(
+            "choose the API address with one of --environment hg, --environment hti and --base-url URL"
+        )
     if environment is not None:
         from ..equipment import Environment
 
@@ -343,7 +355,7 @@ def _write_csv(listings: list[Listing]) -> None:
     sys.stdout.flush()
 
 
-_HEADS = ("merchant", "serial number", "terminal", "capture, communication", "mode", "activated")
+_HEADS = ("merchant", "serial number", "terminal", "capture, network", "mode", "activated")
 
 
 def _line(merchant: str, terminal: PaymentTerminal) -> list[str]:
@@ -361,6 +373,21 @@ def _words(between: str, *words: str | None) -> str:
     return between.join(filter(None, words))
 
 
+def _keep_words_whole(made: Table, width: int) -> None:
+    """Let no column be narrower than its longest word, if there is room: rich would shrink the widest ones alike."""
+    cells = [[str(cell) for cell in (column.header, *column.cells)] for column in made.columns]
+    whole = [max(map(len, texts)) for texts in cells]
+    least = [
+        full if column.no_wrap else max(len(word) for text in texts for word in text.split())
+        for column, texts, full in zip(made.columns, cells, whole, strict=True)
+    ]
+    room = width - 2 * len(whole)
+    if sum(least) <= room < sum(whole):
+        wrapped = sum(not column.no_wrap for column in made.columns)
+        for column, needed in zip(made.columns, least, strict=True):
+            column.width = needed if column.no_wrap else needed + (room - sum(least)) // wrapped
+
+
 def _show(console: Console, listings: list[Listing], only_summary: bool) -> None:
     summary = _summary(listings)
     first = 0 if len(listings) > 1 else 1
@@ -371,6 +398,8 @@ def _show(console: Console, listings: list[Listing], only_summary: bool) -> None
         made = table(*_HEADS[first:])
         for row in _rows(listings):
             made.add_row(*_line(*row)[first:])
+        made.padding = (0, 1, 0, 0)
+        _keep_words_whole(made, console.width)
         console.print(made)
     shown = f"{summary['shown']} of {summary['listed']}" if summary["shown"] != summary["listed"] else summary["shown"]
     whose = f"merchant {listings[0].merchant}" if len(listings) == 1 else f"{len(listings)} merchants"

@@ -383,6 +383,7 @@ class WebhookReceiver:
         if number is None:
             self._log.warning("a webhook for customId %a cannot be confirmed yet: it has no idPosTxs", posted.shown)
             return None
+        why: object = "it is still in process"
         for pause in _CONFIRMED_WITHIN:
             await asyncio.sleep(pause)
             if in_turn:
@@ -391,10 +392,12 @@ class WebhookReceiver:
                 result = await account.transaction_status(number)
             except GetnetError as error:
                 self._log.warning("a webhook for transaction %s is not confirmed yet: %s", number, error)
+                why = error
                 continue
             if not result.in_process:
                 return result
-        self._log.warning("the cloud does not confirm the webhook for transaction %s: the webhook is dropped", number)
+            why = "it is still in process"
+        self._log.warning("the cloud does not confirm the webhook for transaction %s: it is dropped (%s)", number, why)
         return None
 
     def _count_in_vain(self, by: str) -> None:

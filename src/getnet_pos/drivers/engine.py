@@ -155,8 +155,17 @@ class _Exchange:
             return ConnectError(f"{what} could not connect in time, and nothing was sent: check address and network")
         if isinstance(error, ssl.SSLError):
             return ConnectError(f"{what} could not connect, and nothing was sent: {tls_refusal(error)}")
+        host = self.address.host
+        if isinstance(error, socket.gaierror):
+            return ConnectError(
+                f"{host} cannot be found, and nothing was sent: check the address and the network ({what})"
+            )
         reason = clean(str(error), ()) or type(error).__name__
-        return ConnectError(f"{what} could not connect, and nothing was sent: check address and network ({reason})")
+        place = f"[{host}]" if ":" in host else host
+        return ConnectError(
+            f"{place}:{self.address.port} cannot be reached, and nothing was sent: check the address, the port and the "
+            f"network ({what}: {reason})"
+        )
 
     def broken(self, error: BaseException | str) -> Disconnected:
         # The text of the error may quote what arrived, such as a line that is not HTTP.

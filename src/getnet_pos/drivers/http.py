@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 import ssl
 import time
 from typing import Any, Final
@@ -198,11 +199,15 @@ def _translated(error: Exception, request: Request) -> GetnetError | None:
     # Its text may quote what arrived, such as a line that is not HTTP.
     reason = clean(str(error), ()) or type(error).__name__
     if "ConnectError" in names:
-        if _refused_certificate(error):
+        if _is_caused_by(error, socket.gaierror):
+            return ConnectError(
+                f"the host cannot be found, and nothing was sent: check the address, the proxy and the network ({what})"
+            )
+        if _is_caused_by(error, ssl.SSLCertVerificationError):
             reason += "; for a certificate of a private authority pass an http_client that trusts it"
-        return ConnectError(f"{what} could not connect, check address and network: {reason}")
+        return ConnectError(f"{what} could not connect: check the address, the port and the network ({reason})")
     if "ConnectTimeout" in names:
-        return ConnectError(f"{what} could not connect in time: check address and network")
+        return ConnectError(f"{what} could not connect in time: check the address, the port and the network")
     if names & {"ProxyError", "UnsupportedProtocol"}:
         return ConnectError(f"{what} could not be sent: {reason}")
     if "PoolTimeout" in names:
@@ -212,9 +217,9 @@ def _translated(error: Exception, request: Request) -> GetnetError | None:
     return Disconnected(f"the connection failed during {what}: {reason}", bytes_written=_perhaps_written(request))
 
 
-def _refused_certificate(error: BaseException | None) -> bool:
+def _is_caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if isinstance(error, kind):
             return True
         error = error.__cause__ or error.__context__
     return False

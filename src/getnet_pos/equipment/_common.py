@@ -14,6 +14,9 @@ MAX_BODY = 64 * 1024 * 1024
 """The default limit of a response, in bytes: about 160,000 terminals."""
 
 
+_EXAMPLE = "https://api.example.com/path, or an Environment"
+
+
 class Environment(str, Enum):
     """The documented base URLs. That of production is not public: pass it as text.
 
@@ -41,7 +44,9 @@ def listing_settings(
     if max_body < 1024:
         raise InvalidValue("max_body must be at least 1024 bytes")
     return ListingSettings(
-        base_url=check_url(base_url.value if isinstance(base_url, Environment) else base_url, "base_url", plain=plain),
+        base_url=check_url(
+            base_url.value if isinstance(base_url, Environment) else base_url, "base_url", plain=plain, example=_EXAMPLE
+        ),
         timeout=check_seconds(timeout, "timeout"),
         retry=retry or RetryPolicy(),
         max_body=max_body,

@@ -57,7 +57,7 @@ from .carrier import (
     may_have_left,
     may_leave_until,
 )
-from .cloud_calls import Cloud, call, checked, is_token_refusal, status, understood, was_not_done
+from .cloud_calls import WRONG_CLOUD, Cloud, call, checked, is_token_refusal, status, understood, was_not_done
 from .effects import AwaitNotice, Flow, Lease, Now, Request, Response, Sleep, Take
 from .http_calls import Secret, refusal, with_token
 from .intents import generated_ticket
@@ -369,7 +369,7 @@ class CloudAttempt:
             except GetnetError as error:
                 return Refused(error)
             if renewed is None:
-                return Refused(refusal(response, self._what, (token,)))
+                return Refused(refusal(response, self._what, (token,), not_found=WRONG_CLOUD))
             token = renewed
             self._sent_at = sent_at = yield Now()
             try:
@@ -380,7 +380,7 @@ class CloudAttempt:
                     raise
                 return Refused(error)
             if (yield from self._was_refused_for_its_token(response, token)):
-                return Refused(refusal(response, self._what, (token,)))
+                return Refused(refusal(response, self._what, (token,), not_found=WRONG_CLOUD))
         return (yield from self._answered(response, token))
 
     def _was_refused_for_its_token(self, response: Response, token: Secret) -> Flow[bool]:

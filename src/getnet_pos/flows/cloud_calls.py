@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from ..codec.cloud import read_cloud
 from ..errors import (
@@ -34,7 +35,17 @@ from .http_calls import (
     retry_after,
 )
 
-__all__ = ["Cloud", "Pace", "call", "checked", "is_token_refusal", "status", "understood", "was_not_done"]
+__all__ = [
+    "WRONG_CLOUD",
+    "Cloud",
+    "Pace",
+    "call",
+    "checked",
+    "is_token_refusal",
+    "status",
+    "understood",
+    "was_not_done",
+]
 
 _TOO_BUSY = frozenset({429, 503})
 
@@ -141,8 +152,12 @@ def understood(cloud: Cloud, response: Response, token: Secret, what: str) -> Cl
     except MalformedResponse:
         result = None
     if result is None or _known_refusal(cloud, result) is None:
-        refuse(response, what, (token,))
+        refuse(response, what, (token,), not_found=WRONG_CLOUD)
     return result
+
+
+WRONG_CLOUD: Final = "check the base URL (--cloud) and the profile: each country's cloud has its own addresses"
+"""The advice if the cloud answers 404: its own errors have other statuses."""
 
 
 def checked(cloud: Cloud, result: CloudResult, token: Secret, what: str) -> CloudResult:

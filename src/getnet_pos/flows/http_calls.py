@@ -42,8 +42,8 @@ _SHOWN = 200
 """How much of the server's text an error shows, in characters."""
 
 
-def check_url(url: str, name: str, *, plain: bool = False) -> str:
-    """Return ``url`` without a trailing slash if it can be the address of an API.
+def check_url(url: str, name: str, *, plain: bool = False, example: str = "https://api.example.com/path") -> str:
+    """Return ``url`` without a trailing slash if it can be the address of an API; ``example`` shows what can.
 
     Raises:
         InvalidValue: it is not ``https`` (``http`` is allowed on this machine, or with ``plain``), or it has parts that
@@ -56,7 +56,7 @@ def check_url(url: str, name: str, *, plain: bool = False) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     if parts is None or not host or not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidValue(f"{name} must be a complete URL, such as https://api.example.com/path")
+        raise InvalidValue(f"{name} must be a complete URL, such as {example}")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise InvalidValue(f"{name} must have no user, password, query or fragment")
     if parts.scheme != "https" and not (parts.scheme == "http" and (plain or _is_this_machine(host))):
@@ -211,7 +211,7 @@ def json_body(response: Response, secrets: Sequence[str] = ()) -> bytes:
 _ADVICE: dict[type[ApiError], str] = {
     AuthenticationError: "check the token, or the client id and secret that it was obtained with",
     Forbidden: "ask Getnet whether these credentials may do this",
-    NotFound: "check the merchant id and the base URL",
+    NotFound: "check the address",
     RateLimited: "send requests less often",
     RedirectRefused: "redirects are not followed; check the base URL",
     ServerError: "try again later; if the error persists, ask Getnet",
@@ -219,15 +219,30 @@ _ADVICE: dict[type[ApiError], str] = {
 }
 
 
-def refuse(response: Response, what: str, secrets: Sequence[str] = (), kind: type[ApiError] | None = None) -> NoReturn:
+def refuse(
+    response: Response,
+    what: str,
+    secrets: Sequence[str] = (),
+    kind: type[ApiError] | None = None,
+    *,
+    not_found: str = _ADVICE[NotFound],
+) -> NoReturn:
     """Raise ``refusal``."""
-    raise refusal(response, what, secrets, kind)
+    raise refusal(response, what, secrets, kind, not_found=not_found)
 
 
-def refusal(response: Response, what: str, secrets: Sequence[str] = (), kind: type[ApiError] | None = None) -> ApiError:
+def refusal(
+    response: Response,
+    what: str,
+    secrets: Sequence[str] = (),
+    kind: type[ApiError] | None = None,
+    *,
+    not_found: str = _ADVICE[NotFound],
+) -> ApiError:
     """The error for an answer that refuses the request.
 
-    ``what`` names the request, as a noun. ``kind`` replaces the error type of the status.
+    ``what`` names the request, as a noun. ``kind`` replaces the error type of the status. ``not_found`` is the advice
+    for a ``NotFound``.
     """
     status = response.status
     code, message, log_id = (clean(part, secrets) if part else None for part in _own_words(response.content))
@@ -246,7 +261,7 @@ def refusal(response: Response, what: str, secrets: Sequence[str] = (), kind: ty
     if kind is RedirectRefused:
         answer["location"] = location = clean(response.headers.get("location", ""), secrets) or None
         text = f"{what} was redirected with {status} to {location or 'an address that was not given'}"
-    return kind(f"{text}; {_ADVICE[kind]}", **answer)
+    return kind(f"{text}; {not_found if kind is NotFound else _ADVICE[kind]}", **answer)
 
 
 def _kind(status: int) -> type[ApiError]:

@@ -37,7 +37,7 @@ def check_merchant_id(merchant_id: str) -> str:
     if not isinstance(merchant_id, str):
         raise InvalidType(f"merchant_id must be text, not {type(merchant_id).__name__}")
     if not _MERCHANT_ID.fullmatch(merchant_id):
-        raise InvalidValue("merchant_id must have 1 to 64 characters: only letters, digits, '_' and '-'")
+        raise InvalidValue(f"merchant_id must be 1 to 64 letters, digits, '_' and '-', not {merchant_id[:64]!a}")
     return merchant_id
 
 
@@ -52,7 +52,12 @@ def list_terminals(merchant_id: str, bearer: Bearer, settings: ListingSettings) 
     )
     response, token = yield from authorized(request, bearer, partial(repeated, policy=settings.retry))
     if response.status != 200:
-        refuse(response, f"the listing of merchant {merchant_id}", (token,))
+        refuse(
+            response,
+            f"the listing of merchant {merchant_id}",
+            (token,),
+            not_found="check the merchant id and the base URL",
+        )
     try:
         listing: TerminalList = yield Compute(partial(_read, response, token, settings.strict))
     except MalformedResponse as error:

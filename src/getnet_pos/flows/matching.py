@@ -22,6 +22,7 @@ from ..messages import (
     VoucherMark,
     VoucherReply,
 )
+from ..messages.documents import command_name
 from ..profiles import Profile
 from .carrier import Candidate, Source
 from .dates import compare_dates, read_date
@@ -209,7 +210,7 @@ def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: b
     """
     own_code = _is_of(voucher, intent, known.profile)
     if not isinstance(voucher, VoucherReply) or not (own_code or voucher.function_code == LastVoucher.code):
-        return f"the last voucher has function code {voucher.function_code}"
+        return f"the last voucher is of another operation ({command_name(voucher.function_code)})"
     named = same_ticket(intent.ticket, voucher.ticket)
     if named is False:
         return f"the last voucher has ticket {voucher.ticket}, not {intent.ticket}"
@@ -229,7 +230,7 @@ def recognise(intent: Intent, voucher: Reply, known: Circumstances, *, direct: b
         why = _misfit(intent, voucher, known, own=own, is_record=True) or _contradiction(intent, voucher, known)
     else:
         # A void has no amount: only a record of a void can be its own.
-        why = f"the last voucher has function code {voucher.function_code}"
+        why = f"the last voucher does not say that it is of a {command_name(intent.command)}"
     if why:
         return why
     if not own and any(_could_be(one, voucher, known) for one in known.others):

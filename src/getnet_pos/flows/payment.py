@@ -652,7 +652,8 @@ def _tell_apart(till: Till, intent: Intent) -> Flow[None]:
 
 def _still_unknown(intent: Intent) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"nothing was sent, because of an earlier command of the same purchase: {outcome_advice(intent)}",
+        f"nothing was sent: an earlier payment with the same {'ticket' if intent.ticket else 'reference'} and amount "
+        f"has no known outcome yet, and again=True (--again) does not apply to it; {outcome_advice(intent)}",
         intent_id=intent.intent_id,
         reason=intent.reason or "",
         is_earlier=True,

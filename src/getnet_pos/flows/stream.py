@@ -121,7 +121,8 @@ class StreamCarrier:
     def check(self, command: C, intent_id: str = "") -> C:
         if command.cloud_only:
             raise UnsupportedOperation(
-                f"{type(command).__name__} (command {command.code}) works only through a cloud: use create_cloud"
+                f"{type(command).__name__} (command {command.code}) works only through a cloud: use create_cloud (on "
+                "the command line: --cloud)"
             )
         if isinstance(command, CancelSale) and self.link.wire is Wire.SIMPLIFIED:
             raise UnsupportedOperation("the simplified wire cannot cancel a sale: cancel it on the terminal")

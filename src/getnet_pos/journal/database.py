@@ -135,7 +135,9 @@ class Database:
     def error(self, error: BaseException) -> JournalError:
         """``error`` as a ``JournalError`` without secrets, and with what to do."""
         primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-        shown = self._hide(" ".join((primary or str(error)).split())).rstrip(".?")
+        # The other lines of libpq ask whether the server is running, or list every address.
+        lines = (primary or str(error)).strip().splitlines() or [type(error).__name__]
+        shown = self._hide(" ".join(lines[0].split())).rstrip(".?")
         return JournalError(f"the journal in the database {self.name} cannot be used: {shown}. {_advice(error)}")
 
     def check(self) -> None:

@@ -213,7 +213,10 @@ class _File:
             yield
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self._disconnect()
-            raise JournalError(f"the journal {self._path} cannot be used: {error}. {_advice(error)}") from error
+            what = f"the journal {self._path} cannot be used: {error}"
+            if any(sign in str(error).lower() for sign in _NO_JOURNAL):
+                what = f"{self._path} is not a getnet-pos journal, or is damaged: {error}"
+            raise JournalError(f"{what}. {_advice(error)}") from error
 
     # ---------------------------------------------------------------------------------------------------------- queries
 
@@ -466,7 +469,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _identify(connection: sqlite3.Connection, path: Path) -> None:
     [application] = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION:
-        raise JournalError(f"{path} is not a journal of this library: choose another file")
+        raise JournalError(f"{path} is not a getnet-pos journal: choose another file")
 
 
 def _look_at(path: Path) -> None:
@@ -557,6 +560,10 @@ def _begin(connection: sqlite3.Connection, kind: str) -> None:
     connection.execute(f"BEGIN {kind}")
 
 
+_NO_JOURNAL = ("file is not a database", "the file is empty")
+"""In the errors of a file that may never have been a journal."""
+
+
 def _advice(error: Exception) -> str:
     text = str(error).lower()
     if "full" in text or "no space" in text:
@@ -565,7 +572,8 @@ def _advice(error: Exception) -> str:
         return "Make the file and its folder writable for this user, or choose another path."
     if "locked" in text:
         return "Another process keeps it locked: stop that process, or give each register its own journal."
-    return "Move the file away, keep it for support, and check on the terminal the payments that it recorded."
+    mistyped = "If you mistyped the path, choose another. Otherwise m" if any(s in text for s in _NO_JOURNAL) else "M"
+    return f"{mistyped}ove the file away, keep it for support, and check on the terminal the payments that it recorded."
 
 
 _all: weakref.WeakSet[_File] = weakref.WeakSet()

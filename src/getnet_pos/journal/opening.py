@@ -29,6 +29,7 @@ __all__ = [
     "is_database",
     "journal_opener",
     "open_journal",
+    "place_of",
 ]
 
 log = logging.getLogger("getnet_pos.journal")
@@ -103,6 +104,14 @@ def absent(source: JournalSource) -> Path | None:
     """The path of a journal file that does not exist yet; ``None`` for any other journal."""
     chosen = _chosen(source)
     return chosen if isinstance(chosen, Path) and not chosen.exists() else None
+
+
+def place_of(source: JournalSource) -> str:
+    """Where the journal is, for a person. A connection string is not shown, because it may have a password."""
+    chosen = _chosen(source)
+    if isinstance(chosen, Path):
+        return str(chosen)
+    return "a database" if isinstance(chosen, str) else "not in a file"
 
 
 def _chosen(source: JournalSource) -> str | Path | Journal | None:

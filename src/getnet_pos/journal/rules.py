@@ -243,8 +243,10 @@ def one_of(unsettled: Iterable[Intent], intent_id: str, settled: Iterable[object
         raise InvalidValue(f"intent {intent_id} is ambiguous: give more characters of its id")
     if not found:
         if any(settled):
-            raise InvalidValue(f"intent {intent_id} is already settled: there is nothing to resolve")
-        raise InvalidValue(f"intent {intent_id} is not in the journal: check the id, and which journal is used")
+            raise InvalidValue(f"intent {intent_id} is already settled: nothing was changed")
+        raise InvalidValue(
+            f"intent {intent_id} is not in the journal: getnet-pos intents lists them; check the id and --journal"
+        )
     return found[0]
 
 

@@ -56,7 +56,7 @@ class KeyPos:
         if isinstance(branch, str) and re.fullmatch(r"[0-9]{1,20}", branch):
             object.__setattr__(self, "id_sucursal", int(branch))
         elif not isinstance(branch, int) or isinstance(branch, bool):
-            raise InvalidType(f"id_sucursal must be an int or digits, not {type(branch).__name__}")
+            raise InvalidType(f"id_sucursal must be a number, not {branch!a:.40}")
         if not 0 < self.id_sucursal < 10**10:
             raise InvalidValue("id_sucursal must have from 1 to 10 digits and must not be 0")
 
