@@ -14,8 +14,9 @@ if len(sys.argv) != 5:
 agent, token_file, amount, ticket = sys.argv[1:]
 headers = {"Authorization": f"Bearer {Path(token_file).read_text().strip()}"}
 sale = {"amount": int(amount), "ticket": ticket}  # sent again with the same ticket, it is not charged again
+url = f"{agent}/v1/terminals/terminal/sales"
 try:
-    answer = httpx.post(f"{agent}/v1/terminals/terminal/sales", json=sale, headers=headers, timeout=None, trust_env=False)
+    answer = httpx.post(url, json=sale, headers=headers, timeout=None, trust_env=False)
 except httpx.TransportError as error:
     sys.exit(f"no answer from the agent ({error}): run this again with the same ticket")
 result = answer.json()
