@@ -22,10 +22,6 @@ class _Api(BaseHTTPRequestHandler):
         assert self.headers["Authorization"] == "Bearer a-token"
         if "/posdata" in self.path:
             self._answer({"code": 1, "status": "OK", "message": "OK", "data": [KEY_POS]})
-        elif "/postxs/" in self.path:
-            reply = {"functionCode": 100, "responseCode": 0, "responseMessage": "Aprobado", "amount": 25_000}
-            data = {"idPosTxs": int(self.path.rpartition("/")[2]), "response": reply}
-            self._answer({"code": 1, "status": "OK", "message": "TRANSACTION COMPLETED", "data": data})
         else:
             self._answer({"merchant_id": self.path.rpartition("/")[2], "equipments": {"item": [ITEM]}})
 

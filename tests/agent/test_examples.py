@@ -27,11 +27,21 @@ def test_a_sale_in_python_and_in_the_shell(tmp_path: Path) -> None:
         assert (code, out.split()[0], err) == (0, "approved", "")
         code, out, err = run(*python, "1", "A1")
         assert (code, out, err[:8]) == (1, "", "refused:")
+        code, out, err = run(*python[:4])
+        assert (code, out, "Usage: python sell.py" in err) == (1, "", True)
 
         shell = ("sh", EXAMPLES / "sell.sh", agent.url, agent.token_file)
-        assert run(*shell, "700", "B1") == (0, '"outcome":"approved"\n', "")
-        assert run(*shell, "700", "B1") == (0, '"outcome":"approved"\n', "")
-        assert run(*shell, "700", "B2") == (0, '"outcome":"declined"\n', "")
+        assert run(*shell, "700", "B1") == (0, "approved\n", "")
+        assert run(*shell, "700", "B1") == (0, "approved\n", "")
+        assert run(*shell, "700", "B2") == (0, "declined: Rechazado\n", "")
         code, out, err = run(*shell, "1", "B1")
-        assert (code, out, "refused" in err) == (1, "", True)
+        assert (code, out, err[:8]) == (1, "", "refused:")
+        assert "key" in err
+        assert run(*shell[:3]) == (2, "", "usage: sh sell.sh AGENT TOKEN_FILE AMOUNT TICKET\n")
+        wrong = tmp_path / "wrong"
+        wrong.write_text("a-token-of-another-agent")
+        for kind in (python[:-1], shell[:-1]):
+            code, out, err = run(*kind, wrong, "700", "B3")
+            assert (code, out, err[:8]) == (1, "", "refused:")
+            assert "token" in err
         assert virtual.ledger.charged() == 25_700

@@ -16,6 +16,7 @@ import pytest
 import getnet_pos.errors
 from getnet_pos import Intent, IntentState, SqliteJournal
 from getnet_pos.simulator import HttpServer, SerialServer, TcpServer, VirtualTerminal
+from tests.databases import free_port
 from tests.sample_api import api
 from tests.test_docs import README, is_a_test
 
@@ -68,6 +69,8 @@ def test_sample_runs(
     # Addresses of the world become those of servers of this test.
     code = code.replace("https://cloud.example", api).replace("(Environment.HTI", f"({api!r}")
     code = code.replace("(STAGING_TOKEN_URL", f"({api + '/token'!r}")
+    if "port=8001" in code:
+        code = code.replace("8001", str(free_port()))
     # Nobody opens a page here.
     code = code.replace("wait_for_page(timeout=60)", "wait_for_page(timeout=0.1)")
     serial, tcp, http = VirtualTerminal(), VirtualTerminal(), VirtualTerminal()

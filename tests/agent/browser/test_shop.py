@@ -145,3 +145,40 @@ def test_a_sale_that_never_reached_the_agent_is_told_to_have_charged_nothing(
     sell(page)
     wait(page, "approved")
     assert server.terminal.ledger.charged() == 25_000
+
+
+def test_a_wrong_token_is_refused_and_forgotten_and_the_next_sale_is_not_in_its_way(
+    open_page: Callable[[str], Any], allow: Any, shop: Shop, server: SerialServer, agent: AgentProcess
+) -> None:
+    allow(shop.origin, "granted")
+    page = open_page(shop.origin)
+    agent.wait_for("up")
+    page.type("[name=address]", agent.url)
+    page.type("[name=token]", "a-token-of-another-agent")
+    page.click("#setup button")
+    page.wait_for(lambda: "token is wrong" in page.text("#pairing"))
+    assert page.driver.execute_script("return localStorage.getItem('agent')") is None
+    sell(page)
+    page.wait_for(lambda: "Pair with the agent first" in page.text("#progress"))
+    page.type("[name=token]", agent.token)
+    page.click("#setup button")
+    page.wait_for(lambda: page.text("#pairing") == "Paired.")
+    sell(page)
+    wait(page, "approved")
+    assert server.terminal.ledger.charged() == 25_000
+
+
+def test_a_token_that_changes_in_mid_sale_keeps_the_payment_until_the_page_is_paired_again(
+    page: Any, server: SerialServer, agent: AgentProcess
+) -> None:
+    token = agent.token
+    agent.kill()
+    sell(page)
+    page.wait_for(lambda: "cannot be reached" in page.text("#progress"))
+    agent.token_file.write_text(f"another-{token}", encoding="utf-8")
+    agent.start()
+    page.wait_for(lambda: "still open" in page.text("#outcome"))
+    assert page.driver.execute_script("return localStorage.getItem('payment')") is not None
+    pair(page, agent)
+    wait(page, "none")
+    assert server.terminal.ledger.entries == ()
