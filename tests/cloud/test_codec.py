@@ -299,7 +299,7 @@ def test_the_documented_document() -> None:
         ([{"data": "x", "printSeq": "1"}], InvalidType, "the printSeq of line 1"),
         ([{"type": "array", "data": "x"}], InvalidType, "a list of lines"),
         ([{"type": "array", "data": []}], InvalidType, "a list of lines"),
-        ([{"type": "array", "data": [{"item1": "x"}]}], InvalidValue, "the one key 'item0'"),
+        ([{"type": "array", "data": [{"item1": "x"}]}], InvalidValue, "exactly one key, 'item0'"),
         ([{"type": "array", "data": ["y" * 49]}], InvalidValue, "row 0 of line 1"),
         ([{"type": "printcode", "data": ""}], InvalidValue, "the data of line 1"),
     ],

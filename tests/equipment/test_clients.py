@@ -167,7 +167,7 @@ def test_redirects_are_refused_with_a_client_that_follows_them(server: Equipment
         (403, {"json": {"error": {"code": None}}}, "403"),
         (500, {"content": b"{" * 100_000}, "500"),
         (404, {}, "the answer is empty"),
-        (301, {}, "to an address that is not given"),
+        (301, {}, "to an address that was not given"),
         (200, {"text": "hello", "headers": {"content-type": "text/\x1bplain"}}, "instead of JSON"),
         (204, {}, "204"),
     ],

@@ -436,7 +436,7 @@ def test_a_late_reply_that_answers_a_query_is_not_surely_the_last_voucher() -> N
     with pytest.raises(OutcomeUnknown) as caught:
         shop.sell(amount=2000, ticket=None, number=2)
     assert kept, "the late reply"
-    assert "others may have been made since the terminal was last queried" in caught.value.reason
+    assert "more vouchers may have been made since the last query" in caught.value.reason
 
 
 def test_what_comes_after_a_damaged_answer_is_not_the_last_voucher() -> None:
