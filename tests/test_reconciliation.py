@@ -68,8 +68,8 @@ def told(found: Reconciliation) -> dict[str, Any]:
         "only_here": [int(intent.intent_id, 16) for intent in found.only_here],
         "only_there": [voucher.operation_id for voucher in found.only_there],
         "unknown": [
-            (int(doubt.intent.intent_id, 16), *(voucher.operation_id for voucher in doubt.vouchers))
-            for doubt in found.unknown
+            (int(unresolved.intent.intent_id, 16), *(voucher.operation_id for voucher in unresolved.vouchers))
+            for unresolved in found.unknown
         ],
     }
     return {name: items for name, items in shown.items() if items}
@@ -235,17 +235,17 @@ def test_nothing_is_left_out_and_nothing_is_told_twice(made: list[Intent], rows:
     found = reconcile(intents, rows)
     pairs = [*found.matching, *found.differing]
     ids = [pair.intent.intent_id for pair in pairs]
-    ids += [one.intent_id for one in found.only_here] + [doubt.intent.intent_id for doubt in found.unknown]
+    ids += [one.intent_id for one in found.only_here] + [unresolved.intent.intent_id for unresolved in found.unknown]
     assert len(ids) == len(set(ids))
     moved = {one.intent_id for one in intents if one.state in (IntentState.APPROVED, IntentState.RESOLVED_PAID)}
     gone = moved - set(ids)
     assert all(one.command == 102 or one.operation_id for one in intents if one.intent_id in gone)
-    assert {doubt.intent.intent_id for doubt in found.unknown} == {one.intent_id for one in intents if one.open} | {
-        one.intent_id for one in intents if one.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED)
-    }
+    assert {unresolved.intent.intent_id for unresolved in found.unknown} == {
+        one.intent_id for one in intents if one.open
+    } | {one.intent_id for one in intents if one.state in (IntentState.UNKNOWN, IntentState.CONTRADICTED)}
     explained = [id(pair.voucher) for pair in pairs] + [id(one) for one in found.only_there]
     assert len(explained) == len(set(explained))
-    maybe = {id(voucher) for doubt in found.unknown for voucher in doubt.vouchers}
+    maybe = {id(voucher) for unresolved in found.unknown for voucher in unresolved.vouchers}
     assert not maybe & set(explained)
     kept = {(one.operation_id, one.authorization_code, one.function_code, one.amount) for one in rows}
     assert len(maybe | set(explained)) == len(kept)

@@ -16,7 +16,7 @@ from .messages import DetailsReply, Intent, IntentState, LastVoucher, Reference,
 from .messages.declaring import Facts
 from .profiles import Profile
 
-__all__ = ["Doubt", "Pair", "Reconciliation", "reconcile", "recorded_vouchers"]
+__all__ = ["Pair", "Reconciliation", "Unresolved", "reconcile", "recorded_vouchers"]
 
 _MOVED: Final = frozenset({IntentState.APPROVED, IntentState.RESOLVED_PAID})
 _NOT_MOVED: Final = frozenset({IntentState.DECLINED, IntentState.NOT_SENT, IntentState.RESOLVED_NOT_PAID})
@@ -40,7 +40,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Unresolved:
     """A payment command that is not settled, and the operations in the terminal's record that may belong to it.
 
     Examples:
@@ -49,8 +49,8 @@ class Doubt:
         >>> open_one = Intent(
         ...     intent_id="17", terminal="usb", command=100, amount=25_000, ticket="A1", state=IntentState.UNKNOWN
         ... )
-        >>> [doubt] = reconcile([open_one], [voucher]).unknown
-        >>> doubt.intent.intent_id, len(doubt.vouchers)
+        >>> [unresolved] = reconcile([open_one], [voucher]).unknown
+        >>> unresolved.intent.intent_id, len(unresolved.vouchers)
         ('17', 1)
     """
 
@@ -76,7 +76,7 @@ class Reconciliation:
     """Paid according to the journal, but not in the terminal's record."""
     only_there: tuple[Voucher, ...] = ()
     """In the terminal's record, but not in this journal: keyed in on the terminal, or made by another register."""
-    unknown: tuple[Doubt, ...] = ()
+    unknown: tuple[Unresolved, ...] = ()
     """Not settled. ``recover()`` queries the terminal about them once more; otherwise a person finds out what happened
     and records it with ``resolve()``."""
     batch_may_be_closed: bool = False
@@ -202,7 +202,9 @@ class _Comparison:
             differing=tuple(pair for pair in pairs if pair.differs),
             only_here=only_here,
             only_there=tuple(self._vouchers[place] for place in self._left if _is_approved(self._vouchers[place])),
-            unknown=tuple(Doubt(one, tuple(self._vouchers[place] for place in places)) for one, places in could_be),
+            unknown=tuple(
+                Unresolved(one, tuple(self._vouchers[place] for place in places)) for one, places in could_be
+            ),
             batch_may_be_closed=self._may_be_closed(only_here),
         )
 

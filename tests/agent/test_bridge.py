@@ -544,7 +544,7 @@ async def test_10_a_page_that_leaves_and_comes_back(counter: Shop) -> None:
     assert refused["ResponseCode"] == NOT_SENT
     assert "was already carried out" in refused["ResponseMessage"]
     voucher = inner(await back.call(101))
-    assert (voucher["Ticket"], voucher["Amount"]) == ("A1", 2500), "the truth is to be had from the terminal"
+    assert (voucher["Ticket"], voucher["Amount"]) == ("A1", 2500), "the terminal tells the truth"
     assert (await back.sell(2500, "A2"))["ResponseCode"] == 0
     assert counter.charged() == [2500, 2500]
 

@@ -1,6 +1,6 @@
 """Fails when the native codec has become slower, on a machine that need not be quiet.
 
-Where valgrind is to be had, instructions are counted instead of seconds. It knows no SHA instructions, so that the hash
+Where valgrind is installed, instructions are counted instead of seconds. It knows no SHA instructions, so that the hash
 runs in its portable form there, and its share is taken off.
 """
 

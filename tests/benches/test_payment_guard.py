@@ -1,7 +1,7 @@
 """Fails when a payment costs the processor more than it should, on a machine that need not be quiet.
 
 A whole safe cloud sale, journal and all, stands against a bare HTTP call with the same body to the same cloud, which
-serves in another process. Where valgrind is to be had, instructions are counted as well: they do not wander.
+serves in another process. Where valgrind is installed, instructions are counted as well: they do not wander.
 """
 
 from __future__ import annotations

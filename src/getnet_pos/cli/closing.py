@@ -14,7 +14,7 @@ from ..messages import Intent, Voucher
 from ..messages.documents import command_name, fields_document, intent_document
 from ..profiles import Profile
 from ..receipts import card_words
-from ..reconciliation import Doubt, Pair, Reconciliation
+from ..reconciliation import Pair, Reconciliation, Unresolved
 from .amounts import show_amount
 from .ends import ExitCode, clean
 from .outcomes import asked_for
@@ -89,8 +89,11 @@ def _document(found: Reconciliation) -> dict[str, Any]:
         "only_here": [intent_document(intent) for intent in found.only_here],
         "only_there": [fields_document(voucher) for voucher in found.only_there],
         "unknown": [
-            {"intent": intent_document(doubt.intent), "vouchers": [fields_document(one) for one in doubt.vouchers]}
-            for doubt in found.unknown
+            {
+                "intent": intent_document(unresolved.intent),
+                "vouchers": [fields_document(one) for one in unresolved.vouchers],
+            }
+            for unresolved in found.unknown
         ],
     }
 
@@ -109,9 +112,9 @@ def _found(found: Reconciliation) -> Iterator[tuple[str, tuple[str, ...], Intent
     yield from (("differing", pair.differs, pair.intent, pair.voucher) for pair in found.differing)
     yield from (("only here", (), intent, None) for intent in found.only_here)
     yield from (("only there", (), None, voucher) for voucher in found.only_there)
-    for doubt in found.unknown:
-        yield "unknown", (), doubt.intent, None
-        yield from (("could be it", (), doubt.intent, voucher) for voucher in doubt.vouchers)
+    for unresolved in found.unknown:
+        yield "unknown", (), unresolved.intent, None
+        yield from (("could be it", (), unresolved.intent, voucher) for voucher in unresolved.vouchers)
 
 
 def _cells(found: Reconciliation) -> Iterator[tuple[Any, ...]]:
@@ -163,9 +166,9 @@ def _show(console: Console, found: Reconciliation, profile: Profile) -> None:
         for voucher in found.only_there:
             made.add_row(*_row(voucher, profile))
         console.print(made)
-    for doubt in found.unknown:
-        console.print(f"unknown: {asked_for(doubt.intent, profile)}", style="bold red")
-        for line in _advice(doubt, profile):
+    for unresolved in found.unknown:
+        console.print(f"unknown: {asked_for(unresolved.intent, profile)}", style="bold red")
+        for line in _advice(unresolved, profile):
             console.print(f"  {line}", soft_wrap=True)
     if found.agrees:
         console.print("everything matches: the batch can be closed", style="bold green")
@@ -189,15 +192,15 @@ def _row(voucher: Voucher, profile: Profile) -> Iterator[str]:
     yield from (clean(text or "") for text in texts)
 
 
-def _advice(doubt: Doubt, profile: Profile) -> Iterator[str]:
-    resolve = f"getnet-pos resolve {doubt.intent.intent_id[:12]}"
-    if not doubt.vouchers:
+def _advice(unresolved: Unresolved, profile: Profile) -> Iterator[str]:
+    resolve = f"getnet-pos resolve {unresolved.intent.intent_id[:12]}"
+    if not unresolved.vouchers:
         yield "no operation on the terminal fits. Run getnet-pos recover to query again; or look at the vouchers, then:"
         yield f"{resolve} --paid or --not-paid --by NAME --note TEXT"
         return
-    for voucher in doubt.vouchers:
+    for voucher in unresolved.vouchers:
         names = ("operation", "", "of", "ticket", "code", "card", "on")
         parts = zip(names, _row(voucher, profile), strict=True)
         yield "could be " + ", ".join(f"{name} {text}".strip() for name, text in parts if text)
     yield "Run getnet-pos recover to query again; or, if you find that one of these is the payment:"
-    yield f'{resolve} --paid --by NAME --note "operation {doubt.vouchers[0].operation_id} on the terminal"'
+    yield f'{resolve} --paid --by NAME --note "operation {unresolved.vouchers[0].operation_id} on the terminal"'
