@@ -36,9 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: needs PostgreSQL; the short run takes those with short=True alone")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Several for each processor: many tests wait for a terminal, and those that count faults do not."""
-    return 3 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Several for each processor: many tests wait for a terminal, most of all in the short run."""
+    return (4 if _is_short(config) else 3) * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)

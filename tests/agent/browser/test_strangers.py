@@ -118,7 +118,7 @@ def test_a_name_that_was_made_to_lead_here_gets_nothing(
     agent.wait_for("up")
     # For the browser, this page and the agent are of one origin: it asks nobody.
     page = open_page(f"http://{REBOUND}:{agent.port}/")
-    assert "not the agent's" in page.text("body")
+    assert "not one of the agent's names" in page.text("body")
     events = "/v1/events?after=0"
     assert page.run(FETCH, "/v1/terminals", {}).startswith("403 ")
     assert page.run(FETCH, "/v1/intents", {"headers": {"Authorization": f"Bearer {agent.token}"}}).startswith("403 ")
