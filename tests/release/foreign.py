@@ -121,7 +121,12 @@ def check(machine: Machine, work: Path, libraries: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("machines", nargs="*", metavar="{aarch64,armhf,i386,s390x}", help="all where none is named")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/getnet-pos-foreign"), help="what is kept between runs")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "getnet-pos-foreign",
+        help="what is kept between runs",
+    )
     chosen = parser.parse_args()
     missing = [tool for one in MACHINES.values() for tool in (one.compiler, one.emulator) if not shutil.which(tool)]
     if missing:
