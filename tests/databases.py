@@ -37,7 +37,7 @@ def programs() -> Path | None:
 @functools.cache
 def is_there() -> bool:
     try:
-        import psycopg  # noqa: F401
+        import psycopg  # noqa: F401  # only whether it is installed
     except ModuleNotFoundError:
         return False
     return programs() is not None

@@ -259,4 +259,4 @@ def test_a_name_that_is_not_there():
     import getnet_pos.simulator
 
     with pytest.raises(AttributeError, match="has no attribute 'FtpServer'"):
-        getnet_pos.simulator.FtpServer  # noqa: B018
+        getnet_pos.simulator.FtpServer  # noqa: B018  # to look it up is what raises
